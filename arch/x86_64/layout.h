@@ -1,0 +1,32 @@
+/*
+ * The address map (4-level paging). One owner for these constants: C, assembly and the linker script include this.
+ *
+ *   0x0000000000000000  64 KiB    never mapped: NULL and small offsets from it fault
+ *   0x0000000000010000  16 TiB    addresses that a program asks for by itself (wrapped ELF files at 0x400000)
+ *   0x0000100000000000  50 TiB    segments: slots of 64 KiB to 1 TiB, one region of 2 TiB for each size (vm/segments.c)
+ *   0x0000420000000000  62 TiB    again for addresses asked for
+ *   0xffff800000000000  64 TiB    all RAM, read-write, never executable, in the largest pages the CPU has
+ *   0xffffffff80000000  2 GiB     the image: text r-x, rodata r--, data and bss rw-
+ *   0xffffffffffc00000  2 MiB     fixmap: short-lived windows of arch/x86_64 onto any physical page
+ */
+#ifndef ARCH_LAYOUT_H
+#define ARCH_LAYOUT_H
+
+#ifdef __ASSEMBLER__
+#define LAYOUT_ADDRESS(value) value
+#else
+#define LAYOUT_ADDRESS(value) value##ul
+#endif
+
+#define NULL_GUARD_END LAYOUT_ADDRESS(0x0000000000010000)
+#define SLOTS_BASE LAYOUT_ADDRESS(0x0000100000000000)
+#define LOW_HALF_END LAYOUT_ADDRESS(0x0000800000000000)
+#define PHYSMAP_BASE LAYOUT_ADDRESS(0xffff800000000000)
+#define PHYSMAP_SIZE LAYOUT_ADDRESS(0x0000400000000000)
+#define IMAGE_BASE LAYOUT_ADDRESS(0xffffffff80000000)
+#define FIXMAP_BASE LAYOUT_ADDRESS(0xffffffffffc00000)
+
+/* Where the image is loaded when nothing moves it (PVH); the multiboot2 loader may move it by multiples of 2 MiB. */
+#define IMAGE_LOAD_BASE LAYOUT_ADDRESS(0x200000)
+
+#endif

@@ -1,0 +1,54 @@
+/*
+ * The few machine operations that have to be inline: reaching physical memory, the TLB, per-CPU data. tests/unit/fake
+ * has a header of the same name that gives vm/ and mmu.c a simulated machine; the include path chooses.
+ */
+#ifndef MACHINE_H
+#define MACHINE_H
+
+#include "arch/x86_64/layout.h"
+#include "core/base/types.h"
+
+/* The permanent map of RAM. Only for RAM. */
+static inline void *phys_to_virt(paddr_t physical)
+{
+    return (void *)(PHYSMAP_BASE + physical);
+}
+
+static inline paddr_t virt_to_phys(const void *mapped_ram)
+{
+    return (uintptr_t)mapped_ram - PHYSMAP_BASE;
+}
+
+/* Linked address of CPU 0's per-CPU block to the running CPU's: kept in its own per-CPU word. */
+static inline uintptr_t percpu_offset(void)
+{
+    extern uintptr_t percpu_self_offset;
+    uintptr_t offset;
+
+    __asm__("movq %%gs:%c1, %0" : "=r"(offset) : "i"(&percpu_self_offset));
+    return offset;
+}
+
+static inline void machine_flush_page(vaddr_t address)
+{
+    __asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
+}
+
+/* Everything but global entries. */
+static inline void machine_flush_all(void)
+{
+    uintptr_t root;
+
+    __asm__ volatile("movq %%cr3, %0; movq %0, %%cr3" : "=r"(root) : : "memory");
+}
+
+/* Zeroes whole pages: size is a multiple of 4 KiB. `rep stosq`: one instruction an 8 bytes under emulation, and what
+ * fast hardware turns into line-sized stores. */
+static inline void machine_zero_pages(void *start, size_t size)
+{
+    size_t words = size / 8;
+
+    __asm__ volatile("rep stosq" : "+D"(start), "+c"(words) : "a"(0) : "memory");
+}
+
+#endif

@@ -1,0 +1,43 @@
+/* The machine's CPU as the rest of the core sees it. Contract, implemented by arch/x86_64. */
+#ifndef CORE_CPU_H
+#define CORE_CPU_H
+
+#include "core/base/error.h"
+#include "core/base/types.h"
+
+/* Waits for an interrupt with interrupts enabled, or until the deadline (monotonic ns, core/clock.h), whichever is
+ * first. */
+void cpu_wait_until(uint64_t deadline);
+/* Stops for ever. */
+_Noreturn void cpu_halt(void);
+/* Hardware random bits; false where there are none. */
+bool cpu_random(uint64_t *value);
+unsigned cpu_count(void);
+/* "GenuineIntel ..." brand string for reports. */
+const char *cpu_name(void);
+
+/* fs base: the thread pointer of the running program. */
+void cpu_set_thread_pointer(uint64_t base);
+uint64_t cpu_thread_pointer(void);
+
+/* Starts the program: jumps to entry with the stack pointer given, registers zero, direction flag clear. */
+_Noreturn void cpu_start_program(vaddr_t entry, vaddr_t stack);
+
+/* Extended state (x87, SSE, AVX ...): bytes of an XSAVE area (64-byte aligned), and saving into and loading from one.
+ */
+size_t cpu_extended_state_size(void);
+void cpu_extended_state_save(void *area);
+void cpu_extended_state_load(const void *area);
+
+/*
+ * Copies between the core and memory that the program named, which may be unmapped: E_FAULT, with some bytes copied.
+ * Demand-backed pages are backed as usual.
+ */
+error_t user_copy(void *to, const void *from, size_t length);
+/* Length of the string at the address without its end, at most max; negative E_FAULT. */
+intptr_t user_string_length(const char *string, size_t max);
+
+/* The backtrace of the caller: return addresses, innermost first; the number of them. */
+size_t cpu_backtrace(uintptr_t *addresses, size_t max);
+
+#endif

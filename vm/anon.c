@@ -1,0 +1,39 @@
+/* The anon driver: memory that reads as zeros until it is written, backed on first touch in pages up to the policy's.
+ */
+#include "vm/segments.h"
+
+static struct vm_segment *anon_alloc(struct address_space *space, vaddr_t start, size_t size, vm_flags_t flags)
+{
+    struct vm_segment *segment = vm_segment_create(space, &vm_anon, start, size, flags);
+
+    if (!(flags & VM_POPULATE) || IS_ERR(segment))
+        return segment;
+    error_t error = vm_segment_populate(space, segment, segment->start, size);
+
+    if (error) {
+        vm_segment_destroy(space, segment);
+        return ERR_PTR(error);
+    }
+    return segment;
+}
+
+static error_t anon_fault(struct address_space *space, struct vm_segment *segment)
+{
+    const struct vm_fault_info *fault = vm_fault_info();
+
+    if (UNLIKELY(fault->present))
+        return E_ACCES;
+    return vm_segment_back(space, segment, fault->address);
+}
+
+const struct vm_segment_driver vm_anon = {
+    .vm_alloc = anon_alloc,
+    .vm_free = vm_segment_free_owned,
+    .vm_resize = vm_segment_resize_owned,
+    .vm_fault = anon_fault,
+    .name = "anon",
+    .properties = VM_DRIVER_GENERAL_REGISTERS | VM_DRIVER_MERGES,
+    .protect = vm_segment_protect_mapped,
+    .split = vm_segment_split_nothing,
+    .advise = vm_segment_advise_owned,
+};

@@ -1,0 +1,205 @@
+/*
+ * Backing segments with frames: what drivers that own their frames share (vm/driver.h).
+ */
+#include "core/base/assert.h"
+#include "vm/frames.h"
+#include "vm/segments.h"
+
+static enum page_size page_policy = PAGE_2M;
+
+enum page_size vm_page_policy(void)
+{
+    return page_policy;
+}
+
+void vm_set_page_policy(enum page_size largest)
+{
+    page_policy = largest > mmu_largest_page() ? mmu_largest_page() : largest;
+}
+
+enum page_size vm_segment_largest_page(const struct vm_segment *segment)
+{
+    unsigned asked = (segment->flags & VM_PAGES) / VM_PAGES_4K;
+
+    if (asked == 0)
+        return page_policy;
+    return asked - 1 > (unsigned)mmu_largest_page() ? mmu_largest_page() : (enum page_size)(asked - 1);
+}
+
+error_t vm_segment_map(struct address_space *space, struct vm_segment *segment, vaddr_t va, paddr_t frame,
+                       enum page_size size)
+{
+    ASSERT(va >= segment->start && va + page_bytes(size) <= segment_end(segment));
+    error_t error = mmu_map(&space->mmu, va, frame, size, segment->flags);
+
+    if (LIKELY(!error))
+        segment->resident[size]++;
+    return error;
+}
+
+void vm_segment_unmap(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size, bool release)
+{
+    struct mmu_count removed = {.pages = {0}};
+
+    if (!(segment->resident[PAGE_4K] | segment->resident[PAGE_2M] | segment->resident[PAGE_1G]))
+        return;
+    mmu_unmap(&space->mmu, va, size, release, &removed);
+    for (unsigned i = 0; i < PAGE_SIZES; i++)
+        segment->resident[i] -= removed.pages[i];
+}
+
+void segment_recount(struct address_space *space, struct vm_segment *segment)
+{
+    struct mmu_count count = mmu_count(&space->mmu, segment->start, segment->size);
+
+    for (unsigned i = 0; i < PAGE_SIZES; i++)
+        segment->resident[i] = count.pages[i];
+}
+
+/* A fresh page of the given size at its aligned address; the frame goes back if it cannot be mapped. */
+static error_t back_page(struct address_space *space, struct vm_segment *segment, vaddr_t page, enum page_size size)
+{
+    paddr_t frame = frame_get(size);
+
+    if (UNLIKELY(frame == FRAME_NONE))
+        return E_NOMEM;
+    if (!(segment->flags & VM_NOZERO))
+        machine_zero_pages(phys_to_virt(frame), page_bytes(size));
+    error_t error = vm_segment_map(space, segment, page, frame, size);
+
+    if (UNLIKELY(error))
+        frame_put(frame, size);
+    return error;
+}
+
+/* Backs the page around va inside [start, end); size says with what. */
+static error_t back_within(struct address_space *space, struct vm_segment *segment, vaddr_t va, vaddr_t start,
+                           vaddr_t end, enum page_size *size)
+{
+    *size = vm_segment_largest_page(segment);
+    for (; *size > PAGE_4K; --*size) {
+        vaddr_t page = align_down(va, page_bytes(*size));
+
+        if (page < start || end - page < page_bytes(*size) || !mmu_is_free(&space->mmu, page, *size))
+            continue;
+        if (back_page(space, segment, page, *size) == E_SUCCESS)
+            return E_SUCCESS;
+        segment->fallbacks++;
+    }
+    return back_page(space, segment, align_down(va, VM_PAGE_SIZE), PAGE_4K);
+}
+
+error_t vm_segment_back(struct address_space *space, struct vm_segment *segment, vaddr_t va)
+{
+    enum page_size size;
+    error_t error = back_within(space, segment, va, segment->start, segment_end(segment), &size);
+
+    if (LIKELY(!error))
+        segment->faults[size]++;
+    return error;
+}
+
+error_t vm_segment_populate(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size)
+{
+    vaddr_t end = va + size;
+
+    for (vaddr_t at = va; at < end;) {
+        enum page_size page;
+        error_t error = back_within(space, segment, at, va, end, &page);
+
+        if (error) {
+            vm_segment_unmap(space, segment, va, size, true);
+            return error;
+        }
+        at += page_bytes(page);
+    }
+    return E_SUCCESS;
+}
+
+/* ---- ready-made operations ---- */
+
+void vm_segment_free_owned(struct address_space *space, struct vm_segment *segment)
+{
+    vm_segment_unmap(space, segment, segment->start, segment->size, true);
+    vm_segment_destroy(space, segment);
+}
+
+static error_t shrink_owned(struct address_space *space, struct vm_segment *segment, size_t size)
+{
+    error_t error = mmu_split(&space->mmu, segment->start + size);
+
+    if (error)
+        return error;
+    segment_recount(space, segment);
+    vm_segment_unmap(space, segment, segment->start + size, segment->size - size, true);
+    return vm_segment_set_size(space, segment, size);
+}
+
+error_t vm_segment_resize_owned(struct address_space *space, struct vm_segment *segment, size_t size)
+{
+    size_t old = segment->size;
+
+    if (size < old)
+        return shrink_owned(space, segment, size);
+    error_t error = vm_segment_set_size(space, segment, size);
+
+    if (error || !(segment->flags & VM_POPULATE))
+        return error;
+    error = vm_segment_populate(space, segment, segment->start + old, size - old);
+    if (error)
+        segment->size = old;
+    return error;
+}
+
+error_t vm_segment_protect_mapped(struct address_space *space, struct vm_segment *segment, vm_flags_t protection)
+{
+    segment->flags = (segment->flags & ~VM_PROTECTION) | protection;
+    if (segment->resident[PAGE_4K] | segment->resident[PAGE_2M] | segment->resident[PAGE_1G])
+        mmu_protect(&space->mmu, segment->start, segment->size, protection);
+    return E_SUCCESS;
+}
+
+error_t vm_segment_split_nothing(struct address_space *space, struct vm_segment *first, struct vm_segment *second)
+{
+    (void)space, (void)first, (void)second;
+    return E_SUCCESS;
+}
+
+static error_t drop_range(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size)
+{
+    error_t error = mmu_split(&space->mmu, va);
+
+    if (!error)
+        error = mmu_split(&space->mmu, va + size);
+    segment_recount(space, segment);
+    if (!error)
+        vm_segment_unmap(space, segment, va, size, true);
+    return error;
+}
+
+/* Backs what is not backed yet; running out of frames on the way is no error, as for a hint. */
+static void back_missing(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size)
+{
+    vaddr_t end = va + size;
+
+    while (va < end) {
+        struct mmu_entry entry;
+        enum page_size page;
+
+        if (mmu_query(&space->mmu, va, &entry))
+            page = entry.size;
+        else if (back_within(space, segment, va, va, end, &page))
+            return;
+        va = align_down(va, page_bytes(page)) + page_bytes(page);
+    }
+}
+
+error_t vm_segment_advise_owned(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size,
+                                int advice)
+{
+    if (advice == VM_ADVICE_DONTNEED)
+        return drop_range(space, segment, va, size);
+    if (segment->flags & VM_READ)
+        back_missing(space, segment, va, size);
+    return E_SUCCESS;
+}

@@ -1,0 +1,102 @@
+/* Segment drivers by name, and what each has done over the life of the image. */
+#include "core/base/string.h"
+#include "vm/frames.h"
+#include "vm/segments.h"
+
+#define DRIVERS_MAX 32
+
+static struct {
+    const struct vm_segment_driver *driver;
+    struct vm_statistics past; /* of segments that are gone; resident and segments stay 0 */
+} drivers[DRIVERS_MAX] = {
+    {.driver = &vm_anon},  {.driver = &vm_heap},  {.driver = &vm_phys},
+    {.driver = &vm_stack}, {.driver = &vm_image}, {.driver = &vm_guard},
+};
+
+const struct vm_segment_driver *vm_driver(const char *name)
+{
+    for (size_t i = 0; i < DRIVERS_MAX && drivers[i].driver; i++) {
+        if (strcmp(drivers[i].driver->name, name) == 0)
+            return drivers[i].driver;
+    }
+    return NULL;
+}
+
+error_t vm_driver_register(const struct vm_segment_driver *driver)
+{
+    size_t i = 0;
+
+    if (!driver || !driver->name || !*driver->name || !driver->vm_fault || (!driver->vm_alloc && !driver->vm_alloc_at))
+        return E_INVAL;
+    if (vm_driver(driver->name))
+        return E_EXIST;
+    while (i < DRIVERS_MAX && drivers[i].driver)
+        i++;
+    if (i == DRIVERS_MAX)
+        return E_NOMEM;
+    drivers[i].driver = driver;
+    return E_SUCCESS;
+}
+
+static void add_faults(struct vm_statistics *sum, const struct vm_segment *segment)
+{
+    for (unsigned i = 0; i < PAGE_SIZES; i++)
+        sum->faults[i] += segment->faults[i];
+    sum->faults_refused += segment->faults_refused;
+    sum->fallbacks += segment->fallbacks;
+}
+
+void driver_remember(const struct vm_segment *segment)
+{
+    if (!(segment->faults[PAGE_4K] | segment->faults[PAGE_2M] | segment->faults[PAGE_1G] | segment->faults_refused |
+          segment->fallbacks))
+        return;
+    for (size_t i = 0; i < DRIVERS_MAX; i++) {
+        if (drivers[i].driver == segment->driver)
+            add_faults(&drivers[i].past, segment);
+    }
+}
+
+struct vm_statistics vm_segment_statistics(struct address_space *space, const struct vm_segment *segment)
+{
+    struct vm_statistics statistics = {.segments = 1};
+
+    (void)space;
+    add_faults(&statistics, segment);
+    memcpy(statistics.resident, segment->resident, sizeof(statistics.resident));
+    return statistics;
+}
+
+struct vm_statistics vm_driver_statistics(struct address_space *space, const struct vm_segment_driver *driver)
+{
+    struct vm_statistics sum = {.segments = 0};
+
+    for (size_t i = 0; i < DRIVERS_MAX; i++) {
+        if (drivers[i].driver == driver)
+            sum = drivers[i].past;
+    }
+    for (const struct vm_segment *segment = space->segments; segment; segment = segment->next) {
+        if (segment->driver != driver)
+            continue;
+        add_faults(&sum, segment);
+        sum.segments++;
+        for (unsigned i = 0; i < PAGE_SIZES; i++)
+            sum.resident[i] += segment->resident[i];
+    }
+    return sum;
+}
+
+paddr_t vm_frame_get(void)
+{
+    return frame_get(PAGE_4K);
+}
+
+void vm_frame_put(paddr_t frame)
+{
+    frame_put(frame, PAGE_4K);
+}
+
+void *vm_frame_memory(paddr_t frame)
+{
+    return phys_to_virt(frame);
+}

@@ -1,0 +1,26 @@
+/* The image driver: the sections of the image itself. They were mapped at boot and stay; here they are on the map. */
+#include "core/base/print.h"
+#include "vm/segments.h"
+
+struct vm_segment *vm_image_add(struct address_space *space, const char *name, vaddr_t start, size_t size,
+                                vm_flags_t flags)
+{
+    struct vm_segment *segment = vm_segment_create(space, &vm_image, start, size, flags);
+
+    if (!IS_ERR(segment)) {
+        segment->private = (void *)(uintptr_t)name;
+        segment_recount(space, segment);
+    }
+    return segment;
+}
+
+static void image_describe(const struct vm_segment *segment, char *buffer, size_t size)
+{
+    text_format(buffer, size, "%s", (const char *)segment->private);
+}
+
+const struct vm_segment_driver vm_image = {
+    .name = "image",
+    .properties = VM_DRIVER_GENERAL_REGISTERS,
+    .describe = image_describe,
+};

@@ -1,0 +1,98 @@
+/*
+ * The page-table contract: what vm/ asks of the machine. Implemented by arch/x86_64/mmu.c, which also runs on the
+ * host over simulated RAM (tests/unit/fake gives it its machine.h).
+ *
+ * Every range is page aligned and inside one half of the canonical address space. No operation blocks.
+ * Operations that need table frames return E_NOMEM when there are none and have then changed nothing; the others
+ * cannot fail. Stale translations of the running CPU are flushed before an operation returns; adding an
+ * entry needs no flush (Intel SDM vol. 3, 4.10.2.3: absent entries are not cached).
+ */
+#ifndef VM_MMU_H
+#define VM_MMU_H
+
+#include "core/base/error.h"
+#include "core/base/types.h"
+
+#define MMU_TABLE_CACHE 16
+
+/* One set of page tables. Owned by its address space; no field is for others. */
+struct mmu {
+    paddr_t root;    /* the top-level table */
+    unsigned cached; /* zeroed table frames kept ready, so that a touch after a free zeroes no table again */
+    paddr_t cache[MMU_TABLE_CACHE];
+};
+
+/* Number of leaf entries by page size. */
+struct mmu_count {
+    size_t pages[PAGE_SIZES];
+};
+
+struct mmu_entry {
+    paddr_t frame; /* physical address of the page's first byte */
+    enum page_size size;
+    vm_flags_t flags; /* VM_READ, VM_WRITE, VM_EXEC, cache flags; no VM_READ: kept but inaccessible */
+    bool accessed, dirty;
+};
+
+/* A fresh, empty set of tables. E_NOMEM. */
+error_t mmu_init(struct mmu *mmu);
+
+/* Gives back every table frame, cache included. No leaf may be left. */
+void mmu_destroy(struct mmu *mmu);
+
+/* Gives the cached table frames back, so that free frames can be compared. */
+void mmu_trim(struct mmu *mmu);
+
+/*
+ * Maps one page of the given size at va to the frame at pa, both aligned to it, with accessed and dirty preset.
+ * flags: VM_READ (without it the entry is kept but inaccessible), VM_WRITE, VM_EXEC, one VM_CACHE_*.
+ * E_EXIST if a page, or a table of smaller pages, is there; E_NOMEM if a table frame is missing.
+ */
+error_t mmu_map(struct mmu *mmu, vaddr_t va, paddr_t pa, enum page_size size, vm_flags_t flags);
+
+/* Maps [va, va + size) to [pa, pa + size) in the largest pages that fit, at most `largest`. The range is unmapped. */
+error_t mmu_map_range(struct mmu *mmu, vaddr_t va, paddr_t pa, size_t size, enum page_size largest, vm_flags_t flags);
+
+/* Makes va a page boundary: a larger page across it is split into pages of the next size down, as often as needed. */
+error_t mmu_split(struct mmu *mmu, vaddr_t va);
+
+/*
+ * Removes every entry of the range and the tables left empty. Pages may not reach out of the range (mmu_split).
+ * With release, the frames of the pages go back by mmu_release_frame(). removed, if not NULL, is added to.
+ */
+void mmu_unmap(struct mmu *mmu, vaddr_t va, size_t size, bool release, struct mmu_count *removed);
+
+/* Gives every page of the range the protection of flags; cache flags stay. Pages may not reach out of the range. */
+void mmu_protect(struct mmu *mmu, vaddr_t va, size_t size, vm_flags_t flags);
+
+/* Makes all tables for the range, down to the level that pages of the given size need. */
+error_t mmu_prepare(struct mmu *mmu, vaddr_t va, size_t size, enum page_size leaf);
+
+/*
+ * Moves every entry of [from, from + size) to the same offset of to, which is unmapped; the ranges do not overlap.
+ * Large pages stay large where both ends are aligned alike and are split before otherwise. E_NOMEM.
+ */
+error_t mmu_move(struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size);
+
+/* The entry that maps va; false if there is none. */
+bool mmu_query(const struct mmu *mmu, vaddr_t va, struct mmu_entry *entry);
+
+/* True if a page of that size could be mapped at va: no entry is there, nor a table of smaller pages. */
+bool mmu_is_free(const struct mmu *mmu, vaddr_t va, enum page_size size);
+
+/* The pages of the range, by size. */
+struct mmu_count mmu_count(const struct mmu *mmu, vaddr_t va, size_t size);
+
+/* Table frames in use for the lower half, root and cached ones not counted (statistics, tests). */
+size_t mmu_tables(const struct mmu *mmu);
+
+/* The largest page the machine has (CPUID), and the number of physical address bits. */
+enum page_size mmu_largest_page(void);
+unsigned mmu_physical_bits(void);
+
+/* Upcalls, implemented by vm/frames.c. */
+#define FRAME_NONE (~(paddr_t)0)
+paddr_t mmu_get_table_frame(void); /* a 4 KiB frame, not zeroed, or FRAME_NONE */
+void mmu_release_frame(paddr_t frame, enum page_size size);
+
+#endif

@@ -1,0 +1,162 @@
+/*
+ * Operations on ranges of addresses, which may cover parts of segments and many of them.
+ *
+ * All work alike: what can be refused is checked first; then the segments at the two edges are split, which is all
+ * that can run out of memory; then whole segments are handled one by one; and neighbours that have become alike
+ * are merged.
+ */
+#include "vm/segments.h"
+
+static error_t check_range(vaddr_t start, size_t size)
+{
+    vaddr_t end;
+
+    if (!is_aligned(start | size, VM_PAGE_SIZE) || __builtin_add_overflow(start, size, &end))
+        return E_INVAL;
+    return E_SUCCESS;
+}
+
+static bool can_merge(struct address_space *space, const struct vm_segment *low, const struct vm_segment *high)
+{
+    return (high->flags & VM_MERGE) && (low->flags | VM_MERGE) == high->flags && low->driver == high->driver &&
+           (low->driver->properties & VM_DRIVER_MERGES) && low->private == high->private &&
+           segment_end(low) == high->start && segment_same_slot(space, low->start, high->start);
+}
+
+/* Makes one segment of the two that meet at the address, if they are alike. */
+static void merge_at(struct address_space *space, vaddr_t at)
+{
+    struct vm_segment *low = segment_find(space, at - 1), *high = segment_find(space, at);
+
+    if (!low || !high || low == high || !can_merge(space, low, high))
+        return;
+    low->size += high->size;
+    for (unsigned i = 0; i < PAGE_SIZES; i++) {
+        low->resident[i] += high->resident[i];
+        low->faults[i] += high->faults[i];
+    }
+    low->faults_refused += high->faults_refused;
+    low->fallbacks += high->fallbacks;
+    segment_unlink(space, high);
+    segment_release(space, high);
+}
+
+static error_t split_at(struct address_space *space, vaddr_t at)
+{
+    struct vm_segment *segment = segment_find(space, at);
+
+    return segment && segment->start != at ? ERR_OF(vm_split(space, segment, at)) : E_SUCCESS;
+}
+
+/* Makes both ends of the range ends of segments. On an error nothing has changed. */
+static error_t split_edges(struct address_space *space, vaddr_t start, vaddr_t end)
+{
+    error_t error = split_at(space, start);
+
+    if (error)
+        return error;
+    error = split_at(space, end);
+    if (error)
+        merge_at(space, start);
+    return error;
+}
+
+/* The first segment of the range that lacks something, asked of each; NULL: none does. */
+static const struct vm_segment *find_refusing(struct address_space *space, vaddr_t start, vaddr_t end,
+                                              bool (*refuses)(const struct vm_segment *))
+{
+    struct vm_segment *segment = segment_next(space, start, end);
+
+    while (segment && !refuses(segment))
+        segment = segment_next(space, segment_end(segment), end);
+    return segment;
+}
+
+static bool is_covered(struct address_space *space, vaddr_t start, vaddr_t end)
+{
+    while (start < end) {
+        struct vm_segment *segment = segment_find(space, start);
+
+        if (!segment)
+            return false;
+        start = segment_end(segment);
+    }
+    return true;
+}
+
+static bool cannot_protect(const struct vm_segment *segment)
+{
+    return !segment->driver->protect;
+}
+
+error_t vm_protect(struct address_space *space, vaddr_t start, size_t size, vm_flags_t protection)
+{
+    error_t error = check_range(start, size);
+    vaddr_t end = start + size;
+
+    if (error || (protection & ~VM_PROTECTION) || ((protection & (VM_WRITE | VM_EXEC)) && !(protection & VM_READ)))
+        return E_INVAL;
+    if (!is_covered(space, start, end))
+        return E_NOMEM;
+    if (find_refusing(space, start, end, cannot_protect))
+        return E_NOTSUP;
+    error = split_edges(space, start, end);
+    for (vaddr_t at = start; !error && at < end;) {
+        struct vm_segment *segment = segment_find(space, at);
+
+        at = segment_end(segment);
+        if ((segment->flags & VM_PROTECTION) != protection)
+            error = segment->driver->protect(space, segment, protection);
+        merge_at(space, segment->start);
+    }
+    if (size)
+        merge_at(space, end);
+    return error;
+}
+
+static bool is_permanent(const struct vm_segment *segment)
+{
+    return !segment->driver->vm_free;
+}
+
+error_t vm_unmap(struct address_space *space, vaddr_t start, size_t size)
+{
+    error_t error = check_range(start, size);
+    vaddr_t end = start + size;
+
+    if (error)
+        return error;
+    if (find_refusing(space, start, end, is_permanent))
+        return E_NOTSUP;
+    error = split_edges(space, start, end);
+    if (error)
+        return error;
+    for (;;) {
+        struct vm_segment *segment = segment_next(space, start, end);
+
+        if (!segment)
+            return E_SUCCESS;
+        segment->driver->vm_free(space, segment);
+    }
+}
+
+error_t vm_advise(struct address_space *space, vaddr_t start, size_t size, int advice)
+{
+    error_t error = check_range(start, size);
+    vaddr_t end = start + size;
+
+    if (error || advice < VM_ADVICE_DONTNEED || advice > VM_ADVICE_WILLNEED)
+        return E_INVAL;
+    bool covered = is_covered(space, start, end);
+    struct vm_segment *segment = segment_next(space, start, end);
+
+    while (segment && !error) {
+        vaddr_t from = segment->start > start ? segment->start : start;
+        vaddr_t to = segment_end(segment) < end ? segment_end(segment) : end;
+
+        if (segment->driver->advise)
+            error = segment->driver->advise(space, segment, from, to - from, advice);
+        segment = segment_next(space, to, end);
+    }
+    return error ? error : covered ? E_SUCCESS : E_NOMEM;
+}

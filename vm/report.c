@@ -1,0 +1,104 @@
+/* The map of segments as text, and the check of the whole structure. */
+#include "core/base/print.h"
+#include "core/base/string.h"
+#include "vm/segments.h"
+
+#define LINE_MAX 200
+
+static void print_line(void *context, const char *text)
+{
+    (void)context;
+    kprintf("%s\n", text);
+}
+
+static size_t resident_kib(const struct vm_segment *segment)
+{
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < PAGE_SIZES; i++)
+        bytes += segment->resident[i] << page_shift((enum page_size)i);
+    return bytes >> 10;
+}
+
+static void describe(const struct vm_segment *segment, char *line, size_t size)
+{
+    char detail[80] = "";
+
+    if (segment->driver->describe)
+        segment->driver->describe(segment, detail, sizeof(detail));
+    text_format(line, size, "%016lx-%016lx %9lu KiB %c%c%c %-6s %9lu KiB resident (%lu/%lu/%lu) faults %lu  %s",
+                (unsigned long)segment->start, (unsigned long)segment_end(segment),
+                (unsigned long)(segment->size >> 10), segment->flags & VM_READ ? 'r' : '-',
+                segment->flags & VM_WRITE ? 'w' : '-', segment->flags & VM_EXEC ? 'x' : '-', segment->driver->name,
+                (unsigned long)resident_kib(segment), (unsigned long)segment->resident[PAGE_4K],
+                (unsigned long)segment->resident[PAGE_2M], (unsigned long)segment->resident[PAGE_1G],
+                (unsigned long)(segment->faults[PAGE_4K] + segment->faults[PAGE_2M] + segment->faults[PAGE_1G]),
+                detail);
+}
+
+void vm_dump(struct address_space *space, void (*line)(void *context, const char *text), void *context)
+{
+    char text[LINE_MAX];
+
+    for (struct vm_segment *segment = vm_next(space, 0); segment; segment = vm_next(space, segment_end(segment))) {
+        describe(segment, text, sizeof(text));
+        (line ? line : print_line)(context, text);
+    }
+}
+
+/* ---- the check ---- */
+
+struct check {
+    struct address_space *space;
+    vaddr_t end; /* of the segment before */
+    size_t segments;
+};
+
+static const char *check_segment(struct check *check, const struct vm_segment *segment)
+{
+    struct mmu_count count = mmu_count(&check->space->mmu, segment->start, segment->size);
+
+    if (segment->magic != VM_SEGMENT_ALIVE)
+        return "a dead segment is on the map";
+    if (segment->size == 0 || !is_aligned(segment->start | segment->size, VM_PAGE_SIZE))
+        return "a segment is not made of whole pages";
+    if (segment->start < check->end)
+        return "segments overlap or are out of order";
+    if (segment_find(check->space, segment->start) != segment ||
+        segment_find(check->space, segment_end(segment) - 1) != segment)
+        return "a segment is not found by its addresses";
+    if (!segment_in_ram_map(segment) && memcmp(count.pages, segment->resident, sizeof(count.pages)) != 0)
+        return "resident pages differ from the page tables";
+    check->end = segment_end(segment);
+    check->segments++;
+    return NULL;
+}
+
+static const char *check_list(const struct address_space *space, size_t expected)
+{
+    size_t count = 0;
+
+    for (const struct vm_segment *segment = space->segments; segment; segment = segment->next) {
+        if (segment->next && segment->next->previous != segment)
+            return "the list of segments is broken";
+        count++;
+    }
+    return count == expected ? NULL : "list and map of segments differ";
+}
+
+const char *vm_validate(struct address_space *space)
+{
+    struct check check = {.space = space};
+    struct mmu_count mapped = mmu_count(&space->mmu, 0, LOW_HALF_END), counted = {.pages = {0}};
+    const char *wrong = NULL;
+
+    for (struct vm_segment *segment = vm_next(space, 0); segment && !wrong;
+         segment = vm_next(space, segment_end(segment))) {
+        wrong = check_segment(&check, segment);
+        for (unsigned i = 0; segment->start < LOW_HALF_END && !segment_in_ram_map(segment) && i < PAGE_SIZES; i++)
+            counted.pages[i] += segment->resident[i];
+    }
+    if (!wrong && memcmp(mapped.pages, counted.pages, sizeof(mapped.pages)) != 0)
+        wrong = "pages are mapped outside of segments";
+    return wrong ? wrong : check_list(space, check.segments);
+}

@@ -1,0 +1,522 @@
+/*
+ * Segments: where they are, and how one is found.
+ *
+ * The address space has 128 regions of 2 TiB, chosen by bits 41 to 47 of an address. 25 of them, from SLOTS_BASE on,
+ * are divided into slots: the first into slots of 64 KiB, the next 128 KiB, up to 1 TiB. A segment that may lie
+ * anywhere gets a slot of sixteen times its size to itself, so that growing finds the addresses behind it free, and its
+ * page tables hold nothing else as soon as the slot is larger than 2 MiB. Addresses cost nothing: there are 128 TiB of
+ * them. The other regions are one slot each; they hold what asked for its address, the map of RAM and the image.
+ *
+ * A slot has a tree of the segments in it: a treap (Seidel, Aragon, "Randomized Search Trees", 1996) by address
+ * whose priorities are a hash of the start, hence derived and not stored. Nearly always it is a single segment. So
+ * finding a segment is: region, slot, one comparison, whatever number of segments there are; and taking and freeing an
+ * address range is a push or pop on the region's list of free slots, which is threaded through the slots themselves.
+ *
+ * Slot tables are pages of 512 slots, made when first used and kept. Segment structures come from slabs of a page each.
+ */
+#include "vm/segments.h"
+
+#include "core/base/assert.h"
+#include "core/base/string.h"
+#include "vm/frames.h"
+
+#define SLOT_ORDER_MIN 16u
+#define SLOT_ORDER_MAX 40u
+#define HEADROOM_ORDER 4u
+#define SLOTS_MAX (SLOTS_PER_PAGE * SLOTS_PER_PAGE)
+
+/* ---- slots ---- */
+
+#define LINK_FREE 1u
+
+static inline uintptr_t make_link(uint32_t next, uint32_t previous)
+{
+    return (uintptr_t)previous << 32 | (uintptr_t)next << 1 | LINK_FREE;
+}
+
+static inline uint32_t link_next(uintptr_t link)
+{
+    return (uint32_t)(link >> 1) & VM_NO_SLOT;
+}
+
+static inline uint32_t link_previous(uintptr_t link)
+{
+    return (uint32_t)(link >> 32);
+}
+
+static inline union vm_slot *slot_at(const struct vm_region *region, uint32_t index)
+{
+    return &region->directory[index / SLOTS_PER_PAGE][index % SLOTS_PER_PAGE];
+}
+
+static inline uint32_t slot_index(const struct vm_region *region, vaddr_t va)
+{
+    return (uint32_t)((va - region->base) >> region->order);
+}
+
+static void *bookkeeping_page(struct address_space *space)
+{
+    paddr_t frame = frame_get(PAGE_4K);
+
+    if (frame == FRAME_NONE)
+        return NULL;
+    machine_zero_pages(phys_to_virt(frame), VM_PAGE_SIZE);
+    space->bookkeeping++;
+    return phys_to_virt(frame);
+}
+
+static void bookkeeping_put(struct address_space *space, void *page)
+{
+    frame_put(virt_to_phys(page), PAGE_4K);
+    space->bookkeeping--;
+}
+
+/* The slot that holds va, its table made if necessary. E_NOMEM: no frame, or no slot covers the address. */
+static error_t slot_make(struct address_space *space, vaddr_t va, union vm_slot **slot)
+{
+    struct vm_region *region = region_of(space, va);
+    size_t index = (va - region->base) >> region->order;
+
+    *slot = slot_of(space, va);
+    if (*slot)
+        return E_SUCCESS;
+    if (index >= region->slots)
+        return E_NOMEM;
+    if (!region->directory)
+        region->directory = bookkeeping_page(space);
+    if (!region->directory)
+        return E_NOMEM;
+    union vm_slot **page = &region->directory[index / SLOTS_PER_PAGE];
+
+    *page = bookkeeping_page(space);
+    if (!*page)
+        return E_NOMEM;
+    *slot = &(*page)[index % SLOTS_PER_PAGE];
+    return E_SUCCESS;
+}
+
+static void slot_list_remove(struct vm_region *region, union vm_slot *slot)
+{
+    uint32_t next = link_next(slot->link), previous = link_previous(slot->link);
+
+    if (previous == VM_NO_SLOT)
+        region->free = next;
+    else
+        slot_at(region, previous)->link = make_link(next, link_previous(slot_at(region, previous)->link));
+    if (next != VM_NO_SLOT)
+        slot_at(region, next)->link = make_link(link_next(slot_at(region, next)->link), previous);
+    slot->link = 0;
+}
+
+static void slot_list_push(struct vm_region *region, uint32_t index)
+{
+    if (region->free != VM_NO_SLOT)
+        slot_at(region, region->free)->link = make_link(link_next(slot_at(region, region->free)->link), index);
+    slot_at(region, index)->link = make_link(region->free, VM_NO_SLOT);
+    region->free = index;
+}
+
+/* An unused slot of the region: its first address, or 0 if there is none (or no frame for its table). */
+static vaddr_t region_find_slot(struct address_space *space, struct vm_region *region)
+{
+    if (LIKELY(region->free != VM_NO_SLOT))
+        return region->base + ((vaddr_t)region->free << region->order);
+    while (region->fresh < region->slots) {
+        vaddr_t start = region->base + ((vaddr_t)region->fresh << region->order);
+        union vm_slot *slot;
+
+        if (slot_make(space, start, &slot) != E_SUCCESS)
+            return 0;
+        if (slot->link == 0)
+            return start;
+        region->fresh++;
+    }
+    return 0;
+}
+
+/* Where a segment of the size goes: a slot with headroom, or a larger one when those are used up. */
+static vaddr_t find_addresses(struct address_space *space, size_t size)
+{
+    unsigned least = log2_ceil(size);
+    unsigned order = least + HEADROOM_ORDER;
+
+    if (least > SLOT_ORDER_MAX)
+        return 0;
+    if (order < SLOT_ORDER_MIN)
+        order = SLOT_ORDER_MIN;
+    for (order = order > SLOT_ORDER_MAX ? SLOT_ORDER_MAX : order; order <= SLOT_ORDER_MAX; order++) {
+        vaddr_t start =
+            region_find_slot(space, region_of(space, SLOTS_BASE + ((vaddr_t)(order - SLOT_ORDER_MIN) << REGION_SHIFT)));
+
+        if (start)
+            return start;
+    }
+    return 0;
+}
+
+/* The last address of the slot (or of the region, or of the part of it without slots) that holds va. */
+static vaddr_t slot_last(struct address_space *space, vaddr_t va)
+{
+    const struct vm_region *region = region_of(space, va);
+    vaddr_t region_last = va | (((vaddr_t)1 << REGION_SHIFT) - 1);
+    size_t index = (va - region->base) >> region->order;
+
+    if (region->only || va < region->base || index >= region->slots)
+        return va < region->base ? region->base - 1 : region_last;
+    return region->base + ((index + 1) << region->order) - 1;
+}
+
+bool segment_same_slot(struct address_space *space, vaddr_t a, vaddr_t b)
+{
+    return slot_of(space, a) == slot_of(space, b);
+}
+
+/* ---- trees ---- */
+
+static inline uint64_t priority(const struct vm_segment *segment)
+{
+    return (segment->start >> VM_PAGE_SHIFT) * 0x9e3779b97f4a7c15u;
+}
+
+static void tree_insert(struct vm_segment **link, struct vm_segment *segment)
+{
+    while (*link && priority(*link) >= priority(segment))
+        link = &(*link)->child[segment->start > (*link)->start];
+
+    struct vm_segment *rest = *link;
+    struct vm_segment **low = &segment->child[0], **high = &segment->child[1];
+
+    *link = segment;
+    while (rest) { /* what is left of the segment goes to its low side, the rest to its high side */
+        if (rest->start < segment->start) {
+            *low = rest;
+            low = &rest->child[1];
+            rest = *low;
+        } else {
+            *high = rest;
+            high = &rest->child[0];
+            rest = *high;
+        }
+    }
+    *low = *high = NULL;
+}
+
+static void tree_remove(struct vm_segment **link, struct vm_segment *segment)
+{
+    while (*link != segment) {
+        CHECK(*link, "segment %p at %#lx is not on the map", (void *)segment, (unsigned long)segment->start);
+        link = &(*link)->child[segment->start > (*link)->start];
+    }
+
+    struct vm_segment *low = segment->child[0], *high = segment->child[1];
+
+    while (low && high) {
+        struct vm_segment *winner = priority(low) >= priority(high) ? low : high;
+        unsigned side = winner == low;
+
+        *link = winner;
+        link = &winner->child[side];
+        if (side)
+            low = *link;
+        else
+            high = *link;
+    }
+    *link = low ? low : high;
+}
+
+/* The first segment of the tree that ends above va. */
+static struct vm_segment *tree_lower_bound(struct vm_segment *segment, vaddr_t va)
+{
+    struct vm_segment *best = NULL;
+
+    while (segment) {
+        if (segment_end(segment) > va) {
+            best = segment;
+            segment = segment->child[0];
+        } else {
+            segment = segment->child[1];
+        }
+    }
+    return best;
+}
+
+struct vm_segment *segment_next(struct address_space *space, vaddr_t va, vaddr_t limit)
+{
+    while (va < limit) {
+        struct vm_region *region = region_of(space, va);
+        size_t index = (va - region->base) >> region->order;
+        struct vm_segment *segment = tree_lower_bound(slot_root(slot_of(space, va)), va);
+        vaddr_t last = slot_last(space, va);
+
+        if (segment)
+            return segment->start < limit ? segment : NULL;
+        /* Without a table there is nothing in any slot of it. */
+        if (!region->only && va >= region->base && index < region->slots && !slot_of(space, va))
+            last = region->directory
+                       ? region->base + (((index / SLOTS_PER_PAGE + 1) * SLOTS_PER_PAGE) << region->order) - 1
+                       : va | (((vaddr_t)1 << REGION_SHIFT) - 1);
+        if (last >= limit - 1)
+            return NULL;
+        va = last + 1;
+        if (va == LOW_HALF_END) /* the hole between the canonical halves */
+            va = ~(LOW_HALF_END - 1);
+    }
+    return NULL;
+}
+
+bool segment_range_free(struct address_space *space, vaddr_t start, vaddr_t end)
+{
+    return end - 1 <= slot_last(space, start) && !segment_next(space, start, end);
+}
+
+/* ---- structures ---- */
+
+/* A page of segment structures. */
+struct vm_slab {
+    struct vm_slab *previous, *next; /* among those with a free one */
+    struct vm_segment *free;         /* by child[0] */
+    unsigned used, fresh;            /* structures from `fresh` on were never given out */
+    struct vm_segment segments[];
+};
+
+#define SLAB_SEGMENTS ((VM_PAGE_SIZE - sizeof(struct vm_slab)) / sizeof(struct vm_segment))
+
+static void slab_link(struct address_space *space, struct vm_slab *slab)
+{
+    slab->previous = NULL;
+    slab->next = space->slabs;
+    if (slab->next)
+        slab->next->previous = slab;
+    space->slabs = slab;
+}
+
+static void slab_unlink(struct address_space *space, struct vm_slab *slab)
+{
+    if (slab->previous)
+        slab->previous->next = slab->next;
+    else
+        space->slabs = slab->next;
+    if (slab->next)
+        slab->next->previous = slab->previous;
+}
+
+struct vm_segment *segment_allocate(struct address_space *space)
+{
+    struct vm_slab *slab = space->slabs;
+    struct vm_segment *segment;
+
+    if (UNLIKELY(!slab)) {
+        slab = bookkeeping_page(space);
+        if (!slab)
+            return NULL;
+        slab_link(space, slab);
+    }
+    if (slab->free) {
+        segment = slab->free;
+        slab->free = segment->child[0];
+    } else {
+        segment = &slab->segments[slab->fresh++];
+    }
+    if (++slab->used == SLAB_SEGMENTS)
+        slab_unlink(space, slab);
+    *segment = (struct vm_segment){.magic = VM_SEGMENT_ALIVE};
+    return segment;
+}
+
+void segment_release(struct address_space *space, struct vm_segment *segment)
+{
+    struct vm_slab *slab = (struct vm_slab *)align_down((uintptr_t)segment, VM_PAGE_SIZE);
+
+    segment->magic = 0;
+    segment->child[0] = slab->free;
+    slab->free = segment;
+    if (slab->used-- == SLAB_SEGMENTS)
+        slab_link(space, slab);
+    if (slab->used == 0 && (slab->previous || slab->next)) { /* the last one with room is kept */
+        slab_unlink(space, slab);
+        bookkeeping_put(space, slab);
+    }
+}
+
+/* ---- linking ---- */
+
+error_t segment_link(struct address_space *space, struct vm_segment *segment)
+{
+    union vm_slot *slot;
+    error_t error = slot_make(space, segment->start, &slot);
+
+    if (error)
+        return error;
+    if (slot->link & LINK_FREE)
+        slot_list_remove(region_of(space, segment->start), slot);
+    tree_insert(&slot->root, segment);
+    segment->previous = NULL;
+    segment->next = space->segments;
+    if (segment->next)
+        segment->next->previous = segment;
+    space->segments = segment;
+    return E_SUCCESS;
+}
+
+void segment_unlink(struct address_space *space, struct vm_segment *segment)
+{
+    union vm_slot *slot = slot_of(space, segment->start);
+    struct vm_region *region = region_of(space, segment->start);
+
+    tree_remove(&slot->root, segment);
+    if (!slot->root && !region->only)
+        slot_list_push(region, slot_index(region, segment->start));
+    if (segment->previous)
+        segment->previous->next = segment->next;
+    else
+        space->segments = segment->next;
+    if (segment->next)
+        segment->next->previous = segment->previous;
+}
+
+struct vm_segment *vm_segment_create(struct address_space *space, const struct vm_segment_driver *driver, vaddr_t start,
+                                     size_t size, vm_flags_t flags)
+{
+    if (start == VM_ANYWHERE)
+        start = find_addresses(space, size);
+    else if (start < NULL_GUARD_END || !segment_range_free(space, start, start + size))
+        start = 0;
+    if (!start)
+        return ERR_PTR(E_NOMEM);
+    struct vm_segment *segment = segment_allocate(space);
+
+    if (!segment)
+        return ERR_PTR(E_NOMEM);
+    segment->start = start;
+    segment->size = size;
+    segment->driver = driver;
+    segment->flags = flags;
+    error_t error = segment_link(space, segment);
+
+    if (error) {
+        segment_release(space, segment);
+        return ERR_PTR(error);
+    }
+    return segment;
+}
+
+void vm_segment_destroy(struct address_space *space, struct vm_segment *segment)
+{
+    driver_remember(segment);
+    segment_unlink(space, segment);
+    segment_release(space, segment);
+}
+
+error_t vm_segment_set_size(struct address_space *space, struct vm_segment *segment, size_t size)
+{
+    vaddr_t end;
+
+    if (size > segment->size) {
+        if (__builtin_add_overflow(segment->start, size, &end) || end - 1 > slot_last(space, segment->start) ||
+            segment_next(space, segment_end(segment), end))
+            return E_NOMEM;
+    }
+    segment->size = size;
+    return E_SUCCESS;
+}
+
+/* ---- the address space ---- */
+
+/* xorshift64* (Vigna 2016): a start address needs no more than to differ from run to run. */
+static uint64_t next_random(uint64_t *state)
+{
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return *state * 0x2545f4914f6cdd1du;
+}
+
+static void region_init(struct address_space *space, unsigned index, uint64_t *seed)
+{
+    struct vm_region *region = &space->regions[index];
+    vaddr_t start = (vaddr_t)((int64_t)((uint64_t)index << (REGION_SHIFT + 16)) >> 16);
+    unsigned order = (unsigned)((start - SLOTS_BASE) >> REGION_SHIFT) + SLOT_ORDER_MIN;
+
+    region->base = start;
+    region->free = VM_NO_SLOT;
+    if (start < SLOTS_BASE || start >= LOW_HALF_END || order > SLOT_ORDER_MAX) {
+        region->order = REGION_SHIFT;
+        region->slots = 1;
+        region->only = &space->large[index];
+        return;
+    }
+    uint64_t all = (uint64_t)1 << (REGION_SHIFT - order);
+
+    region->order = order;
+    region->slots = all < SLOTS_MAX ? (uint32_t)all : SLOTS_MAX;
+    if (*seed && all > region->slots)
+        region->base += (next_random(seed) % (all - region->slots + 1)) << order;
+    else if (*seed)
+        region->fresh = (uint32_t)(next_random(seed) % (region->slots / 2 + 1));
+}
+
+struct address_space *current_space;
+
+struct address_space *vm_space(void)
+{
+    return current_space;
+}
+
+void vm_space_use(struct address_space *space)
+{
+    current_space = space;
+}
+
+error_t vm_space_init(struct address_space *space, paddr_t root, uint64_t seed)
+{
+    memset(space, 0, sizeof(*space));
+    space->mmu.root = root;
+    space->owns_tables = root == 0;
+    if (space->owns_tables && mmu_init(&space->mmu) != E_SUCCESS)
+        return E_NOMEM;
+    for (unsigned i = 0; i < VM_REGIONS; i++)
+        region_init(space, i, &seed);
+    return E_SUCCESS;
+}
+
+static void region_destroy(struct address_space *space, struct vm_region *region)
+{
+    if (!region->directory)
+        return;
+    for (unsigned i = 0; i < SLOTS_PER_PAGE; i++) {
+        if (region->directory[i])
+            bookkeeping_put(space, region->directory[i]);
+    }
+    bookkeeping_put(space, region->directory);
+}
+
+void vm_space_destroy(struct address_space *space)
+{
+    while (space->segments) {
+        struct vm_segment *segment = space->segments;
+
+        if (segment->driver->vm_free)
+            segment->driver->vm_free(space, segment);
+        else
+            vm_segment_destroy(space, segment);
+    }
+    for (unsigned i = 0; i < VM_REGIONS; i++)
+        region_destroy(space, &space->regions[i]);
+    while (space->slabs) {
+        struct vm_slab *slab = space->slabs;
+
+        slab_unlink(space, slab);
+        bookkeeping_put(space, slab);
+    }
+    if (space->owns_tables)
+        mmu_destroy(&space->mmu);
+    else
+        mmu_trim(&space->mmu);
+    if (current_space == space)
+        current_space = NULL;
+}
+
+size_t vm_bookkeeping_frames(const struct address_space *space)
+{
+    return space->bookkeeping + mmu_tables(&space->mmu) + space->mmu.cached;
+}

@@ -1,0 +1,181 @@
+/*
+ * The operations on segments: arguments are checked here and drivers called from here, so what a NULL operation
+ * means is decided here and nowhere else (vm/vm.h). Ranges that cover several segments are in vm/ranges.c.
+ */
+#include "core/base/assert.h"
+#include "vm/segments.h"
+
+static void check_alive(const struct vm_segment *segment, const char *operation)
+{
+    CHECK(segment && is_aligned((uintptr_t)segment, sizeof(void *)) && segment->magic == VM_SEGMENT_ALIVE,
+          "%s: %p is not a segment that is allocated now (freed twice, or never one)", operation,
+          (const void *)segment);
+}
+
+static bool range_is_bad(uint64_t start, size_t size)
+{
+    uint64_t end;
+
+    return size == 0 || !is_aligned(start | size, VM_PAGE_SIZE) || __builtin_add_overflow(start, size, &end);
+}
+
+static bool flags_are_bad(vm_flags_t flags)
+{
+    return (flags & ~VM_FLAGS_ALL) || ((flags & (VM_WRITE | VM_EXEC)) && !(flags & VM_READ));
+}
+
+struct vm_segment *vm_alloc(struct address_space *space, const struct vm_segment_driver *driver, vaddr_t start,
+                            size_t size, vm_flags_t flags)
+{
+    if (!driver || range_is_bad(start, size) || flags_are_bad(flags))
+        return ERR_PTR(E_INVAL);
+    if (start + size > LOW_HALF_END)
+        return ERR_PTR(E_NOMEM);
+    return driver->vm_alloc ? driver->vm_alloc(space, start, size, flags) : ERR_PTR(E_NOTSUP);
+}
+
+struct vm_segment *vm_alloc_at(struct address_space *space, const struct vm_segment_driver *driver, paddr_t start,
+                               size_t size, vm_flags_t flags)
+{
+    if (!driver || range_is_bad(start, size) || flags_are_bad(flags))
+        return ERR_PTR(E_INVAL);
+    return driver->vm_alloc_at ? driver->vm_alloc_at(space, start, size, flags) : ERR_PTR(E_NOTSUP);
+}
+
+void vm_free(struct address_space *space, struct vm_segment *segment)
+{
+    check_alive(segment, "vm_free");
+    CHECK(segment->driver->vm_free, "vm_free: segment %#lx of driver %s is permanent", (unsigned long)segment->start,
+          segment->driver->name);
+    segment->driver->vm_free(space, segment);
+}
+
+error_t vm_resize(struct address_space *space, struct vm_segment *segment, size_t size)
+{
+    check_alive(segment, "vm_resize");
+    if (size == 0) {
+        vm_free(space, segment);
+        return E_SUCCESS;
+    }
+    if (range_is_bad(segment->start, size))
+        return E_INVAL;
+    if (size == segment->size)
+        return E_SUCCESS;
+    return segment->driver->vm_resize ? segment->driver->vm_resize(space, segment, size) : E_NOTSUP;
+}
+
+/* The upper part of the segment as a segment of its own: the structure, before the driver has its say. */
+static struct vm_segment *cut(struct address_space *space, struct vm_segment *segment, vaddr_t at)
+{
+    struct vm_segment *second = segment_allocate(space);
+
+    if (!second)
+        return ERR_PTR(E_NOMEM);
+    second->start = at;
+    second->size = segment_end(segment) - at;
+    second->driver = segment->driver;
+    second->flags = segment->flags | VM_MERGE;
+    second->private = segment->private;
+    segment->size = at - segment->start;
+    if (segment_link(space, second) != E_SUCCESS) { /* the slot exists: cannot be */
+        segment->size += second->size;
+        segment_release(space, second);
+        return ERR_PTR(E_NOMEM);
+    }
+    return second;
+}
+
+struct vm_segment *vm_split(struct address_space *space, struct vm_segment *segment, vaddr_t at)
+{
+    check_alive(segment, "vm_split");
+    if (!is_aligned(at, VM_PAGE_SIZE) || at <= segment->start || at >= segment_end(segment))
+        return ERR_PTR(E_INVAL);
+    if (!segment->driver->split || segment_in_ram_map(segment))
+        return ERR_PTR(E_NOTSUP);
+    error_t error = mmu_split(&space->mmu, at);
+
+    if (error)
+        return ERR_PTR(error);
+    struct vm_segment *second = cut(space, segment, at);
+
+    if (!IS_ERR(second)) {
+        error = segment->driver->split(space, segment, second);
+        if (error) {
+            segment->size += second->size;
+            segment_unlink(space, second);
+            segment_release(space, second);
+        } else {
+            segment_recount(space, second);
+        }
+    }
+    segment_recount(space, segment);
+    return error ? ERR_PTR(error) : second;
+}
+
+error_t vm_move(struct address_space *space, struct vm_segment *segment, vaddr_t to, size_t size)
+{
+    check_alive(segment, "vm_move");
+    if (range_is_bad(to, size))
+        return E_INVAL;
+    if (to + size > LOW_HALF_END)
+        return E_NOMEM;
+    if (!(segment->driver->properties & VM_DRIVER_MERGES))
+        return E_NOTSUP;
+    size_t kept = size < segment->size ? size : segment->size;
+    error_t error = kept < segment->size ? mmu_split(&space->mmu, segment->start + kept) : E_SUCCESS;
+
+    if (error)
+        return error;
+    struct vm_segment *target = vm_segment_create(space, segment->driver, to, size, segment->flags);
+
+    if (IS_ERR(target))
+        return ERR_OF(target);
+    error = mmu_move(&space->mmu, segment->start, target->start, kept);
+    if (!error) {
+        vaddr_t start = target->start;
+        size_t old_size = segment->size;
+
+        if (kept < old_size)
+            vm_segment_unmap(space, segment, segment->start + kept, old_size - kept, true);
+        segment_unlink(space, target);
+        segment_unlink(space, segment);
+        segment->start = start;
+        segment->size = size;
+        CHECK(segment_link(space, segment) == E_SUCCESS, "vm_move: the slot of %#lx is gone", (unsigned long)start);
+        segment_release(space, target);
+    } else {
+        vm_segment_destroy(space, target);
+    }
+    segment_recount(space, segment);
+    return error;
+}
+
+struct vm_segment *vm_find(struct address_space *space, vaddr_t va)
+{
+    return segment_find(space, va);
+}
+
+struct vm_segment *vm_next(struct address_space *space, vaddr_t va)
+{
+    return segment_next(space, va, ~(vaddr_t)0);
+}
+
+vaddr_t vm_start(const struct vm_segment *segment)
+{
+    return segment->start;
+}
+
+size_t vm_size(const struct vm_segment *segment)
+{
+    return segment->size;
+}
+
+vm_flags_t vm_flags(const struct vm_segment *segment)
+{
+    return segment->flags;
+}
+
+const struct vm_segment_driver *vm_driver_of(const struct vm_segment *segment)
+{
+    return segment->driver;
+}

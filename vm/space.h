@@ -1,0 +1,59 @@
+/* The address space itself, and what the core needs at boot. For core/ and vm/ only; applications use vm/vm.h. */
+#ifndef VM_SPACE_H
+#define VM_SPACE_H
+
+#include "vm/driver.h"
+#include "vm/mmu.h"
+
+/* One of the 128 parts of the address space, by bits 41 to 47 of the address; see vm/segments.c. */
+struct vm_region {
+    vaddr_t base;              /* of slot 0 */
+    unsigned order;            /* log2 of a slot's bytes */
+    uint32_t slots;            /* number of slots */
+    uint32_t fresh;            /* slots from here on were never given out by the region */
+    uint32_t free;             /* first of the list of free slots, or VM_NO_SLOT */
+    union vm_slot **directory; /* pages of 512 slots each, made on demand; NULL: none yet */
+    union vm_slot *only;       /* for regions of one slot, that slot */
+};
+
+/* Root of the tree of segments in a slot; with bit 0 set, a link of the region's free list; 0: never used. */
+union vm_slot {
+    struct vm_segment *root;
+    uintptr_t link;
+};
+
+#define VM_REGIONS 128
+#define VM_NO_SLOT 0xffffffu
+
+struct address_space {
+    struct mmu mmu;
+    bool owns_tables;
+    struct vm_segment *segments;     /* all of them, in no order */
+    struct vm_slab *slabs;           /* segment structures: slabs that have a free one */
+    size_t bookkeeping;              /* frames held for slabs and slots */
+    union vm_slot large[VM_REGIONS]; /* the slots of regions that have one */
+    struct vm_region regions[VM_REGIONS];
+};
+
+/* Takes over the page tables in `root` (0: makes an empty set) and starts with no segments. seed randomises where slots
+ * begin; 0: they begin at the same addresses in every run. E_NOMEM. */
+error_t vm_space_init(struct address_space *, paddr_t root, uint64_t seed);
+/* Frees every segment, the bookkeeping, and the tables when they were made by vm_space_init. */
+void vm_space_destroy(struct address_space *);
+
+/* Makes vm_space() answer this one. */
+void vm_space_use(struct address_space *);
+
+/* Puts a range that is mapped already (the image's sections) on the map; permanent. */
+struct vm_segment *vm_image_add(struct address_space *, const char *name, vaddr_t, size_t, vm_flags_t);
+
+/* The stack driver's guard, at the low end of each of its segments: part of the size. */
+#define VM_STACK_GUARD ((size_t)16 * VM_PAGE_SIZE)
+/* True if the address is in the guard of a stack segment. */
+bool vm_stack_overflow(const struct vm_segment *, vaddr_t);
+
+/* Frames that the address space holds for itself: segment structures and slot tables (kept for reuse), page tables.
+ * Free frames plus this is what a sequence of operations that frees all it allocates leaves unchanged. */
+size_t vm_bookkeeping_frames(const struct address_space *);
+
+#endif

@@ -1,0 +1,178 @@
+/*
+ * The VM core's interface, for applications, for segment drivers and for the rest of the core.
+ *
+ * Memory is allocated as segments: contiguous ranges of the one address space, each served by a segment driver
+ * (after SunOS: Gingell, Moran, Shannon, "Virtual Memory Architecture in SunOS", USENIX 1987). A driver is a const
+ * table of operations. The core checks arguments, finds the segment and calls the driver; the driver decides about
+ * addresses and frames, with the helpers of vm/driver.h.
+ *
+ * Sizes are bytes and multiples of VM_PAGE_SIZE; addresses are page aligned. Errors: core/base/error.h. An operation
+ * that fails has changed nothing. vm_free cannot fail. A segment belongs to whoever allocated it until vm_free (or
+ * vm_resize to 0, which is the same); the pointer is dead afterwards. Using a dead or foreign pointer is a bug
+ * that is caught and panics.
+ *
+ * Not thread safe yet: one CPU, no preemption. Interrupt handlers may not call anything here.
+ */
+#ifndef VM_VM_H
+#define VM_VM_H
+
+#include "core/base/error.h"
+#include "core/base/types.h"
+
+struct address_space;
+struct vm_segment;
+
+/* Protection: the numbers of PROT_* on Linux. x86 cannot write or execute what it cannot read: VM_WRITE or VM_EXEC
+ * without VM_READ is E_INVAL. */
+#define VM_READ (1u << 0)
+#define VM_WRITE (1u << 1)
+#define VM_EXEC (1u << 2)
+#define VM_RW (VM_READ | VM_WRITE)
+#define VM_PROTECTION (VM_READ | VM_WRITE | VM_EXEC)
+
+/* Back the whole segment in vm_alloc; otherwise on first touch. */
+#define VM_POPULATE (1u << 3)
+/* The contents of fresh pages are undefined: no zeroing. */
+#define VM_NOZERO (1u << 4)
+
+/* The largest page the segment may be backed with; none given: the image's policy (vm_page_policy). */
+#define VM_PAGES_4K (1u << 5)
+#define VM_PAGES_2M (2u << 5)
+#define VM_PAGES_1G (3u << 5)
+#define VM_PAGES (3u << 5)
+
+/* Memory type of a window (PAT, Intel SDM vol. 3, 11.12). */
+#define VM_CACHE_WB (0u << 7) /* write back: ordinary memory */
+#define VM_CACHE_WC (1u << 7) /* write combining: framebuffers */
+#define VM_CACHE_WT (2u << 7) /* write through */
+#define VM_CACHE_UC (3u << 7) /* uncached: device registers */
+#define VM_CACHE (3u << 7)
+
+/* The caller keeps no pointer to the segment: it may be merged into an equal neighbour. Pieces that vm_protect and
+ * vm_unmap cut off are such segments too. */
+#define VM_MERGE (1u << 9)
+
+#define VM_FLAGS_ALL (VM_PROTECTION | VM_POPULATE | VM_NOZERO | VM_PAGES | VM_CACHE | VM_MERGE)
+
+/* Anything (addresses of vm_alloc). */
+#define VM_ANYWHERE ((vaddr_t)0)
+
+/*
+ * A kind of segment. Tables are const and live for ever. The address space is passed to all; the core has checked
+ * sizes, alignment, overflow and flags. A NULL operation means what the line says, decided in vm/space.c only.
+ */
+struct vm_segment_driver {
+    /* A segment of virtual memory; starts at the address if one is given, or fails with E_NOMEM. NULL: E_NOTSUP. */
+    struct vm_segment *(*vm_alloc)(struct address_space *, vaddr_t, size_t, vm_flags_t);
+    /* A segment on the contiguous physical range that starts at the address. NULL: E_NOTSUP. */
+    struct vm_segment *(*vm_alloc_at)(struct address_space *, paddr_t, size_t, vm_flags_t);
+    /* Releases frames, MMU entries, addresses and the segment. Cannot fail. NULL: such segments are permanent, and
+     * freeing one is a caller's bug. */
+    void (*vm_free)(struct address_space *, struct vm_segment *);
+    /* New size, never 0. Growing into addresses that are taken: E_NOMEM. NULL: E_NOTSUP. */
+    error_t (*vm_resize)(struct address_space *, struct vm_segment *, size_t);
+    /* Serves one fault, described by vm_fault_info(). E_ACCES: the protection forbids it; E_FAULT: never backed;
+     * E_NOMEM: no frame. Runs on an interrupt stack: may touch demand-backed memory, may not block. NULL: E_FAULT. */
+    error_t (*vm_fault)(struct address_space *, struct vm_segment *);
+
+    const char *name;    /* unique, lower case */
+    uint32_t properties; /* VM_DRIVER_* */
+
+    /* Changes the protection of all of the segment (the core has split it to fit). NULL: E_NOTSUP. */
+    error_t (*protect)(struct address_space *, struct vm_segment *, vm_flags_t protection);
+    /* The segment was cut at `second`, a new segment that holds its upper part and began as a copy of the first: divide
+     * what is private. On an error the core puts them together again. NULL: E_NOTSUP. */
+    error_t (*split)(struct address_space *, struct vm_segment *first, struct vm_segment *second);
+    /* VM_ADVICE_* for a range of the segment. NULL: nothing happens, which is success. */
+    error_t (*advise)(struct address_space *, struct vm_segment *, vaddr_t, size_t, int advice);
+    /* One line about the segment, into the buffer (at most size bytes, terminated), for the map. NULL: none. */
+    void (*describe)(const struct vm_segment *, char *buffer, size_t size);
+};
+
+/* The vm_fault of this driver uses only general registers (-mgeneral-regs-only): the core saves no vector state
+ * around it. Without it a driver is ordinary compiled code. */
+#define VM_DRIVER_GENERAL_REGISTERS (1u << 0)
+/* Neighbouring segments of this driver with equal flags may be merged; it keeps nothing per segment. */
+#define VM_DRIVER_MERGES (1u << 1)
+
+enum vm_advice {
+    VM_ADVICE_DONTNEED, /* drop the pages: they read as fresh ones again */
+    VM_ADVICE_WILLNEED, /* back the range now, as far as frames allow */
+};
+
+/* The one address space of the image. */
+struct address_space *vm_space(void);
+
+/* Drivers by name. Registering: E_EXIST if the name is taken, E_INVAL without a name, vm_fault and one way to
+ * allocate. From the start there are anon, heap, phys, stack, image and guard. */
+error_t vm_driver_register(const struct vm_segment_driver *driver);
+const struct vm_segment_driver *vm_driver(const char *name); /* NULL if unknown */
+
+extern const struct vm_segment_driver vm_anon, vm_heap, vm_phys, vm_stack, vm_image, vm_guard;
+
+/* Segment or encoded error: E_INVAL (size 0, misaligned, overflowing, unknown flags, NULL driver), E_NOMEM (addresses
+ * taken or not to be had, or no frames), E_NOTSUP. Drivers add: phys E_RANGE (beyond the CPU's physical addresses) and
+ * E_BUSY (over RAM), heap E_BUSY (the RAM at that physical address is in use) and E_INVAL (it is not RAM). A segment is
+ * at most 1 TiB. */
+struct vm_segment *vm_alloc(struct address_space *, const struct vm_segment_driver *, vaddr_t, size_t, vm_flags_t);
+struct vm_segment *vm_alloc_at(struct address_space *, const struct vm_segment_driver *, paddr_t, size_t, vm_flags_t);
+void vm_free(struct address_space *, struct vm_segment *);
+/* Size 0 frees. E_NOMEM: the addresses behind are taken, or no frames. */
+error_t vm_resize(struct address_space *, struct vm_segment *, size_t);
+
+/*
+ * Ranges. They may cover several segments and parts of them, which are split first; where neighbours can be merged
+ * afterwards they are. A segment keeps its pointer as long as its first page stays in it; pieces cut off its end are
+ * VM_MERGE. vm_protect: E_NOMEM if any page of the range is in no segment, E_NOTSUP if a driver cannot (both before any
+ * change; an error that a driver's own protect returns comes after the segments below it were changed).
+ * vm_unmap: holes are passed over; E_NOTSUP for permanent segments. vm_advise: E_NOMEM for holes, after the rest was
+ * done.
+ */
+error_t vm_protect(struct address_space *, vaddr_t, size_t, vm_flags_t protection);
+error_t vm_unmap(struct address_space *, vaddr_t, size_t);
+error_t vm_advise(struct address_space *, vaddr_t, size_t, int advice);
+/* Cuts the segment at an address inside it; the upper part is returned as a segment of its own. */
+struct vm_segment *vm_split(struct address_space *, struct vm_segment *, vaddr_t);
+/* Moves the segment to the given addresses (or VM_ANYWHERE) and gives it the new size; pages move, their contents are
+ * not copied. Afterwards the segment's start has changed. Only for drivers that merge. E_NOTSUP, E_NOMEM. */
+error_t vm_move(struct address_space *, struct vm_segment *, vaddr_t, size_t);
+
+/* The segment that holds the address, or NULL. vm_next: the first one that ends above the address, or NULL. */
+struct vm_segment *vm_find(struct address_space *, vaddr_t);
+struct vm_segment *vm_next(struct address_space *, vaddr_t);
+
+vaddr_t vm_start(const struct vm_segment *);
+size_t vm_size(const struct vm_segment *);
+vm_flags_t vm_flags(const struct vm_segment *);
+const struct vm_segment_driver *vm_driver_of(const struct vm_segment *);
+
+/* The fault that the running CPU is serving; meaningful inside vm_fault only. */
+struct vm_fault_info {
+    vaddr_t address;   /* exact, not page aligned */
+    vm_flags_t access; /* one of VM_READ, VM_WRITE, VM_EXEC */
+    bool present;      /* an entry was there and forbade it */
+};
+const struct vm_fault_info *vm_fault_info(void);
+
+/* Statistics of a segment, or summed over the segments of a driver that are and were. */
+struct vm_statistics {
+    uint64_t faults[PAGE_SIZES]; /* faults served with a page of this size */
+    uint64_t faults_refused;     /* answered with an error */
+    uint64_t fallbacks;          /* a smaller page than the policy allowed, for want of a frame */
+    size_t resident[PAGE_SIZES]; /* pages backed now */
+    uint64_t segments;           /* alive (1 for a segment) */
+};
+struct vm_statistics vm_segment_statistics(struct address_space *, const struct vm_segment *);
+struct vm_statistics vm_driver_statistics(struct address_space *, const struct vm_segment_driver *);
+
+/* Prints the segments in address order, a line each, through the given function (NULL: the console). */
+void vm_dump(struct address_space *, void (*line)(void *context, const char *text), void *context);
+
+/* The page policy of the image: largest page for segments that do not say (--pages). */
+enum page_size vm_page_policy(void);
+void vm_set_page_policy(enum page_size);
+
+/* Whole-structure check of segments, slots and page tables; NULL or what is wrong. Slow: for tests. */
+const char *vm_validate(struct address_space *);
+
+#endif
