@@ -1,0 +1,205 @@
+/*
+ * What the files of arch/x86_64 share: selectors and stacks (also for assembly), control-register and port access, the
+ * features of the CPU, and the order of bringing it up. Private to this folder.
+ */
+#ifndef ARCH_ARCH_H
+#define ARCH_ARCH_H
+
+/* Segment selectors. SYSCALL loads CS and the following descriptor as SS (Intel SDM vol. 3, 5.8.8). */
+#define SELECTOR_CODE 0x08
+#define SELECTOR_DATA 0x10
+#define SELECTOR_TSS 0x18
+
+/* Vectors above the exceptions. The PICs are masked and moved here only to catch what is spurious. */
+#define VECTOR_PIC 0x20
+#define VECTOR_TIMER 0x30
+#define VECTOR_SPURIOUS 0xff
+#define EXCEPTIONS 32
+
+#define EXCEPTION_DIVIDE 0
+#define EXCEPTION_DEBUG 1
+#define EXCEPTION_NMI 2
+#define EXCEPTION_BREAKPOINT 3
+#define EXCEPTION_OPCODE 6
+#define EXCEPTION_DOUBLE 8
+#define EXCEPTION_STACK 12
+#define EXCEPTION_PROTECTION 13
+#define EXCEPTION_PAGE 14
+#define EXCEPTION_FLOAT 16
+#define EXCEPTION_ALIGNMENT 17
+#define EXCEPTION_MACHINE 18
+#define EXCEPTION_SIMD 19
+
+/*
+ * Stacks (trap.S). Code below may be in the middle of its red zone at any instruction, so every vector switches
+ * stacks by the interrupt stack table: index 1 to 7, one for each class of vector. Below every stack is a guard page.
+ * A page fault may come while another is served (a driver touched demand memory): each nesting takes the next
+ * slice of the fault stack, and one too many runs into the guard, which is a double fault.
+ */
+#define IST_DOUBLE 1
+#define IST_NMI 2
+#define IST_MACHINE 3
+#define IST_PAGE 4
+#define IST_EXCEPTION 5
+#define IST_INTERRUPT 6
+#define IST_COUNT 6
+
+#define STACK_GUARD 4096
+#define STACK_SMALL 4096
+#define STACK_REPORT 12288 /* room for a report */
+#define FAULT_SLICE 8192
+#define FAULT_SLICES 4
+
+/* Where the fault stack's entry is in the task state segment (Intel SDM vol. 3, 8.7). */
+#define TSS_IST_PAGE (0x24 + 8 * (IST_PAGE - 1))
+
+#ifndef __ASSEMBLER__
+
+#include "core/base/types.h"
+
+struct tss {
+    uint32_t reserved0;
+    uint64_t rsp[3];
+    uint64_t reserved1;
+    uint64_t ist[7];
+    uint64_t reserved2;
+    uint16_t reserved3, io_map;
+} __attribute__((packed));
+
+/* Registers as trap.S pushes them; the lower half only once the fault is known to be fatal. */
+struct trap_frame {
+    uint64_t vector;
+    uint64_t failure; /* page fault: what vm_handle_fault answered */
+    uint64_t r15, r14, r13, r12, rbp, rbx;
+    uint64_t r11, r10, r9, r8, rsi, rdx, rcx, rax;
+    uint64_t address; /* page fault: what was accessed */
+    uint64_t rdi;
+    uint64_t error;
+    uint64_t rip, cs, rflags, rsp, ss;
+};
+
+struct cpu_features {
+    bool xsave, fsgsbase, rdrand, rdseed, apic, x2apic, tsc_deadline, invariant_tsc, hypervisor, pages_1g;
+    uint8_t physical_bits;
+    uint32_t highest_leaf; /* of CPUID */
+    uint32_t extended_state_size; /* bytes of an XSAVE or FXSAVE area */
+};
+extern struct cpu_features cpu_features;
+
+/* The time-stamp counter at boot: clock_monotonic counts from here. */
+extern uint64_t boot_tsc;
+
+/*
+ * Brings the boot CPU up, from boot_main, once the image runs at its link address and fixmap() works: per-CPU base,
+ * descriptor tables, stacks, control registers, PAT, extended state, system calls. Leaves interrupts disabled.
+ */
+void cpu_early_init(void);
+
+/* The boot stack, which later serves the system calls of the first thread (image.ld.S). */
+extern char __boot_stack[], __boot_stack_end[];
+
+/* The time stamp at which the monotonic clock will show ns; the clock has been read before. */
+uint64_t clock_tsc_at(uint64_t ns);
+
+/* Until the last byte has left the UART, bounded. */
+void uart_drain(void);
+
+/* End of the timer's interrupt (lapic.c). */
+void lapic_timer_interrupt(void);
+
+/* Windows onto device registers, fixmap.h: one owner each. */
+enum device_window { DEVICE_LAPIC, DEVICE_TIMER, DEVICE_POWER };
+
+/* Opens the window at a physical address of any alignment, uncached; the registers may not cross a page. */
+void *device_open(enum device_window window, paddr_t address);
+
+#define MSR_APIC_BASE 0x1bu
+#define MSR_PAT 0x277u
+#define MSR_TSC_DEADLINE 0x6e0u
+#define MSR_X2APIC 0x800u
+#define MSR_EFER 0xc0000080u
+#define MSR_STAR 0xc0000081u
+#define MSR_LSTAR 0xc0000082u
+#define MSR_FMASK 0xc0000084u
+#define MSR_FS_BASE 0xc0000100u
+#define MSR_GS_BASE 0xc0000101u
+
+static inline uint64_t msr_read(uint32_t msr)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
+    return (uint64_t)high << 32 | low;
+}
+
+static inline void msr_write(uint32_t msr, uint64_t value)
+{
+    __asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+}
+
+struct cpuid {
+    uint32_t a, b, c, d;
+};
+
+static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
+{
+    struct cpuid id;
+
+    __asm__ volatile("cpuid" : "=a"(id.a), "=b"(id.b), "=c"(id.c), "=d"(id.d) : "a"(leaf), "c"(subleaf));
+    return id;
+}
+
+static inline uint64_t tsc_read(void)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+    return (uint64_t)high << 32 | low;
+}
+
+static inline void cpu_pause(void)
+{
+    __asm__ volatile("pause");
+}
+
+static inline void port_write8(uint16_t port, uint8_t value)
+{
+    __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline void port_write16(uint16_t port, uint16_t value)
+{
+    __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline void port_write32(uint16_t port, uint32_t value)
+{
+    __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline uint8_t port_read8(uint16_t port)
+{
+    uint8_t value;
+
+    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+static inline uint16_t port_read16(uint16_t port)
+{
+    uint16_t value;
+
+    __asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+static inline uint32_t port_read32(uint16_t port)
+{
+    uint32_t value;
+
+    __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+#endif
+#endif

@@ -1,0 +1,182 @@
+/*
+ * From the first C instruction to core_main: what the loader said is copied, RAM is mapped and divided, and the parts
+ * that stand on it are started. Called by arch/x86_64/entry.S on the boot stack, with the image mapped.
+ *
+ * RAM not handed to the frame allocator: the image, the boot modules, the tables of the map of RAM, and the first
+ * 64 KiB, which firmware writes to behind our back and where further CPUs start. The map of RAM covers all of it but
+ * the image's text and data: these have one address only, so nothing executable or constant has a writable alias.
+ */
+#include "arch/x86_64/arch.h"
+#include "arch/x86_64/boot_info_private.h"
+#include "arch/x86_64/fixmap.h"
+#include "arch/x86_64/physmap.h"
+#include "core/command_line.h"
+#include "core/config.h"
+#include "core/console.h"
+#include "core/cpu.h"
+#include "core/init.h"
+#include "machine.h"
+#include "vm/frames.h"
+#include "vm/space.h"
+
+#define LOW_MEMORY_END 0x10000u
+#define RSDP_SIZE 36u
+
+struct boot_info boot_info;
+
+/* image.ld.S */
+extern char __boot_tables[], __image_end[];
+
+static struct boot_region mapped_list[BOOT_REGIONS_MAX], free_list[BOOT_REGIONS_MAX];
+static size_t mapped_count, free_count;
+static const struct boot_regions all = {boot_info.regions, &boot_info.region_count};
+static const struct boot_regions mapped = {mapped_list, &mapped_count}; /* what the map of RAM covers */
+static const struct boot_regions unused = {free_list, &free_count};     /* what the frame allocator gets */
+
+static struct address_space space;
+
+_Noreturn void boot_main(uint32_t magic, paddr_t information, paddr_t load_address);
+
+static paddr_t image_physical(const void *symbol)
+{
+    return boot_info.image_start + ((uintptr_t)symbol - IMAGE_BASE);
+}
+
+/* The page that entry.S switched into long mode with, below 4 GiB; not global, so a reload of the root forgets it. The
+ * table that holds it is the one at the top of the address space too. */
+static void remove_identity(void)
+{
+    uint64_t *root = (uint64_t *)__boot_tables, *top = root + PTE_TABLE_ENTRIES;
+
+    root[0] = 0;
+    for (size_t i = 0; i < 4; i++)
+        top[i] = 0;
+    machine_flush_all();
+}
+
+static bool read_physical(void *context, void *to, paddr_t from, size_t length)
+{
+    (void)context;
+    fixmap_copy(to, from, length);
+    return true;
+}
+
+/* A multiboot2 loader passes the ACPI root pointer as a copy beside its other information. */
+static void keep_rsdp(void)
+{
+    static char copy[RSDP_SIZE];
+
+    if (boot_info.protocol != BOOT_MULTIBOOT2 || boot_info.rsdp == 0)
+        return;
+    fixmap_copy(copy, boot_info.rsdp, sizeof(copy));
+    boot_info.rsdp = image_physical(copy);
+}
+
+static void read_boot_info(uint32_t magic, paddr_t information, paddr_t load_address)
+{
+    static const struct boot_reader reader = {read_physical, NULL};
+    const char *reason = "";
+    error_t error;
+
+    boot_info.image_start = load_address;
+    boot_info.image_end = image_physical(__image_end);
+    if (magic == MULTIBOOT2_MAGIC)
+        error = boot_info_parse_multiboot2(&reader, information, &boot_info, &reason);
+    else
+        error = boot_info_parse_pvh(&reader, information, &boot_info, &reason);
+    if (error) {
+        boot_info.rsdp = 0;
+        refuse("%s", reason);
+    }
+    keep_rsdp();
+}
+
+static void reserve(struct boot_regions regions, paddr_t start, paddr_t end)
+{
+    if (boot_regions_remove(regions, start, end) != E_SUCCESS)
+        refuse("RAM is divided into more than %d ranges: boot with fewer modules", BOOT_REGIONS_MAX);
+}
+
+static void copy_regions(struct boot_regions to, struct boot_regions from)
+{
+    *to.count = *from.count;
+    for (size_t i = 0; i < *from.count; i++)
+        to.list[i] = from.list[i];
+}
+
+/* Decides what is mapped and what is free. RAM that cannot be addressed is dropped. */
+static void divide_memory(void)
+{
+    unsigned bits = mmu_physical_bits();
+    paddr_t limit = bits < 46 ? (paddr_t)1 << bits : PHYSMAP_SIZE;
+
+    reserve(all, limit, UINT64_MAX);
+    copy_regions(mapped, all);
+    reserve(mapped, boot_info.image_start, image_physical(__boot_tables));
+    copy_regions(unused, all);
+    reserve(unused, 0, LOW_MEMORY_END);
+    reserve(unused, boot_info.image_start, boot_info.image_end);
+    for (size_t i = 0; i < boot_info.module_count; i++) {
+        const struct boot_module *module = &boot_info.modules[i];
+
+        if (module->start < boot_info.image_end && module->end > boot_info.image_start)
+            refuse("the boot loader put a module over the image: pass a smaller module or more RAM");
+        if (!boot_regions_contain(all, module->start, module->end))
+            refuse("the boot loader put a module where its memory map has no RAM");
+        reserve(unused, align_down(module->start, VM_PAGE_SIZE), align_up(module->end, VM_PAGE_SIZE));
+    }
+}
+
+_Static_assert(PHYSMAP_SIZE == 1ul << 46, "the limit in divide_memory");
+
+static size_t frame_ranges(struct frame_range *ranges, struct boot_regions regions)
+{
+    for (size_t i = 0; i < *regions.count; i++)
+        ranges[i] = (struct frame_range){regions.list[i].start, regions.list[i].end};
+    return *regions.count;
+}
+
+static void start_frames(void)
+{
+    struct frame_range ranges[BOOT_REGIONS_MAX];
+
+    if (physmap_build(image_physical(__boot_tables), mapped, unused, mmu_largest_page()) != E_SUCCESS)
+        refuse("too little RAM for the page tables: give the machine more");
+    if (frames_init(ranges, frame_ranges(ranges, unused)) != E_SUCCESS)
+        refuse("too little RAM to start: give the machine more");
+    frames_declare_ram(ranges, frame_ranges(ranges, all));
+}
+
+static bool option_given(const char *word)
+{
+    return command_line_says(quire_config.command_line, word) || command_line_says(boot_info.command_line, word);
+}
+
+/* Where segments begin: never 0, which stands for fixed addresses. The mixing function is that of splitmix64 (Steele,
+ * Lea, Flood, OOPSLA 2014), so that the few bits of the time stamp that vary count where there is nothing better. */
+static uint64_t address_seed(void)
+{
+    uint64_t bits = 0;
+
+    if (option_given("quire.aslr=off"))
+        return 0;
+    cpu_random(&bits);
+    bits ^= tsc_read();
+    bits = (bits ^ bits >> 30) * 0xbf58476d1ce4e5b9;
+    bits = (bits ^ bits >> 27) * 0x94d049bb133111eb;
+    return (bits ^ bits >> 31) | 1;
+}
+
+void boot_main(uint32_t magic, paddr_t information, paddr_t load_address)
+{
+    remove_identity();
+    console_init();
+    cpu_early_init();
+    read_boot_info(magic, information, load_address);
+    divide_memory();
+    start_frames();
+    if (vm_space_init(&space, image_physical(__boot_tables), address_seed()) != E_SUCCESS)
+        refuse("too little RAM for the address space: give the machine more");
+    vm_space_use(&space);
+    core_main();
+}

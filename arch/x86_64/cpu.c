@@ -1,0 +1,357 @@
+/* The CPU: descriptor tables, control registers, extended state, random numbers, starting the program. */
+#include "core/cpu.h"
+
+#include "arch/x86_64/arch.h"
+#include "arch/x86_64/fixmap.h"
+#include "arch/x86_64/pte.h"
+#include "core/base/assert.h"
+#include "core/base/string.h"
+#include "core/linux/linux.h"
+#include "core/percpu.h"
+#include "vm/mmu.h"
+
+_Static_assert(LINUX_SYSCALL_COUNT == 512, "SYSCALL_COUNT of syscall.S");
+_Static_assert(E_FAULT == 14, "E_FAULT of user_copy.S and trap.S");
+
+struct descriptor_pointer {
+    uint16_t limit;
+    uint64_t base;
+} __attribute__((packed));
+
+struct gate { /* Intel SDM vol. 3, figure 6-8 */
+    uint16_t offset_low, selector;
+    uint8_t ist, type;
+    uint16_t offset_middle;
+    uint32_t offset_high, reserved;
+};
+
+#define GATE_INTERRUPT 0x8e /* present, ring 0, interrupts off on entry */
+#define GDT_ENTRIES 5
+#define IDT_ENTRIES 256
+
+#define CR4_MCE (1u << 6)
+#define CR4_PAE (1u << 5)
+#define CR4_PGE (1u << 7)
+#define CR4_OSFXSR (1u << 9)
+#define CR4_OSXMMEXCPT (1u << 10)
+#define CR4_FSGSBASE (1u << 16)
+#define CR4_OSXSAVE (1u << 18)
+
+#define EFER_VALUE 0xd01u /* SCE, LME, LMA, NXE */
+#define RFLAGS_DF 0x400u
+
+/* x87, SSE, AVX, AVX-512: the state that compiled code uses. */
+#define XCR0_WANTED 0xe7u
+#define XCR0_SSE 3u
+#define XCR0_AVX 4u
+#define XCR0_AVX512 0xe0u
+
+/* Entries 0 to 3 as after reset, 4 write combining; the rest is not used (pte.h). */
+#define PAT_VALUE 0x0007040100070406ull
+
+PERCPU uintptr_t percpu_self_offset;
+PERCPU uint64_t cpu_gdt[GDT_ENTRIES];
+PERCPU struct tss cpu_tss;
+PERCPU uintptr_t syscall_stack; /* top of the running thread's kernel stack; 0: on it, or on another of the core's */
+
+struct cpu_features cpu_features;
+uint64_t boot_tsc;
+
+static struct gate idt[IDT_ENTRIES];
+
+extern char double_stack_top[], nmi_stack_top[], machine_stack_top[], fault_stack_top[], exception_stack_top[],
+    interrupt_stack_top[];
+extern char double_stack_guard[], nmi_stack_guard[], machine_stack_guard[], fault_stack_guard[],
+    exception_stack_guard[], interrupt_stack_guard[];
+
+extern char vector_stubs[], vector_page[], vector_timer[], vector_ignored[], syscall_entry[];
+void descriptors_load(const struct descriptor_pointer *gdt, const struct descriptor_pointer *idt);
+_Noreturn void program_enter(vaddr_t entry, vaddr_t stack);
+
+/* ---- features ---- */
+
+static void find_features(void)
+{
+    struct cpuid basic = cpuid(1, 0);
+    uint32_t leaves = cpuid(0, 0).a;
+
+    cpu_features = (struct cpu_features){
+        .highest_leaf = leaves,
+        .apic = basic.d & 1u << 9,
+        .x2apic = basic.c & 1u << 21,
+        .tsc_deadline = basic.c & 1u << 24,
+        .xsave = basic.c & 1u << 26,
+        .rdrand = basic.c & 1u << 30,
+        .hypervisor = basic.c & 1u << 31,
+        .extended_state_size = 512,
+    };
+    if (leaves >= 7) {
+        uint32_t b = cpuid(7, 0).b;
+
+        cpu_features.fsgsbase = b & 1u;
+        cpu_features.rdseed = b & 1u << 18;
+    }
+    leaves = cpuid(0x80000000, 0).a;
+    cpu_features.pages_1g = cpuid(0x80000001, 0).d & 1u << 26;
+    if (leaves >= 0x80000007)
+        cpu_features.invariant_tsc = cpuid(0x80000007, 0).d & 1u << 8;
+    cpu_features.physical_bits = leaves >= 0x80000008 ? (uint8_t)cpuid(0x80000008, 0).a : 36;
+}
+
+enum page_size mmu_largest_page(void)
+{
+    return cpu_features.pages_1g ? PAGE_1G : PAGE_2M;
+}
+
+unsigned mmu_physical_bits(void)
+{
+    return cpu_features.physical_bits;
+}
+
+/* ---- descriptor tables ---- */
+
+static void set_gate(unsigned vector, const char *entry, unsigned ist)
+{
+    uintptr_t offset = (uintptr_t)entry;
+
+    idt[vector] = (struct gate){.offset_low = (uint16_t)offset,
+                                .selector = SELECTOR_CODE,
+                                .ist = (uint8_t)ist,
+                                .type = GATE_INTERRUPT,
+                                .offset_middle = (uint16_t)(offset >> 16),
+                                .offset_high = (uint32_t)(offset >> 32)};
+}
+
+static void set_gates(void)
+{
+    for (unsigned i = 0; i < EXCEPTIONS; i++)
+        set_gate(i, vector_stubs + (size_t)16 * i, IST_EXCEPTION);
+    idt[EXCEPTION_DOUBLE].ist = IST_DOUBLE;
+    idt[EXCEPTION_NMI].ist = IST_NMI;
+    idt[EXCEPTION_MACHINE].ist = IST_MACHINE;
+    set_gate(EXCEPTION_PAGE, vector_page, IST_PAGE);
+    for (unsigned i = 0; i < 16; i++)
+        set_gate(VECTOR_PIC + i, vector_ignored, IST_INTERRUPT);
+    set_gate(VECTOR_TIMER, vector_timer, IST_INTERRUPT);
+    set_gate(VECTOR_SPURIOUS, vector_ignored, IST_INTERRUPT);
+}
+
+/* Takes a page of the image, mapped by the page tables of entry.S, off the map. */
+static void guard_page(const char *page)
+{
+    vaddr_t va = (vaddr_t)page;
+    paddr_t table;
+
+    __asm__("movq %%cr3, %0" : "=r"(table));
+    for (unsigned shift = 39;; shift -= 9) {
+        uint64_t *entries = fixmap_open(FIXMAP_TABLE, table & PTE_ADDRESS, 0);
+        uint64_t *entry = &entries[va >> shift & (PTE_TABLE_ENTRIES - 1)];
+
+        if (shift == VM_PAGE_SHIFT) {
+            *entry = 0;
+            break;
+        }
+        table = *entry;
+    }
+    fixmap_close(FIXMAP_TABLE);
+    machine_flush_page(va);
+}
+
+static void set_stacks(void)
+{
+    static const struct {
+        char *top, *guard;
+    } stacks[IST_COUNT] = {
+        [IST_DOUBLE - 1] = {double_stack_top, double_stack_guard},
+        [IST_NMI - 1] = {nmi_stack_top, nmi_stack_guard},
+        [IST_MACHINE - 1] = {machine_stack_top, machine_stack_guard},
+        [IST_PAGE - 1] = {fault_stack_top, fault_stack_guard},
+        [IST_EXCEPTION - 1] = {exception_stack_top, exception_stack_guard},
+        [IST_INTERRUPT - 1] = {interrupt_stack_top, interrupt_stack_guard},
+    };
+
+    for (unsigned i = 0; i < IST_COUNT; i++) {
+        cpu_tss.ist[i] = (uint64_t)stacks[i].top;
+        guard_page(stacks[i].guard);
+    }
+    cpu_tss.io_map = sizeof cpu_tss;
+    syscall_stack = (uintptr_t)__boot_stack_end;
+}
+
+static void load_tables(void)
+{
+    uint64_t tss = (uint64_t)&cpu_tss;
+    struct descriptor_pointer gdt_pointer = {sizeof cpu_gdt - 1, (uint64_t)cpu_gdt};
+    struct descriptor_pointer idt_pointer = {sizeof idt - 1, (uint64_t)idt};
+
+    cpu_gdt[SELECTOR_CODE / 8] = 0x00af9b000000ffff; /* 64-bit code, ring 0, accessed */
+    cpu_gdt[SELECTOR_DATA / 8] = 0x00cf93000000ffff;
+    cpu_gdt[SELECTOR_TSS / 8] = (sizeof cpu_tss - 1) | (tss & 0xffffff) << 16 | 0x89ull << 40 | (tss >> 24 & 0xff) << 56;
+    cpu_gdt[SELECTOR_TSS / 8 + 1] = tss >> 32;
+    descriptors_load(&gdt_pointer, &idt_pointer);
+}
+
+/* ---- control registers ---- */
+
+static void enable_extended_state(void)
+{
+    uint32_t available = cpuid(0xd, 0).a & XCR0_WANTED;
+
+    if ((available & XCR0_AVX512) != XCR0_AVX512 || !(available & XCR0_AVX))
+        available &= ~XCR0_AVX512;
+    __asm__ volatile("xsetbv" : : "c"(0), "a"(available | XCR0_SSE), "d"(0));
+    cpu_features.extended_state_size = cpuid(0xd, 0).b;
+}
+
+static void set_control_registers(void)
+{
+    uint64_t cr4 = CR4_PAE | CR4_MCE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+
+    if (cpu_features.fsgsbase)
+        cr4 |= CR4_FSGSBASE;
+    if (cpu_features.xsave)
+        cr4 |= CR4_OSXSAVE;
+    __asm__ volatile("movq %0, %%cr4" : : "r"(cr4) : "memory");
+    if (cpu_features.xsave)
+        enable_extended_state();
+    msr_write(MSR_PAT, PAT_VALUE);
+    msr_write(MSR_EFER, EFER_VALUE);
+    msr_write(MSR_STAR, (uint64_t)SELECTOR_CODE << 32);
+    msr_write(MSR_LSTAR, (uint64_t)syscall_entry);
+    msr_write(MSR_FMASK, RFLAGS_DF);
+}
+
+void cpu_early_init(void)
+{
+    boot_tsc = tsc_read();
+    find_features();
+    set_gates();
+    set_stacks();
+    load_tables();
+    msr_write(MSR_GS_BASE, 0); /* CPU 0 uses the linked block itself */
+    set_control_registers();
+}
+
+/* ---- the rest of core/cpu.h ---- */
+
+_Noreturn void cpu_halt(void)
+{
+    for (;;)
+        __asm__ volatile("cli; hlt");
+}
+
+unsigned cpu_count(void)
+{
+    return 1;
+}
+
+/* The instructions clear carry when the generator has nothing ready; Intel advises ten tries. */
+#define RANDOM_TRIES 10
+
+static bool random_from(bool seed, uint64_t *value)
+{
+    for (unsigned i = 0; i < RANDOM_TRIES; i++) {
+        bool good;
+
+        if (seed)
+            __asm__ volatile("rdseed %0" : "=r"(*value), "=@ccc"(good));
+        else
+            __asm__ volatile("rdrand %0" : "=r"(*value), "=@ccc"(good));
+        /* Some CPUs answer all ones, with carry set, for ever. */
+        if (good && *value != ~0ull)
+            return true;
+        cpu_pause();
+    }
+    return false;
+}
+
+bool cpu_random(uint64_t *value)
+{
+    return (cpu_features.rdrand && random_from(false, value)) || (cpu_features.rdseed && random_from(true, value));
+}
+
+#define VENDOR_LENGTH 12
+#define BRAND_LENGTH 48
+
+const char *cpu_name(void)
+{
+    static char name[VENDOR_LENGTH + 1 + BRAND_LENGTH + 1];
+    char brand[BRAND_LENGTH + 1] = "";
+    struct cpuid vendor = cpuid(0, 0);
+    size_t blanks = 0;
+
+    if (cpuid(0x80000000, 0).a >= 0x80000004) {
+        for (uint32_t i = 0; i < 3; i++) {
+            struct cpuid id = cpuid(0x80000002 + i, 0);
+
+            memcpy(brand + sizeof id * i, &id, sizeof id);
+        }
+    }
+    while (brand[blanks] == ' ')
+        blanks++;
+    memcpy(name, &vendor.b, 4);
+    memcpy(name + 4, &vendor.d, 4);
+    memcpy(name + 8, &vendor.c, 4);
+    name[VENDOR_LENGTH] = ' ';
+    memcpy(name + VENDOR_LENGTH + 1, brand + blanks, sizeof brand - blanks);
+    return name;
+}
+
+void cpu_set_thread_pointer(uint64_t base)
+{
+    if (LIKELY(cpu_features.fsgsbase))
+        __asm__ volatile("wrfsbase %0" : : "r"(base) : "memory");
+    else
+        msr_write(MSR_FS_BASE, base);
+}
+
+uint64_t cpu_thread_pointer(void)
+{
+    uint64_t base;
+
+    if (UNLIKELY(!cpu_features.fsgsbase))
+        return msr_read(MSR_FS_BASE);
+    __asm__ volatile("rdfsbase %0" : "=r"(base));
+    return base;
+}
+
+_Noreturn void cpu_start_program(vaddr_t entry, vaddr_t stack)
+{
+    program_enter(entry, stack);
+}
+
+size_t cpu_extended_state_size(void)
+{
+    return cpu_features.extended_state_size;
+}
+
+/* The header of an XSAVE area: XSTATE_BV, which XSAVE writes, and 56 bytes that have to be zero (SDM vol. 1, 13.4.2). */
+#define XSAVE_HEADER_ZERO 520
+#define XSAVE_HEADER_END 576
+
+void cpu_extended_state_save(void *area)
+{
+    ASSERT(is_aligned((uintptr_t)area, 64));
+    if (UNLIKELY(!cpu_features.xsave)) {
+        __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
+        return;
+    }
+    for (unsigned i = XSAVE_HEADER_ZERO; i < XSAVE_HEADER_END; i += 8)
+        *(uint64_t *)((char *)area + i) = 0;
+    __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
+}
+
+void cpu_extended_state_load(const void *area)
+{
+    if (LIKELY(cpu_features.xsave))
+        __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
+    else
+        __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
+}
+
+void *device_open(enum device_window window, paddr_t address)
+{
+    char *page = fixmap_open(FIXMAP_DEVICE + window, address & ~(paddr_t)VM_PAGE_MASK, PTE_PCD | PTE_PWT);
+
+    return page + (address & VM_PAGE_MASK);
+}

@@ -1,0 +1,149 @@
+/*
+ * The image: core and program in one static ELF file, linked at IMAGE_BASE, loaded at IMAGE_LOAD_BASE or where a
+ * multiboot2 loader moves it. Run through the C preprocessor; for ld.lld.
+ *
+ *   headers, boot headers, rodata   r--   the file's first page holds the ELF headers: AT_PHDR points there
+ *   text                            r-x   the core's first, then the program's
+ *   data, per-CPU block, bss        rw-
+ *   symbols for backtraces          r--   behind bss: a second link that fills them moves nothing the code refers to
+ *   one page never mapped                 the guard of the boot stack
+ *   boot stack, first page tables   rw-   no bytes in the file
+ *
+ * Every part begins on a page and is mapped with its protection alone. The names with two underscores in front are
+ * what C and assembly refer to; __boot_* is for arch/x86_64 only.
+ *
+ * The file that is booted has its section headers stripped (llvm-objcopy --strip-sections): GRUB's multiboot2 loader
+ * copies every section that is not loaded into memory, and refuses files with relocation sections, which glibc's
+ * .rela.iplt is.
+ */
+#include "arch/x86_64/layout.h"
+
+#define PAGE 4096
+#define AT_LOAD(section) AT(ADDR(section) - IMAGE_BASE + IMAGE_LOAD_BASE)
+
+OUTPUT_FORMAT(elf64-x86-64)
+ENTRY(__boot_entry)
+
+PHDRS
+{
+    rodata PT_LOAD FILEHDR PHDRS FLAGS(4);
+    text PT_LOAD FLAGS(5);
+    data PT_LOAD FLAGS(6);
+    symbols PT_LOAD FLAGS(4);
+    boot PT_LOAD FLAGS(6);
+    tls PT_TLS FLAGS(4);
+    note PT_NOTE FLAGS(4);
+}
+
+SECTIONS
+{
+    . = IMAGE_BASE;
+    __image_start = .;
+    __rodata_start = .;
+    . += SIZEOF_HEADERS;
+    .note.pvh : AT_LOAD(.note.pvh) { KEEP(*(.note.pvh)) } :rodata :note
+    .multiboot2 : AT_LOAD(.multiboot2) { KEEP(*(.multiboot2)) } :rodata
+    .rodata : AT_LOAD(.rodata) {
+        KEEP(*(.boot.rodata))
+        *(.rodata .rodata.*)
+        . = ALIGN(16);
+        __fixups_start = .;
+        KEEP(*(.fixups))
+        __fixups_end = .;
+    } :rodata
+    __rela_iplt_start = .;
+    .rela.iplt : AT_LOAD(.rela.iplt) { *(.rela.iplt .rela.plt .rela.dyn) }
+    __rela_iplt_end = .;
+    .eh_frame : AT_LOAD(.eh_frame) { KEEP(*(.eh_frame)) } :rodata
+    .gcc_except_table : AT_LOAD(.gcc_except_table) { *(.gcc_except_table .gcc_except_table.*) } :rodata
+    . = ALIGN(PAGE);
+    __rodata_end = .;
+
+    .text : AT_LOAD(.text) {
+        __text_start = .;
+        __core_text_start = .;
+        __boot_entry = .;
+        KEEP(*(.boot.text))
+        __boot_entry_end = .;
+        *quire-core.o(.text .text.*)
+        . = ALIGN(16);
+        __core_text_end = .;
+        *(.text.unlikely .text.unlikely.*)
+        *(.text .text.*)
+    } :text
+    .init : AT_LOAD(.init) { KEEP(*(.init)) } :text
+    .fini : AT_LOAD(.fini) { KEEP(*(.fini)) } :text
+    .iplt : AT_LOAD(.iplt) { *(.iplt .plt) } :text
+    . = ALIGN(PAGE);
+    __text_end = .;
+
+    __data_start = .;
+    .tdata : AT_LOAD(.tdata) { *(.tdata .tdata.*) } :data :tls
+    .tbss : AT_LOAD(.tbss) { *(.tbss .tbss.*) } :data :tls
+    .preinit_array : AT_LOAD(.preinit_array) {
+        __preinit_array_start = .;
+        KEEP(*(.preinit_array))
+        __preinit_array_end = .;
+    } :data
+    .init_array : AT_LOAD(.init_array) {
+        __init_array_start = .;
+        KEEP(*(SORT_BY_INIT_PRIORITY(.init_array.*)))
+        KEEP(*(.init_array .ctors))
+        __init_array_end = .;
+    } :data
+    .fini_array : AT_LOAD(.fini_array) {
+        __fini_array_start = .;
+        KEEP(*(SORT_BY_INIT_PRIORITY(.fini_array.*)))
+        KEEP(*(.fini_array .dtors))
+        __fini_array_end = .;
+    } :data
+    .data.rel.ro : AT_LOAD(.data.rel.ro) { *(.data.rel.ro .data.rel.ro.*) } :data
+    .got : AT_LOAD(.got) { *(.got .got.plt .igot .igot.plt) } :data
+    .data : AT_LOAD(.data) { *(.data .data.*) } :data
+    .percpu : AT_LOAD(.percpu) {
+        . = ALIGN(64);
+        __percpu_start = .;
+        KEEP(*(.percpu))
+        . = ALIGN(64);
+        __percpu_end = .;
+    } :data
+    .bss : AT_LOAD(.bss) {
+        *(.bss .bss.* COMMON)
+        . = ALIGN(PAGE);
+    } :data
+    _end = .;
+    end = .;
+    __data_end = .;
+
+    .symbols : AT_LOAD(.symbols) {
+        __symbols_start = .;
+        KEEP(*(.symbols))
+    } :symbols
+    . = ALIGN(PAGE);
+    __symbols_end = .;
+
+    . += PAGE;
+    /* A page table for every 2 MiB so far, and one for the stack and the tables themselves (at most 2 MiB). */
+    __boot_page_tables = ((. - IMAGE_BASE) >> 21) + 2;
+    .boot : AT_LOAD(.boot) {
+        __boot_stack = .;
+        KEEP(*(.boot.stack))
+        __boot_stack_end = .;
+        __boot_tables = .;
+        KEEP(*(.boot.tables))
+        . += __boot_page_tables * PAGE;
+    } :boot
+    __image_end = .;
+
+    /DISCARD/ : { *(.note.gnu.property .note.gnu.build-id .note.ABI-tag .comment .note.GNU-stack) }
+}
+
+ASSERT(__image_start == IMAGE_BASE && IMAGE_BASE % 0x40000000 == 0, "the image begins at a GiB: arch/x86_64/layout.h")
+ASSERT(__boot_stack % PAGE == 0 && __boot_tables % PAGE == 0, "boot stack and tables lie on pages: arch/x86_64/entry.S")
+ASSERT(IMAGE_LOAD_BASE % 0x200000 == 0, "the load address is a multiple of 2 MiB: arch/x86_64/layout.h")
+ASSERT(__image_end - IMAGE_BASE <= (__boot_page_tables << 21), "too few first page tables: arch/x86_64/image.ld.S")
+ASSERT(__image_end - IMAGE_BASE <= 0x3f000000, "the image is larger than 1008 MiB")
+ASSERT(__boot_entry_end - __text_start <= PAGE, "the entry code is larger than a page: arch/x86_64/entry.S")
+ASSERT(ADDR(.multiboot2) - IMAGE_BASE < 0x7000, "the multiboot2 header lies beyond the file's first 32 KiB")
+ASSERT(FIXMAP_BASE % 0x200000 == 0 && FIXMAP_BASE >= 0xffffffffc0000000,
+       "the fixmap lies in the last GiB: arch/x86_64/layout.h")

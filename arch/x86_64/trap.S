@@ -1,0 +1,210 @@
+/*
+ * Entry of every vector, and the stacks. See arch.h for why each has a stack of its own and how page faults nest.
+ *
+ * Page faults are the hot path: the stub saves what a C function may destroy, calls vm_handle_fault and returns. Only
+ * when that fails are the other registers saved and the report made. All other vectors save everything.
+ */
+#include "arch/x86_64/arch.h"
+
+    .text
+
+/* VM_READ, VM_WRITE or VM_EXEC (vm/vm.h) by the error code: bit 0 present, 1 write, 4 fetch (SDM vol. 3, 4.7). */
+    .section .rodata
+    .balign 64
+page_access:
+    .byte 1, 1, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+    .byte 4, 4
+
+    .section .text.vector_page, "ax", @progbits
+    .balign 64
+vector_page:
+    subq $FAULT_SLICE, %gs:cpu_tss + TSS_IST_PAGE
+    cld
+    pushq %rdi
+    movq %cr2, %rdi
+    pushq %rdi
+    pushq %rax
+    pushq %rcx
+    pushq %rdx
+    pushq %rsi
+    pushq %r8
+    pushq %r9
+    pushq %r10
+    pushq %r11
+    movl 80(%rsp), %edx
+    testl $~0x13, %edx          /* reserved bit, protection key: not a matter of segments */
+    jnz page_odd
+    movzbl page_access(%rdx), %esi
+    andl $1, %edx
+    call vm_handle_fault
+    testl %eax, %eax
+    jnz page_failed
+    popq %r11
+    popq %r10
+    popq %r9
+    popq %r8
+    popq %rsi
+    popq %rdx
+    popq %rcx
+    popq %rax
+    movq 8(%rsp), %rdi
+    addq $24, %rsp
+    addq $FAULT_SLICE, %gs:cpu_tss + TSS_IST_PAGE
+    iretq
+
+page_odd:
+    movl $14, %eax              /* E_FAULT, in Linux's numbers */
+page_failed:
+    pushq %rbx
+    pushq %rbp
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    pushq %rax
+    pushq $EXCEPTION_PAGE
+    movq %rsp, %rdi
+    call trap_handle            /* returns after a fixup */
+    addq $FAULT_SLICE, %gs:cpu_tss + TSS_IST_PAGE
+    jmp trap_return
+
+/* struct trap_frame from the address down; %rdi is pushed already and %edi holds the vector. */
+trap_common:
+    cld
+    pushq $0
+    pushq %rax
+    pushq %rcx
+    pushq %rdx
+    pushq %rsi
+    pushq %r8
+    pushq %r9
+    pushq %r10
+    pushq %r11
+    pushq %rbx
+    pushq %rbp
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    pushq $0
+    pushq %rdi
+    movq %rsp, %rdi
+    call trap_handle
+trap_return:
+    addq $16, %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbp
+    popq %rbx
+    popq %r11
+    popq %r10
+    popq %r9
+    popq %r8
+    popq %rsi
+    popq %rdx
+    popq %rcx
+    popq %rax
+    movq 8(%rsp), %rdi
+    addq $24, %rsp
+    iretq
+
+/*
+ * One stub for every exception, 16 bytes apart; vectors 8, 10 to 14, 17, 21, 29 and 30 push an error code
+ * themselves (SDM vol. 3, table 6-1). The page fault's entry in the table points to vector_page instead.
+ */
+    .balign 16
+    .globl vector_stubs
+vector_stubs:
+    .set vector, 0
+    .rept EXCEPTIONS
+    .balign 16
+    .if (0x60227d00 >> vector) & 1
+    .else
+    pushq $0
+    .endif
+    pushq %rdi
+    movl $vector, %edi
+    jmp trap_common
+    .set vector, vector + 1
+    .endr
+
+    .balign 16
+    .globl vector_timer, vector_ignored, vector_page
+vector_timer:
+    pushq $0
+    pushq %rdi
+    movl $VECTOR_TIMER, %edi
+    jmp trap_common
+
+/* Spurious interrupts are not acknowledged. */
+    .balign 16
+vector_ignored:
+    iretq
+
+/* void descriptors_load(const struct descriptor_pointer *gdt, const struct descriptor_pointer *idt) */
+    .globl descriptors_load
+descriptors_load:
+    lgdt (%rdi)
+    lidt (%rsi)
+    movl $SELECTOR_DATA, %eax
+    movl %eax, %ds
+    movl %eax, %es
+    movl %eax, %ss
+    xorl %eax, %eax
+    movl %eax, %fs
+    movl %eax, %gs
+    movl $SELECTOR_TSS, %eax
+    ltr %ax
+    popq %rax
+    pushq $SELECTOR_CODE
+    pushq %rax
+    lretq
+    .type descriptors_load, @function
+    .size descriptors_load, . - descriptors_load
+
+/* void program_enter(vaddr_t entry, vaddr_t stack): never returns. x87 and MXCSR as at reset of a Linux process. */
+    .globl program_enter
+program_enter:
+    movq %rsi, %rsp
+    movq %rdi, %rcx
+    fninit
+    pushq $0x1f80
+    ldmxcsr (%rsp)
+    popq %rax
+    xorl %eax, %eax
+    xorl %ebx, %ebx
+    xorl %edx, %edx
+    xorl %esi, %esi
+    xorl %edi, %edi
+    xorl %ebp, %ebp
+    movq %rax, %r8
+    movq %rax, %r9
+    movq %rax, %r10
+    movq %rax, %r11
+    movq %rax, %r12
+    movq %rax, %r13
+    movq %rax, %r14
+    movq %rax, %r15
+    cld
+    jmp *%rcx
+
+/* Stacks, each above its guard page. */
+    .section .bss.stacks, "aw", @nobits
+    .macro stack name, size
+    .balign 4096
+    .globl \name\()_guard, \name\()_top
+\name\()_guard:
+    .skip STACK_GUARD + \size
+\name\()_top:
+    .endm
+
+    stack double_stack, STACK_REPORT
+    stack nmi_stack, STACK_REPORT
+    stack machine_stack, STACK_REPORT
+    stack fault_stack, FAULT_SLICE * FAULT_SLICES
+    stack exception_stack, STACK_REPORT
+    stack interrupt_stack, STACK_SMALL
+
+    .section .note.GNU-stack, "", @progbits
