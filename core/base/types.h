@@ -13,6 +13,8 @@ typedef uintptr_t vaddr_t;   /* a virtual address */
 typedef uint64_t paddr_t;    /* a physical address */
 typedef uint32_t vm_flags_t; /* VM_* of vm/vm.h, or'ed */
 
+#define FRAME_NONE (~(paddr_t)0) /* in place of a frame: there is none */
+
 /* Page and frame sizes of x86-64 (Intel SDM vol. 3, 4.5). */
 enum page_size { PAGE_4K, PAGE_2M, PAGE_1G, PAGE_SIZES };
 

@@ -1,0 +1,377 @@
+#include "core/archive.h"
+
+#include "core/base/print.h"
+#include "core/base/string.h"
+
+#define HEADER_SIZE 110u /* magic and thirteen fields of eight hexadecimal digits */
+#define CHECKED ((uint64_t)1 << 63)
+#define MANIFEST ".quire"
+#define TRAILER "TRAILER!!!"
+
+enum header_field { INODE, MODE, UID, GID, LINKS, TIME, SIZE, DEV_MAJOR, DEV_MINOR, RDEV_MAJOR, RDEV_MINOR, NAME_SIZE, CHECKSUM };
+
+/* One entry as it stands in the archive, bounds checked. */
+struct record {
+    const char *name;
+    size_t name_length;
+    uint64_t data, size; /* offset and length of the contents */
+    uint64_t next;       /* offset of the next header */
+    uint32_t mode, time, checksum;
+};
+
+/* Eight hexadecimal digits; false if one is none. */
+static bool parse_field(const uint8_t *digits, uint32_t *value)
+{
+    *value = 0;
+    for (int i = 0; i < 8; i++) {
+        uint8_t c = digits[i], digit;
+
+        if (c >= '0' && c <= '9')
+            digit = c - '0';
+        else if (c >= 'a' && c <= 'f')
+            digit = c - 'a' + 10;
+        else if (c >= 'A' && c <= 'F')
+            digit = c - 'A' + 10;
+        else
+            return false;
+        *value = *value << 4 | digit;
+    }
+    return true;
+}
+
+static bool field(const uint8_t *header, enum header_field which, uint32_t *value)
+{
+    return parse_field(header + 6 + 8 * which, value);
+}
+
+/* True if the first end of the string is at the length: looks no further. */
+static bool ends_at(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (text[i] == '\0')
+            return false;
+    return text[length] == '\0';
+}
+
+/* NULL, or what is wrong with the entry that starts at the offset. */
+static const char *parse_record(const struct archive *archive, uint64_t offset, struct record *record)
+{
+    const uint8_t *header = archive->bytes + offset;
+    uint32_t name_size, size;
+    uint64_t name_end;
+
+    if (archive->size - offset < HEADER_SIZE)
+        return "its header reaches past the end";
+    if (memcmp(header, "070702", 6) != 0)
+        return "it does not begin with the magic 070702";
+    if (!field(header, MODE, &record->mode) || !field(header, TIME, &record->time) || !field(header, SIZE, &size) ||
+        !field(header, NAME_SIZE, &name_size) || !field(header, CHECKSUM, &record->checksum))
+        return "its header has a field that is no number";
+    if (name_size < 2 || name_size > ARCHIVE_PATH_MAX)
+        return "the length of its name is out of range";
+    name_end = offset + HEADER_SIZE + name_size;
+    if (name_end > archive->size)
+        return "its name reaches past the end";
+    record->name = (const char *)header + HEADER_SIZE;
+    record->name_length = name_size - 1;
+    if (!ends_at(record->name, record->name_length))
+        return "its name does not end where it should";
+    record->data = align_up(name_end, 4);
+    record->size = size;
+    if (record->data > archive->size || archive->size - record->data < size)
+        return "its contents reach past the end";
+    record->next = align_up(record->data + size, 4);
+    return NULL;
+}
+
+/* Reads "key N\n" at *text, not beyond end. */
+static bool parse_line(const char **text, const char *end, const char *key, uint64_t *value)
+{
+    size_t length = strlen(key);
+    const char *p = *text;
+    int digits = 0;
+
+    if ((size_t)(end - p) < length || memcmp(p, key, length) != 0)
+        return false;
+    *value = 0;
+    for (p += length; p < end && *p >= '0' && *p <= '9' && digits < 18; p++, digits++)
+        *value = *value * 10 + (uint64_t)(*p - '0');
+    if (digits == 0 || p == end || *p != '\n')
+        return false;
+    *text = p + 1;
+    return true;
+}
+
+static error_t refused(struct archive *archive, const char *what)
+{
+    text_format(archive->problem, sizeof(archive->problem), "%s", what);
+    return E_INVAL;
+}
+
+error_t archive_measure(struct archive *archive, const void *bytes, size_t size)
+{
+    struct record manifest;
+    uint64_t version, length, entries;
+    const char *text, *end;
+
+    *archive = (struct archive){.bytes = bytes, .size = size};
+    if (parse_record(archive, 0, &manifest) != NULL || strcmp(manifest.name, MANIFEST) != 0)
+        return refused(archive, "it is not an archive of packed files");
+    text = (const char *)archive->bytes + manifest.data;
+    end = text + manifest.size;
+    if (!parse_line(&text, end, "quire-files ", &version) || version != 1)
+        return refused(archive, "it is of another version than this image reads");
+    if (!parse_line(&text, end, "bytes ", &length) || !parse_line(&text, end, "entries ", &entries))
+        return refused(archive, "its first entry is damaged");
+    if (length > size) {
+        text_format(archive->problem, sizeof(archive->problem), "it is truncated: %zu of %llu bytes are there", size,
+                    (unsigned long long)length);
+        return E_INVAL;
+    }
+    if (length < manifest.next || entries > (length - manifest.next) / HEADER_SIZE)
+        return refused(archive, "its first entry is damaged");
+    archive->size = length;
+    archive->count = entries;
+    return E_SUCCESS;
+}
+
+/* Order of names: bytes, but '/' before all others, so that a directory stands before what is in it. */
+static int compare_paths(const char *first, size_t first_length, const char *second, size_t second_length)
+{
+    size_t shorter = first_length < second_length ? first_length : second_length;
+
+    for (size_t i = 0; i < shorter; i++) {
+        int a = first[i] == '/' ? 0 : (uint8_t)first[i], b = second[i] == '/' ? 0 : (uint8_t)second[i];
+
+        if (a != b)
+            return a - b;
+    }
+    return first_length < second_length ? -1 : first_length > second_length;
+}
+
+/* No empty part, ".", or "..". */
+static bool is_plain_path(const char *path)
+{
+    for (;;) {
+        size_t length = 0;
+
+        while (path[length] != '\0' && path[length] != '/')
+            length++;
+        if (length == 0 || (length <= 2 && path[0] == '.' && path[length - 1] == '.'))
+            return false;
+        if (path[length] == '\0')
+            return true;
+        path += length + 1;
+    }
+}
+
+static error_t refused_entry(struct archive *archive, size_t number, const char *name, const char *what)
+{
+    text_format(archive->problem, sizeof(archive->problem), "entry %zu (%.80s): %s", number + 1, name, what);
+    return E_INVAL;
+}
+
+static const char *check_entry(const struct record *record, const struct record *previous)
+{
+    uint32_t type = record->mode & ARCHIVE_TYPE;
+
+    if (!is_plain_path(record->name))
+        return "its name is no plain relative path";
+    if (type != ARCHIVE_REGULAR && type != ARCHIVE_DIRECTORY)
+        return "it is neither a file nor a directory";
+    if (type == ARCHIVE_DIRECTORY && record->size != 0)
+        return "it is a directory with contents";
+    if (previous->name != NULL &&
+        compare_paths(previous->name, previous->name_length, record->name, record->name_length) >= 0)
+        return "it is out of order";
+    return NULL;
+}
+
+error_t archive_index(struct archive *archive, uint64_t *index)
+{
+    struct record record, previous = {.name = NULL};
+    const char *wrong = parse_record(archive, 0, &record);
+    uint64_t offset = wrong == NULL ? record.next : archive->size;
+
+    for (size_t i = 0; i <= archive->count; i++) {
+        wrong = offset > archive->size ? "its header reaches past the end" : parse_record(archive, offset, &record);
+        if (wrong != NULL)
+            return refused_entry(archive, i, "unnamed", wrong);
+        if (i == archive->count)
+            break;
+        wrong = check_entry(&record, &previous);
+        if (wrong != NULL)
+            return refused_entry(archive, i, record.name, wrong);
+        index[i] = offset;
+        previous = record;
+        offset = record.next;
+    }
+    if (strcmp(record.name, TRAILER) != 0)
+        return refused_entry(archive, archive->count, record.name, "it should be the trailer");
+    archive->index = index;
+    return E_SUCCESS;
+}
+
+static struct record record_of(const struct archive *archive, size_t number)
+{
+    struct record record = {.name = ""};
+
+    parse_record(archive, archive->index[number] & ~CHECKED, &record); /* was checked by archive_index */
+    return record;
+}
+
+struct archive_entry archive_entry(const struct archive *archive, size_t number)
+{
+    struct record record;
+
+    if (number == ARCHIVE_ROOT)
+        return (struct archive_entry){.path = "", .mode = ARCHIVE_DIRECTORY | 0755};
+    record = record_of(archive, number);
+    return (struct archive_entry){
+        .path = record.name,
+        .path_length = record.name_length,
+        .mode = record.mode,
+        .time = record.time,
+        .bytes = archive->bytes + record.data,
+        .size = record.size,
+    };
+}
+
+/* The first entry whose name is not below the given one. */
+static size_t lower_bound(const struct archive *archive, const char *path, size_t length)
+{
+    size_t low = 0, high = archive->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const char *name = (const char *)archive->bytes + (archive->index[middle] & ~CHECKED) + HEADER_SIZE;
+
+        if (compare_paths(name, strlen(name), path, length) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+error_t archive_find(const struct archive *archive, const char *path, size_t length, size_t *number)
+{
+    struct archive_entry entry;
+    size_t place;
+
+    if (length == 0) {
+        *number = ARCHIVE_ROOT;
+        return E_SUCCESS;
+    }
+    place = lower_bound(archive, path, length);
+    if (place == archive->count)
+        return E_NOENT;
+    entry = archive_entry(archive, place);
+    if (compare_paths(entry.path, entry.path_length, path, length) != 0)
+        return E_NOENT;
+    *number = place;
+    return E_SUCCESS;
+}
+
+static bool is_directory(const struct archive *archive, size_t number)
+{
+    return number == ARCHIVE_ROOT || (archive_entry(archive, number).mode & ARCHIVE_TYPE) == ARCHIVE_DIRECTORY;
+}
+
+size_t archive_parent(const struct archive *archive, size_t number)
+{
+    struct archive_entry entry = archive_entry(archive, number);
+    size_t length = entry.path_length, parent;
+
+    while (length > 0 && entry.path[length] != '/')
+        length--;
+    return archive_find(archive, entry.path, length, &parent) == E_SUCCESS ? parent : ARCHIVE_ROOT;
+}
+
+/* The entry named `part` in the directory; its full name is put together in the buffer of ARCHIVE_PATH_MAX bytes. */
+static error_t find_in(const struct archive *archive, size_t directory, const char *part, size_t length, char *buffer,
+                       size_t *number)
+{
+    struct archive_entry entry = archive_entry(archive, directory);
+    size_t used = entry.path_length;
+
+    if (used + 1 + length >= ARCHIVE_PATH_MAX)
+        return E_NAMETOOLONG;
+    memcpy(buffer, entry.path, used);
+    if (used > 0)
+        buffer[used++] = '/';
+    memcpy(buffer + used, part, length);
+    return archive_find(archive, buffer, used + length, number);
+}
+
+error_t archive_walk(const struct archive *archive, size_t directory, const char *path, size_t *number)
+{
+    char buffer[ARCHIVE_PATH_MAX];
+    size_t at = *path == '/' ? ARCHIVE_ROOT : directory;
+
+    if (*path == '\0')
+        return E_NOENT;
+    while (*path != '\0') {
+        size_t length = 0;
+        error_t error = E_SUCCESS;
+
+        if (!is_directory(archive, at))
+            return E_NOTDIR;
+        while (path[length] != '\0' && path[length] != '/')
+            length++;
+        if (length == 2 && path[0] == '.' && path[1] == '.')
+            at = archive_parent(archive, at);
+        else if (length > 0 && !(length == 1 && path[0] == '.'))
+            error = find_in(archive, at, path, length, buffer, &at);
+        if (error != E_SUCCESS)
+            return error;
+        path += length;
+        /* A '/' behind a name asks for a directory, at the end too. */
+        if (*path == '/' && !is_directory(archive, at))
+            return E_NOTDIR;
+        while (*path == '/')
+            path++;
+    }
+    *number = at;
+    return E_SUCCESS;
+}
+
+size_t archive_next_child(const struct archive *archive, size_t directory, size_t previous)
+{
+    struct archive_entry parent = archive_entry(archive, directory);
+    size_t prefix = parent.path_length == 0 ? 0 : parent.path_length + 1;
+    size_t number = previous != SIZE_MAX ? previous + 1 : directory == ARCHIVE_ROOT ? 0 : directory + 1;
+
+    for (; number < archive->count; number++) {
+        struct archive_entry entry = archive_entry(archive, number);
+        size_t end = prefix;
+
+        if (entry.path_length <= prefix || memcmp(entry.path, parent.path, parent.path_length) != 0 ||
+            (prefix > 0 && entry.path[prefix - 1] != '/'))
+            return SIZE_MAX;
+        while (end < entry.path_length && entry.path[end] != '/')
+            end++;
+        if (end == entry.path_length)
+            return number;
+    }
+    return SIZE_MAX;
+}
+
+error_t archive_verify(struct archive *archive, size_t number)
+{
+    struct record record;
+    uint32_t sum = 0;
+
+    if (number == ARCHIVE_ROOT || (archive->index[number] & CHECKED) != 0)
+        return E_SUCCESS;
+    record = record_of(archive, number);
+    for (uint64_t i = 0; i < record.size; i++)
+        sum += archive->bytes[record.data + i];
+    if (sum != record.checksum) {
+        text_format(archive->problem, sizeof(archive->problem), "the packed file %.80s is corrupt: checksum %08x, not %08x",
+                    record.name, sum, record.checksum);
+        return E_IO;
+    }
+    archive->index[number] |= CHECKED;
+    return E_SUCCESS;
+}

@@ -1,0 +1,73 @@
+/*
+ * The packed files of an image: a read-only cpio archive, "new ASCII with checksum" (magic 070702, cpio(5)), as
+ * images/archive.py writes it. Its first entry is the file ".quire" with the lines
+ *
+ *     quire-files 1
+ *     bytes N         length of the whole archive
+ *     entries M       entries between this one and TRAILER!!!
+ *
+ * and the others follow in the order of their names, '/' below every other byte: a directory stands right before what
+ * is in it, and names are found by bisection. Everything is checked once, when the archive is opened; file contents
+ * when they are first used. Pure; runs on the host.
+ */
+#ifndef CORE_ARCHIVE_H
+#define CORE_ARCHIVE_H
+
+#include "core/base/error.h"
+#include "core/base/types.h"
+
+#define ARCHIVE_PATH_MAX 4096 /* bytes of a name with its end */
+
+/* File types in mode (cpio(5), stat(2)); the archive holds no others. */
+#define ARCHIVE_TYPE 0170000u
+#define ARCHIVE_DIRECTORY 0040000u
+#define ARCHIVE_REGULAR 0100000u
+
+/* An archive with no entries is a zeroed structure: a root directory with nothing in it. */
+struct archive {
+    const uint8_t *bytes;
+    size_t size;
+    size_t count;      /* entries, ".quire" and the trailer excluded */
+    uint64_t *index;   /* count offsets of headers; the top bit says that the contents were checked */
+    char problem[192]; /* after an error: a sentence without its end of line */
+};
+
+struct archive_entry {
+    const char *path; /* no '/' at either end; terminated */
+    size_t path_length;
+    uint32_t mode;
+    uint64_t time; /* seconds since 1970 */
+    const uint8_t *bytes;
+    size_t size;
+};
+
+/* The directory / itself, which is not in the archive. */
+#define ARCHIVE_ROOT SIZE_MAX
+
+/*
+ * Opening has two steps, because the index is the caller's memory. archive_measure reads ".quire" and sets size and
+ * count; archive_index checks every entry and fills count words. size: of the module, which may be longer than the
+ * archive. E_INVAL with problem set.
+ */
+error_t archive_measure(struct archive *, const void *bytes, size_t size);
+error_t archive_index(struct archive *, uint64_t *index);
+
+/* Entry number, less than count or ARCHIVE_ROOT. */
+struct archive_entry archive_entry(const struct archive *, size_t number);
+/* The entry with this name (length bytes); E_NOENT. The empty name is the root. */
+error_t archive_find(const struct archive *, const char *path, size_t length, size_t *number);
+
+/*
+ * Resolves a path as the system calls do, from the directory given or, if it begins with '/', from the root. E_NOENT,
+ * E_NOTDIR, E_NAMETOOLONG.
+ */
+error_t archive_walk(const struct archive *, size_t directory, const char *path, size_t *number);
+/* The directory that an entry is in; of the root the root. */
+size_t archive_parent(const struct archive *, size_t number);
+/* Entries of a directory one by one: start with SIZE_MAX for previous; SIZE_MAX at the end. */
+size_t archive_next_child(const struct archive *, size_t directory, size_t previous);
+
+/* Compares the checksum of the contents, the first time; E_IO with problem set. */
+error_t archive_verify(struct archive *, size_t number);
+
+#endif

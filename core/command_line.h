@@ -1,0 +1,42 @@
+/*
+ * The command line: words before `--` are for the core, words after it are the program's arguments.
+ *
+ *   quire.exit=debug       the status also goes to QEMU's isa-debug-exit device (core/power.h)
+ *   quire.aslr=off         segments begin at the same addresses in every run
+ *   quire.env=NAME=VALUE   a variable of the program's environment
+ *
+ * Quoting is the shell's: "..." and '...' group, a backslash takes the next character as it is (not in '...'). That
+ * covers GRUB, which turns b="two words" into "b=two words" and puts a backslash before quotes and backslashes. Two
+ * sources are read one after the other, the image's own and the boot loader's: the later one wins, and its `--`
+ * replaces the arguments. Pure; runs on the host.
+ */
+#ifndef CORE_COMMAND_LINE_H
+#define CORE_COMMAND_LINE_H
+
+#include "core/base/error.h"
+#include "core/base/types.h"
+
+#define COMMAND_LINE_TEXT 8192
+#define COMMAND_LINE_WORDS 256
+
+struct command_line {
+    bool debug_exit;
+    bool aslr_off;
+    bool has_arguments; /* a `--` was there: arguments replace the image's own, even if there are none */
+    size_t argument_count, environment_count, unused_count;
+    const char *arguments[COMMAND_LINE_WORDS];
+    const char *environment[COMMAND_LINE_WORDS]; /* NAME=VALUE */
+    const char *unused[COMMAND_LINE_WORDS];      /* words that are neither options nor a loader's own */
+    char problem[160];                           /* after an error: a sentence without its end of line */
+    size_t text_used;
+    char text[COMMAND_LINE_TEXT]; /* the words, without their quotes */
+};
+
+/* Adds one source to a zeroed or used structure. E_INVAL: unknown or malformed option, open quote; E_RANGE: too long.
+ */
+error_t command_line_add(struct command_line *, const char *source);
+
+/* True if the source has this very word before `--`. For questions before core_main: needs no memory. */
+bool command_line_says(const char *source, const char *word);
+
+#endif

@@ -1,0 +1,20 @@
+/* What configure.py decided, linked into the image as one constant: build/APP/config.c is generated from it. */
+#ifndef CORE_CONFIG_H
+#define CORE_CONFIG_H
+
+#include "core/base/types.h"
+
+struct quire_config {
+    const char *name;             /* the application */
+    const char *command_line;     /* used when the boot loader passes none */
+    const char *const *arguments; /* argv[1] and on, NULL-terminated; the command line's words after -- replace them */
+    const char *const *environment; /* "NAME=value", NULL-terminated */
+    uint64_t ram;                   /* bytes that the memory plan needs; less at boot is refused */
+    uint64_t stack;                 /* bytes of the program's stack */
+    enum page_size pages;           /* page policy */
+    bool has_files;                 /* the image needs its root file system module */
+};
+
+extern const struct quire_config quire_config;
+
+#endif

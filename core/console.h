@@ -1,0 +1,14 @@
+/* The console: bytes out and in. Contract, implemented by arch/x86_64/uart.c; output is dropped where there is no UART.
+ */
+#ifndef CORE_CONSOLE_H
+#define CORE_CONSOLE_H
+
+#include "core/base/types.h"
+
+void console_init(void);
+/* Writes all bytes, "\n" as "\r\n" is not done here; bounded waiting. */
+void console_write(const char *bytes, size_t length);
+/* Reads what has arrived, at most length bytes; 0 when nothing has. Never waits. */
+size_t console_read(char *bytes, size_t length);
+
+#endif

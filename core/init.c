@@ -1,0 +1,140 @@
+#include "core/init.h"
+
+#include "core/archive.h"
+#include "core/base/print.h"
+#include "core/base/string.h"
+#include "core/boot_info.h"
+#include "core/command_line.h"
+#include "core/config.h"
+#include "core/console.h"
+#include "core/linux/calls.h"
+#include "core/power.h"
+#include "core/program.h"
+#include "machine.h"
+#include "vm/space.h"
+
+#define MARKER "\x1e" /* before the first line of the core: what is older comes from the firmware and the loader */
+#define KIB 1024u
+
+extern char __text_start[], __text_end[], __rodata_start[], __rodata_end[], __data_start[], __data_end[];
+extern char __symbols_start[], __symbols_end[], __boot_tables[], __image_end[];
+
+/* Once: also before a refusal that comes earlier than core_main. */
+static void announce(void)
+{
+    static bool announced;
+
+    if (!announced)
+        kprintf(MARKER "quire: %s\n", quire_config.name);
+    announced = true;
+}
+
+_Noreturn void refuse(const char *format, ...)
+{
+    char text[256];
+    va_list arguments;
+
+    announce();
+    va_start(arguments, format);
+    text_vformat(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    console_write("quire: ", 7);
+    console_write(text, strlen(text));
+    console_write("\n", 1);
+    power_off(STATUS_REFUSED);
+}
+
+static void read_command_line(struct command_line *line)
+{
+    const char *const sources[] = {quire_config.command_line, boot_info.command_line};
+
+    for (size_t i = 0; i < ARRAY_LENGTH(sources); i++)
+        if (sources[i] != NULL && command_line_add(line, sources[i]) != E_SUCCESS)
+            refuse("%s", line->problem);
+    if (line->debug_exit)
+        power_use_debug_exit();
+    for (size_t i = 0; i < line->unused_count; i++)
+        kprintf("quire: the word %s on the command line has no use: the program's words come after --\n",
+                line->unused[i]);
+}
+
+/*
+ * The plan counts what lies in RAM: the image, its files, tables, stack and heap. All of that lies in what the machine says
+ * is RAM, in which the firmware's part is not.
+ */
+static void check_ram(void)
+{
+    uint64_t ram = 0;
+
+    for (size_t i = 0; i < boot_info.region_count; i++)
+        ram += boot_info.regions[i].end - boot_info.regions[i].start;
+    if (ram < quire_config.ram)
+        refuse("%s needs %llu KiB of RAM and this machine has %llu KiB, %llu KiB too little: give it more",
+               quire_config.name, (unsigned long long)align_up(quire_config.ram, KIB) / KIB,
+               (unsigned long long)(ram / KIB), (unsigned long long)align_up(quire_config.ram - ram, KIB) / KIB);
+}
+
+static void add_section(const char *name, const char *start, const char *end, vm_flags_t flags)
+{
+    struct vm_segment *segment;
+
+    if (start == end)
+        return;
+    segment = vm_image_add(vm_space(), name, (vaddr_t)start, (size_t)(end - start), flags);
+    if (IS_ERR(segment))
+        refuse("the image's %s cannot be put on the segment map: %s", name, error_name(ERR_OF(segment)));
+}
+
+static void add_image(void)
+{
+    add_section("rodata", __rodata_start, __rodata_end, VM_READ);
+    add_section("text", __text_start, __text_end, VM_READ | VM_EXEC);
+    add_section("data", __data_start, __data_end, VM_RW);
+    add_section("symbols", __symbols_start, __symbols_end, VM_READ);
+    add_section("boot tables", __boot_tables, __image_end, VM_RW);
+}
+
+/* The index of the packed files: kept for as long as the machine runs. */
+static uint64_t *make_index(size_t count)
+{
+    size_t size = align_up(count * sizeof(uint64_t), VM_PAGE_SIZE);
+    struct vm_segment *segment;
+
+    if (size == 0)
+        return NULL;
+    segment = vm_alloc(vm_space(), &vm_anon, VM_ANYWHERE, size, VM_RW | VM_POPULATE);
+    if (IS_ERR(segment))
+        refuse("there is no room for the index of %zu packed files: %s", count, error_name(ERR_OF(segment)));
+    return (uint64_t *)vm_start(segment);
+}
+
+static void find_files(void)
+{
+    const struct boot_module *module = &boot_info.modules[0];
+    struct archive *files = linux_files();
+    error_t error;
+
+    if (!quire_config.has_files)
+        return;
+    if (boot_info.module_count == 0)
+        refuse("the packed files are missing: give %s.files to the loader as a module (QEMU: -initrd)", quire_config.name);
+    error = archive_measure(files, phys_to_virt(module->start), module->end - module->start);
+    if (error == E_SUCCESS)
+        error = archive_index(files, make_index(files->count));
+    if (error != E_SUCCESS)
+        refuse("the module %s.files cannot be used: %s", quire_config.name, files->problem);
+}
+
+_Noreturn void core_main(void)
+{
+    static struct command_line command_line; /* too large for the stack */
+
+    announce();
+    read_command_line(&command_line);
+    check_ram();
+    vm_set_page_policy(quire_config.pages);
+    add_image();
+    linux_files_init();
+    find_files();
+    program_start(&command_line);
+}

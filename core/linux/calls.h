@@ -1,0 +1,124 @@
+/*
+ * What the files of core/linux share. A function linux_NAME is the system call NAME: arguments and results are Linux's
+ * (man 2 NAME), errors negative. Memory that the program named is reached through user_copy only: a wild pointer is
+ * EFAULT.
+ */
+#ifndef CORE_LINUX_CALLS_H
+#define CORE_LINUX_CALLS_H
+
+#include "core/archive.h"
+#include "core/base/error.h"
+#include "core/base/types.h"
+#include "core/linux/abi.h"
+
+/* memory.c, remap.c */
+long linux_mmap(uintptr_t address, size_t length, int protection, int flags, int fd, uint64_t offset);
+long linux_munmap(uintptr_t address, size_t length);
+long linux_mprotect(uintptr_t address, size_t length, unsigned long protection);
+long linux_brk(uintptr_t end);
+long linux_mremap(uintptr_t address, size_t length, size_t new_length, unsigned flags, uintptr_t new_address);
+long linux_madvise(uintptr_t address, size_t length, int advice);
+/* The bytes as whole pages; 0 if there are none or too many for the address space. */
+size_t linux_pages(size_t length);
+/* Page aligned, not empty, and in the half of the address space that programs map. */
+bool linux_is_range(uintptr_t address, size_t size);
+/* vm_unmap; E_INVAL if that is no range, or holds a permanent segment. */
+error_t linux_unmap_range(uintptr_t address, size_t size);
+
+/* files.c: descriptors. tree.c: names and directories. */
+enum file_kind { FILE_CONSOLE, FILE_PACKED, FILE_DIRECTORY };
+struct open_file { /* Linux's open file description */
+    enum file_kind kind;
+    unsigned references; /* descriptors that name it; 0: the structure is free */
+    unsigned flags;      /* O_* */
+    size_t entry;        /* of the archive */
+    uint64_t offset;     /* bytes; in a directory the entry that getdents64 gives next */
+};
+#define DESCRIPTORS 64
+struct open_file *linux_file(int fd); /* NULL: EBADF */
+/* A descriptor for a new open file, or -E_MFILE. */
+long linux_open_file(enum file_kind, unsigned flags, size_t entry);
+struct archive *linux_files(void); /* the packed files; empty if the image has none */
+/* Starts with stdin, stdout and stderr on the console. */
+void linux_files_init(void);
+
+long linux_read(int fd, void *buffer, size_t length);
+long linux_write(int fd, const void *buffer, size_t length);
+long linux_readv(int fd, const struct linux_iovec *vector, int count);
+long linux_writev(int fd, const struct linux_iovec *vector, int count);
+long linux_pread64(int fd, void *buffer, size_t length, int64_t offset);
+long linux_pwrite64(int fd, const void *buffer, size_t length, int64_t offset);
+long linux_lseek(int fd, int64_t offset, int whence);
+long linux_close(int fd);
+long linux_dup(int fd);
+long linux_dup2(int fd, int to);
+long linux_dup3(int fd, int to, int flags);
+long linux_fcntl(int fd, int command, unsigned long argument);
+long linux_ioctl(int fd, unsigned request, void *argument);
+long linux_poll(struct linux_pollfd *list, unsigned count, int timeout);
+long linux_ppoll(struct linux_pollfd *list, unsigned count, const struct linux_timespec *timeout, const uint64_t *mask);
+long linux_fsync(int fd);
+
+long linux_open(const char *path, int flags, unsigned mode);
+long linux_openat(int directory, const char *path, int flags, unsigned mode);
+long linux_creat(const char *path, unsigned mode);
+long linux_stat(const char *path, struct linux_stat *);
+long linux_fstat(int fd, struct linux_stat *);
+long linux_newfstatat(int directory, const char *path, struct linux_stat *, int flags);
+long linux_access(const char *path, int mode);
+long linux_faccessat(int directory, const char *path, int mode);
+long linux_faccessat2(int directory, const char *path, int mode, int flags);
+long linux_readlink(const char *path, char *buffer, int size);
+long linux_readlinkat(int directory, const char *path, char *buffer, int size);
+long linux_getcwd(char *buffer, size_t size);
+long linux_getdents64(int fd, void *buffer, unsigned size);
+
+/* console.c: the terminal behind descriptors 0, 1 and 2 */
+long console_file_read(void *buffer, size_t length, bool wait);
+long console_file_write(const void *buffer, size_t length);
+long console_file_ioctl(unsigned request, void *argument);
+bool console_file_readable(void);
+
+/* time.c */
+long linux_clock_gettime(int clock, struct linux_timespec *);
+long linux_clock_getres(int clock, struct linux_timespec *);
+long linux_gettimeofday(struct linux_timeval *, void *zone);
+long linux_time(int64_t *seconds);
+long linux_nanosleep(const struct linux_timespec *, struct linux_timespec *rest);
+long linux_clock_nanosleep(int clock, int flags, const struct linux_timespec *, struct linux_timespec *rest);
+long linux_getrusage(int who, struct linux_rusage *);
+long linux_times(struct linux_tms *);
+/* Nanoseconds of a time span from the program; E_FAULT, E_INVAL. Spans of more than centuries are cut. */
+error_t linux_read_span(const struct linux_timespec *, uint64_t *nanoseconds);
+void linux_sleep_until(uint64_t deadline);
+
+/* process.c */
+_Noreturn void linux_exit(int status);
+long linux_zero(void);  /* calls that succeed and do nothing: sched_yield, getuid, getppid ... */
+long linux_one(void);   /* getpid, gettid: the program is process 1 */
+long linux_quiet(void); /* ENOSYS that every libc knows how to take */
+long linux_arch_prctl(int operation, unsigned long argument);
+long linux_getrandom(void *buffer, size_t length, unsigned flags);
+long linux_uname(struct linux_utsname *);
+long linux_sysinfo(struct linux_sysinfo *);
+long linux_prlimit64(int pid, unsigned resource, const struct linux_rlimit *, struct linux_rlimit *old);
+long linux_getrlimit(unsigned resource, struct linux_rlimit *);
+long linux_setrlimit(unsigned resource, const struct linux_rlimit *);
+long linux_sched_getaffinity(int pid, unsigned size, uint64_t *mask);
+long linux_futex(const uint32_t *word, int operation, uint32_t value, const struct linux_timespec *timeout);
+
+/* signals.c: dispositions and masks are kept; a signal ends the program, is ignored, or waits until it is unblocked */
+long linux_rt_sigaction(int signal, const struct linux_sigaction *, struct linux_sigaction *old, size_t set_size);
+long linux_rt_sigprocmask(int how, const uint64_t *set, uint64_t *old, size_t set_size);
+long linux_rt_sigpending(uint64_t *set, size_t set_size);
+long linux_sigaltstack(const struct linux_stack *, struct linux_stack *old);
+long linux_kill(int pid, int signal);
+long linux_tgkill(int group, int thread, int signal);
+long linux_tkill(int thread, int signal);
+/* A signal from inside the core (Ctrl-C on the console). */
+long linux_raise(int signal);
+
+/* names.c: "mmap" for 9, terminated; false if the number has no name. */
+bool linux_syscall_name(unsigned long number, char *name, size_t size);
+
+#endif

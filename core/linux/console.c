@@ -1,0 +1,257 @@
+/*
+ * The terminal behind descriptors 0, 1 and 2, over the byte contract of core/console.h.
+ *
+ * Input goes through a line discipline like Linux's (termios(3)): in canonical mode it is collected, echoed and edited as
+ * a line; otherwise bytes are handed out as they come. It is collected only while the program reads or polls, which is
+ * enough for echo and Ctrl-C as long as the serial port's buffer holds what was typed ahead. Output is passed on
+ * unchanged, without the "\n" to "\r\n" of OPOST: the bytes a program writes are the bytes that arrive.
+ */
+#include "core/console.h"
+
+#include "core/base/string.h"
+#include "core/clock.h"
+#include "core/cpu.h"
+#include "core/linux/calls.h"
+
+#define LINE_SIZE 4096 /* as Linux's: longer lines are cut */
+#define POLL_INTERVAL 10000000u /* ns between looks at the port while a reader waits */
+
+#define CONTROL(letter) ((letter) & 0x1f)
+#define DELETE 0x7f
+
+static struct linux_termios settings = {
+    .input = ICRNL,
+    .control = CONTROL_115200_8N1,
+    .local = ISIG | ICANON | ECHO | ECHOE | ECHOK | IEXTEN,
+    .characters =
+        {
+            [VINTR] = CONTROL('C'),
+            [VQUIT] = CONTROL('\\'),
+            [VERASE] = DELETE,
+            [VKILL] = CONTROL('U'),
+            [VEOF] = CONTROL('D'),
+            [VMIN] = 1,
+            [VSTART] = CONTROL('Q'),
+            [VSTOP] = CONTROL('S'),
+            [VSUSP] = CONTROL('Z'),
+            [VREPRINT] = CONTROL('R'),
+            [VDISCARD] = CONTROL('O'),
+            [VWERASE] = CONTROL('W'),
+            [VLNEXT] = CONTROL('V'),
+        },
+};
+static struct linux_winsize window; /* 0: unknown, as on a serial line of Linux */
+
+/* The line being read: [taken, complete) can be handed out, [complete, length) may still be edited. */
+static char line[LINE_SIZE];
+static size_t line_taken, line_complete, line_length;
+static bool line_end_of_file; /* VEOF was typed: when nothing is left to hand out, a read answers 0 */
+
+static bool canonical(void)
+{
+    return (settings.local & ICANON) != 0;
+}
+
+static void echo(const char *bytes, size_t length)
+{
+    if (settings.local & ECHO)
+        console_write(bytes, length);
+}
+
+static void erase_last(void)
+{
+    if (line_length > line_complete) {
+        line_length--;
+        echo("\b \b", 3);
+    }
+}
+
+/* Puts a byte on the line; true if that makes input complete. */
+static bool keep(char c)
+{
+    bool end = c == '\n' || (settings.characters[VEOL] != 0 && (uint8_t)c == settings.characters[VEOL]);
+
+    /* The last place is kept for the line's end: what does not fit is dropped. */
+    if (line_length < LINE_SIZE - 1 || (end && line_length < LINE_SIZE)) {
+        line[line_length++] = c;
+        echo(&c, 1);
+    }
+    if (end)
+        line_complete = line_length;
+    return end;
+}
+
+/* Editing and signals of canonical mode; false if the byte is an ordinary one. */
+static bool edit(uint8_t c)
+{
+    const uint8_t *characters = settings.characters;
+
+    if (c == characters[VERASE]) {
+        erase_last();
+    } else if (c == characters[VKILL]) {
+        while (line_length > line_complete)
+            erase_last();
+    } else if (c == characters[VEOF]) {
+        line_end_of_file = line_length == line_complete;
+        line_complete = line_length;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static void receive(char c)
+{
+    if (c == '\r' && (settings.input & IGNCR))
+        return;
+    if (c == '\r' && (settings.input & ICRNL))
+        c = '\n';
+    else if (c == '\n' && (settings.input & INLCR))
+        c = '\r';
+    if ((settings.local & ISIG) && (uint8_t)c == settings.characters[VINTR]) {
+        echo("^C\n", 3);
+        linux_raise(SIGINT);
+        return;
+    }
+    if (canonical() && edit((uint8_t)c))
+        return;
+    keep(c);
+    if (!canonical())
+        line_complete = line_length;
+}
+
+/* Takes in what has arrived, as long as the line has room: more stays in the port. */
+static void collect(void)
+{
+    char c;
+
+    if (line_taken == line_complete && line_taken > 0) {
+        memmove(line, line + line_taken, line_length - line_taken);
+        line_length -= line_taken;
+        line_taken = line_complete = 0;
+    }
+    while (line_complete < LINE_SIZE && !line_end_of_file && console_read(&c, 1) == 1)
+        receive(c);
+}
+
+bool console_file_readable(void)
+{
+    collect();
+    return line_taken < line_complete || line_end_of_file;
+}
+
+/* Bytes that one read may take: in canonical mode no further than the end of the first line. */
+static size_t available(size_t length)
+{
+    size_t count = line_complete - line_taken;
+
+    if (count > length)
+        count = length;
+    for (size_t i = 0; canonical() && i < count; i++)
+        if (line[line_taken + i] == '\n')
+            return i + 1;
+    return count;
+}
+
+/* Until when a read waits: for ever, or in raw mode without VMIN as long as VTIME (tenths of a second) says. */
+static uint64_t wait_end(bool wait)
+{
+    if (!wait)
+        return 0;
+    if (canonical() || settings.characters[VMIN] > 0)
+        return UINT64_MAX;
+    return clock_monotonic() + settings.characters[VTIME] * 100000000ull;
+}
+
+long console_file_read(void *buffer, size_t length, bool wait)
+{
+    uint64_t end = 0;
+    size_t count;
+
+    if (length == 0)
+        return 0;
+    while (!console_file_readable()) {
+        uint64_t now = clock_monotonic();
+
+        if (end == 0)
+            end = wait_end(wait);
+        if (now >= end)
+            return wait ? 0 : -E_AGAIN;
+        cpu_wait_until(end - now < POLL_INTERVAL ? end : now + POLL_INTERVAL);
+    }
+    count = available(length);
+    if (user_copy(buffer, line + line_taken, count) != E_SUCCESS)
+        return -E_FAULT;
+    line_taken += count;
+    if (count == 0)
+        line_end_of_file = false;
+    return (long)count;
+}
+
+long console_file_write(const void *buffer, size_t length)
+{
+    char part[256];
+    size_t done = 0;
+
+    while (done < length) {
+        size_t count = length - done < sizeof(part) ? length - done : sizeof(part);
+
+        if (user_copy(part, (const char *)buffer + done, count) != E_SUCCESS)
+            return done > 0 ? (long)done : -E_FAULT;
+        console_write(part, count);
+        done += count;
+    }
+    return (long)done;
+}
+
+static long set_settings(const void *from, bool flush)
+{
+    struct linux_termios wanted;
+
+    if (user_copy(&wanted, from, sizeof(wanted)) != E_SUCCESS)
+        return -E_FAULT;
+    settings = wanted;
+    settings.output = 0; /* no output processing: see the top */
+    if (flush) {
+        char c;
+
+        while (console_read(&c, 1) == 1)
+            ;
+        line_taken = line_complete = line_length = 0;
+        line_end_of_file = false;
+    }
+    if (!canonical())
+        line_complete = line_length;
+    return 0;
+}
+
+long console_file_ioctl(unsigned request, void *argument)
+{
+    struct linux_winsize size;
+    int number;
+
+    switch (request) {
+    case TCGETS:
+        return -user_copy(argument, &settings, sizeof(settings));
+    case TCSETS:
+    case TCSETSW:
+    case TCSETSF:
+        return set_settings(argument, request == TCSETSF);
+    case TIOCGWINSZ:
+        return -user_copy(argument, &window, sizeof(window));
+    case TIOCSWINSZ:
+        if (user_copy(&size, argument, sizeof(size)) != E_SUCCESS)
+            return -E_FAULT;
+        window = size;
+        return 0;
+    case TIOCGPGRP:
+        number = 1;
+        return -user_copy(argument, &number, sizeof(number));
+    case FIONREAD:
+        collect();
+        number = (int)(line_complete - line_taken);
+        return -user_copy(argument, &number, sizeof(number));
+    default:
+        return -E_NOTTY;
+    }
+}

@@ -1,0 +1,24 @@
+/* The Linux system-call interface: what the trap of arch/ calls. */
+#ifndef CORE_LINUX_LINUX_H
+#define CORE_LINUX_LINUX_H
+
+#include "core/base/error.h"
+#include "core/base/types.h"
+
+/*
+ * The six arguments as in the registers (rdi, rsi, rdx, r10, r8, r9), then the number (rax) as the seventh, on the stack as
+ * the psABI says: at 8(%rsp) on entry. The result is a value, or -E_*.
+ */
+typedef long (*linux_syscall)(unsigned long, unsigned long, unsigned long, unsigned long, unsigned long, unsigned long,
+                              unsigned long number);
+
+/* One past the highest number in the table; the trap sends numbers from here on to linux_absent, in the same way. */
+#define LINUX_SYSCALL_COUNT 512
+/* Never NULL: calls that are not there point to linux_absent. */
+extern const linux_syscall linux_syscalls[LINUX_SYSCALL_COUNT];
+
+/* ENOSYS, reported by name the first time. */
+long linux_absent(unsigned long, unsigned long, unsigned long, unsigned long, unsigned long, unsigned long,
+                   unsigned long number);
+
+#endif

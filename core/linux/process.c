@@ -1,0 +1,190 @@
+/* The one process as it sees itself: number 1, root, without parent, children or other threads. */
+#include "core/base/print.h"
+#include "core/base/string.h"
+#include "core/clock.h"
+#include "core/config.h"
+#include "core/cpu.h"
+#include "core/linux/calls.h"
+#include "core/power.h"
+#include "core/random.h"
+#include "machine.h"
+#include "vm/frames.h"
+
+_Noreturn void linux_exit(int status)
+{
+    power_off(status & 0xff);
+}
+
+long linux_zero(void)
+{
+    return 0;
+}
+
+long linux_one(void)
+{
+    return 1;
+}
+
+long linux_quiet(void)
+{
+    return -E_NOSYS;
+}
+
+long linux_arch_prctl(int operation, unsigned long argument)
+{
+    uint64_t base;
+
+    switch (operation) {
+    case ARCH_SET_FS:
+        if (argument >= LOW_HALF_END && argument < PHYSMAP_BASE) /* not canonical */
+            return -E_PERM;
+        cpu_set_thread_pointer(argument);
+        return 0;
+    case ARCH_GET_FS:
+        base = cpu_thread_pointer();
+        return -user_copy((void *)argument, &base, sizeof(base));
+    default: /* ARCH_SET_GS too: gs is the core's own, for there is no change of rings that would swap it */
+        return -E_INVAL;
+    }
+}
+
+long linux_getrandom(void *buffer, size_t length, unsigned flags)
+{
+    const unsigned known = 7; /* GRND_NONBLOCK, GRND_RANDOM, GRND_INSECURE */
+    size_t done = 0;
+
+    if (flags & ~known)
+        return -E_INVAL;
+    if (length > INT32_MAX)
+        length = INT32_MAX;
+    while (done < length) {
+        uint64_t word = random_word();
+        size_t part = length - done < sizeof(word) ? length - done : sizeof(word);
+
+        if (user_copy((char *)buffer + done, &word, part) != E_SUCCESS)
+            return done > 0 ? (long)done : -E_FAULT;
+        done += part;
+    }
+    return (long)done;
+}
+
+/* The release is that of the interface which is kept to: C libraries refuse to start on a very old one. */
+long linux_uname(struct linux_utsname *to)
+{
+    struct linux_utsname name = {
+        .sysname = "Linux",
+        .release = "6.1.0-quire",
+        .version = "Quire",
+        .machine = "x86_64",
+        .domainname = "(none)",
+    };
+
+    text_format(name.nodename, sizeof(name.nodename), "%s", quire_config.name);
+    return -user_copy(to, &name, sizeof(name));
+}
+
+long linux_sysinfo(struct linux_sysinfo *to)
+{
+    struct frame_stats frames = frames_stats();
+    struct linux_sysinfo info = {
+        .uptime = (int64_t)(clock_monotonic() / 1000000000),
+        .ram = frames.total * VM_PAGE_SIZE,
+        .free_ram = frames.free * VM_PAGE_SIZE,
+        .processes = 1,
+        .unit = 1,
+    };
+
+    return -user_copy(to, &info, sizeof(info));
+}
+
+/* Limits that the program has lowered are kept and returned. Only the two that cannot be raised are enforced. */
+static struct linux_rlimit *limits(void)
+{
+    static struct linux_rlimit table[RLIMITS];
+
+    if (table[RLIMIT_NOFILE].hard == 0) {
+        for (int i = 0; i < RLIMITS; i++)
+            table[i] = (struct linux_rlimit){RLIM_INFINITY, RLIM_INFINITY};
+        table[RLIMIT_STACK] = (struct linux_rlimit){quire_config.stack, quire_config.stack};
+        table[RLIMIT_NOFILE] = (struct linux_rlimit){DESCRIPTORS, DESCRIPTORS};
+    }
+    return table;
+}
+
+long linux_prlimit64(int pid, unsigned resource, const struct linux_rlimit *new, struct linux_rlimit *old)
+{
+    struct linux_rlimit wanted, before;
+
+    if (resource >= RLIMITS)
+        return -E_INVAL;
+    if (pid != 0 && pid != 1)
+        return -E_SRCH;
+    before = limits()[resource];
+    if (new != NULL) {
+        if (user_copy(&wanted, new, sizeof(wanted)) != E_SUCCESS)
+            return -E_FAULT;
+        if (wanted.soft > wanted.hard)
+            return -E_INVAL;
+        if (wanted.hard > before.hard)
+            return -E_PERM;
+        limits()[resource] = wanted;
+    }
+    return old != NULL ? -user_copy(old, &before, sizeof(before)) : 0;
+}
+
+long linux_getrlimit(unsigned resource, struct linux_rlimit *to)
+{
+    return to == NULL ? -E_FAULT : linux_prlimit64(0, resource, NULL, to);
+}
+
+long linux_setrlimit(unsigned resource, const struct linux_rlimit *from)
+{
+    return from == NULL ? -E_FAULT : linux_prlimit64(0, resource, from, NULL);
+}
+
+/* As Linux: the bytes of the kernel's own mask, which is a word for up to 64 CPUs. */
+long linux_sched_getaffinity(int pid, unsigned size, uint64_t *mask)
+{
+    unsigned count = cpu_count();
+    uint64_t all = count >= 64 ? UINT64_MAX : ((uint64_t)1 << count) - 1;
+
+    if (size < sizeof(all) || size % sizeof(all) != 0)
+        return -E_INVAL;
+    if (pid != 0 && pid != 1)
+        return -E_SRCH;
+    return user_copy(mask, &all, sizeof(all)) != E_SUCCESS ? -E_FAULT : (long)sizeof(all);
+}
+
+/*
+ * With one thread nobody is ever woken and nobody else can wake: a wait that would have to sleep ends by its time-out or
+ * never. In the second case the program is ended, as the only useful thing to do.
+ */
+long linux_futex(const uint32_t *word, int operation, uint32_t value, const struct linux_timespec *timeout)
+{
+    int command = operation & FUTEX_COMMAND;
+    uint32_t now;
+    uint64_t span;
+    error_t error;
+
+    if (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET)
+        return is_aligned((uintptr_t)word, sizeof(*word)) ? 0 : -E_INVAL;
+    if (command != FUTEX_WAIT && command != FUTEX_WAIT_BITSET)
+        return -E_NOSYS;
+    if (!is_aligned((uintptr_t)word, sizeof(*word)))
+        return -E_INVAL;
+    if (user_copy(&now, word, sizeof(now)) != E_SUCCESS)
+        return -E_FAULT;
+    if (now != value)
+        return -E_AGAIN;
+    if (timeout == NULL) {
+        kprintf("quire: %s waits for ever: no other thread could wake it from its futex at %p\n", quire_config.name,
+                (const void *)word);
+        power_off(128 + SIGABRT);
+    }
+    error = linux_read_span(timeout, &span);
+    if (error != E_SUCCESS)
+        return -error;
+    /* FUTEX_WAIT_BITSET takes a moment, FUTEX_WAIT a time span; the monotonic clock is the usual one for both. */
+    linux_sleep_until(command == FUTEX_WAIT ? clock_monotonic() + span : span);
+    return -E_TIMEDOUT;
+}

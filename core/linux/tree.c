@@ -1,0 +1,355 @@
+/*
+ * Names: open, stat and their relatives on the read-only tree of packed files. Errors come in Linux's order: the path
+ * first, then what is asked of what it names. The working directory is always /.
+ */
+#include "core/base/print.h"
+#include "core/base/string.h"
+#include "core/config.h"
+#include "core/cpu.h"
+#include "core/linux/calls.h"
+
+#define BLOCK_SIZE 4096
+#define EXECUTABLE_LINK "/proc/self/exe"
+#define CONSOLE_DEVICE (4u << 8 | 64u) /* ttyS0 */
+#define FILES_DEVICE 1u
+enum { X_OK = 1, W_OK = 2, R_OK = 4 };
+
+/* Copies the path in; E_FAULT, E_NAMETOOLONG. */
+static error_t read_path(char *path, const char *user)
+{
+    intptr_t length = user_string_length(user, ARCHIVE_PATH_MAX);
+
+    if (length < 0)
+        return (error_t)-length;
+    if (length >= ARCHIVE_PATH_MAX)
+        return E_NAMETOOLONG;
+    if (user_copy(path, user, (size_t)length) != E_SUCCESS)
+        return E_FAULT;
+    path[length] = '\0';
+    return E_SUCCESS;
+}
+
+/* The directory that a relative path starts from. */
+static error_t base_of(int directory, const char *path, size_t *base)
+{
+    struct open_file *file;
+
+    *base = ARCHIVE_ROOT;
+    if (directory == AT_FDCWD || *path == '/')
+        return E_SUCCESS;
+    file = linux_file(directory);
+    if (file == NULL)
+        return E_BADF;
+    if (file->kind != FILE_DIRECTORY)
+        return E_NOTDIR;
+    *base = file->entry;
+    return E_SUCCESS;
+}
+
+static error_t walk(int directory, const char *path, size_t *entry)
+{
+    size_t base;
+    error_t error = base_of(directory, path, &base);
+
+    return error != E_SUCCESS ? error : archive_walk(linux_files(), base, path, entry);
+}
+
+/* What open with O_CREAT says about a name that is not there: EROFS if its directory is. */
+static error_t cannot_create(int directory, char *path)
+{
+    size_t end = strlen(path), entry;
+    error_t error;
+
+    while (end > 0 && path[end - 1] == '/')
+        end--;
+    while (end > 0 && path[end - 1] != '/')
+        end--;
+    path[end] = '\0';
+    error = end == 0 ? E_SUCCESS : walk(directory, path, &entry);
+    return error != E_SUCCESS ? error : E_ROFS;
+}
+
+static bool is_directory(const struct archive_entry *entry)
+{
+    return (entry->mode & ARCHIVE_TYPE) == ARCHIVE_DIRECTORY;
+}
+
+/* Whether what the path names may be opened like this. */
+static error_t check_open(size_t entry, unsigned flags)
+{
+    struct archive_entry found = archive_entry(linux_files(), entry);
+    bool writing = (flags & O_ACCMODE) != 0 || (flags & O_TRUNC);
+    error_t error;
+
+    if ((flags & O_CREAT) && (flags & O_EXCL))
+        return E_EXIST;
+    if (is_directory(&found))
+        return flags & O_CREAT || writing ? E_ISDIR : E_SUCCESS;
+    if (flags & O_DIRECTORY)
+        return E_NOTDIR;
+    if (writing)
+        return E_ROFS;
+    error = archive_verify(linux_files(), entry);
+    if (error != E_SUCCESS)
+        kprintf("quire: %s\n", linux_files()->problem);
+    return error;
+}
+
+long linux_openat(int directory, const char *user_path, int flags, unsigned mode)
+{
+    char path[ARCHIVE_PATH_MAX];
+    size_t entry;
+    error_t error = read_path(path, user_path);
+
+    (void)mode;
+    if (error == E_SUCCESS)
+        error = walk(directory, path, &entry);
+    if (error == E_NOENT && (flags & O_CREAT) && *path != '\0')
+        error = cannot_create(directory, path);
+    if (error == E_SUCCESS && (flags & O_TMPFILE & ~O_DIRECTORY))
+        error = E_ROFS;
+    if (error == E_SUCCESS)
+        error = check_open(entry, (unsigned)flags);
+    if (error != E_SUCCESS)
+        return -error;
+    if (entry == ARCHIVE_ROOT || (archive_entry(linux_files(), entry).mode & ARCHIVE_TYPE) == ARCHIVE_DIRECTORY)
+        return linux_open_file(FILE_DIRECTORY, (unsigned)flags & ~(unsigned)O_DIRECTORY, entry);
+    return linux_open_file(FILE_PACKED, (unsigned)flags, entry);
+}
+
+long linux_open(const char *path, int flags, unsigned mode)
+{
+    return linux_openat(AT_FDCWD, path, flags, mode);
+}
+
+long linux_creat(const char *path, unsigned mode)
+{
+    return linux_openat(AT_FDCWD, path, O_CREAT | O_TRUNC | 1 /* O_WRONLY */, mode);
+}
+
+static struct linux_stat stat_entry(size_t number)
+{
+    struct archive_entry entry = archive_entry(linux_files(), number);
+    struct linux_timespec time = {.seconds = (int64_t)entry.time};
+
+    return (struct linux_stat){
+        .device = FILES_DEVICE,
+        .inode = number == ARCHIVE_ROOT ? 1 : number + 2,
+        .links = is_directory(&entry) ? 2 : 1,
+        .mode = entry.mode,
+        .size = (int64_t)entry.size,
+        .block_size = BLOCK_SIZE,
+        .blocks = (int64_t)(align_up(entry.size, 512) / 512),
+        .access = time,
+        .modification = time,
+        .change = time,
+    };
+}
+
+static struct linux_stat stat_console(void)
+{
+    return (struct linux_stat){
+        .device = FILES_DEVICE,
+        .links = 1,
+        .mode = LINUX_S_IFCHR | 0620,
+        .special_device = CONSOLE_DEVICE,
+        .block_size = BLOCK_SIZE,
+    };
+}
+
+long linux_fstat(int fd, struct linux_stat *to)
+{
+    struct open_file *file = linux_file(fd);
+    struct linux_stat stat;
+
+    if (file == NULL)
+        return -E_BADF;
+    stat = file->kind == FILE_CONSOLE ? stat_console() : stat_entry(file->entry);
+    return -user_copy(to, &stat, sizeof(stat));
+}
+
+/* The entry named as the *at calls do; *console if that is a descriptor of the console. */
+static error_t find_at(int directory, const char *user_path, int flags, size_t *entry, bool *console)
+{
+    char path[ARCHIVE_PATH_MAX];
+    error_t error = read_path(path, user_path);
+    struct open_file *file;
+
+    *console = false;
+    if (error != E_SUCCESS)
+        return error;
+    if (*path != '\0' || !(flags & AT_EMPTY_PATH))
+        return walk(directory, path, entry);
+    if (directory == AT_FDCWD) {
+        *entry = ARCHIVE_ROOT;
+        return E_SUCCESS;
+    }
+    file = linux_file(directory);
+    if (file == NULL)
+        return E_BADF;
+    *console = file->kind == FILE_CONSOLE;
+    *entry = file->entry;
+    return E_SUCCESS;
+}
+
+long linux_newfstatat(int directory, const char *path, struct linux_stat *to, int flags)
+{
+    struct linux_stat stat;
+    size_t entry;
+    bool console;
+    error_t error;
+
+    if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH))
+        return -E_INVAL;
+    error = find_at(directory, path, flags, &entry, &console);
+    if (error != E_SUCCESS)
+        return -error;
+    stat = console ? stat_console() : stat_entry(entry);
+    return -user_copy(to, &stat, sizeof(stat));
+}
+
+long linux_stat(const char *path, struct linux_stat *to)
+{
+    return linux_newfstatat(AT_FDCWD, path, to, 0);
+}
+
+/* As root on a read-only file system: reading is always allowed, writing never, executing where some x bit is set. */
+long linux_faccessat2(int directory, const char *path, int mode, int flags)
+{
+    const int at_eaccess = AT_REMOVEDIR; /* the same bit */
+    struct archive_entry found;
+    size_t entry;
+    bool console;
+    error_t error;
+
+    if ((mode & ~(R_OK | W_OK | X_OK)) || (flags & ~(at_eaccess | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)))
+        return -E_INVAL;
+    error = find_at(directory, path, flags, &entry, &console);
+    if (error != E_SUCCESS)
+        return -error;
+    if (console)
+        return mode & X_OK ? -E_ACCES : 0;
+    found = archive_entry(linux_files(), entry);
+    if ((mode & X_OK) && !(found.mode & 0111))
+        return -E_ACCES;
+    return mode & W_OK ? -E_ROFS : 0;
+}
+
+long linux_faccessat(int directory, const char *path, int mode)
+{
+    return linux_faccessat2(directory, path, mode, 0);
+}
+
+long linux_access(const char *path, int mode)
+{
+    return linux_faccessat2(AT_FDCWD, path, mode, 0);
+}
+
+/* There are no symbolic links but the one that tells a program its own name. */
+long linux_readlinkat(int directory, const char *user_path, char *buffer, int size)
+{
+    char path[ARCHIVE_PATH_MAX];
+    size_t length = strlen(quire_config.name) + 1, entry;
+    error_t error = read_path(path, user_path);
+
+    if (size <= 0)
+        return -E_INVAL;
+    if (error == E_SUCCESS && strcmp(path, EXECUTABLE_LINK) != 0) {
+        error = walk(directory, path, &entry);
+        return error != E_SUCCESS ? -error : -E_INVAL;
+    }
+    if (error != E_SUCCESS)
+        return -error;
+    text_format(path, sizeof(path), "/%s", quire_config.name);
+    if (length > (size_t)size)
+        length = (size_t)size;
+    return user_copy(buffer, path, length) != E_SUCCESS ? -E_FAULT : (long)length;
+}
+
+long linux_readlink(const char *path, char *buffer, int size)
+{
+    return linux_readlinkat(AT_FDCWD, path, buffer, size);
+}
+
+long linux_getcwd(char *buffer, size_t size)
+{
+    if (size < 2)
+        return -E_RANGE;
+    return user_copy(buffer, "/", 2) != E_SUCCESS ? -E_FAULT : 2;
+}
+
+/*
+ * Entries of a directory come in the order "." (offset 0), ".." (1), then children: offset 2 plus the child's
+ * number. The offset is that of the first entry not given yet; DIRECTORY_END after the last.
+ */
+#define DIRECTORY_END INT64_MAX
+
+static uint64_t next_offset(const struct open_file *file, uint64_t offset)
+{
+    size_t child;
+
+    if (offset == 0)
+        return 1;
+    child = archive_next_child(linux_files(), file->entry, offset == 1 ? SIZE_MAX : offset - 2);
+    return child == SIZE_MAX ? DIRECTORY_END : child + 2;
+}
+
+/* Name and number of the entry at an offset. */
+static const char *child_at(const struct open_file *file, uint64_t offset, size_t *number)
+{
+    const char *name, *part;
+
+    if (offset < 2) {
+        *number = offset == 0 ? file->entry : archive_parent(linux_files(), file->entry);
+        return offset == 0 ? "." : "..";
+    }
+    *number = offset - 2;
+    name = part = archive_entry(linux_files(), *number).path;
+    for (; *part != '\0'; part++)
+        if (*part == '/')
+            name = part + 1;
+    return name;
+}
+
+/* Bytes written for the entry at the file's offset, 0 if there is no room, or a negative error. */
+static long put_entry(const struct open_file *file, char *to, size_t room)
+{
+    size_t number;
+    const char *name = child_at(file, file->offset, &number);
+    size_t name_size = strlen(name) + 1;
+    struct linux_stat stat = stat_entry(number);
+    struct linux_dirent64 entry = {
+        .inode = stat.inode,
+        .next = (int64_t)next_offset(file, file->offset),
+        .length = (uint16_t)align_up(LINUX_DIRENT64_NAME + name_size, 8),
+        .type = (stat.mode & ARCHIVE_TYPE) == ARCHIVE_DIRECTORY ? DT_DIR : DT_REG,
+    };
+
+    if (entry.length > room)
+        return 0;
+    if (user_copy(to, &entry, LINUX_DIRENT64_NAME) != E_SUCCESS ||
+        user_copy(to + LINUX_DIRENT64_NAME, name, name_size) != E_SUCCESS)
+        return -E_FAULT;
+    return entry.length;
+}
+
+long linux_getdents64(int fd, void *buffer, unsigned size)
+{
+    struct open_file *file = linux_file(fd);
+    size_t done = 0;
+
+    if (file == NULL)
+        return -E_BADF;
+    if (file->kind != FILE_DIRECTORY)
+        return -E_NOTDIR;
+    /* lseek may have set any offset: beyond the last entry there is nothing. */
+    while (file->offset < linux_files()->count + 2) {
+        long length = put_entry(file, (char *)buffer + done, size - done);
+
+        if (length <= 0)
+            return done > 0 ? (long)done : length < 0 ? length : -E_INVAL;
+        done += (size_t)length;
+        file->offset = next_offset(file, file->offset);
+    }
+    return (long)done;
+}

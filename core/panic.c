@@ -1,0 +1,164 @@
+#include "core/panic.h"
+
+#include "core/base/assert.h"
+#include "core/base/print.h"
+#include "core/cpu.h"
+#include "core/power.h"
+#include "core/symbols.h"
+#include "vm/vm.h"
+
+#define MESSAGE_MAX 240
+#define TRACE_MAX 32
+#define MAP_LINES 64
+/* The map of a damaged address space may have no end. */
+#define MAP_LINES_BROKEN 1000000
+
+/* How many reports have begun. Everything below may fault, and is tried once. */
+static unsigned reports;
+
+static void begin(const struct panic_report *report)
+{
+    reports++;
+    if (reports == 2) {
+        kprintf("\nquire: %s while reporting: %s\n", report->subject, report->cause);
+        power_off(STATUS_PANIC);
+    }
+    if (reports > 2) {
+        kprintf("\nquire: the report of the report failed\n");
+        power_off(STATUS_PANIC);
+    }
+}
+
+static void print_place(uintptr_t address, bool is_return, bool certain)
+{
+    char name[SYMBOL_NAME_MAX];
+    size_t offset;
+
+    /* A call may be the last instruction of its function. */
+    if (symbol_lookup(address - is_return, name, sizeof name, &offset))
+        kprintf("quire:   %#018lx %s%.120s+%#zx\n", (unsigned long)address, certain ? "" : "? ", name, offset + is_return);
+    else
+        kprintf("quire:   %#018lx%s\n", (unsigned long)address, certain ? "" : " ?");
+}
+
+/* Equal frames in a row, as an endless recursion has them, are printed once. */
+static void print_trace(const struct panic_report *report)
+{
+    const struct panic_frame *trace = report->trace;
+
+    kprintf("quire: backtrace (?: a guess from the contents of the stack)\n");
+    if (report->instruction)
+        print_place(report->instruction, false, true);
+    for (size_t i = 0, next; i < report->trace_count; i = next) {
+        for (next = i + 1; next < report->trace_count && trace[next].address == trace[i].address; next++)
+            continue;
+        print_place(trace[i].address, true, trace[i].certain);
+        if (next - i > 1)
+            kprintf("quire:   the same %zu times more\n", next - i - 1);
+    }
+}
+
+static void print_statistics(const char *of, const char *name, const struct vm_statistics *statistics)
+{
+    const uint64_t *faults = statistics->faults;
+    const size_t *resident = statistics->resident;
+
+    kprintf("quire:   %s %s: %lu alive; faults %lu of 4K, %lu of 2M, %lu of 1G, %lu refused; pages %zu of 4K, %zu of 2M, "
+            "%zu of 1G; %lu fallbacks\n",
+            of, name, (unsigned long)statistics->segments, (unsigned long)faults[PAGE_4K],
+            (unsigned long)faults[PAGE_2M], (unsigned long)faults[PAGE_1G], (unsigned long)statistics->faults_refused,
+            resident[PAGE_4K], resident[PAGE_2M], resident[PAGE_1G], (unsigned long)statistics->fallbacks);
+}
+
+static void print_neighbours(struct address_space *space, vaddr_t address)
+{
+    struct vm_segment *next = vm_next(space, address);
+
+    kprintf("quire: the address 0x%lx is in no segment", (unsigned long)address);
+    if (next)
+        kprintf("; the next one begins 0x%lx bytes above", (unsigned long)(vm_start(next) - address));
+    kprintf("\n");
+}
+
+static void print_segment(struct address_space *space, vaddr_t address)
+{
+    struct vm_segment *segment = vm_find(space, address);
+    char text[160] = "";
+
+    if (!segment) {
+        print_neighbours(space, address);
+        return;
+    }
+    const struct vm_segment_driver *driver = vm_driver_of(segment);
+    struct vm_statistics own = vm_segment_statistics(space, segment);
+    struct vm_statistics all = vm_driver_statistics(space, driver);
+    vm_flags_t flags = vm_flags(segment);
+
+    if (driver->describe)
+        driver->describe(segment, text, sizeof text);
+    kprintf("quire: the address 0x%lx is 0x%lx bytes into the segment 0x%lx-0x%lx %c%c%c %s %s\n", (unsigned long)address,
+            (unsigned long)(address - vm_start(segment)), (unsigned long)vm_start(segment),
+            (unsigned long)(vm_start(segment) + vm_size(segment)), flags & VM_READ ? 'r' : '-',
+            flags & VM_WRITE ? 'w' : '-', flags & VM_EXEC ? 'x' : '-', driver->name, text);
+    print_statistics("segment of", driver->name, &own);
+    print_statistics("driver", driver->name, &all);
+}
+
+static void print_map_line(void *context, const char *text)
+{
+    size_t *lines = context;
+
+    if ((*lines)++ < MAP_LINES)
+        kprintf("quire:   %s\n", text);
+    if (*lines > MAP_LINES_BROKEN)
+        power_off(STATUS_PANIC);
+}
+
+static void print_map(struct address_space *space)
+{
+    size_t lines = 0;
+
+    kprintf("quire: segments\n");
+    vm_dump(space, print_map_line, &lines);
+    if (lines > MAP_LINES)
+        kprintf("quire:   and %zu more\n", lines - MAP_LINES);
+}
+
+_Noreturn void panic_report(const struct panic_report *report)
+{
+    struct address_space *space;
+
+    begin(report);
+    kprintf("\nquire: %s: %s\n", report->subject, report->cause);
+    panic_print_registers(report->registers);
+    print_trace(report);
+    space = vm_space();
+    if (space) {
+        if (report->has_address)
+            print_segment(space, report->address);
+        print_map(space);
+    }
+    power_off(report->status);
+}
+
+_Noreturn void panic(const char *format, ...)
+{
+    static char message[MESSAGE_MAX];
+    uintptr_t addresses[TRACE_MAX];
+    struct panic_frame trace[TRACE_MAX];
+    size_t count = cpu_backtrace(addresses, TRACE_MAX);
+    va_list arguments;
+
+    va_start(arguments, format);
+    text_vformat(message, sizeof message, format, arguments);
+    va_end(arguments);
+    for (size_t i = 0; i < count; i++)
+        trace[i] = (struct panic_frame){addresses[i], true};
+    panic_report(&(struct panic_report){
+        .subject = "panic",
+        .cause = message,
+        .status = STATUS_PANIC,
+        .trace = trace + 1, /* without this function */
+        .trace_count = count - 1,
+    });
+}

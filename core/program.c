@@ -1,0 +1,216 @@
+/*
+ * The initial stack, from its high end (System V psABI for x86-64, 3.4.1; Linux fs/binfmt_elf.c):
+ *
+ *     0 (8 bytes)            the end
+ *     strings                file name, environment, arguments
+ *     more for the vector    16 random bytes, the platform's name
+ *     auxiliary vector       pairs, the last one AT_NULL
+ *     environment            pointers, NULL
+ *     arguments              pointers, NULL
+ *     argc                   the stack pointer, a multiple of 16
+ */
+#include "core/program.h"
+
+#include "core/base/string.h"
+#include "core/config.h"
+#include "core/cpu.h"
+#include "core/init.h"
+#include "core/linux/abi.h"
+#include "core/random.h"
+#include "vm/space.h"
+
+#include <cpuid.h>
+
+/* ELF-64 file header, as far as it is read here (System V gABI, chapter 4). */
+struct elf_header {
+    uint8_t identification[16];
+    uint16_t type, machine;
+    uint32_t version;
+    uint64_t entry, program_headers, section_headers;
+    uint32_t flags;
+    uint16_t header_size, program_header_size, program_header_count;
+};
+
+enum {
+    AT_NULL = 0,
+    AT_PHDR = 3,
+    AT_PHENT = 4,
+    AT_PHNUM = 5,
+    AT_PAGESZ = 6,
+    AT_BASE = 7,
+    AT_FLAGS = 8,
+    AT_ENTRY = 9,
+    AT_UID = 11,
+    AT_EUID = 12,
+    AT_GID = 13,
+    AT_EGID = 14,
+    AT_PLATFORM = 15,
+    AT_HWCAP = 16,
+    AT_CLKTCK = 17,
+    AT_SECURE = 23,
+    AT_RANDOM = 25,
+    AT_HWCAP2 = 26,
+    AT_EXECFN = 31,
+    AT_MINSIGSTKSZ = 51,
+};
+
+struct auxiliary {
+    uint64_t type, value;
+};
+
+#define SIGNAL_FRAME 1024 /* bytes of a signal frame besides the extended state, generously */
+
+extern const struct elf_header __image_start; /* the linker maps the file's headers there */
+void _start(void);                            /* the libc's */
+
+/* The part of the stack that is still free, from its low end: what is pushed goes to its high end. */
+struct room {
+    char *low, *high;
+};
+
+static void *push(struct room *room, const void *bytes, size_t size)
+{
+    if (size > (size_t)(room->high - room->low))
+        refuse("arguments and environment take more than half of the stack of %llu KiB: give the program a larger one",
+               (unsigned long long)quire_config.stack / 1024);
+    room->high -= size;
+    return memcpy(room->high, bytes, size);
+}
+
+static uintptr_t push_string(struct room *room, const char *text)
+{
+    return (uintptr_t)push(room, text, strlen(text) + 1);
+}
+
+/* Pushes the last string first, so that they lie in memory in their order. */
+static void push_strings(struct room *room, const char *const *strings, size_t count)
+{
+    while (count > 0)
+        push_string(room, strings[--count]);
+}
+
+static size_t count_strings(const char *const *strings)
+{
+    size_t count = 0;
+
+    while (strings[count] != NULL)
+        count++;
+    return count;
+}
+
+static bool is_replaced(const struct command_line *line, const char *variable)
+{
+    size_t length = 0;
+
+    while (variable[length] != '\0' && variable[length] != '=')
+        length++;
+    for (size_t i = 0; i < line->environment_count; i++)
+        if (strncmp(line->environment[i], variable, length) == 0 && line->environment[i][length] == '=')
+            return true;
+    return false;
+}
+
+/* Variables of the command line replace those of the same name in the configuration. Returns their number. */
+static size_t push_environment(struct room *room, const struct command_line *line)
+{
+    size_t count = line->environment_count;
+
+    push_strings(room, line->environment, count);
+    for (size_t i = count_strings(quire_config.environment); i > 0; i--)
+        if (!is_replaced(line, quire_config.environment[i - 1])) {
+            push_string(room, quire_config.environment[i - 1]);
+            count++;
+        }
+    return count;
+}
+
+static size_t push_arguments(struct room *room, const struct command_line *line)
+{
+    const char *const *arguments = line->has_arguments ? line->arguments : quire_config.arguments;
+    size_t count = line->has_arguments ? line->argument_count : count_strings(arguments);
+
+    push_strings(room, arguments, count);
+    push_string(room, quire_config.name);
+    return count + 1;
+}
+
+static unsigned hardware_capabilities(void)
+{
+    unsigned unused, features = 0;
+
+    __get_cpuid(1, &unused, &unused, &unused, &features);
+    return features;
+}
+
+/* Pointers to `count` strings that follow each other, then NULL; the strings' end in *strings. */
+static uintptr_t *put_pointers(uintptr_t *slot, const char **strings, size_t count)
+{
+    for (; count > 0; count--) {
+        *slot++ = (uintptr_t)*strings;
+        *strings += strlen(*strings) + 1;
+    }
+    *slot++ = 0;
+    return slot;
+}
+
+/* Returns the initial stack pointer. */
+static vaddr_t build_stack(struct room room, const struct command_line *line)
+{
+    const struct elf_header *elf = &__image_start;
+    const uint64_t end = 0, random[2] = {random_word(), random_word()};
+    uintptr_t name, *stack, *slot;
+    size_t argument_count, environment_count, size;
+    const char *strings;
+
+    push(&room, &end, sizeof(end));
+    name = push_string(&room, quire_config.name);
+    environment_count = push_environment(&room, line);
+    argument_count = push_arguments(&room, line);
+    strings = room.high;
+
+    const struct auxiliary vector[] = {
+        {AT_MINSIGSTKSZ, cpu_extended_state_size() + SIGNAL_FRAME},
+        {AT_HWCAP, hardware_capabilities()},
+        {AT_PAGESZ, VM_PAGE_SIZE},
+        {AT_CLKTCK, CLOCK_TICKS},
+        {AT_PHDR, (uintptr_t)elf + elf->program_headers},
+        {AT_PHENT, elf->program_header_size},
+        {AT_PHNUM, elf->program_header_count},
+        {AT_BASE, 0},
+        {AT_FLAGS, 0},
+        {AT_ENTRY, (uintptr_t)_start},
+        {AT_UID, 0},
+        {AT_EUID, 0},
+        {AT_GID, 0},
+        {AT_EGID, 0},
+        {AT_SECURE, 0},
+        {AT_RANDOM, (uintptr_t)push(&room, random, sizeof(random))},
+        {AT_HWCAP2, 0},
+        {AT_EXECFN, name},
+        {AT_PLATFORM, push_string(&room, "x86_64")},
+        {AT_NULL, 0},
+    };
+
+    size = (1 + argument_count + 1 + environment_count + 1) * sizeof(*stack) + sizeof(vector);
+    if (size + 16 > (size_t)(room.high - room.low))
+        push(&room, NULL, SIZE_MAX); /* refuses */
+    stack = slot = (uintptr_t *)align_down((uintptr_t)room.high - size, 16);
+    *slot++ = argument_count;
+    slot = put_pointers(slot, &strings, argument_count);
+    slot = put_pointers(slot, &strings, environment_count);
+    memcpy(slot, vector, sizeof(vector));
+    return (vaddr_t)stack;
+}
+
+_Noreturn void program_start(const struct command_line *line)
+{
+    size_t size = quire_config.stack + VM_STACK_GUARD;
+    struct vm_segment *segment = vm_alloc(vm_space(), &vm_stack, VM_ANYWHERE, size, VM_RW);
+    char *end;
+
+    if (IS_ERR(segment))
+        refuse("there is no room for a stack of %llu KiB: %s", (unsigned long long)quire_config.stack / 1024,
+               error_name(ERR_OF(segment)));
+    end = (char *)vm_start(segment) + size;
+    cpu_start_program((vaddr_t)_start, build_stack((struct room){end - quire_config.stack / 2, end}, line));
+}

@@ -1,0 +1,139 @@
+#include "core/symbols.h"
+
+#define SYMBOLS_MAGIC 0x4d595351u /* "QSYM" */
+#define TOKEN_FIRST 0x80u         /* bytes from here on stand for a token */
+
+/* As written by images/symbols.py, which owns the description. */
+struct symbols_header {
+    uint32_t magic;
+    uint32_t count;
+    uint64_t base;
+    uint32_t limit;
+    uint32_t token_count;
+    uint32_t token_bytes;
+    uint32_t name_bytes;
+};
+
+_Static_assert(sizeof(struct symbols_header) == 32, "layout of images/symbols.py");
+
+struct strings { /* byte strings, each behind its length byte */
+    const uint8_t *start;
+    size_t size;
+};
+
+struct symbols {
+    const struct symbols_header *header;
+    const uint32_t *offsets;
+    struct strings tokens, names;
+};
+
+struct output { /* size includes the terminator */
+    char *text;
+    size_t size, length;
+};
+
+static bool symbols_open(struct symbols *symbols, const void *blob, size_t size)
+{
+    const struct symbols_header *header = blob;
+    uint64_t needed;
+
+    if (size < sizeof(*header) || !is_aligned((uintptr_t)blob, 8) || header->magic != SYMBOLS_MAGIC)
+        return false;
+    needed = sizeof(*header) + 4 * (uint64_t)header->count + header->token_bytes + header->name_bytes;
+    if (needed > size)
+        return false;
+    symbols->header = header;
+    symbols->offsets = (const uint32_t *)(header + 1);
+    symbols->tokens.start = (const uint8_t *)(symbols->offsets + header->count);
+    symbols->tokens.size = header->token_bytes;
+    symbols->names.start = symbols->tokens.start + header->token_bytes;
+    symbols->names.size = header->name_bytes;
+    return true;
+}
+
+/* The index of the last symbol that starts at or before the offset; count if there is none. */
+static size_t find_index(const struct symbols *symbols, uint32_t offset)
+{
+    size_t low = 0, high = symbols->header->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (symbols->offsets[middle] <= offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low == 0 ? symbols->header->count : low - 1;
+}
+
+/* The string with the index: walks over those before it, which is fast enough for a report. False: there is none. */
+static bool string_at(struct strings all, size_t index, struct strings *string)
+{
+    while (all.size > 0) {
+        size_t length = all.start[0];
+
+        if (length + 1 > all.size)
+            return false;
+        if (index-- == 0) {
+            string->start = all.start + 1;
+            string->size = length;
+            return true;
+        }
+        all.start += length + 1;
+        all.size -= length + 1;
+    }
+    return false;
+}
+
+static void put(struct output *output, uint8_t byte)
+{
+    if (output->length + 1 < output->size)
+        output->text[output->length++] = (char)byte;
+}
+
+static bool expand(const struct symbols *symbols, struct strings name, struct output *output)
+{
+    struct strings token;
+
+    for (size_t i = 0; i < name.size; i++) {
+        uint8_t byte = name.start[i];
+
+        if (byte < TOKEN_FIRST) {
+            put(output, byte);
+            continue;
+        }
+        if (byte - TOKEN_FIRST >= symbols->header->token_count || !string_at(symbols->tokens, byte - TOKEN_FIRST, &token))
+            return false;
+        for (size_t j = 0; j < token.size; j++)
+            put(output, token.start[j]);
+    }
+    output->text[output->length] = '\0';
+    return true;
+}
+
+bool symbols_find(const void *blob, size_t blob_size, uintptr_t address, char *name, size_t size, size_t *offset)
+{
+    struct output output = {.text = name, .size = size};
+    struct symbols symbols;
+    struct strings encoded;
+    size_t index;
+
+    if (size == 0 || !symbols_open(&symbols, blob, blob_size))
+        return false;
+    if (address < symbols.header->base || address - symbols.header->base >= symbols.header->limit)
+        return false;
+    address -= symbols.header->base;
+    index = find_index(&symbols, (uint32_t)address);
+    if (index == symbols.header->count || !string_at(symbols.names, index, &encoded))
+        return false;
+    *offset = address - symbols.offsets[index];
+    return expand(&symbols, encoded, &output);
+}
+
+bool symbol_lookup(uintptr_t address, char *name, size_t size, size_t *offset)
+{
+    extern const char __symbols_start[], __symbols_end[];
+
+    return symbols_find(__symbols_start, (size_t)(__symbols_end - __symbols_start), address, name, size, offset);
+}
