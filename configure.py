@@ -1,0 +1,398 @@
+#!/usr/bin/env python3
+"""Chooses what is built: an application and its options. `./configure.py --help` explains; build.ninja builds."""
+
+import sys
+
+if sys.version_info < (3, 11):
+    sys.exit(f"configure.py: Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
+
+import argparse
+import difflib
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "images"))
+sys.dont_write_bytecode = True
+
+import graph  # noqa: E402
+import manifest as manifests  # noqa: E402
+import packages  # noqa: E402
+import plan  # noqa: E402
+from image import Choices, Image, archive_path, expected_plan, write_generated  # noqa: E402
+from manifest import Manifest, read_manifest  # noqa: E402
+from report import format_size, paint, parse_size, write_if_changed  # noqa: E402
+from tool import Failure  # noqa: E402
+
+APPS = Path("apps")
+TEST_IMAGES = Path("tests/boot/images")
+TEMPLATE = ROOT / "images/template"
+MEMORY = Path("build/configuration.json")
+TOOLS = ["archive", "fat", "graph", "image", "manifest", "packages", "plan", "report", "sources", "symbols", "tool"]
+
+EXAMPLES = """
+examples:
+  ./configure.py --setup hello && ninja run     on a fresh machine: install, build, boot
+  ./configure.py lua --ram 512M --pages 2m      another application, more RAM
+  ./configure.py hello -- one two               with arguments for the program
+  ./configure.py --new counter                  write apps/counter, a program to start from
+  ./configure.py ../mine/server --debug         an application outside of this repository
+
+then:
+  ninja          build/APP/APP.elf and build/APP/APP.iso        ninja test    every test
+  ninja run      boot it here; Ctrl-C ends                      ninja debug   boot it stopped, with gdb attached
+  ninja fuzz     fuzz for longer                                ninja bench   against a Linux guest
+  ninja clean    remove what was built
+Output of APP goes to build/APP (debug builds: build/APP-debug); configuring another application leaves it alone.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        raise Failure(f"{message}; ./configure.py --help lists the options")
+
+
+def size_option(text: str) -> int:
+    try:
+        return manifests.ram(text)
+    except ValueError as allowed:
+        raise argparse.ArgumentTypeError(f"{text!r} must be {allowed}") from None
+
+
+def cpus_option(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]?", text) or int(text) > 64:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 1 to 64")
+    return int(text)
+
+
+def make_parser() -> Parser:
+    parser = Parser(
+        prog="./configure.py",
+        usage="./configure.py [--setup] APP [options] [-- ARGUMENTS OF THE PROGRAM]\n"
+        "       ./configure.py --list | --new NAME | --help",
+        description="Chooses the application that ninja builds into a bootable image, and prints its memory plan.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("app", metavar="APP", nargs="?", help="a name from --list, or the path of a folder with an app.toml")
+    what = parser.add_argument_group("instead of, or before, configuring")
+    what.add_argument("--setup", action="store_true", help="install the Debian packages that are missing, tests' included")
+    what.add_argument("--list", action="store_true", help="the applications, a line each")
+    what.add_argument("--new", metavar="NAME", help="write a small working application: apps/NAME, or a path")
+    what.add_argument("--again", action="store_true", help=argparse.SUPPRESS)
+    program = parser.add_argument_group("the program (default: what its manifest says)")
+    program.add_argument("--libc", choices=manifests.LIBCS, help="C library that it is linked with")
+    program.add_argument("--debug", action="store_true", help="build with assertions and less optimisation")
+    program.add_argument("--release", dest="debug", action="store_false", help="build optimised (the default)")
+    program.add_argument("--cmdline", metavar="WORDS", default="", help="command line of the core, such as quire.aslr=off")
+    machine = parser.add_argument_group("the machine")
+    machine.add_argument("--ram", metavar="SIZE", type=size_option, help="RAM, such as 64M or 2G")
+    machine.add_argument("--cpus", metavar="N", type=cpus_option, default=1, help="virtual CPUs")
+    machine.add_argument("--pages", choices=manifests.PAGES, help="largest page that backs memory by default")
+    machine.add_argument("--machine", choices=manifests.MACHINES, help="QEMU machine of ninja run")
+    machine.add_argument(
+        "--accelerator", choices=("auto", "tcg", "kvm"), default="auto", help="of QEMU; auto: KVM where it works"
+    )
+    return parser
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Options; `args` are the words after --, or None."""
+    program = None
+    if "--" in arguments:
+        cut = arguments.index("--")
+        arguments, program = arguments[:cut], arguments[cut + 1 :]
+    parser = make_parser()
+    options, unknown = parser.parse_known_args(arguments)
+    for word in unknown:
+        if not word.startswith("-"):
+            raise Failure(f"{word!r}: one application at a time; arguments of the program go after --")
+        known = [name for action in parser._actions for name in action.option_strings]
+        close = difflib.get_close_matches(word.split("=")[0], known, 1)
+        hint = f": did you mean {close[0]}?" if close else ""
+        raise Failure(f"unknown option {word}{hint}; ./configure.py --help lists the options")
+    options.args = program
+    return options
+
+
+def shown_path(folder: Path) -> Path:
+    """The path as messages show it: relative to the project where it is inside."""
+    return folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
+
+
+def app_names() -> list[str]:
+    return sorted(path.parent.name for path in APPS.glob("*/app.toml"))
+
+
+def find_app(word: str, caller: Path) -> Path:
+    """The folder of an application given by name or path; inside the project relative to its root."""
+    name = word.removeprefix("apps/").rstrip("/")
+    if name in app_names():
+        return APPS / name
+    folder = (caller / word).resolve()
+    if (folder / "app.toml").is_file():
+        return shown_path(folder)
+    if folder.is_dir():
+        raise Failure(f"{word} has no app.toml; ./configure.py --new writes an application to start from")
+    close = difflib.get_close_matches(name, app_names(), 3, 0.5)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    raise Failure(f"there is no application {word!r}: {hint}./configure.py --list shows all")
+
+
+def list_apps() -> None:
+    names = app_names()
+    width = max(map(len, names), default=0)
+    for name in names:
+        try:
+            summary = read_manifest(APPS / name).summary
+        except Failure as failure:
+            summary = paint(f"cannot be built: {failure}", "31")
+        print(f"{paint(name.ljust(width), '1')}  {summary}")
+
+
+def new_app(name: str, caller: Path) -> None:
+    folder = (caller / name).resolve() if "/" in name else ROOT / APPS / name
+    if not manifests.NAME.fullmatch(folder.name) or folder.name in manifests.RESERVED or folder.name.endswith("-debug"):
+        raise Failure(f"--new {name}: a name is lower-case letters, digits and '-', and not one of ninja's targets")
+    if folder.exists():
+        raise Failure(f"--new {name}: {shown_path(folder)} exists already")
+    word = folder.name if folder.parent == ROOT / APPS else name
+    partial = folder.with_name(f".{folder.name}.new")
+    try:
+        partial.mkdir(parents=True)
+        for source in sorted(TEMPLATE.iterdir()):
+            text = source.read_text().replace("@NAME@", folder.name).replace("@WORD@", word)
+            (partial / source.name).write_text(text)
+        partial.rename(folder)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise Failure(f"--new {name}: {error.filename}: {error.strerror}") from None
+    print(f"Wrote {shown_path(folder)}: app.toml, main.c, README.md. Next: ./configure.py {word} && ninja run")
+
+
+@dataclass
+class Memory:
+    """What was configured before: for each output folder, the application's folder and the choices."""
+
+    current: str = ""
+    images: dict[str, dict] = field(default_factory=dict)
+
+    @staticmethod
+    def load() -> "Memory":
+        try:
+            return Memory(**json.loads(MEMORY.read_text()))
+        except (OSError, ValueError, TypeError):
+            return Memory()
+
+    def save(self) -> None:
+        write_if_changed(MEMORY, json.dumps(vars(self), indent=4) + "\n")
+
+    def remember(self, image: Image) -> None:
+        self.current = image.folder.name
+        entry = {"folder": str(image.manifest.folder), "choices": vars(image.choices)}
+        self.images = {**self.images, self.current: entry}
+
+
+def image_of(folder: Path, choices: Choices, base: Path = graph.BUILD) -> Image:
+    manifest = read_manifest(folder)
+    return Image(manifest, choices, base / (manifest.name + ("-debug" if choices.debug else "")))
+
+
+def need_packages(wanted: dict[str, str], word: str) -> None:
+    absent = packages.missing(wanted)
+    if absent:
+        what = "package is" if len(absent) == 1 else "packages are"
+        raise Failure(f"the Debian {what} missing: {' '.join(absent)}; type   ./configure.py --setup {word}".rstrip())
+
+
+def setup(folder: Path | None) -> None:
+    """Installs what is missing for this application, the tests, and every application and test image of the project."""
+    wanted = {**packages.BASE, **packages.TEST}
+    folders = [*([folder] if folder else []), *folders_of(APPS), *folders_of(TEST_IMAGES)]
+    for other in folders:
+        try:
+            wanted |= Image(read_manifest(other), Choices(), Path()).packages()
+        except Failure:
+            if other == folder:
+                raise
+    packages.install(wanted)
+    print(paint("All packages are installed.", "32"))
+
+
+def folders_of(parent: Path) -> list[Path]:
+    return sorted(path.parent for path in parent.glob("*/app.toml"))
+
+
+def usable(image: Image) -> None:
+    """Raises Failure for what would not build: packages, libraries, the memory plan."""
+    need_packages(image.packages(), str(image.manifest.folder) if image.manifest.folder.parent != APPS else image.name)
+    for library in image.manifest.libraries:
+        archive_path(image, library)
+    expected, current = expected_plan(image)
+    if expected.over > 0:
+        kind = "" if current else " (with an allowance for the image)"
+        raise Failure(f"{image.name}: the memory plan{kind} is {plan.overflow(expected)}")
+
+
+def known_images(memory: Memory, current: Image) -> list[Image]:
+    """The current image, those configured before, and every other application with its defaults."""
+    images = {current.folder.name: current}
+    for output, entry in memory.images.items():
+        try:
+            image = image_of(Path(entry["folder"]), Choices(**entry["choices"]))
+            if output not in images and image.folder.name == output:
+                usable(image)
+                images[output] = image
+        except (Failure, TypeError):
+            continue  # gone or broken since: its own configuration will say so
+    for folder in folders_of(APPS):
+        try:
+            image = image_of(folder, Choices())
+            if image.folder.name not in images:
+                usable(image)
+                images[image.folder.name] = image
+        except Failure:
+            continue  # ninja test reports it
+    return list(images.values())
+
+
+def test_images(tests: graph.Tests) -> list[Image]:
+    """All applications and test images with their defaults, in folders of their own; what cannot be built is noted."""
+    images = []
+    for folder in [*folders_of(APPS), *folders_of(TEST_IMAGES)]:
+        try:
+            image = image_of(folder, Choices(), graph.BUILD / "test")
+            usable(image)
+            images.append(image)
+        except Failure as failure:
+            tests.left_out[f"image {folder.name}"] = str(failure)
+    names = [image.name for image in images]
+    for name in {name for name in names if names.count(name) > 1}:
+        raise Failure(f"{TEST_IMAGES}/{name} has the name of an application")
+    return images
+
+
+def host_programs(tests: graph.Tests) -> None:
+    """The lists of tests/unit/programs.py."""
+    if not Path("tests/unit/programs.py").is_file():
+        tests.left_out["unit tests"] = "tests/unit/programs.py is not there"
+        return
+    sys.path.insert(0, str(ROOT / "tests/unit"))
+    import programs
+
+    absent = packages.missing(packages.TEST)
+    if absent:
+        tests.left_out["unit tests"] = f"missing packages: {' '.join(absent)}; type   ./configure.py --setup hello"
+        return
+    tests.programs, tests.fuzzers = programs.PROGRAMS, programs.FUZZERS
+    for group in (tests.programs, tests.fuzzers):
+        for name, files in list(group.items()):
+            absent = [source for source in files if not Path(source).is_file()]
+            if absent:
+                tests.left_out[name] = f"tests/unit/programs.py lists {absent[0]}, which is not there"
+                group.pop(name)
+
+
+def dependencies(images: list[Image]) -> list[Path]:
+    """Every file and folder whose change must run configure.py again."""
+    found = [Path("configure.py"), *(Path(f"images/{name}.py") for name in TOOLS), APPS, TEST_IMAGES]
+    found += [*(folder / "app.toml" for folder in [*folders_of(APPS), *folders_of(TEST_IMAGES)])]
+    found.append(Path("tests/unit/programs.py"))
+    for image in images:
+        found.append(image.manifest.path)
+        for item in image.manifest.files:
+            path = image.manifest.folder / item.split(":")[0]
+            if path.is_dir():
+                found += [path, *sorted(below for below in path.rglob("*") if below.is_dir())]
+    return [path for path in dict.fromkeys(found) if path.exists()]
+
+
+def write_graph(memory: Memory, current: Image) -> None:
+    """Everything ninja reads, for the current image and all others."""
+    graph.check_sources()
+    tests = graph.Tests()
+    host_programs(tests)
+    images, tested = known_images(memory, current), test_images(tests)
+    for image in [*images, *tested]:
+        write_generated(image)
+    graph.write_targets(current, images, tested, tests)
+    graph.write_depfile(dependencies([*images, *tested]))
+
+
+def configure(image: Image, memory: Memory) -> None:
+    word = image.name if image.manifest.folder.parent == APPS else str(image.manifest.folder)
+    need_packages({**packages.BASE, **image.packages()}, word)
+    taken = image.manifest.folder.parent != APPS and image.name in app_names()
+    if taken:
+        raise Failure(f"{image.manifest.folder}: apps/{image.name} has this name, and so its output folder: rename one")
+    usable(image)
+    memory.remember(image)
+    write_graph(memory, image)
+    memory.save()
+
+
+def report(image: Image) -> None:
+    expected, current = expected_plan(image)
+    cpus = "1 CPU" if image.choices.cpus == 1 else f"{image.choices.cpus} CPUs"
+    print(plan.render(expected))
+    print(
+        f"{paint(f'Configured {image.name}', '1;32')}: {image.libc}, {image.variant}, {format_size(image.ram)} of RAM, {cpus}, "
+        f"pages up to {image.pages}. Next: ninja run"
+    )
+
+
+def again() -> None:
+    """As configured last; for ninja, quietly."""
+    memory = Memory.load()
+    entry = memory.images.get(memory.current)
+    if not entry:
+        raise Failure("nothing is configured; type   ./configure.py --setup hello")
+    configure(image_of(Path(entry["folder"]), Choices(**entry["choices"])), memory)
+
+
+def chosen(options: argparse.Namespace) -> Choices:
+    for name, text in [("--cmdline", options.cmdline), *(("--", word) for word in options.args or [])]:
+        if "\n" in text and name == "--cmdline":
+            raise Failure("--cmdline must be one line")
+    names = ("libc", "ram", "pages", "machine", "args", "cpus", "cmdline", "accelerator", "debug")
+    return Choices(**{name: getattr(options, name) for name in names})
+
+
+def main(arguments: list[str]) -> int:
+    options = parse(arguments)
+    caller = Path.cwd()
+    os.chdir(ROOT)
+    if options.again:
+        again()
+        return 0
+    if options.list:
+        list_apps()
+        return 0
+    if options.new:
+        new_app(options.new, caller)
+        return 0
+    folder = find_app(options.app, caller) if options.app else None
+    if options.setup:
+        setup(folder)
+    elif not folder:
+        raise Failure("which application? type   ./configure.py --setup hello   (--list shows all, --help the options)")
+    if folder:
+        image = image_of(folder, chosen(options))
+        configure(image, Memory.load())
+        report(image)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except Failure as failure:
+        print(f"{paint('configure.py:', '1;31', sys.stderr)} {failure}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,286 @@
+"""Writes build/targets.ninja: what is built, by the rules of build.ninja."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import sources
+from image import Image, archive_path, include_folders, packed_files
+from report import write_if_changed
+from tool import Failure
+
+BUILD = Path("build")
+TARGETS = BUILD / "targets.ninja"
+MODES = {"release": "-O2", "debug": "-O1 -DQUIRE_DEBUG=1"}
+APP_MODES = {"release": "-O2", "debug": "-O1"}
+MUSL = Path("/usr/lib/x86_64-linux-musl")
+LIBC_FLAGS = {
+    "musl": "--target=x86_64-linux-musl -nostdinc -isystem /usr/include/x86_64-linux-musl",
+    "glibc": "--target=x86_64-linux-gnu",
+    "none": "--target=x86_64-linux-gnu -ffreestanding -nostdinc -fno-stack-protector",
+}
+UNIT_SANITIZE = "-fsanitize=address,undefined"
+FUZZ_SANITIZE = "-fsanitize=fuzzer,address,undefined"
+
+
+@dataclass
+class Toolchain:
+    """Paths that clang alone knows."""
+
+    include: str
+    glibc: dict[str, str]
+
+    @staticmethod
+    def find() -> Toolchain:
+        ask = lambda *arguments: subprocess.run(  # noqa: E731
+            ["clang", *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        names = ("crt1.o", "crti.o", "crtbeginS.o", "crtendS.o", "crtn.o", "libc.a", "libm.a", "libgcc.a", "libgcc_eh.a")
+        return Toolchain(ask("-print-resource-dir") + "/include", {n: ask(f"-print-file-name={n}") for n in names})
+
+
+@dataclass
+class Tests:
+    """What `ninja test` runs; also written to build/tests.json for tests/run.py."""
+
+    programs: dict[str, list[str]] = field(default_factory=dict)
+    fuzzers: dict[str, list[str]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)  # name: why it cannot be built; each is a failed test
+
+
+def escape(path) -> str:
+    """A path in a build line."""
+    return str(path).replace("$", "$$").replace(" ", "$ ").replace(":", "$:")
+
+
+def value(text: str) -> str:
+    """A variable's value."""
+    return text.replace("$", "$$")
+
+
+def shell(*parts) -> str:
+    return value(" ".join(shlex.quote(str(part)) for part in parts))
+
+
+def shell_words(words) -> str:
+    return shell(*words)
+
+
+class Writer:
+    def __init__(self):
+        self.rows = ["# Written by configure.py.", ""]
+        self.made: set[str] = set()
+
+    def set(self, name: str, text: str) -> None:
+        self.rows.append(f"{name} = {text}")
+
+    def edge(self, outputs, rule: str, inputs=(), implicit=(), **variables: str) -> None:
+        """One build statement; a second one for the same output is left out, so that images can share objects."""
+        outputs = [outputs] if isinstance(outputs, (str, Path)) else outputs
+        if str(outputs[0]) in self.made:
+            return
+        self.made.update(map(str, outputs))
+        more = f" | {' '.join(map(escape, implicit))}" if implicit else ""
+        self.rows.append(f"build {' '.join(map(escape, outputs))}: {rule} {' '.join(map(escape, inputs))}{more}".rstrip())
+        self.rows += [f"  {name} = {text}" for name, text in variables.items() if text]
+
+
+def core_object(ninja: Writer, variant: str) -> Path:
+    """The core, one relocatable object: the same for every application."""
+    folder = BUILD / "core" / variant
+    objects = []
+    for source in sources.CORE:
+        objects.append(folder / f"{source}.o")
+        ninja.edge(objects[-1], "cc_core", [source], mode=MODES[variant])
+    result = folder / "quire-core.o"
+    ninja.edge(result, "link_core", objects, [sources.PUBLIC_SYMBOLS], public_symbols=sources.PUBLIC_SYMBOLS)
+    return result
+
+
+def link_script(ninja: Writer) -> Path:
+    script = BUILD / "core" / "image.ld"
+    ninja.edge(script, "link_script", [sources.IMAGE_SCRIPT])
+    return script
+
+
+def libc_archive(ninja: Writer, libc: str, variant: str) -> list[Path]:
+    """What the project itself adds to a C library, as an archive, so that only what is used is linked."""
+    if not sources.LIBC_SOURCES[libc]:
+        return []
+    folder = BUILD / "core" / variant / libc
+    objects = []
+    for source in sources.LIBC_SOURCES[libc]:
+        objects.append(folder / f"{Path(source).name}.o")
+        ninja.edge(objects[-1], "cc_app", [source], libc_flags=LIBC_FLAGS[libc], mode=APP_MODES[variant])
+    archive = folder / "libquire.a"
+    ninja.edge(archive, "archive", objects)
+    return [archive]
+
+
+def app_objects(ninja: Writer, image: Image) -> list[Path]:
+    flags = shell_words([*(f"-I{folder}" for folder in include_folders(image)), *image.manifest.cflags])
+    objects = []
+    for source in image.manifest.sources:
+        objects.append(image.folder / "obj" / f"{source}.o")
+        ninja.edge(
+            objects[-1],
+            "cc_app",
+            [image.manifest.folder / source],
+            libc_flags=LIBC_FLAGS[image.libc],
+            mode=APP_MODES[image.variant],
+            app_flags=flags,
+        )
+    return objects
+
+
+def program_inputs(ninja: Writer, image: Image, toolchain: Toolchain) -> list:
+    """The program's part of the link line, in order: start files, objects, libraries, end files."""
+    libraries = [archive_path(image, library) for library in image.manifest.libraries]
+    libraries += libc_archive(ninja, image.libc, image.variant)
+    objects = app_objects(ninja, image)
+    if image.libc == "musl":
+        return [MUSL / "crt1.o", MUSL / "crti.o", *objects, *libraries, MUSL / "libc.a", MUSL / "crtn.o"]
+    if image.libc == "none":
+        return [*objects, *libraries]
+    glibc = toolchain.glibc
+    start, end = ("crt1.o", "crti.o", "crtbeginS.o"), ("libc.a", "libgcc.a", "libgcc_eh.a", "crtendS.o", "crtn.o")
+    return [*(glibc[name] for name in start), *objects, *libraries, *(glibc[name] for name in end)]
+
+
+def files_archive(ninja: Writer, image: Image) -> list[Path]:
+    packed = packed_files(image.manifest)
+    if not packed:
+        return []
+    archive = image.output(".files")
+    arguments = shell_words(f"{path}:{target}" for path, target in packed)
+    tools = ["images/archive.py", *(path for path, _ in packed)]
+    ninja.edge(archive, "pack", [], tools, root=shell(image.manifest.folder), files=arguments)
+    return [archive]
+
+
+def linked_program(ninja: Writer, image: Image, files: list[Path], toolchain: Toolchain) -> Path:
+    """Both links and what lies between them; the result still has its debug information."""
+    script = link_script(ninja)
+    config, first, blob = image.folder / "config.o", image.output(".first"), image.folder / "symbols.bin"
+    plan, options, names = image.folder / "plan.txt", image.folder / "plan.link", image.folder / "symbols.o"
+    ninja.edge(config, "cc_core", [image.folder / "config.c"], mode=MODES[image.variant])
+    inputs = [core_object(ninja, image.variant), config, *program_inputs(ninja, image, toolchain)]
+    ldflags = shell_words(image.manifest.ldflags)
+    no_plan = "--defsym=quire_plan_ram=0"
+    ninja.edge(first, "link", inputs, [script], script=str(script), link_options=no_plan, ldflags=ldflags)
+    ninja.edge(blob, "symbols", [first], ["images/symbols.py"])
+    ninja.edge(names, "symbols_object", [blob])
+    ninja.edge(
+        [plan, options],
+        "plan",
+        [],
+        [first, blob, *files, image.folder / "plan.json", "images/plan.py"],
+        elf=shell(first),
+        symbols=shell(blob),
+        files_option=shell("--files", *files) if files else "",
+        settings=shell(image.folder / "plan.json"),
+        text=shell(plan),
+        link_options_file=shell(options),
+    )
+    result = image.output(".debug")
+    ninja.edge(
+        result,
+        "link",
+        [*inputs, names],
+        [script, options],
+        script=str(script),
+        link_options="@" + shell(options),
+        ldflags=ldflags,
+    )
+    return result
+
+
+def image_edges(ninja: Writer, image: Image, toolchain: Toolchain) -> list[Path]:
+    """All edges of one image; what a user asks for: the ELF file and the ISO."""
+    files = files_archive(ninja, image)
+    debug = linked_program(ninja, image, files, toolchain)
+    elf, iso = image.output(".elf"), image.output(".iso")
+    ninja.edge(elf, "strip", [debug])
+    ninja.edge(
+        iso,
+        "iso",
+        [],
+        [elf, *files, "images/iso.py", "images/fat.py"],
+        elf=shell(elf),
+        files_option=shell("--files", *files) if files else "",
+        label=shell(image.name),
+    )
+    return [elf, iso]
+
+
+def program_edges(ninja: Writer, folder: Path, programs: dict[str, list[str]], sanitize: str, libraries: str) -> list[Path]:
+    """Test programs for the host; an object that several of them need is compiled once."""
+    compile_only = sanitize.replace("fuzzer,", "fuzzer-no-link,")
+    results = []
+    for name, files in programs.items():
+        objects = []
+        for source in files:
+            objects.append(folder / "obj" / f"{source}.o")
+            ninja.edge(objects[-1], "cc_host", [source], sanitize=compile_only)
+        results.append(folder / name)
+        ninja.edge(results[-1], "link_host", objects, sanitize=sanitize, libraries=libraries)
+    return results
+
+
+def user_targets(ninja: Writer, current: Image) -> None:
+    config, elf = current.folder / "run.json", [*map(current.output, (".elf",))]
+    if current.manifest.files:
+        elf.append(current.output(".files"))
+    launch = shell("images/qemu.py", "run", "--config", config)
+    ninja.edge("run", "terminal", elf, [config], start=launch, what=f"run {current.name}")
+    ninja.edge("debug", "terminal", elf, [config], start=f"{launch} --gdb", what=f"debug {current.name}")
+    ninja.edge("bench", "terminal", elf, start="tests/bench/run.py", what="bench")
+
+
+def test_targets(ninja: Writer, tests: Tests, images: list[Path]) -> None:
+    unit = program_edges(ninja, BUILD / "unit", tests.programs, UNIT_SANITIZE, "-lcmocka")
+    fuzz = program_edges(ninja, BUILD / "fuzz", tests.fuzzers, FUZZ_SANITIZE, "")
+    ninja.edge("test", "terminal", [*unit, *fuzz, *images], start="tests/run.py", what="test")
+    ninja.edge("fuzz", "terminal", fuzz, start="tests/run.py --fuzz-seconds 600 fuzz", what="fuzz")
+    suites = {"unit": list(tests.programs), "fuzz": list(tests.fuzzers), "left_out": tests.left_out}
+    write_if_changed(BUILD / "tests.json", json.dumps(suites, indent=4) + "\n")
+
+
+def write_targets(current: Image, images: list[Image], test_images: list[Image], tests: Tests) -> None:
+    """images: with targets of their own names, the current one among them; test_images: for `ninja test` only."""
+    toolchain = Toolchain.find()
+    ninja = Writer()
+    ninja.set("clang", "clang")
+    ninja.set("clang_include", toolchain.include)
+    for image in images:
+        outputs = image_edges(ninja, image, toolchain)
+        ninja.edge(image.folder.name, "phony", outputs)
+    tested = [path for image in test_images for path in image_edges(ninja, image, toolchain)]
+    user_targets(ninja, current)
+    test_targets(ninja, tests, tested)
+    ninja.edge(BUILD / "compile_commands.json", "compile_commands", [], [TARGETS])
+    ninja.edge("all", "phony", [current.folder.name, BUILD / "compile_commands.json"])
+    ninja.rows.append("default all")
+    ninja.rows.append(f"build {TARGETS}: configure")
+    TARGETS.parent.mkdir(exist_ok=True)
+    temporary = TARGETS.with_suffix(".new")
+    temporary.write_text("\n".join(ninja.rows) + "\n")
+    temporary.replace(TARGETS)
+
+
+def write_depfile(inputs: list[Path]) -> None:
+    """What configure.py has read: a change of any of it writes the graph again."""
+    names = " ".join(re.sub(r"([\\ #])", r"\\\1", str(path)).replace("$", "$$") for path in inputs)
+    (BUILD / "configure.d").write_text(f"{TARGETS}: {names}\n")
+
+
+def check_sources() -> None:
+    lists = [sources.CORE, *sources.LIBC_SOURCES.values(), [sources.IMAGE_SCRIPT, sources.PUBLIC_SYMBOLS]]
+    for source in (item for group in lists for item in group):
+        if not Path(source).is_file():
+            raise Failure(f"images/sources.py lists {source}, which is not there")

@@ -1,0 +1,206 @@
+"""
+One image: an application and the choices made for it, and the files that say so to the other parts:
+config.c (core/config.h), run.json (images/qemu.py), plan.json (images/plan.py) and the headers of its libraries.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import packages
+import plan
+from manifest import Manifest
+from report import write_if_changed
+from tool import Failure
+
+MULTIARCH = "x86_64-linux-gnu"
+LIBRARIES = Path("/usr/lib") / MULTIARCH
+PAGE_NAMES = {"4k": "PAGE_4K", "2m": "PAGE_2M", "1g": "PAGE_1G"}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the command line decides; None: as the manifest says."""
+
+    libc: str | None = None
+    ram: int | None = None
+    pages: str | None = None
+    machine: str | None = None
+    args: list[str] | None = None
+    cpus: int = 1
+    cmdline: str = ""
+    accelerator: str = "auto"
+    debug: bool = False
+
+
+@dataclass(frozen=True)
+class Image:
+    """folder: where its output goes, relative to the root of the project."""
+
+    manifest: Manifest
+    choices: Choices
+    folder: Path
+    libc: str = field(init=False)
+    ram: int = field(init=False)
+    pages: str = field(init=False)
+
+    def __post_init__(self):
+        for key in ("libc", "ram", "pages"):
+            chosen = getattr(self.choices, key)
+            object.__setattr__(self, key, getattr(self.manifest, key) if chosen is None else chosen)
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def variant(self) -> str:
+        return "debug" if self.choices.debug else "release"
+
+    def output(self, suffix: str) -> Path:
+        return self.folder / f"{self.name}{suffix}"
+
+    def packages(self) -> dict[str, str]:
+        """Debian packages that it needs beside the base, and why."""
+        return {**packages.LIBC[self.libc], **{package: f"wanted by {self.name}" for package in self.manifest.packages}}
+
+
+def archive_path(image: Image, library: str) -> Path:
+    """The static archive of a library; refused if no package has brought it."""
+    path = LIBRARIES / f"lib{library}.a"
+    if not path.is_file():
+        from_packages = " ".join(image.manifest.packages) or "no package"
+        raise Failure(
+            f"{image.manifest.path}: libraries: {library}: there is no {path} (packages lists {from_packages}): "
+            f"name the -dev package that has it in packages"
+        )
+    return path
+
+
+def packed_files(manifest: Manifest) -> list[tuple[Path, str]]:
+    """(file on the host, name in the image) of all `files`; folders are walked, in the order of their names."""
+    result = []
+    for item in manifest.files:
+        source, _, target = item.partition(":")
+        path = manifest.folder / source
+        target = target or source.strip("/")
+        if path.is_file():
+            result.append((path, target))
+            continue
+        for found in sorted(path.rglob("*")):
+            if found.is_file():
+                result.append((found, str(Path(target) / found.relative_to(path))))
+    return result
+
+
+def c_string(text: str) -> str:
+    """A C string literal of the UTF-8 bytes: octal escapes of three digits never swallow what follows."""
+    plain = {byte for byte in range(0x20, 0x7F)} - set(b'"\\?')
+    return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in os.fsencode(text)) + '"'
+
+
+def c_strings(name: str, texts: list[str]) -> str:
+    rows = "".join(f"    {c_string(text)},\n" for text in texts)
+    return f"static const char *const {name}[] = {{\n{rows}    NULL,\n}};\n"
+
+
+def config_c(image: Image) -> str:
+    manifest, choices = image.manifest, image.choices
+    arguments = manifest.args if choices.args is None else choices.args
+    environment = [f"{name}={value}" for name, value in manifest.env.items()]
+    return f"""\
+/* Written by configure.py. */
+#include "core/config.h"
+
+{c_strings("arguments", arguments)}
+{c_strings("environment", environment)}
+/* Not an object: its address is the RAM that the memory plan needs, from images/plan.py through the linker. */
+extern const char quire_plan_ram[];
+
+const struct quire_config quire_config = {{
+    .name = {c_string(image.name)},
+    .command_line = {c_string(choices.cmdline)},
+    .arguments = arguments,
+    .environment = environment,
+    .ram = (uint64_t)quire_plan_ram,
+    .stack = {manifest.stack},
+    .pages = {PAGE_NAMES[image.pages]},
+    .has_files = {"true" if manifest.files else "false"},
+}};
+"""
+
+
+def plan_settings(image: Image) -> dict:
+    manifest = image.manifest
+    return {
+        "name": image.name,
+        "ram": image.ram,
+        "stack": manifest.stack,
+        "heap": manifest.heap,
+        "windows": [[window.name, window.size, window.cache] for window in manifest.windows],
+    }
+
+
+def run_settings(image: Image) -> dict:
+    return {
+        "name": image.name,
+        "elf": str(image.output(".elf")),
+        "iso": str(image.output(".iso")),
+        "files": str(image.output(".files")) if image.manifest.files else None,
+        "debug_elf": str(image.output(".debug")),
+        "memory": image.ram,
+        "cpus": image.choices.cpus,
+        "command_line": image.choices.cmdline,
+        "devices": image.manifest.devices,
+        "machine": image.choices.machine or image.manifest.machine,
+        "accelerator": image.choices.accelerator,
+    }
+
+
+def expected_plan(image: Image) -> tuple[plan.Plan, bool]:
+    """The plan before building, and whether its image sizes are those of a link that is still up to date."""
+    linked = image.output(".debug")
+    sources = [image.manifest.path, *(image.manifest.folder / source for source in image.manifest.sources)]
+    current = linked.is_file() and all(path.stat().st_mtime <= linked.stat().st_mtime for path in sources)
+    rows = [plan.Row("image", plan.IMAGE_ALLOWANCE, "allowance: the sizes are known after the first build")]
+    if current:
+        rows = plan.image_rows(linked.read_bytes())
+    files = sum(path.stat().st_size + 256 for path, _ in packed_files(image.manifest))
+    return plan.make_plan(plan_settings(image), rows, files), current
+
+
+def link_headers(image: Image) -> None:
+    """
+    Gives the headers of the image's packages a folder of their own, FOLDER/include, as links: the include directories
+    they are installed in also hold glibc's, which must not meet musl's.
+    """
+    wanted = {}
+    owners = {packages.owner(str(archive_path(image, library))) for library in image.manifest.libraries}
+    for package in sorted({*image.manifest.packages, *filter(None, owners)}):
+        for header in packages.headers(package):
+            relative = header.removeprefix("/usr/include/").removeprefix(f"{MULTIARCH}/")
+            wanted[image.folder / "include" / relative] = header
+    for link, header in wanted.items():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.is_symlink() or os.readlink(link) != header:
+            link.unlink(missing_ok=True)
+            link.symlink_to(header)
+
+
+def include_folders(image: Image) -> list[Path]:
+    """Where the compiler looks for the application's own and its libraries' headers."""
+    own = [image.manifest.folder / folder for folder in image.manifest.include]
+    if not image.manifest.packages and not image.manifest.libraries:
+        return own
+    shared = image.folder / "include"
+    return [*own, shared, *(shared / library for library in image.manifest.libraries if (shared / library).is_dir())]
+
+
+def write_generated(image: Image) -> None:
+    write_if_changed(image.folder / "config.c", config_c(image))
+    write_if_changed(image.folder / "run.json", json.dumps(run_settings(image), indent=4) + "\n")
+    write_if_changed(image.folder / "plan.json", json.dumps(plan_settings(image), indent=4) + "\n")
+    link_headers(image)

@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""Makes the bootable image of an application: one file for BIOS and UEFI, CD and disk.
+
+It holds GRUB twice: a core image for BIOS (El Torito, and started by the boot sector when the file is a disk) and one
+for UEFI, in a small FAT file system that is the second partition of a GPT. Each has a configuration built in that loads
+the ELF file as a multiboot2 kernel, with the packed files as a module. GRUB's script language is not needed, only its
+rescue parser. The UEFI core does not know its own disk, so it looks for a file whose name only this image has.
+
+The same input gives the same bytes: all dates are SOURCE_DATE_EPOCH (1980 if unset). The file is padded to whole MiB
+inside of its last partition, so that it is also a valid raw disk.
+"""
+
+import argparse
+import hashlib
+import os
+import re
+import shlex
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import fat
+from tool import Failure, read_input, require, run_main, write_output
+
+GRUB = Path("/usr/lib/grub")
+GRUB_BIOS = GRUB / "i386-pc"
+GRUB_UEFI = GRUB / "x86_64-efi"
+BIOS_MODULES = ["biosdisk", "iso9660", "multiboot2", "boot"]
+UEFI_MODULES = ["iso9660", "part_gpt", "part_msdos", "search_fs_file", "multiboot2", "boot"]
+
+MIB = 1 << 20
+EPOCH_1980 = 315532800
+EFI_SYSTEM_PARTITION = "0xef"
+
+
+class Image(NamedTuple):
+    name: str
+    elf: bytes
+    files: bytes | None
+    command_line: str
+
+    def identity(self) -> str:
+        """Hexadecimal digits that differ between images."""
+        parts = [self.name.encode(), self.elf, self.files or b"", self.command_line.encode()]
+        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
+
+
+def source_date() -> str:
+    date = os.environ.get("SOURCE_DATE_EPOCH", str(EPOCH_1980))
+    if not date.isdecimal():
+        raise Failure(f"SOURCE_DATE_EPOCH is '{date}', not a number of seconds")
+    return date
+
+
+def run(command: list[str]) -> None:
+    environment = os.environ | {"SOURCE_DATE_EPOCH": source_date(), "LC_ALL": "C", "TZ": "UTC"}
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)
+    if done.returncode != 0:
+        raise Failure(f"{command[0]} failed ({done.returncode}):\n{done.stderr.strip()}")
+
+
+def grub_quote(word: str) -> str:
+    """One word for GRUB's rescue parser, which knows single quotes as the shell does."""
+    return "'" + word.replace("'", "'\\''") + "'"
+
+
+def boot_script(image: Image) -> str:
+    """The commands that load the image from the device in root."""
+    try:
+        words = shlex.split(image.command_line)
+    except ValueError as error:
+        raise Failure(f"command line: {error}: {image.command_line}") from error
+    lines = [" ".join(["multiboot2", f"/boot/{image.name}", *map(grub_quote, words)])]
+    if image.files is not None:
+        lines.append(f"module2 /boot/{image.name}.files")
+    return "\n".join([*lines, "boot", ""])
+
+
+def make_grub(platform: str, folder: Path, script: str, modules: list[str], output: Path) -> None:
+    """A GRUB core image that runs the script."""
+    if not folder.is_dir():
+        package = "grub-pc-bin" if folder == GRUB_BIOS else "grub-efi-amd64-bin"
+        raise Failure(f"{folder} is missing: sudo apt-get install {package}")
+    config = output.with_name(output.name + ".cfg")
+    config.write_text(script)
+    command = [require("grub-mkimage"), "-O", platform, "-d", str(folder), "-p", "/boot/grub"]
+    run([*command, "-c", str(config), "-o", str(output), *modules])
+    config.unlink()
+
+
+def make_partition(image: Image, marker: str, work: Path) -> bytes:
+    """The EFI system partition with GRUB for UEFI."""
+    program = work / "bootx64.efi"
+    script = f"search.file /boot/{marker} root\nset gfxpayload=text\n{boot_script(image)}"
+    make_grub("x86_64-efi", GRUB_UEFI, script, UEFI_MODULES, program)
+    tree: fat.Tree = {"EFI": {"BOOT": {"BOOTX64.EFI": program.read_bytes()}}}
+    return fat.make_volume(tree, "QUIRE", int(image.identity()[:8], 16))
+
+
+def make_tree(image: Image, marker: str, tree: Path) -> None:
+    """What the ISO 9660 file system holds."""
+    boot = tree / "boot"
+    boot.mkdir(parents=True)
+    (boot / image.name).write_bytes(image.elf)
+    if image.files is not None:
+        (boot / f"{image.name}.files").write_bytes(image.files)
+    (boot / marker).write_bytes(b"")
+    make_grub("i386-pc-eltorito", GRUB_BIOS, boot_script(image), BIOS_MODULES, boot / "bios.img")
+    for path in tree.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def run_xorriso(label: str, tree: Path, partition: Path, output: Path) -> None:
+    command = [require("xorriso"), "-as", "mkisofs", "-quiet", "-r", "-V", label, "-o", str(output), "-no-pad"]
+    command += ["--set_all_file_dates", f"={source_date()}"]
+    command += ["-b", "boot/bios.img", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table"]
+    command += ["--grub2-boot-info", "--grub2-mbr", str(GRUB_BIOS / "boot_hybrid.img")]
+    command += ["-append_partition", "2", EFI_SYSTEM_PARTITION, str(partition), "-appended_part_as_gpt"]
+    command += ["-eltorito-alt-boot", "-e", "--interval:appended_partition_2:all::", "-no-emul-boot", str(tree)]
+    run(command)
+
+
+def make_iso(image: Image, label: str) -> bytes:
+    """The whole file. It is made twice: the second time the partition is longer by what is missing to whole MiB, so
+    that the backup of the partition table stays in the last sector, where it belongs."""
+    with tempfile.TemporaryDirectory(prefix="quire-iso-") as folder:
+        work = Path(folder)
+        marker = f"{image.identity()}.id"
+        make_tree(image, marker, work / "tree")
+        partition, output = work / "efi.fat", work / "out.iso"
+        volume = make_partition(image, marker, work)
+        partition.write_bytes(volume)
+        run_xorriso(label, work / "tree", partition, output)
+        missing = -output.stat().st_size % MIB
+        if missing:
+            partition.write_bytes(volume + bytes(missing))
+            output.unlink()
+            run_xorriso(label, work / "tree", partition, output)
+        if output.stat().st_size % MIB:
+            raise Failure(f"xorriso made {output.stat().st_size} bytes, not whole MiB")
+        return output.read_bytes()
+
+
+def volume_label(label: str) -> str:
+    """A volume identifier as ISO 9660 allows it: at most 32 capital letters, digits and underscores."""
+    return re.sub(r"[^A-Z0-9_]", "_", label.upper())[:32]
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description="Makes the bootable image of an application.")
+    parser.add_argument("--elf", type=Path, required=True, help="the image's ELF file")
+    parser.add_argument("--files", type=Path, help="packed files (images/archive.py), loaded as a module")
+    parser.add_argument("--command-line", default="", help="words for the core; after -- the program's arguments")
+    parser.add_argument("--label", required=True, help="name of the application")
+    parser.add_argument("--output", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", options.label):
+        raise Failure(f"--label: '{options.label}' is no name (letters, digits, '.', '_' and '-')")
+    files = read_input(options.files) if options.files else None
+    image = Image(options.label, read_input(options.elf), files, options.command_line)
+    write_output(options.output, make_iso(image, volume_label(options.label)))
+    return 0
+
+
+if __name__ == "__main__":
+    run_main("iso.py", main)

@@ -1,0 +1,300 @@
+"""
+Application manifests: apps/NAME/app.toml, checked strictly. docs/application.md describes the keys for users.
+
+Every error is one line `FILE:LINE: KEY: what is allowed`. tomllib does not report lines of keys, so the line is found by
+scanning the text for the key under its table header.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable
+
+from report import SIZE_HELP, format_size, parse_size
+from tool import Failure
+
+LIBCS = ("musl", "glibc", "none")
+PAGES = ("4k", "2m", "1g")
+CACHES = ("uc", "wc", "wt", "wb")
+MACHINES = ("q35", "microvm", "pc")
+SOURCE_SUFFIXES = (".c", ".S")
+PAGE = 4096
+NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+# Names that ninja targets and folders of build/ have already.
+RESERVED = {"all", "bench", "clean", "core", "configure", "debug", "fuzz", "run", "test", "unit"}
+
+
+@dataclass(frozen=True)
+class Window:
+    name: str
+    size: int
+    cache: str = "uc"
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    folder: Path
+    name: str
+    summary: str
+    sources: list[str]
+    libc: str = "musl"
+    packages: list[str] = field(default_factory=list)
+    include: list[str] = field(default_factory=list)
+    libraries: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    args: list[str] = field(default_factory=list)
+    env: dict[str, str] = field(default_factory=dict)
+    cflags: list[str] = field(default_factory=list)
+    ldflags: list[str] = field(default_factory=list)
+    ram: int = 64 << 20
+    stack: int = 256 << 10
+    heap: int = 0
+    pages: str = "2m"
+    windows: list[Window] = field(default_factory=list)
+    devices: list[str] = field(default_factory=list)
+    machine: str = "q35"
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "app.toml"
+
+
+# A check returns the value to keep, or raises ValueError with what is allowed.
+Check = Callable[[Any], Any]
+
+
+def is_text(value: Any) -> bool:
+    return isinstance(value, str) and "\0" not in value
+
+
+def is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(is_text, value))
+
+
+def text(value: Any) -> str:
+    if not is_text(value):
+        raise ValueError("a string")
+    return value
+
+
+def line(value: Any) -> str:
+    if not is_text(value) or not value or "\n" in value:
+        raise ValueError("a string of one line")
+    return value
+
+
+def texts(value: Any) -> list[str]:
+    if not is_texts(value):
+        raise ValueError("a list of strings")
+    return value
+
+
+def words(value: Any) -> list[str]:
+    if not is_texts(value) or not all(value):
+        raise ValueError("a list of strings that are not empty")
+    return value
+
+
+def names(value: Any) -> list[str]:
+    if not is_texts(value) or not all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+._-]*", item) for item in value):
+        raise ValueError("a list of names (letters, digits, + . _ -)")
+    return value
+
+
+def is_inside(path: str) -> bool:
+    return path != "" and not path.startswith("/") and ".." not in path.split("/") and "\n" not in path
+
+
+def inside(value: Any) -> list[str]:
+    if not is_texts(value) or not all(map(is_inside, value)):
+        raise ValueError("a list of paths inside the application's folder")
+    return value
+
+
+def sources(value: Any) -> list[str]:
+    if not inside(value) or not all(item.endswith(SOURCE_SUFFIXES) for item in value):
+        raise ValueError(f"a list of at least one source file ({' or '.join(SOURCE_SUFFIXES)})")
+    if len(set(value)) < len(value):
+        raise ValueError("a list of source files, each listed once")
+    return value
+
+
+def environment(value: Any) -> dict[str, str]:
+    good = isinstance(value, dict) and all(
+        re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) and is_text(item) for name, item in value.items()
+    )
+    if not good:
+        raise ValueError('a table of strings: env = { NAME = "value" }')
+    return value
+
+
+def size(value: Any) -> int:
+    try:
+        return parse_size(value)
+    except (TypeError, ValueError):
+        raise ValueError(SIZE_HELP) from None
+
+
+def size_of(what: str, unit: int, least: int) -> Check:
+    """A size of whole units."""
+
+    def check(value: Any) -> int:
+        try:
+            result = parse_size(value)
+        except (TypeError, ValueError):
+            result = 0
+        if result < least or result % unit:
+            raise ValueError(f"{SIZE_HELP}: {what}")
+        return result
+
+    return check
+
+
+pages_of = size_of("whole 4K pages, more than 0", PAGE, PAGE)
+ram = size_of("whole MiB, at least 4M", 1 << 20, 4 << 20)
+
+
+def one_of(*allowed: str) -> Check:
+    def check(value: Any) -> str:
+        if value not in allowed:
+            raise ValueError(f"one of {', '.join(allowed)}")
+        return value
+
+    return check
+
+
+TOP: dict[str, Check] = {
+    "summary": line,
+    "libc": one_of(*LIBCS),
+    "sources": sources,
+    "packages": names,
+    "include": inside,
+    "libraries": names,
+    "files": inside,
+    "args": texts,
+    "env": environment,
+    "cflags": words,
+    "ldflags": words,
+}
+MEMORY: dict[str, Check] = {"ram": ram, "stack": pages_of, "pages": one_of(*PAGES), "heap": size}
+WINDOW: dict[str, Check] = {"name": line, "size": pages_of, "cache": one_of(*CACHES), "description": text}
+QEMU: dict[str, Check] = {"devices": words, "machine": one_of(*MACHINES)}
+TABLES = ("memory", "qemu", "window")
+
+
+def find_line(content: str, table: str, number: int, key: str) -> int:
+    """Where the key of the table's number-th occurrence stands; else the table's line; else 1."""
+    current, seen, best = "", {"": 1}, 1
+    for index, row in enumerate(content.splitlines(), 1):
+        header = re.match(r"\s*\[{1,2}\s*([\w.-]+)\s*\]{1,2}", row)
+        if header:
+            current = header[1]
+            seen[current] = seen.get(current, 0) + 1
+        here = current == table and seen[current] == number
+        if here and re.match(rf"""\s*["']?{re.escape(key)}["']?\s*[=.]""", row):
+            return index
+        inline = current == "" and re.match(rf"\s*{re.escape(table)}\s*[=.]", row) if table else False
+        if (header and (here or (table == "" and current == key))) or inline:
+            best = index
+    return best
+
+
+class Reader:
+    """One manifest's text and the folder it describes, while it is checked."""
+
+    def __init__(self, folder: Path, shown: Path):
+        self.shown = shown
+        self.folder = folder
+        try:
+            self.content = (folder / "app.toml").read_text()
+            self.data = tomllib.loads(self.content)
+        except OSError as error:
+            raise Failure(f"{shown}: cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise Failure(f"{shown}:1: not UTF-8 text") from None
+        except tomllib.TOMLDecodeError as error:
+            where = re.search(r"at line (\d+)", str(error))
+            number = int(where[1]) if where else self.content.count("\n") + 1
+            raise Failure(f"{shown}:{number}: not valid TOML: {error}") from None
+
+    def refuse(self, key: str, message: str, table: str = "", number: int = 1) -> Failure:
+        where = find_line(self.content, table, number, key)
+        shown = f"{table}.{key}" if table else key
+        return Failure(f"{self.shown}:{where}: {shown}: {message}")
+
+    def check(self, data: Any, schema: dict[str, Check], required: tuple[str, ...], table: str = "", number: int = 1):
+        result = {}
+        for key, value in data.items():
+            if table == "" and key in TABLES:
+                continue
+            if key not in schema:
+                allowed = [*schema, *(f"[{name}]" for name in TABLES if table == "")]
+                close = difflib.get_close_matches(key, schema, 1)
+                hint = f"did you mean {close[0]}? " if close else ""
+                raise self.refuse(key, f"unknown key; {hint}allowed are {', '.join(allowed)}", table, number)
+            try:
+                result[key] = schema[key](value)
+            except ValueError as allowed:
+                raise self.refuse(key, f"must be {allowed}", table, number) from None
+        for key in required:
+            if key not in result:
+                raise self.refuse(key, "missing; every manifest must give it", table, number)
+        return result
+
+    def table(self, name: str, schema: dict[str, Check]) -> dict[str, Any]:
+        data = self.data.get(name, {})
+        if not isinstance(data, dict):
+            raise self.refuse(name, f"must be a table: [{name}]")
+        return self.check(data, schema, (), name)
+
+    def windows(self) -> list[Window]:
+        data = self.data.get("window", [])
+        if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
+            raise self.refuse("window", "must be a list of tables: [[window]]")
+        return [
+            Window(**self.check(item, WINDOW, ("name", "size"), "window", number)) for number, item in enumerate(data, 1)
+        ]
+
+    def check_files(self, manifest: Manifest) -> None:
+        for key, wanted in (("sources", manifest.sources), ("files", manifest.files), ("include", manifest.include)):
+            for item in wanted:
+                path = self.folder / item.split(":")[0] if key == "files" else self.folder / item
+                found = path.is_dir() if key == "include" else path.is_file() if key == "sources" else path.exists()
+                if not found:
+                    kind = "folder" if key == "include" else "file"
+                    raise self.refuse(key, f"there is no {kind} {item} in {self.shown.parent}")
+
+    def check_libc(self, manifest: Manifest) -> None:
+        if manifest.libc == "none" and manifest.libraries:
+            raise self.refuse("libraries", 'must be empty with libc = "none": Debian\'s archives need a libc')
+        if manifest.stack + manifest.heap > manifest.ram:
+            needed = format_size(manifest.stack + manifest.heap)
+            raise self.refuse("ram", f"stack and heap alone need {needed}", "memory")
+
+
+def read_manifest(folder: Path, shown: Path | None = None) -> Manifest:
+    """Reads and checks folder/app.toml; `shown` is its path in messages. The application is named after its folder."""
+    reader = Reader(folder, shown or folder / "app.toml")
+    name = folder.resolve().name
+    if not NAME.fullmatch(name) or name in RESERVED or name.endswith("-debug"):
+        raise Failure(
+            f"{reader.shown.parent}: an application is named after its folder, and {name!r} cannot be a name: "
+            f"use lower-case letters, digits and '-', beginning with a letter, and none of {', '.join(sorted(RESERVED))}"
+        )
+    top = reader.check(reader.data, TOP, ("summary", "sources"))
+    manifest = Manifest(
+        folder=folder,
+        name=name,
+        windows=reader.windows(),
+        **top,
+        **reader.table("memory", MEMORY),
+        **reader.table("qemu", QEMU),
+    )
+    reader.check_files(manifest)
+    reader.check_libc(manifest)
+    return manifest

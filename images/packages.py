@@ -1,0 +1,110 @@
+"""Debian packages: which are needed and why, which are missing, and installing exactly those."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+from report import paint
+from tool import Failure
+
+BASE = {
+    "clang": "compiles the core and the applications",
+    "lld": "links them",
+    "binutils": "makes symbols local, strips images",
+    "ninja-build": "runs the build",
+    "musl-dev": "the default C library",
+    "qemu-system-x86": "boots the images",
+    "grub-pc-bin": "the BIOS boot loader of the ISO",
+    "grub-efi-amd64-bin": "the UEFI boot loader of the ISO",
+    "xorriso": "writes the ISO",
+    "gdb": "ninja debug",
+}
+TEST = {
+    "libcmocka-dev": "unit tests",
+    "libclang-rt-dev": "sanitizers and fuzzing of the tests",
+    "ovmf": "UEFI firmware for boot tests",
+}
+LIBC = {"musl": {}, "glibc": {"libc6-dev": "the C library", "libgcc-12-dev": "its unwinder"}, "none": {}}
+
+
+def query(*arguments: str) -> subprocess.CompletedProcess:
+    try:
+        return subprocess.run(["dpkg-query", *arguments], capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
+    except FileNotFoundError:
+        raise Failure("dpkg-query is not there: the build takes its tools and libraries from Debian packages (Debian 12)") from None
+
+
+def missing(packages) -> list[str]:
+    """Those of the packages that are not installed, in the order given."""
+    packages = list(dict.fromkeys(packages))
+    if not packages:
+        return []
+    answer = query("-W", "-f", "${binary:Package} ${db:Status-Status}\n", *packages).stdout
+    installed = {row.split()[0].split(":")[0] for row in answer.splitlines() if row.endswith(" installed")}
+    return [package for package in packages if package not in installed]
+
+
+def owner(path: str) -> str | None:
+    """The package that a file belongs to."""
+    answer = query("-S", path).stdout
+    return answer.split(":")[0] if answer else None
+
+
+def headers(package: str) -> list[str]:
+    """Paths of the headers that a package puts below /usr/include."""
+    listed = query("-L", package).stdout.splitlines()
+    return [path for path in listed if path.startswith("/usr/include/") and os.path.isfile(path)]
+
+
+def privilege() -> list[str]:
+    """What to put in front of apt-get."""
+    if os.geteuid() == 0:
+        return []
+    return ["sudo"] if shutil.which("sudo") else ["su", "-c"]
+
+
+def install(wanted: dict[str, str]) -> None:
+    """Installs what is missing of the packages (name: why), showing apt-get's own progress."""
+    packages = missing(wanted)
+    if not packages:
+        return
+    print(paint(f"Installing {len(packages)} Debian package{'s' if len(packages) > 1 else ''}:", "1"))
+    for package in packages:
+        print(f"    {package:<22} {wanted[package]}")
+    prefix = privilege()
+    if prefix[:1] == ["su"]:
+        raise Failure(f"not root and no sudo: as root type   apt-get install {' '.join(packages)}")
+    fetch(prefix, packages)
+    left = missing(packages)
+    if left:
+        raise Failure(f"apt-get ended, but these packages are still not installed: {' '.join(left)}")
+
+
+def fetch(prefix: list[str], packages: list[str]) -> None:
+    command = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
+    options = ["install", "--yes", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0"]
+    known = subprocess.run(["apt-get", "install", "--simulate", *packages], capture_output=True).returncode == 0
+    if not known:
+        update(command)
+    if run([*command, *options, *packages]) == 0:
+        return
+    if known:  # the lists knew the packages, but the files may be gone from the archive since
+        update(command)
+        if run([*command, *options, *packages]) == 0:
+            return
+    raise Failure(f"apt-get could not install {' '.join(packages)}: its message is above")
+
+
+def update(command: list[str]) -> None:
+    if run([*command, "update"]):
+        raise Failure("apt-get update failed: its message is above")
+
+
+def run(command: list[str]) -> int:
+    print(paint("$ " + " ".join(command), "2"), flush=True)
+    try:
+        return subprocess.run(command).returncode
+    except FileNotFoundError:
+        raise Failure(f"{command[0]} is not there: --setup works on Debian only") from None

@@ -1,0 +1,344 @@
+#!/usr/bin/env python3
+"""Boots an image in QEMU, with its serial line on the terminal and its exit status as the launcher's.
+
+    images/qemu.py run --config build/APP/run.json [options] [-- program arguments]
+
+The exit status is that of the program (0 to 255), told by the image's status line; besides
+
+    2     wrong options or a missing program        125   the image died without a status
+    124   the time given by --timeout was over      130   ended by Ctrl-C (128 and the signal's number)
+
+The description (run.json) is written by configure.py:
+
+    name           of the application              devices       QEMU's -device arguments
+    elf, iso       the image's two forms           machine       q35, pc or microvm
+    files          packed files, or null           accelerator   auto, kvm or tcg
+    debug_elf      the ELF file with debug data    memory        bytes of RAM
+    command_line   words for the core          cpus          their number
+
+File names in it are relative to the project's root folder.
+"""
+
+import argparse
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from console import STATUS_LINE, ConsoleFilter, End, Outcome, Session, readable
+from tool import Failure, read_input, require, run_main
+
+ROOT = Path(__file__).resolve().parent.parent
+QEMU = "qemu-system-x86_64"
+MACHINES = ("q35", "pc", "microvm")
+ACCELERATORS = ("auto", "kvm", "tcg")
+KVM = Path("/dev/kvm")
+CPU_INFO = Path("/proc/cpuinfo")
+
+STATUS_TIME_OUT = 124
+STATUS_DIED = 125
+
+# QEMU ends with 2 * value + 1 when the image writes the value there; only seven bits of it survive.
+DEBUG_EXIT = "isa-debug-exit,iobase=0x501,iosize=1"
+COUNTING = ["-icount", "shift=0,sleep=off", "-cpu", "max,-erms,-fsrm", "-accel", "tcg,thread=single"]
+
+
+class Config(NamedTuple):
+    name: str
+    elf: Path
+    iso: Path | None
+    files: Path | None
+    debug_elf: Path | None
+    memory: int
+    cpus: int
+    command_line: str
+    devices: list[str]
+    machine: str
+    accelerator: str
+
+
+def config_value(path: Path, values: dict[str, Any], key: str, kinds: tuple[type, ...]) -> Any:
+    if key not in values:
+        raise Failure(f"{path}: '{key}' is missing; write the file again with ./configure.py")
+    value = values[key]
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        allowed = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
+        raise Failure(f"{path}: '{key}' is {json.dumps(value)}, not {allowed}")
+    return value
+
+
+def choice(path: Path, key: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise Failure(f"{path}: '{key}' is '{value}', not one of {', '.join(allowed)}")
+    return value
+
+
+def load_config(path: Path) -> Config:
+    """The description of an image, checked."""
+    try:
+        values = json.loads(read_input(path))
+    except ValueError as error:
+        raise Failure(f"{path}: {error}") from error
+    if not isinstance(values, dict):
+        raise Failure(f"{path}: no JSON object")
+
+    def text(key: str) -> str:
+        return config_value(path, values, key, (str,))
+
+    def file(key: str) -> Path | None:
+        name = config_value(path, values, key, (str, type(None)))
+        return None if name is None else ROOT / name
+
+    elf = file("elf")
+    devices = config_value(path, values, "devices", (list,))
+    if elf is None or not all(isinstance(device, str) for device in devices):
+        raise Failure(f"{path}: 'elf' must name a file and 'devices' hold texts")
+    return Config(
+        name=text("name"),
+        elf=elf,
+        iso=file("iso"),
+        files=file("files"),
+        debug_elf=file("debug_elf"),
+        memory=config_value(path, values, "memory", (int,)),
+        cpus=config_value(path, values, "cpus", (int,)),
+        command_line=text("command_line"),
+        devices=devices,
+        machine=choice(path, "machine", text("machine"), MACHINES),
+        accelerator=choice(path, "accelerator", text("accelerator"), ACCELERATORS),
+    )
+
+
+def parse_memory(text: str) -> int:
+    """Bytes of "64M", "1G", "512K" or "64" (MiB, as for QEMU)."""
+    match = re.fullmatch(r"(\d+)([KMGkmg]?)", text)
+    if match is None or int(match[1]) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is no amount of memory: write 64M, 1G or 4096K")
+    return int(match[1]) << {"K": 10, "M": 20, "G": 30}[match[2].upper() or "M"]
+
+
+def format_memory(size: int) -> str:
+    """The amount as QEMU takes it; it counts whole KiB at best."""
+    for unit, shift in (("G", 30), ("M", 20)):
+        if size % (1 << shift) == 0:
+            return f"{size >> shift}{unit}"
+    return f"{-(-size >> 10)}K"
+
+
+def why_not_kvm() -> str | None:
+    """The reason why hardware virtualisation cannot be used here; None if it can."""
+    flags = re.search(r"^flags\s*:(.*)$", CPU_INFO.read_text(), re.MULTILINE)
+    if flags is None or not {"vmx", "svm"} & set(flags[1].split()):
+        return "the CPU shows neither vmx nor svm"
+    try:
+        os.close(os.open(KVM, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        return f"{KVM}: {error.strerror}"
+    return None
+
+
+def choose_accelerator(wanted: str) -> tuple[str, str | None]:
+    """kvm or tcg, and if it is tcg for want of kvm the reason."""
+    if wanted == "tcg":
+        return "tcg", None
+    reason = why_not_kvm()
+    if wanted == "kvm" and reason is not None:
+        raise Failure(f"accelerator kvm does not work here: {reason}")
+    return ("kvm", None) if reason is None else ("tcg", reason)
+
+
+def quote_option(value: str | Path) -> str:
+    """A value inside of one of QEMU's comma-separated options."""
+    return str(value).replace(",", ",,")
+
+
+def core_words(what: str, line: str) -> list[str]:
+    """The words of a line, quoted as in the shell; none of them begins the program's arguments."""
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise Failure(f"{what}: {error}: {line}") from error
+    if "--" in words:
+        raise Failure(f"{what}: words for the program go behind -- at the end of the launcher's command line")
+    return words
+
+
+def command_line(config: Config, append: str, arguments: list[str]) -> str:
+    """What the boot loader passes; the core reads it as the shell would (core/command_line.h)."""
+    words = ["quire.exit=debug", *core_words("command_line", config.command_line), *core_words("--append", append)]
+    return shlex.join(words + (["--", *arguments] if arguments else []))
+
+
+def need_file(path: Path | None, what: str) -> Path:
+    if path is None:
+        raise Failure(f"the image has no {what}")
+    if not path.is_file():
+        raise Failure(f"{path} is missing: build it with ninja first")
+    return path
+
+
+def boot_arguments(config: Config, options: argparse.Namespace, machine: str) -> list[str]:
+    """Where the image comes from."""
+    if options.route == "elf":
+        arguments = ["-kernel", str(need_file(config.elf, "ELF file"))]
+        if config.files is not None:
+            arguments += ["-initrd", str(need_file(config.files, "packed files"))]
+        arguments += ["-device", DEBUG_EXIT]
+        return [*arguments, "-append", command_line(config, options.append, options.arguments)]
+    if options.append or options.arguments:
+        raise Failure(f"--{options.route}: the command line of an ISO is fixed when it is built; use --elf")
+    if machine == "microvm":
+        raise Failure(f"--{options.route}: microvm has no firmware that boots disks; use --machine q35")
+    file = f"file={quote_option(need_file(config.iso, 'ISO file'))},format=raw,readonly=on"
+    return ["-drive", file + (",media=cdrom" if options.route == "iso" else ",if=virtio")]
+
+
+def counter_arguments(options: argparse.Namespace, accelerator: str) -> list[str]:
+    if options.icount:
+        return COUNTING
+    return ["-cpu", options.cpu, "-accel", accelerator]
+
+
+def build_command(config: Config, options: argparse.Namespace, accelerator: str, gdb_port: int | None) -> list[str]:
+    machine = options.machine or config.machine
+    command = [QEMU, "-M", machine, "-m", format_memory(options.memory or config.memory), "-smp", str(config.cpus)]
+    command += counter_arguments(options, accelerator)
+    command += ["-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"]
+    if options.firmware:
+        command += ["-bios", str(options.firmware)]
+    for device in config.devices:
+        command += ["-device", device]
+    if gdb_port is not None:
+        command += ["-S", "-gdb", f"tcp:127.0.0.1:{gdb_port}"]
+    return command + options.qemu + boot_arguments(config, options, machine)
+
+
+def say(text: str) -> None:
+    print(f"qemu.py: {text}", file=sys.stderr, flush=True)
+
+
+def show_hidden(console: ConsoleFilter) -> None:
+    """The core did not come up: whatever was on the serial line is all there is to go by."""
+    if not console.started:
+        sys.stdout.buffer.write(readable(STATUS_LINE.sub(b"", console.hidden)))
+        sys.stdout.flush()
+
+
+def explain_death(config: Config, console: ConsoleFilter, code: int) -> None:
+    if not console.started and not console.hidden:
+        hint = "nothing was printed: QEMU's own message is above, or the image did not reach its console"
+    elif not console.started:
+        hint = "the core did not come up; what the serial line showed is above"
+    else:
+        hint = f"the last line was '{console.last_line()}'; a triple fault or a reset looks like this, try ninja debug"
+    how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with {code}"
+    say(f"{config.name} died without status (QEMU ended {how}): {hint}")
+
+
+def status_of(config: Config, console: ConsoleFilter, outcome: Outcome, options: argparse.Namespace) -> int:
+    """The launcher's status, with what has to be said about it."""
+    if outcome.end is End.INTERRUPTED:
+        return 128 + outcome.code
+    show_hidden(console)
+    if console.status is not None:
+        if outcome.code > 0 and outcome.code >> 1 != console.status & 0x7F and options.verbose:
+            say(f"the status line says {console.status}, QEMU ended with {outcome.code}")
+        return console.status
+    if outcome.end is End.TIMED_OUT:
+        say(f"{config.name} did not end within {options.timeout:g} s: ended by the launcher")
+        return STATUS_TIME_OUT
+    explain_death(config, console, outcome.code)
+    return STATUS_DIED
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def default_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def debug(config: Config, command: list[str], port: int) -> int:
+    """Runs QEMU, stopped, below gdb: the image prints between gdb's lines and reads no input; Ctrl-C goes to gdb."""
+    gdb = [require("gdb"), "-q", str(need_file(config.debug_elf, "file with debug data"))]
+    gdb += ["-x", str(ROOT / "images" / "gdb.py"), "-ex", f"target remote 127.0.0.1:{port}"]
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True) as machine:
+        try:
+            return subprocess.run(gdb, check=False, preexec_fn=default_interrupt).returncode
+        finally:
+            machine.kill()
+            signal.signal(signal.SIGINT, handler)
+
+
+def run(options: argparse.Namespace) -> int:
+    config = load_config(options.config)
+    accelerator, reason = choose_accelerator("tcg" if options.icount else options.accelerator or config.accelerator)
+    port = free_port() if options.gdb else None
+    command = build_command(config, options, accelerator, port)
+    if options.dry_run:
+        print(shlex.join(command))
+        return 0
+    command[0] = require(QEMU)
+    if options.verbose or sys.stderr.isatty():
+        if reason:
+            say(f"software emulation: {reason}")
+        say(shlex.join(command))
+    if port is not None:
+        return debug(config, command, port)
+    console = ConsoleFilter(config.name)
+    session = Session(command, console, sys.stdin.fileno() if sys.stdin else None, sys.stdout.fileno())
+    outcome = session.run(options.timeout)
+    return status_of(config, console, outcome, options)
+
+
+def positive_seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is no positive number of seconds")
+    return seconds
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Boots an image in QEMU.")
+    command = parser.add_subparsers(dest="action", required=True).add_parser("run", help="boot an image")
+    command.add_argument("--config", type=Path, required=True, help="build/APP/run.json")
+    route = command.add_mutually_exclusive_group()
+    for name, text in (("elf", "boot the ELF file directly (default)"), ("iso", "boot the ISO as a CD"),
+                       ("disk", "boot the ISO as a disk")):  # fmt: skip
+        route.add_argument(f"--{name}", dest="route", action="store_const", const=name, default="elf", help=text)
+    command.add_argument("--machine", choices=MACHINES)
+    command.add_argument("--memory", type=parse_memory, metavar="SIZE", help="RAM, such as 64M")
+    command.add_argument("--accelerator", choices=ACCELERATORS)
+    command.add_argument("--cpu", default="max", help="QEMU's -cpu (default: max)")
+    command.add_argument("--firmware", type=Path, metavar="FILE", help="another firmware, such as OVMF.fd for UEFI")
+    command.add_argument("--append", default="", metavar="WORDS", help="more words for the core")
+    command.add_argument("--timeout", type=positive_seconds, metavar="S", help="end after so many seconds (status 124)")
+    command.add_argument("--icount", action="store_true", help="count instructions: repeatable time, emulated")
+    command.add_argument("--gdb", action="store_true", help="stop at the first instruction and start gdb")
+    command.add_argument("--qemu", action="append", default=[], metavar="ARGUMENT", help="one more argument for QEMU")
+    command.add_argument("--dry-run", action="store_true", help="print QEMU's command line and end")
+    command.add_argument("--verbose", action="store_true", help="say what is run and why")
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = make_parser().parse_args(arguments[:end])
+    options.arguments = arguments[end + 1 :]
+    return run(options)
+
+
+if __name__ == "__main__":
+    run_main("qemu.py", main)

@@ -1,0 +1,62 @@
+"""What the core is made of: explicit lists, no globbing. A new file is built when its line is here."""
+
+CORE = [
+    "arch/x86_64/acpi.c",
+    "arch/x86_64/boot.c",
+    "arch/x86_64/boot_info.c",
+    "arch/x86_64/clock.c",
+    "arch/x86_64/cpu.c",
+    "arch/x86_64/entry.S",
+    "arch/x86_64/fixmap.c",
+    "arch/x86_64/lapic.c",
+    "arch/x86_64/mmu.c",
+    "arch/x86_64/pci.c",
+    "arch/x86_64/physmap.c",
+    "arch/x86_64/power.c",
+    "arch/x86_64/syscall.S",
+    "arch/x86_64/trap.S",
+    "arch/x86_64/trap.c",
+    "arch/x86_64/uart.c",
+    "arch/x86_64/user_copy.S",
+    "core/archive.c",
+    "core/base/error.c",
+    "core/base/print.c",
+    "core/base/string.c",
+    "core/command_line.c",
+    "core/init.c",
+    "core/linux/console.c",
+    "core/linux/files.c",
+    "core/linux/memory.c",
+    "core/linux/names.c",
+    "core/linux/process.c",
+    "core/linux/remap.c",
+    "core/linux/signals.c",
+    "core/linux/table.c",
+    "core/linux/time.c",
+    "core/linux/tree.c",
+    "core/panic.c",
+    "core/program.c",
+    "core/random.c",
+    "core/symbols.c",
+    "vm/anon.c",
+    "vm/backing.c",
+    "vm/drivers.c",
+    "vm/fault.c",
+    "vm/frames.c",
+    "vm/guard.c",
+    "vm/heap.c",
+    "vm/image.c",
+    "vm/phys.c",
+    "vm/ranges.c",
+    "vm/report.c",
+    "vm/segments.c",
+    "vm/space.c",
+    "vm/stack.c",
+]
+
+# The linker script of every image, and the names that the core shows to applications.
+IMAGE_SCRIPT = "arch/x86_64/image.ld.S"
+PUBLIC_SYMBOLS = "core/public-symbols.txt"
+
+# What every program with this C library is linked with, beside the library: compiled as application code.
+LIBC_SOURCES = {"musl": ["core/libc/fortify.c"], "glibc": [], "none": ["core/libc/none.c"]}

@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""Makes the symbol blob of a linked image, for backtraces (read by core/symbols.c).
+
+The blob, little endian:
+
+    u32  magic 0x4d595351 ("QSYM")
+    u32  count         number of symbols
+    u64  base          address that the offsets count from
+    u32  limit         offset of the end of the last function's section
+    u32  token_count   at most 128
+    u32  token_bytes   length of the token strings
+    u32  name_bytes    length of the name strings
+    u32  offsets[count]              ascending: start of each function less base
+    u8   tokens[token_bytes]         token_count strings, each a length byte and its bytes
+    u8   names[name_bytes]           count strings, each a length byte and its bytes, in the order of the offsets
+
+Names are ASCII. A byte of 0x80 + t in a name stands for token t, which holds plain text only; tokens are found by
+byte-pair encoding (Gage, "A New Algorithm for Data Compression", 1994), which about halves the names.
+"""
+
+import argparse
+import struct
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from tool import Failure, read_input, run_main, write_output
+
+MAGIC = 0x4D595351
+HEADER = struct.Struct("<IIQIIII")
+TOKENS_MAX = 128
+TOKEN_FIRST = 0x80
+STRING_MAX = 255
+
+SHT_SYMTAB = 2
+SHF_EXECINSTR = 4
+SHN_LORESERVE = 0xFF00
+STT_NOTYPE, STT_FUNC, STT_GNU_IFUNC = 0, 2, 10
+
+
+class Section(NamedTuple):
+    kind: int
+    flags: int
+    address: int
+    offset: int
+    size: int
+    link: int
+
+
+class Symbol(NamedTuple):
+    address: int
+    name: str
+
+
+def read_sections(elf: bytes) -> list[Section]:
+    """The section headers of an ELF64 little-endian file (System V gABI, chapter 4)."""
+    if elf[:6] != b"\x7fELF\x02\x01":
+        raise Failure("not a 64-bit little-endian ELF file")
+    start, entry_size, count = struct.unpack_from("<40xQ10xHH", elf)
+    sections = []
+    for index in range(count):
+        _, kind, flags, address, offset, size, link = struct.unpack_from("<IIQQQQI", elf, start + index * entry_size)
+        sections.append(Section(kind, flags, address, offset, size, link))
+    return sections
+
+
+def text_at(strings: bytes, offset: int) -> str:
+    return strings[offset : strings.index(b"\0", offset)].decode("ascii", "replace").replace("\ufffd", "?")
+
+
+def preference(name: str, kind: int) -> tuple[bool, int, int, str]:
+    """Of several names for one address the least is taken: real functions first, then few underscores."""
+    underscores = len(name) - len(name.lstrip("_"))
+    return (kind == STT_NOTYPE, underscores, len(name), name)
+
+
+def read_functions(elf: bytes) -> tuple[list[Symbol], int]:
+    """The functions of the image, one per address, ascending, and the end of the code that holds them."""
+    sections = read_sections(elf)
+    code = {index for index, section in enumerate(sections) if section.flags & SHF_EXECINSTR}
+    end = max((sections[index].address + sections[index].size for index in code), default=0)
+    best: dict[int, tuple[tuple[bool, int, int, str], str]] = {}
+    for table in (section for section in sections if section.kind == SHT_SYMTAB):
+        link = sections[table.link]
+        strings = elf[link.offset : link.offset + link.size]
+        for entry in struct.iter_unpack("<IBBHQQ", elf[table.offset : table.offset + table.size]):
+            name_offset, info, _, section, address, _ = entry
+            if section not in code or section >= SHN_LORESERVE:
+                continue
+            if info & 15 not in (STT_NOTYPE, STT_FUNC, STT_GNU_IFUNC):
+                continue
+            name = text_at(strings, name_offset)
+            if not name or name.startswith((".L", "$")):
+                continue
+            candidate = (preference(name, info & 15), name)
+            best[address] = min(best.get(address, candidate), candidate)
+    return [Symbol(address, best[address][1]) for address in sorted(best)], end
+
+
+def most_frequent_pair(text: bytes) -> bytes | None:
+    """The pair of bytes that is worth a token, ties broken by value so that the result never varies."""
+    pairs = Counter(zip(text, text[1:]))
+    ranked = ((count, pair) for pair, count in pairs.items() if 0 not in pair)
+    count, pair = max(ranked, default=(0, None))
+    return bytes(pair) if pair is not None and count > 3 else None
+
+
+def compress(names: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Tokens (expanded) and encoded names. Works on all names at once, separated by NUL."""
+    text = b"\0".join(names)
+    tokens: list[bytes] = []
+    while len(tokens) < TOKENS_MAX:
+        pair = most_frequent_pair(text)
+        if pair is None:
+            break
+        text = text.replace(pair, bytes([TOKEN_FIRST + len(tokens)]))
+        tokens.append(b"".join(expand(byte, tokens) for byte in pair))
+    return tokens, text.split(b"\0")
+
+
+def expand(byte: int, tokens: list[bytes]) -> bytes:
+    return tokens[byte - TOKEN_FIRST] if byte >= TOKEN_FIRST else bytes([byte])
+
+
+def pack_strings(strings: list[bytes]) -> bytes:
+    return b"".join(bytes([len(string)]) + string for string in strings)
+
+
+def make_blob(symbols: list[Symbol], end: int) -> bytes:
+    if not symbols:
+        raise Failure("no function symbols: was the file stripped?")
+    base = symbols[0].address
+    if end - base > 0xFFFFFFFF:
+        raise Failure("the code spans more than 4 GiB")
+    tokens, names = compress([symbol.name.encode("ascii")[:STRING_MAX] for symbol in symbols])
+    token_bytes, name_bytes = pack_strings(tokens), pack_strings(names)
+    header = HEADER.pack(MAGIC, len(symbols), base, end - base, len(tokens), len(token_bytes), len(name_bytes))
+    offsets = struct.pack(f"<{len(symbols)}I", *(symbol.address - base for symbol in symbols))
+    return header + offsets + token_bytes + name_bytes
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description="Makes the symbol blob of a linked image.")
+    parser.add_argument("--elf", type=Path, required=True, help="linked image, not stripped")
+    parser.add_argument("--output", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    elf = read_input(options.elf)
+    try:
+        blob = make_blob(*read_functions(elf))
+    except (struct.error, IndexError, ValueError) as error:
+        raise Failure(f"{options.elf}: damaged ELF file: {error}") from error
+    except Failure as failure:
+        raise Failure(f"{options.elf}: {failure}") from failure
+    write_output(options.output, blob)
+    return 0
+
+
+if __name__ == "__main__":
+    run_main("symbols.py", main)
