@@ -8,7 +8,21 @@
 #define MANIFEST ".quire"
 #define TRAILER "TRAILER!!!"
 
-enum header_field { INODE, MODE, UID, GID, LINKS, TIME, SIZE, DEV_MAJOR, DEV_MINOR, RDEV_MAJOR, RDEV_MINOR, NAME_SIZE, CHECKSUM };
+enum header_field {
+    INODE,
+    MODE,
+    UID,
+    GID,
+    LINKS,
+    TIME,
+    SIZE,
+    DEV_MAJOR,
+    DEV_MINOR,
+    RDEV_MAJOR,
+    RDEV_MINOR,
+    NAME_SIZE,
+    CHECKSUM
+};
 
 /* One entry as it stands in the archive, bounds checked. */
 struct record {
@@ -295,7 +309,7 @@ static error_t find_in(const struct archive *archive, size_t directory, const ch
     struct archive_entry entry = archive_entry(archive, directory);
     size_t used = entry.path_length;
 
-    if (used + 1 + length >= ARCHIVE_PATH_MAX)
+    if (length > ARCHIVE_NAME_MAX || used + 1 + length >= ARCHIVE_PATH_MAX)
         return E_NAMETOOLONG;
     memcpy(buffer, entry.path, used);
     if (used > 0)
@@ -368,8 +382,8 @@ error_t archive_verify(struct archive *archive, size_t number)
     for (uint64_t i = 0; i < record.size; i++)
         sum += archive->bytes[record.data + i];
     if (sum != record.checksum) {
-        text_format(archive->problem, sizeof(archive->problem), "the packed file %.80s is corrupt: checksum %08x, not %08x",
-                    record.name, sum, record.checksum);
+        text_format(archive->problem, sizeof(archive->problem),
+                    "the packed file %.80s is corrupt: checksum %08x, not %08x", record.name, sum, record.checksum);
         return E_IO;
     }
     archive->index[number] |= CHECKED;

@@ -16,7 +16,8 @@
 #include "core/base/error.h"
 #include "core/base/types.h"
 
-#define ARCHIVE_PATH_MAX 4096 /* bytes of a name with its end */
+#define ARCHIVE_PATH_MAX 4096 /* bytes of a path with its end */
+#define ARCHIVE_NAME_MAX 255  /* bytes of a part of it */
 
 /* File types in mode (cpio(5), stat(2)); the archive holds no others. */
 #define ARCHIVE_TYPE 0170000u

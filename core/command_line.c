@@ -3,7 +3,8 @@
 #include "core/base/print.h"
 #include "core/base/string.h"
 
-/* Takes one word off the source, a character at a time: command_line_says compares them, command_line_add keeps them. */
+/* Takes one word off the source, a character at a time: command_line_says compares them, command_line_add keeps them.
+ */
 struct word_reader {
     const char *next;
     char quote; /* the open one, or 0 */

@@ -17,7 +17,7 @@
 #define KIB 1024u
 
 extern char __text_start[], __text_end[], __rodata_start[], __rodata_end[], __data_start[], __data_end[];
-extern char __symbols_start[], __symbols_end[], __boot_tables[], __image_end[];
+extern char __symbols_start[], __symbols_end[], __boot_stack[], __boot_stack_end[], __boot_tables[], __image_end[];
 
 /* Once: also before a refusal that comes earlier than core_main. */
 static void announce(void)
@@ -59,8 +59,8 @@ static void read_command_line(struct command_line *line)
 }
 
 /*
- * The plan counts what lies in RAM: the image, its files, tables, stack and heap. All of that lies in what the machine says
- * is RAM, in which the firmware's part is not.
+ * The plan counts what lies in RAM: the image, its files, tables, stack and heap. All of that lies in what the machine
+ * says is RAM, in which the firmware's part is not.
  */
 static void check_ram(void)
 {
@@ -91,6 +91,7 @@ static void add_image(void)
     add_section("text", __text_start, __text_end, VM_READ | VM_EXEC);
     add_section("data", __data_start, __data_end, VM_RW);
     add_section("symbols", __symbols_start, __symbols_end, VM_READ);
+    add_section("kernel stack", __boot_stack, __boot_stack_end, VM_RW);
     add_section("boot tables", __boot_tables, __image_end, VM_RW);
 }
 
@@ -117,7 +118,8 @@ static void find_files(void)
     if (!quire_config.has_files)
         return;
     if (boot_info.module_count == 0)
-        refuse("the packed files are missing: give %s.files to the loader as a module (QEMU: -initrd)", quire_config.name);
+        refuse("the packed files are missing: give %s.files to the loader as a module (QEMU: -initrd)",
+               quire_config.name);
     error = archive_measure(files, phys_to_virt(module->start), module->end - module->start);
     if (error == E_SUCCESS)
         error = archive_index(files, make_index(files->count));

@@ -19,14 +19,10 @@ static unsigned reports;
 static void begin(const struct panic_report *report)
 {
     reports++;
-    if (reports == 2) {
-        kprintf("\nquire: %s while reporting: %s\n", report->subject, report->cause);
+    if (reports == 2)
+        kprintf("\nquire: and while this was reported: %s: %s\n", report->subject, report->cause);
+    if (reports > 1)
         power_off(STATUS_PANIC);
-    }
-    if (reports > 2) {
-        kprintf("\nquire: the report of the report failed\n");
-        power_off(STATUS_PANIC);
-    }
 }
 
 static void print_place(uintptr_t address, bool is_return, bool certain)
@@ -36,7 +32,8 @@ static void print_place(uintptr_t address, bool is_return, bool certain)
 
     /* A call may be the last instruction of its function. */
     if (symbol_lookup(address - is_return, name, sizeof name, &offset))
-        kprintf("quire:   %#018lx %s%.120s+%#zx\n", (unsigned long)address, certain ? "" : "? ", name, offset + is_return);
+        kprintf("quire:   %#018lx %s%.120s+%#zx\n", (unsigned long)address, certain ? "" : "? ", name,
+                offset + is_return);
     else
         kprintf("quire:   %#018lx%s\n", (unsigned long)address, certain ? "" : " ?");
 }
@@ -63,11 +60,12 @@ static void print_statistics(const char *of, const char *name, const struct vm_s
     const uint64_t *faults = statistics->faults;
     const size_t *resident = statistics->resident;
 
-    kprintf("quire:   %s %s: %lu alive; faults %lu of 4K, %lu of 2M, %lu of 1G, %lu refused; pages %zu of 4K, %zu of 2M, "
-            "%zu of 1G; %lu fallbacks\n",
-            of, name, (unsigned long)statistics->segments, (unsigned long)faults[PAGE_4K],
-            (unsigned long)faults[PAGE_2M], (unsigned long)faults[PAGE_1G], (unsigned long)statistics->faults_refused,
-            resident[PAGE_4K], resident[PAGE_2M], resident[PAGE_1G], (unsigned long)statistics->fallbacks);
+    kprintf(
+        "quire:   %s %s: %lu alive; faults %lu of 4K, %lu of 2M, %lu of 1G, %lu refused; pages %zu of 4K, %zu of 2M, "
+        "%zu of 1G; %lu fallbacks\n",
+        of, name, (unsigned long)statistics->segments, (unsigned long)faults[PAGE_4K], (unsigned long)faults[PAGE_2M],
+        (unsigned long)faults[PAGE_1G], (unsigned long)statistics->faults_refused, resident[PAGE_4K], resident[PAGE_2M],
+        resident[PAGE_1G], (unsigned long)statistics->fallbacks);
 }
 
 static void print_neighbours(struct address_space *space, vaddr_t address)
@@ -96,8 +94,8 @@ static void print_segment(struct address_space *space, vaddr_t address)
 
     if (driver->describe)
         driver->describe(segment, text, sizeof text);
-    kprintf("quire: the address 0x%lx is 0x%lx bytes into the segment 0x%lx-0x%lx %c%c%c %s %s\n", (unsigned long)address,
-            (unsigned long)(address - vm_start(segment)), (unsigned long)vm_start(segment),
+    kprintf("quire: the address 0x%lx is 0x%lx bytes into the segment 0x%lx-0x%lx %c%c%c %s %s\n",
+            (unsigned long)address, (unsigned long)(address - vm_start(segment)), (unsigned long)vm_start(segment),
             (unsigned long)(vm_start(segment) + vm_size(segment)), flags & VM_READ ? 'r' : '-',
             flags & VM_WRITE ? 'w' : '-', flags & VM_EXEC ? 'x' : '-', driver->name, text);
     print_statistics("segment of", driver->name, &own);

@@ -1,6 +1,7 @@
 /*
- * The report of an end that nobody wanted: of the core, by panic() (core/base/assert.h), or of the program, by an exception
- * (arch/). Cause, registers, backtrace, the segment of the address, its driver's view, the segment map; then power off.
+ * The report of an end that nobody wanted: of the core, by panic() (core/base/assert.h), or of the program, by an
+ * exception (arch/). Cause, registers, backtrace, the segment of the address, its driver's view, the segment map; then
+ * power off.
  */
 #ifndef CORE_PANIC_H
 #define CORE_PANIC_H
@@ -15,12 +16,12 @@ struct panic_frame {
 };
 
 struct panic_report {
-    const char *subject;    /* "panic" or "program" */
-    const char *cause;      /* in words */
+    const char *subject; /* "panic" or "program" */
+    const char *cause;   /* in words */
     int status;
-    uintptr_t instruction;  /* 0: not known */
-    const void *registers;  /* of panic_print_registers; NULL: those of the running code */
-    bool has_address;       /* the access that failed */
+    uintptr_t instruction; /* 0: not known */
+    const void *registers; /* of panic_print_registers; NULL: those of the running code */
+    bool has_address;      /* the access that failed */
     vaddr_t address;
     const struct panic_frame *trace; /* innermost first */
     size_t trace_count;

@@ -40,9 +40,9 @@ struct pci_bar {
 };
 
 /*
- * Base address register `index`. Its size is found by writing ones: decoding is off meanwhile, and all is restored. E_NOENT:
- * the device has no such register (the upper half of a wide one is none); E_NODEV: it has, but firmware gave it no
- * address; E_INVAL: no such index.
+ * Base address register `index`. Its size is found by writing ones: decoding is off meanwhile, and all is restored.
+ * E_NOENT: the device has no such register (the upper half of a wide one is none); E_NODEV: it has, but firmware gave
+ * it no address; E_INVAL: no such index.
  */
 error_t pci_bar(const struct pci_device *device, unsigned index, struct pci_bar *bar);
 

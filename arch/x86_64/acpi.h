@@ -1,6 +1,7 @@
 /*
- * ACPI tables (ACPI specification 6.5, chapter 5.2), found when asked for and never at boot. Every table is read through
- * short-lived windows: nothing stays mapped and nothing is trusted. Lengths are bounded, checksums must be right.
+ * ACPI tables (ACPI specification 6.5, chapter 5.2), found when asked for and never at boot. Every table is read
+ * through short-lived windows: nothing stays mapped and nothing is trusted. Lengths are bounded, checksums must be
+ * right.
  */
 #ifndef ARCH_ACPI_H
 #define ARCH_ACPI_H

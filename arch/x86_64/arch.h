@@ -81,7 +81,7 @@ struct trap_frame {
 struct cpu_features {
     bool xsave, fsgsbase, rdrand, rdseed, apic, x2apic, tsc_deadline, invariant_tsc, hypervisor, pages_1g;
     uint8_t physical_bits;
-    uint32_t highest_leaf; /* of CPUID */
+    uint32_t highest_leaf;        /* of CPUID */
     uint32_t extended_state_size; /* bytes of an XSAVE or FXSAVE area */
 };
 extern struct cpu_features cpu_features;

@@ -211,8 +211,8 @@ static bool hpet_start(struct timer *timer)
     return true;
 }
 
-/* Channel 2 of the 8254 as a free running counter, speaker off. Its output bit in port 0x61 is never waited for: it does
- * not move on Hyper-V. */
+/* Channel 2 of the 8254 as a free running counter, speaker off. Its output bit in port 0x61 is never waited for: it
+ * does not move on Hyper-V. */
 #define PIT_CHANNEL_2 0x42
 #define PIT_COMMAND 0x43
 #define PIT_RATE_GENERATOR 0xb4

@@ -186,7 +186,8 @@ static void load_tables(void)
 
     cpu_gdt[SELECTOR_CODE / 8] = 0x00af9b000000ffff; /* 64-bit code, ring 0, accessed */
     cpu_gdt[SELECTOR_DATA / 8] = 0x00cf93000000ffff;
-    cpu_gdt[SELECTOR_TSS / 8] = (sizeof cpu_tss - 1) | (tss & 0xffffff) << 16 | 0x89ull << 40 | (tss >> 24 & 0xff) << 56;
+    cpu_gdt[SELECTOR_TSS / 8] =
+        (sizeof cpu_tss - 1) | (tss & 0xffffff) << 16 | 0x89ull << 40 | (tss >> 24 & 0xff) << 56;
     cpu_gdt[SELECTOR_TSS / 8 + 1] = tss >> 32;
     descriptors_load(&gdt_pointer, &idt_pointer);
 }
@@ -325,7 +326,8 @@ size_t cpu_extended_state_size(void)
     return cpu_features.extended_state_size;
 }
 
-/* The header of an XSAVE area: XSTATE_BV, which XSAVE writes, and 56 bytes that have to be zero (SDM vol. 1, 13.4.2). */
+/* The header of an XSAVE area: XSTATE_BV, which XSAVE writes, and 56 bytes that have to be zero (SDM vol. 1, 13.4.2).
+ */
 #define XSAVE_HEADER_ZERO 520
 #define XSAVE_HEADER_END 576
 

@@ -1,6 +1,6 @@
 /*
- * The local interrupt controller (Intel SDM vol. 3, chapter 10), for one purpose: a one-shot timer that ends a sleep. It
- * is set up at the first sleep. Interrupts are on only while the CPU waits here.
+ * The local interrupt controller (Intel SDM vol. 3, chapter 10), for one purpose: a one-shot timer that ends a sleep.
+ * It is set up at the first sleep. Interrupts are on only while the CPU waits here.
  */
 #include "arch/x86_64/arch.h"
 #include "core/clock.h"

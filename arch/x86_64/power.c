@@ -14,10 +14,10 @@
 #define KEYBOARD_BUSY 0x02
 
 #define PM1_SCI_ENABLED 0x0001
-#define PM1_SLEEP_TYPE(type) ((uint16_t)((type) & 7) << 10)
+#define PM1_SLEEP_TYPE(type) ((uint16_t)((type)&7) << 10)
 #define PM1_SLEEP_TYPE_MASK (7u << 10)
 #define PM1_SLEEP_ENABLE (1u << 13)
-#define SLEEP_CONTROL(type) ((uint8_t)(((type) & 7) << 2 | 1 << 5)) /* ACPI 4.8.3.7 */
+#define SLEEP_CONTROL(type) ((uint8_t)(((type)&7) << 2 | 1 << 5)) /* ACPI 4.8.3.7 */
 
 /* A read of this port takes about a microsecond everywhere and has no effect. */
 #define DELAY_PORT 0x80

@@ -20,7 +20,7 @@
 #define ERROR_WRITE (1u << 1)
 #define ERROR_FETCH (1u << 4)
 #define ERROR_OF_IDT (1u << 1) /* general protection */
-#define ERROR_ORDINARY 0x13u /* present, write, fetch */
+#define ERROR_ORDINARY 0x13u   /* present, write, fetch */
 
 #define TRACE_FRAMES 32
 #define TRACE_GUESSES 12
@@ -74,8 +74,8 @@ static bool peek(vaddr_t address, void *to, size_t size)
 
 /* ---- backtraces ---- */
 
-/* Return addresses by the chain of frame pointers. *rest: 0 if it ends where the program began (frame 0) or is longer than
- * max, else the stack above its last frame; unchanged if there is none. */
+/* Return addresses by the chain of frame pointers. *rest: 0 if it ends where the program began (frame 0) or is longer
+ * than max, else the stack above its last frame; unchanged if there is none. */
 static size_t follow_frames(uintptr_t frame, uintptr_t *addresses, size_t max, uintptr_t *rest)
 {
     struct {
@@ -174,6 +174,8 @@ static void describe_refused(const struct trap_frame *frame, struct vm_segment *
     if (vm_stack_overflow(segment, frame->address))
         text_format(cause->text, CAUSE_MAX, "stack overflow: the guard of the stack 0x%lx-0x%lx was touched at 0x%lx",
                     (unsigned long)vm_start(segment), (unsigned long)(vm_start(segment) + vm_size(segment)), address);
+    else if (!(flags & VM_PROTECTION))
+        text_format(cause->text, CAUSE_MAX, "%s at 0x%lx, which is protected against every access", word, address);
     else if ((frame->error & ERROR_WRITE) && (flags & VM_EXEC))
         text_format(cause->text, CAUSE_MAX, "write to text at 0x%lx", address);
     else if ((frame->error & ERROR_WRITE) && !(flags & VM_WRITE))
@@ -198,13 +200,15 @@ static void describe_page_fault(const struct trap_frame *frame, struct cause *ca
         text_format(cause->text, CAUSE_MAX, "damaged page table: %s at 0x%lx, error code 0x%lx", word, address,
                     (unsigned long)frame->error);
     else if (frame->address < NULL_GUARD_END)
-        text_format(cause->text, CAUSE_MAX, "null pointer %s at 0x%lx", frame->error & ERROR_FETCH ? "call" : word, address);
+        text_format(cause->text, CAUSE_MAX, "null pointer %s at 0x%lx", frame->error & ERROR_FETCH ? "call" : word,
+                    address);
     else if (address >= (vaddr_t)__boot_stack - VM_PAGE_SIZE && address < (vaddr_t)__boot_stack)
         text_format(cause->text, CAUSE_MAX, "stack overflow in the core at 0x%lx", address);
     else if (!segment)
         text_format(cause->text, CAUSE_MAX, "%s at 0x%lx, where no segment is", word, address);
     else if (frame->failure == E_NOMEM)
-        text_format(cause->text, CAUSE_MAX, "no memory left: the segment 0x%lx-0x%lx (%s) wanted a page for a %s at 0x%lx",
+        text_format(cause->text, CAUSE_MAX,
+                    "no memory left: the segment 0x%lx-0x%lx (%s) wanted a page for a %s at 0x%lx",
                     (unsigned long)vm_start(segment), (unsigned long)(vm_start(segment) + vm_size(segment)),
                     vm_driver_of(segment)->name, word, address);
     else
@@ -244,8 +248,8 @@ static void describe_double_fault(struct cause *cause)
 
     __asm__("movq %%cr2, %0" : "=r"(address));
     if (address >= (uintptr_t)fault_stack_guard && address < (uintptr_t)fault_stack_top)
-        text_format(cause->text, CAUSE_MAX, "page faults nested more than %d deep: drivers that touch each other's memory",
-                    FAULT_SLICES);
+        text_format(cause->text, CAUSE_MAX,
+                    "page faults nested more than %d deep: drivers that touch each other's memory", FAULT_SLICES);
     else
         text_format(cause->text, CAUSE_MAX, "double fault, last page fault at 0x%lx", (unsigned long)address);
 }
@@ -314,7 +318,8 @@ void panic_print_registers(const void *registers)
         kprintf("quire:   rax %016lx rbx %016lx rcx %016lx rdx %016lx\n", f->rax, f->rbx, f->rcx, f->rdx);
         kprintf("quire:   rsi %016lx rdi %016lx r8  %016lx r9  %016lx\n", f->rsi, f->rdi, f->r8, f->r9);
         kprintf("quire:   r10 %016lx r11 %016lx r12 %016lx r13 %016lx\n", f->r10, f->r11, f->r12, f->r13);
-        kprintf("quire:   r14 %016lx r15 %016lx fs  %016lx error %lx\n", f->r14, f->r15, cpu_thread_pointer(), f->error);
+        kprintf("quire:   r14 %016lx r15 %016lx fs  %016lx error %lx\n", f->r14, f->r15, cpu_thread_pointer(),
+                f->error);
         cr2 = f->vector == EXCEPTION_PAGE ? f->address : cr2;
     } else {
         kprintf("quire:   rsp %016lx fs  %016lx\n", rsp, cpu_thread_pointer());
@@ -367,8 +372,8 @@ void trap_handle(struct trap_frame *frame)
         lapic_timer_interrupt();
         return;
     }
-    bool of_address = frame->vector == EXCEPTION_PAGE || frame->vector == EXCEPTION_PROTECTION ||
-                      frame->vector == EXCEPTION_STACK;
+    bool of_address =
+        frame->vector == EXCEPTION_PAGE || frame->vector == EXCEPTION_PROTECTION || frame->vector == EXCEPTION_STACK;
 
     if (!of_address || !fix_up(frame))
         report(frame);

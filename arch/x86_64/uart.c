@@ -27,17 +27,13 @@
 #define STATUS_EMPTY 0x20 /* the FIFO, or the holding register */
 #define STATUS_IDLE 0x40  /* the shift register too */
 
-/* A status read takes about a microsecond on a PC bus: 16 bytes at 9600 baud are gone after 17,000. After a wait in vain
- * (flow control that nobody answers) the next ones are short until something moves. */
+/* A status read takes about a microsecond on a PC bus: 16 bytes at 9600 baud are gone after 17,000. After a wait in
+ * vain (flow control that nobody answers) the next ones are short until something moves. */
 #define SPINS 200000u
 #define SPINS_STUCK 100u
 
 static size_t burst; /* bytes that may be written when the transmitter is empty; 0: no UART */
 static bool stuck;
-
-/* What had arrived before the FIFO was switched on, which empties it: input that is piped in comes early. */
-static char early[FIFO_SIZE];
-static size_t early_count, early_read;
 
 static bool present(void)
 {
@@ -51,21 +47,32 @@ static bool present(void)
     return true;
 }
 
+/*
+ * Switching the FIFO on empties it. Where input waits already, as when it is piped into QEMU, the UART stays as it is:
+ * without the FIFO it is slower, and no byte is lost.
+ */
+static void use_fifo(void)
+{
+    bool on = (port_read8(INTERRUPT_ID) & FIFO_WORKS) == FIFO_WORKS;
+
+    if (!on && !(port_read8(LINE_STATUS) & STATUS_RECEIVED)) {
+        port_write8(FIFO_CONTROL, FIFO_ENABLE);
+        on = (port_read8(INTERRUPT_ID) & FIFO_WORKS) == FIFO_WORKS;
+    }
+    burst = on ? FIFO_SIZE : 1;
+}
+
 void console_init(void)
 {
     if (!present())
         return;
     port_write8(INTERRUPT_ENABLE, 0);
-    port_write8(LINE_CONTROL, LINE_8N1);
-    while (early_count < sizeof early && (port_read8(LINE_STATUS) & STATUS_RECEIVED))
-        early[early_count++] = (char)port_read8(DATA);
     port_write8(LINE_CONTROL, LINE_DIVISOR);
     port_write8(DATA, DIVISOR_115200);
     port_write8(DATA + 1, 0);
     port_write8(LINE_CONTROL, LINE_8N1);
-    port_write8(FIFO_CONTROL, FIFO_ENABLE);
     port_write8(MODEM_CONTROL, MODEM_DTR_RTS);
-    burst = (port_read8(INTERRUPT_ID) & FIFO_WORKS) == FIFO_WORKS ? FIFO_SIZE : 1;
+    use_fifo();
 }
 
 static bool wait_for(uint8_t status)
@@ -104,8 +111,6 @@ size_t console_read(char *bytes, size_t length)
 {
     size_t count = 0;
 
-    while (count < length && early_read < early_count)
-        bytes[count++] = early[early_read++];
     while (burst > 0 && count < length && (port_read8(LINE_STATUS) & STATUS_RECEIVED))
         bytes[count++] = (char)port_read8(DATA);
     return count;

@@ -30,6 +30,7 @@ enum { MADV_WILLNEED = 3, MADV_DONTNEED = 4, MADV_POPULATE_READ = 22, MADV_POPUL
 #define O_TRUNC 01000
 #define O_APPEND 02000
 #define O_NONBLOCK 04000
+#define O_LARGEFILE 0100000
 #define O_DIRECTORY 0200000
 #define O_CLOEXEC 02000000
 #define O_PATH 010000000
@@ -89,7 +90,24 @@ struct linux_termios {
     uint8_t discipline, characters[TTY_CHARACTERS];
 };
 _Static_assert(sizeof(struct linux_termios) == 36, "struct termios of the kernel");
-enum { VINTR, VQUIT, VERASE, VKILL, VEOF, VTIME, VMIN, VSWTC, VSTART, VSTOP, VSUSP, VEOL, VREPRINT, VDISCARD, VWERASE, VLNEXT };
+enum {
+    VINTR,
+    VQUIT,
+    VERASE,
+    VKILL,
+    VEOF,
+    VTIME,
+    VMIN,
+    VSWTC,
+    VSTART,
+    VSTOP,
+    VSUSP,
+    VEOL,
+    VREPRINT,
+    VDISCARD,
+    VWERASE,
+    VLNEXT
+};
 enum { INLCR = 0100, IGNCR = 0200, ICRNL = 0400 };
 enum { ISIG = 01, ICANON = 02, ECHO = 010, ECHOE = 020, ECHOK = 040, ECHONL = 0100, IEXTEN = 0100000 };
 #define CONTROL_115200_8N1 (010002u | 060u | 0200u | 04000u) /* B115200, CS8, CREAD, CLOCAL */

@@ -71,6 +71,8 @@ long linux_faccessat2(int directory, const char *path, int mode, int flags);
 long linux_readlink(const char *path, char *buffer, int size);
 long linux_readlinkat(int directory, const char *path, char *buffer, int size);
 long linux_getcwd(char *buffer, size_t size);
+long linux_chdir(const char *path);
+long linux_fchdir(int fd);
 long linux_getdents64(int fd, void *buffer, unsigned size);
 
 /* console.c: the terminal behind descriptors 0, 1 and 2 */

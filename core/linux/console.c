@@ -1,9 +1,9 @@
 /*
  * The terminal behind descriptors 0, 1 and 2, over the byte contract of core/console.h.
  *
- * Input goes through a line discipline like Linux's (termios(3)): in canonical mode it is collected, echoed and edited as
- * a line; otherwise bytes are handed out as they come. It is collected only while the program reads or polls, which is
- * enough for echo and Ctrl-C as long as the serial port's buffer holds what was typed ahead. Output is passed on
+ * Input goes through a line discipline like Linux's (termios(3)): in canonical mode it is collected, echoed and edited
+ * as a line; otherwise bytes are handed out as they come. It is collected only while the program reads or polls, which
+ * is enough for echo and Ctrl-C as long as the serial port's buffer holds what was typed ahead. Output is passed on
  * unchanged, without the "\n" to "\r\n" of OPOST: the bytes a program writes are the bytes that arrive.
  */
 #include "core/console.h"
@@ -13,10 +13,10 @@
 #include "core/cpu.h"
 #include "core/linux/calls.h"
 
-#define LINE_SIZE 4096 /* as Linux's: longer lines are cut */
+#define LINE_SIZE 4096          /* as Linux's: longer lines are cut */
 #define POLL_INTERVAL 10000000u /* ns between looks at the port while a reader waits */
 
-#define CONTROL(letter) ((letter) & 0x1f)
+#define CONTROL(letter) ((letter)&0x1f)
 #define DELETE 0x7f
 
 static struct linux_termios settings = {

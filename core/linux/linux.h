@@ -6,8 +6,8 @@
 #include "core/base/types.h"
 
 /*
- * The six arguments as in the registers (rdi, rsi, rdx, r10, r8, r9), then the number (rax) as the seventh, on the stack as
- * the psABI says: at 8(%rsp) on entry. The result is a value, or -E_*.
+ * The six arguments as in the registers (rdi, rsi, rdx, r10, r8, r9), then the number (rax) as the seventh, on the
+ * stack as the psABI says: at 8(%rsp) on entry. The result is a value, or -E_*.
  */
 typedef long (*linux_syscall)(unsigned long, unsigned long, unsigned long, unsigned long, unsigned long, unsigned long,
                               unsigned long number);
@@ -19,6 +19,6 @@ extern const linux_syscall linux_syscalls[LINUX_SYSCALL_COUNT];
 
 /* ENOSYS, reported by name the first time. */
 long linux_absent(unsigned long, unsigned long, unsigned long, unsigned long, unsigned long, unsigned long,
-                   unsigned long number);
+                  unsigned long number);
 
 #endif

@@ -129,7 +129,8 @@ static error_t mappable_file(int fd, int flags, int protection, struct archive_e
 }
 
 /* Copies the file's bytes from offset on to the start of the range, then gives it its protection. */
-static error_t fill(uintptr_t address, size_t size, const struct archive_entry *entry, uint64_t offset, vm_flags_t flags)
+static error_t fill(uintptr_t address, size_t size, const struct archive_entry *entry, uint64_t offset,
+                    vm_flags_t flags)
 {
     size_t length = offset >= entry->size ? 0 : entry->size - offset;
     error_t error = user_copy((void *)address, entry->bytes + offset, length < size ? length : size);
@@ -195,8 +196,8 @@ long linux_mprotect(uintptr_t address, size_t length, unsigned long protection)
 }
 
 /*
- * The data segment of brk lies in a slot of its own, chosen as large as RAM so that it can grow without moving. Its first
- * page is always there.
+ * The data segment of brk lies in a slot of its own, chosen as large as RAM so that it can grow without moving. Its
+ * first page is always there.
  */
 static struct {
     uintptr_t start, end; /* end: as the program set it; start 0: not made yet */

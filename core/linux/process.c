@@ -156,8 +156,8 @@ long linux_sched_getaffinity(int pid, unsigned size, uint64_t *mask)
 }
 
 /*
- * With one thread nobody is ever woken and nobody else can wake: a wait that would have to sleep ends by its time-out or
- * never. In the second case the program is ended, as the only useful thing to do.
+ * With one thread nobody is ever woken and nobody else can wake: a wait that would have to sleep ends by its time-out
+ * or never. In the second case the program is ended, as the only useful thing to do.
  */
 long linux_futex(const uint32_t *word, int operation, uint32_t value, const struct linux_timespec *timeout)
 {

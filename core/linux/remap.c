@@ -73,12 +73,12 @@ long linux_mremap(uintptr_t address, size_t length, size_t new_length, unsigned 
 
 /* Advice that a private mapping of memory accepts on Linux, and that changes nothing here: bit n for number n. */
 #define ACCEPTED_ADVICE                                                                                                \
-    (1ul << 0 | 1ul << 1 | 1ul << 2 |               /* NORMAL, RANDOM, SEQUENTIAL */                                   \
-     1ul << 8 |                                     /* FREE: the pages may stay */                                     \
-     1ul << 10 | 1ul << 11 |                        /* DONTFORK, DOFORK */                                             \
+    (1ul << 0 | 1ul << 1 | 1ul << 2 |                /* NORMAL, RANDOM, SEQUENTIAL */                                  \
+     1ul << 8 |                                      /* FREE: the pages may stay */                                    \
+     1ul << 10 | 1ul << 11 |                         /* DONTFORK, DOFORK */                                            \
      1ul << 12 | 1ul << 13 | 1ul << 14 | 1ul << 15 | /* MERGEABLE, UNMERGEABLE, HUGEPAGE, NOHUGEPAGE */                \
      1ul << 16 | 1ul << 17 | 1ul << 18 | 1ul << 19 | /* DONTDUMP, DODUMP, WIPEONFORK, KEEPONFORK */                    \
-     1ul << 20 | 1ul << 21)                         /* COLD, PAGEOUT */
+     1ul << 20 | 1ul << 21)                          /* COLD, PAGEOUT */
 
 static error_t check_no_holes(uintptr_t address, size_t size)
 {

@@ -48,6 +48,8 @@ const linux_syscall linux_syscalls[LINUX_SYSCALL_COUNT] = {
     [74] = CALL(linux_fsync),
     [75] = CALL(linux_fsync), /* fdatasync */
     [79] = CALL(linux_getcwd),
+    [80] = CALL(linux_chdir),
+    [81] = CALL(linux_fchdir),
     [85] = CALL(linux_creat),
     [89] = CALL(linux_readlink),
     [96] = CALL(linux_gettimeofday),
@@ -103,7 +105,8 @@ long linux_absent(unsigned long a, unsigned long b, unsigned long c, unsigned lo
     if (!(reported[index / 64] & bit)) {
         reported[index / 64] |= bit;
         linux_syscall_name(number, name, sizeof(name));
-        kprintf("quire: system call %s%s%lu%s is not there: ENOSYS\n", name, *name ? " (" : "", number, *name ? ")" : "");
+        kprintf("quire: system call %s%s%lu%s is not there: ENOSYS\n", name, *name ? " (" : "", number,
+                *name ? ")" : "");
     }
     return -E_NOSYS;
 }

@@ -92,7 +92,8 @@ error_t linux_read_span(const struct linux_timespec *user, uint64_t *nanoseconds
         return E_FAULT;
     if (span.seconds < 0 || span.nanoseconds < 0 || span.nanoseconds >= (int64_t)SECOND)
         return E_INVAL;
-    *nanoseconds = ((uint64_t)span.seconds < limit ? (uint64_t)span.seconds : limit) * SECOND + (uint64_t)span.nanoseconds;
+    *nanoseconds =
+        ((uint64_t)span.seconds < limit ? (uint64_t)span.seconds : limit) * SECOND + (uint64_t)span.nanoseconds;
     return E_SUCCESS;
 }
 
@@ -102,6 +103,12 @@ void linux_sleep_until(uint64_t deadline)
         cpu_wait_until(deadline);
 }
 
+static bool can_sleep(int clock)
+{
+    return clock != CLOCK_THREAD_CPUTIME_ID && clock != CLOCK_MONOTONIC_RAW && clock != CLOCK_REALTIME_COARSE &&
+           clock != CLOCK_MONOTONIC_COARSE;
+}
+
 /* Nothing interrupts a sleep: the rest is never asked for. */
 long linux_clock_nanosleep(int clock, int flags, const struct linux_timespec *request, struct linux_timespec *rest)
 {
@@ -109,8 +116,8 @@ long linux_clock_nanosleep(int clock, int flags, const struct linux_timespec *re
     error_t error = read_clock(clock, &now);
 
     (void)rest;
-    if (error == E_SUCCESS && clock == CLOCK_THREAD_CPUTIME_ID)
-        error = E_INVAL;
+    if (error == E_SUCCESS && !can_sleep(clock))
+        error = E_NOTSUP;
     if (error == E_SUCCESS)
         error = linux_read_span(request, &span);
     if (error != E_SUCCESS)

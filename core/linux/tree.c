@@ -1,6 +1,6 @@
 /*
  * Names: open, stat and their relatives on the read-only tree of packed files. Errors come in Linux's order: the path
- * first, then what is asked of what it names. The working directory is always /.
+ * first, then what is asked of what it names.
  */
 #include "core/base/print.h"
 #include "core/base/string.h"
@@ -29,12 +29,14 @@ static error_t read_path(char *path, const char *user)
     return E_SUCCESS;
 }
 
+static size_t working_directory = ARCHIVE_ROOT;
+
 /* The directory that a relative path starts from. */
 static error_t base_of(int directory, const char *path, size_t *base)
 {
     struct open_file *file;
 
-    *base = ARCHIVE_ROOT;
+    *base = working_directory;
     if (directory == AT_FDCWD || *path == '/')
         return E_SUCCESS;
     file = linux_file(directory);
@@ -98,6 +100,7 @@ static error_t check_open(size_t entry, unsigned flags)
 long linux_openat(int directory, const char *user_path, int flags, unsigned mode)
 {
     char path[ARCHIVE_PATH_MAX];
+    struct archive_entry found;
     size_t entry;
     error_t error = read_path(path, user_path);
 
@@ -112,9 +115,9 @@ long linux_openat(int directory, const char *user_path, int flags, unsigned mode
         error = check_open(entry, (unsigned)flags);
     if (error != E_SUCCESS)
         return -error;
-    if (entry == ARCHIVE_ROOT || (archive_entry(linux_files(), entry).mode & ARCHIVE_TYPE) == ARCHIVE_DIRECTORY)
-        return linux_open_file(FILE_DIRECTORY, (unsigned)flags & ~(unsigned)O_DIRECTORY, entry);
-    return linux_open_file(FILE_PACKED, (unsigned)flags, entry);
+    found = archive_entry(linux_files(), entry);
+    flags |= O_LARGEFILE; /* 64-bit programs always have it */
+    return linux_open_file(is_directory(&found) ? FILE_DIRECTORY : FILE_PACKED, (unsigned)flags, entry);
 }
 
 long linux_open(const char *path, int flags, unsigned mode)
@@ -181,7 +184,7 @@ static error_t find_at(int directory, const char *user_path, int flags, size_t *
     if (*path != '\0' || !(flags & AT_EMPTY_PATH))
         return walk(directory, path, entry);
     if (directory == AT_FDCWD) {
-        *entry = ARCHIVE_ROOT;
+        *entry = working_directory;
         return E_SUCCESS;
     }
     file = linux_file(directory);
@@ -273,9 +276,43 @@ long linux_readlink(const char *path, char *buffer, int size)
 
 long linux_getcwd(char *buffer, size_t size)
 {
-    if (size < 2)
+    char path[ARCHIVE_PATH_MAX + 1];
+    size_t length =
+        (size_t)text_format(path, sizeof(path), "/%s", archive_entry(linux_files(), working_directory).path);
+
+    if (size < length + 1)
         return -E_RANGE;
-    return user_copy(buffer, "/", 2) != E_SUCCESS ? -E_FAULT : 2;
+    return user_copy(buffer, path, length + 1) != E_SUCCESS ? -E_FAULT : (long)(length + 1);
+}
+
+static long change_directory(size_t entry)
+{
+    struct archive_entry found = archive_entry(linux_files(), entry);
+
+    if (!is_directory(&found))
+        return -E_NOTDIR;
+    working_directory = entry;
+    return 0;
+}
+
+long linux_chdir(const char *user_path)
+{
+    char path[ARCHIVE_PATH_MAX];
+    size_t entry;
+    error_t error = read_path(path, user_path);
+
+    if (error == E_SUCCESS)
+        error = walk(AT_FDCWD, path, &entry);
+    return error != E_SUCCESS ? -error : change_directory(entry);
+}
+
+long linux_fchdir(int fd)
+{
+    struct open_file *file = linux_file(fd);
+
+    if (file == NULL)
+        return -E_BADF;
+    return file->kind == FILE_CONSOLE ? -E_NOTDIR : change_directory(file->entry);
 }
 
 /*
