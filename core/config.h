@@ -6,7 +6,7 @@
 
 struct quire_config {
     const char *name;             /* the application */
-    const char *command_line;     /* used when the boot loader passes none */
+    const char *command_line;     /* read before the boot loader's, which wins */
     const char *const *arguments; /* argv[1] and on, NULL-terminated; the command line's words after -- replace them */
     const char *const *environment; /* "NAME=value", NULL-terminated */
     uint64_t ram;                   /* bytes that the memory plan needs; less at boot is refused */

@@ -19,14 +19,9 @@
 extern char __text_start[], __text_end[], __rodata_start[], __rodata_end[], __data_start[], __data_end[];
 extern char __symbols_start[], __symbols_end[], __boot_stack[], __boot_stack_end[], __boot_tables[], __image_end[];
 
-/* Once: also before a refusal that comes earlier than core_main. */
-static void announce(void)
+void announce(void)
 {
-    static bool announced;
-
-    if (!announced)
-        kprintf(MARKER "quire: %s\n", quire_config.name);
-    announced = true;
+    kprintf(MARKER "quire: %s\n", quire_config.name);
 }
 
 _Noreturn void refuse(const char *format, ...)
@@ -34,7 +29,6 @@ _Noreturn void refuse(const char *format, ...)
     char text[256];
     va_list arguments;
 
-    announce();
     va_start(arguments, format);
     text_vformat(text, sizeof(text), format, arguments);
     va_end(arguments);
@@ -131,7 +125,6 @@ _Noreturn void core_main(void)
 {
     static struct command_line command_line; /* too large for the stack */
 
-    announce();
     read_command_line(&command_line);
     check_ram();
     vm_set_page_policy(quire_config.pages);

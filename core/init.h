@@ -2,8 +2,11 @@
 #ifndef CORE_INIT_H
 #define CORE_INIT_H
 
+/* The line that tells the launcher that what was printed before came from firmware and loader. First of all output. */
+void announce(void);
+
 /*
- * Says that the core is up, applies the command line, checks the machine against quire_config, puts the image on the
+ * Applies the command line, checks the machine against quire_config, puts the image on the
  * segment map, finds the packed files and starts the program. What is wrong gives one line and status 126.
  */
 _Noreturn void core_main(void);

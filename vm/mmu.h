@@ -91,7 +91,6 @@ enum page_size mmu_largest_page(void);
 unsigned mmu_physical_bits(void);
 
 /* Upcalls, implemented by vm/frames.c. */
-#define FRAME_NONE (~(paddr_t)0)
 paddr_t mmu_get_table_frame(void); /* a 4 KiB frame, not zeroed, or FRAME_NONE */
 void mmu_release_frame(paddr_t frame, enum page_size size);
 

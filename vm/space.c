@@ -7,7 +7,8 @@
 
 static void check_alive(const struct vm_segment *segment, const char *operation)
 {
-    CHECK(segment && is_aligned((uintptr_t)segment, sizeof(void *)) && segment->magic == VM_SEGMENT_ALIVE,
+    CHECK(segment && !IS_ERR(segment) && is_aligned((uintptr_t)segment, sizeof(void *)) &&
+              segment->magic == VM_SEGMENT_ALIVE,
           "%s: %p is not a segment that is allocated now (freed twice, or never one)", operation,
           (const void *)segment);
 }
@@ -128,8 +129,10 @@ error_t vm_move(struct address_space *space, struct vm_segment *segment, vaddr_t
         return error;
     struct vm_segment *target = vm_segment_create(space, segment->driver, to, size, segment->flags);
 
-    if (IS_ERR(target))
+    if (IS_ERR(target)) {
+        segment_recount(space, segment); /* a large page may have been split */
         return ERR_OF(target);
+    }
     error = mmu_move(&space->mmu, segment->start, target->start, kept);
     if (!error) {
         vaddr_t start = target->start;

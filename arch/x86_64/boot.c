@@ -171,6 +171,7 @@ void boot_main(uint32_t magic, paddr_t information, paddr_t load_address)
 {
     remove_identity();
     console_init();
+    announce();
     cpu_early_init();
     read_boot_info(magic, information, load_address);
     divide_memory();
