@@ -103,7 +103,8 @@ static bool expand(const struct symbols *symbols, struct strings name, struct ou
             put(output, byte);
             continue;
         }
-        if (byte - TOKEN_FIRST >= symbols->header->token_count || !string_at(symbols->tokens, byte - TOKEN_FIRST, &token))
+        if (byte - TOKEN_FIRST >= symbols->header->token_count ||
+            !string_at(symbols->tokens, byte - TOKEN_FIRST, &token))
             return false;
         for (size_t j = 0; j < token.size; j++)
             put(output, token.start[j]);

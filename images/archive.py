@@ -2,8 +2,8 @@
 """Packs files into the root file system of an image: a boot module that core/archive.c reads.
 
 The archive is a cpio archive in the "new ASCII with checksum" form (magic 070702, see cpio(5)): a header of 110 bytes
-with thirteen numbers of eight hexadecimal digits, the name, the contents, each padded to four bytes; the checksum is the
-sum of the bytes of the contents modulo 2^32. The first entry is the file ".quire" with the lines
+with thirteen numbers of eight hexadecimal digits, the name, the contents, each padded to four bytes; the checksum is
+the sum of the bytes of the contents modulo 2^32. The first entry is the file ".quire" with the lines
 
     quire-files 1
     bytes N         length of the whole archive, so that a truncated one is seen at once

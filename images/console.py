@@ -1,10 +1,10 @@
 """The console of a running image: what of it the user sees, what the user types, and how it ended.
 
 The image writes the byte 0x1e and "quire: NAME" and a newline when its core is up, before anything else, and 0x1e and
-"quire: exit N" and a newline at its end (arch/x86_64/power.c). What firmware and boot loader wrote before the first of
-them is not shown, the second is taken off and gives the status. Input is passed on once the core is up: earlier it would
-be lost in the UART. The image has a terminal's line discipline of its own (core/linux/console.c): it echoes and edits, so
-the terminal here passes bytes as they are typed, all but Ctrl-C, and the end of the input becomes Ctrl-D.
+"quire: exit N" and a newline at its end (arch/x86_64/power.c). What firmware and boot loader wrote before the first
+of them is not shown, the second is taken off and gives the status. Input is passed on once the core is up: earlier it
+would be lost in the UART. The image has a terminal's line discipline of its own (core/linux/console.c): it echoes and
+edits, so the terminal here passes bytes as they are typed, all but Ctrl-C, and the end of the input becomes Ctrl-D.
 """
 
 import os

@@ -16,7 +16,8 @@ from tool import Failure
 
 BUILD = Path("build")
 TARGETS = BUILD / "targets.ninja"
-MODES = {"release": "-O2", "debug": "-O1 -DQUIRE_DEBUG=1"}
+HOT_MODES = {"release": "-O2", "debug": "-O1 -DQUIRE_DEBUG=1"}
+MODES = {"release": "-Oz", "debug": "-O1 -DQUIRE_DEBUG=1"}
 APP_MODES = {"release": "-O2", "debug": "-O1"}
 MUSL = Path("/usr/lib/x86_64-linux-musl")
 LIBC_FLAGS = {
@@ -96,7 +97,8 @@ def core_object(ninja: Writer, variant: str) -> Path:
     objects = []
     for source in sources.CORE:
         objects.append(folder / f"{source}.o")
-        ninja.edge(objects[-1], "cc_core", [source], mode=MODES[variant])
+        modes = HOT_MODES if source in sources.HOT else MODES
+        ninja.edge(objects[-1], "cc_core", [source], mode=modes[variant])
     result = folder / "quire-core.o"
     ninja.edge(result, "link_core", objects, [sources.PUBLIC_SYMBOLS], public_symbols=sources.PUBLIC_SYMBOLS)
     return result
@@ -148,7 +150,7 @@ def program_inputs(ninja: Writer, image: Image, toolchain: Toolchain) -> list:
     if image.libc == "none":
         return [*objects, *libraries]
     glibc = toolchain.glibc
-    start, end = ("crt1.o", "crti.o", "crtbeginS.o"), ("libc.a", "libgcc.a", "libgcc_eh.a", "crtendS.o", "crtn.o")
+    start, end = ("crt1.o", "crti.o", "crtbeginS.o"), ("libm.a", "libc.a", "libgcc.a", "libgcc_eh.a", "crtendS.o", "crtn.o")
     return [*(glibc[name] for name in start), *objects, *libraries, *(glibc[name] for name in end)]
 
 

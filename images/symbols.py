@@ -147,7 +147,7 @@ def main(arguments: list[str]) -> int:
     elf = read_input(options.elf)
     try:
         blob = make_blob(*read_functions(elf))
-    except (struct.error, IndexError, ValueError) as error:
+    except (struct.error, IndexError, OverflowError, ValueError) as error:
         raise Failure(f"{options.elf}: damaged ELF file: {error}") from error
     except Failure as failure:
         raise Failure(f"{options.elf}: {failure}") from failure

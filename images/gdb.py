@@ -1,0 +1,134 @@
+"""Helpers for gdb, loaded by `ninja debug` (images/qemu.py --gdb). `help quire` lists them.
+
+    quire-segments      the segments of the address space, in address order
+    quire-segment ADDR  the segment that holds an address, with its statistics
+    quire-fault         the page fault that is being served
+    quire-start         run to the program's main
+
+The image starts in 32-bit code at its load address, before its names mean anything: breakpoints are hardware ones,
+which do not write into memory that is not mapped yet.
+"""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+import gdb
+
+FLAG_LETTERS = ((1, "r"), (2, "w"), (4, "x"))
+MAGIC_ALIVE = 0x51534547  # VM_SEGMENT_ALIVE of vm/driver.h
+SEGMENTS_MAX = 100000
+
+
+def number(value: gdb.Value) -> int:
+    return int(value.cast(gdb.lookup_type("unsigned long")))
+
+
+def core_variable(file: str, name: str) -> gdb.Value:
+    """A variable of the core by the file that defines it: the program may have one of the same name."""
+    try:
+        return gdb.parse_and_eval(f"'{file}'::{name}")
+    except gdb.error as error:
+        raise gdb.GdbError(f"{error} Start gdb with build/APP/APP.debug, as ninja debug does.") from error
+
+
+def the_space() -> gdb.Value:
+    """The address space that vm_space() answers, without calling it: the machine may be anywhere."""
+    pointer = core_variable("vm/segments.c", "current_space")
+    try:
+        if number(pointer) != 0:
+            return pointer.dereference()
+    except gdb.MemoryError:
+        pass  # the image is not mapped yet
+    raise gdb.GdbError("the address space is not up yet: quire-start runs to main")
+
+
+def segments() -> Iterator[gdb.Value]:
+    segment, count = the_space()["segments"], 0
+    while number(segment) and count < SEGMENTS_MAX:
+        yield segment
+        segment, count = segment["next"], count + 1
+
+
+def describe(segment: gdb.Value) -> str:
+    start, size, flags = (number(segment[field]) for field in ("start", "size", "flags"))
+    letters = "".join(letter if flags & bit else "-" for bit, letter in FLAG_LETTERS)
+    pages = "/".join(str(number(segment["resident"][i])) for i in range(3))
+    dead = "" if number(segment["magic"]) == MAGIC_ALIVE else "  not alive!"
+    name = segment["driver"]["name"].string()
+    return f"{start:016x}-{start + size:016x} {size >> 10:>10} KiB {letters} {name:<8} pages {pages}{dead}"
+
+
+class Quire(gdb.Command):
+    """Commands for images made by Quire."""
+
+    def __init__(self) -> None:
+        super().__init__("quire", gdb.COMMAND_DATA, prefix=True)
+
+
+class Segments(gdb.Command):
+    """The segments of the address space in address order: range, size, protection, driver, pages of 4K/2M/1G."""
+
+    def __init__(self) -> None:
+        super().__init__("quire-segments", gdb.COMMAND_DATA)
+
+    def invoke(self, argument: str, from_tty: bool) -> None:
+        for segment in sorted(segments(), key=lambda segment: number(segment["start"])):
+            print(describe(segment))
+
+
+class Segment(gdb.Command):
+    """quire-segment ADDRESS: the segment that holds the address, with its statistics."""
+
+    def __init__(self) -> None:
+        super().__init__("quire-segment", gdb.COMMAND_DATA, gdb.COMPLETE_EXPRESSION)
+
+    def invoke(self, argument: str, from_tty: bool) -> None:
+        if not argument:
+            raise gdb.GdbError("quire-segment needs an address")
+        address = number(gdb.parse_and_eval(argument))
+        for segment in segments():
+            start = number(segment["start"])
+            if start <= address < start + number(segment["size"]):
+                print(describe(segment))
+                print(segment.dereference().format_string(max_depth=2))
+                return
+        print(f"{address:#x} is in no segment")
+
+
+class Fault(gdb.Command):
+    """The page fault that the CPU is serving: address, kind of access, whether an entry was there."""
+
+    def __init__(self) -> None:
+        super().__init__("quire-fault", gdb.COMMAND_DATA)
+
+    def invoke(self, argument: str, from_tty: bool) -> None:
+        fault = core_variable("vm/fault.c", "fault_record")
+        access = {1: "read", 2: "write", 4: "execution"}.get(number(fault["access"]))
+        if access is None:
+            print("no page fault is being served")
+            return
+        present = "forbidden by its entry" if fault["present"] else "no entry"
+        print(f"{number(fault['address']):#x}: {access}, {present}")
+
+
+class Start(gdb.Command):
+    """Runs to the beginning of the program's main."""
+
+    def __init__(self) -> None:
+        super().__init__("quire-start", gdb.COMMAND_RUNNING)
+
+    def invoke(self, argument: str, from_tty: bool) -> None:
+        gdb.execute("thbreak main")
+        gdb.execute("continue")
+
+
+def set_up() -> None:
+    for command in (Quire, Segments, Segment, Fault, Start):
+        command()
+    gdb.execute("set breakpoint auto-hw on")
+    gdb.execute("set print pretty on")
+    gdb.execute("set confirm off")
+
+
+set_up()

@@ -1,0 +1,305 @@
+#!/usr/bin/env python3
+"""Boots images in QEMU and compares what they print and how they end with the table tests.toml.
+
+    tests/boot/run.py [--list] [--jobs N] [WORD...]     all tests, or those whose names hold one of the words
+
+A line for each test: "ok NAME (1.2 s)", or "FAIL NAME: why" with the end of the output. The last line counts. The
+images are applications of apps/ or of tests/boot/images/, with the options of their manifests; ninja builds them
+first, all in one call. Keys of the table:
+
+    name        of the test                        image      name of the application
+    routes      machines and ways to boot (see ROUTES): a test for each; ["q35"] if not given
+    memory      RAM, such as "64M"; the plan's if not given
+    append      words for the core                 arguments  of the program
+    input       text typed on the console          cpu        QEMU's -cpu
+    damage      what happens to the packed files before the boot (see DAMAGE)
+    status      expected exit status, 0 to 255     timeout    seconds
+    output      regular expressions that match, each behind the one before ("^" and "$" at lines)
+    forbidden   regular expressions that match nowhere
+    native      true: the program is also compiled for this host, and must print and return the same there
+    screen      true: the screen is taken and compared (screen.py)
+    elf_max     bytes of the ELF file              iso_max    bytes of the ISO
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Callable, NamedTuple
+
+import screen
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TABLE = Path(__file__).with_name("tests.toml")
+IMAGES = ROOT / "build" / "test"  # where configure.py puts the images that are built for tests
+LAUNCHER = ROOT / "images" / "qemu.py"
+OVMF = Path("/usr/share/ovmf/OVMF.fd")
+DEFAULT_TIMEOUT = 30
+TAIL_LINES = 25
+
+# Arguments of the launcher. The uefi ones need Debian's package ovmf; without it a line says that they are left out.
+ROUTES = {
+    "q35": ["--machine", "q35"],
+    "microvm": ["--machine", "microvm"],
+    "pc": ["--machine", "pc"],
+    "iso": ["--iso", "--machine", "q35"],
+    "disk": ["--disk", "--machine", "q35"],
+    "uefi": ["--iso", "--machine", "q35", "--firmware", str(OVMF)],
+    "uefi-disk": ["--disk", "--machine", "q35", "--firmware", str(OVMF)],
+}
+
+
+def flip_byte(data: bytes, index: int) -> bytes:
+    return data[:index] + bytes([data[index] ^ 1]) + data[index + 1 :]
+
+
+# What can be wrong with the module that holds the packed files; None: no module at all.
+DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
+    "missing": lambda data: None,
+    "empty": lambda data: b"",
+    "truncated": lambda data: data[: len(data) // 2],
+    "last byte gone": lambda data: data[:-1],
+    "wrong magic": lambda data: flip_byte(data, 5),
+    "wrong name length": lambda data: data[:94] + b"ffffffff" + data[102:],
+    "not hexadecimal": lambda data: data[:54] + b"g" + data[55:],
+    "wrong contents": lambda data: flip_byte(data, data.rindex(b"hello from a file")),
+}
+
+KEYS: dict[str, type] = {
+    "name": str, "image": str, "routes": list, "memory": str, "append": str, "arguments": list, "input": str,
+    "cpu": str,
+    "damage": str, "status": int, "timeout": int, "output": list, "forbidden": list, "native": bool,
+    "screen": bool, "elf_max": int, "iso_max": int,
+}  # fmt: skip
+
+
+class Test(NamedTuple):
+    name: str
+    image: str
+    route: str
+    status: int
+    memory: str = ""
+    append: str = ""
+    arguments: tuple[str, ...] = ()
+    input: str = ""
+    cpu: str = ""
+    damage: str = ""
+    timeout: int = DEFAULT_TIMEOUT
+    output: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+    native: bool = False
+    screen: bool = False
+    elf_max: int = 0
+    iso_max: int = 0
+
+
+class Result(NamedTuple):
+    test: Test
+    problem: str  # empty: passed
+    seconds: float
+    output: str
+
+
+class BadTable(Exception):
+    """The table is wrong: the message says where."""
+
+
+def check_keys(where: str, values: dict[str, Any]) -> None:
+    for key, value in values.items():
+        if key not in KEYS:
+            raise BadTable(f"{where}: unknown key '{key}'; there are {', '.join(KEYS)}")
+        if type(value) is not KEYS[key]:
+            raise BadTable(f"{where}: '{key}' is not of type {KEYS[key].__name__}")
+    for key in ("name", "image", "status"):
+        if key not in values:
+            raise BadTable(f"{where}: '{key}' is missing")
+    if "damage" in values and values["damage"] not in DAMAGE:
+        raise BadTable(f"{where}: damage is one of {', '.join(DAMAGE)}")
+    for route in values.get("routes", []):
+        if route not in ROUTES:
+            raise BadTable(f"{where}: unknown route '{route}'; there are {', '.join(ROUTES)}")
+
+
+def load_tests() -> list[Test]:
+    """The table, a test for each route."""
+    tests = []
+    for number, values in enumerate(tomllib.loads(TABLE.read_text())["test"], start=1):
+        check_keys(f"{TABLE.name}, test {number} ({values.get('name', '?')})", values)
+        fields = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        routes = fields.pop("routes", ("q35",))
+        for route in routes:
+            suffix = f"@{route}" if len(routes) > 1 else ""
+            tests.append(Test(**fields | {"name": fields["name"] + suffix, "route": route}))
+    names = [test.name for test in tests]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadTable(f"{TABLE.name}: two tests named '{name}'")
+    return tests
+
+
+def build(tests: list[Test]) -> None:
+    """Builds everything that the tests boot, in one call."""
+    targets: dict[str, None] = {}
+    for test in tests:
+        config_file = IMAGES / test.image / "run.json"
+        if not config_file.is_file():
+            where = config_file.relative_to(ROOT)
+            raise BadTable(f"there is no {where}: ./configure.py hello (is {test.image} an application?)")
+        config = json.loads(config_file.read_text())
+        uses_iso = ROUTES[test.route][0] in ("--iso", "--disk")
+        wanted = [config["iso"]] if uses_iso else [config["elf"], config["files"]]
+        targets.update((target, None) for target in wanted if target)
+    if subprocess.run(["ninja", "--quiet", *targets], cwd=ROOT, check=False).returncode != 0:
+        raise BadTable("ninja failed, nothing was booted")
+
+
+def damaged_config(test: Test, config: Path, folder: Path) -> Path:
+    """A description of the same image with other packed files."""
+    values = json.loads(config.read_text())
+    data = DAMAGE[test.damage]((ROOT / values["files"]).read_bytes())
+    values["files"] = None
+    if data is not None:
+        (folder / "files").write_bytes(data)
+        values["files"] = str(folder / "files")
+    (folder / "run.json").write_text(json.dumps(values))
+    return folder / "run.json"
+
+
+def launcher_command(test: Test, folder: Path) -> list[str]:
+    config = IMAGES / test.image / "run.json"
+    if test.damage:
+        config = damaged_config(test, config, folder)
+    command = [sys.executable, str(LAUNCHER), "run", "--config", str(config), "--timeout", str(test.timeout)]
+    command += ROUTES[test.route]
+    for option, value in (("--memory", test.memory), ("--append", test.append), ("--cpu", test.cpu)):
+        if value:
+            command += [option, value]
+    return command + (["--", *test.arguments] if test.arguments else [])
+
+
+def find_difference(test: Test, status: int, output: str) -> str:
+    """Why the run is not as expected, or nothing."""
+    at = 0
+    for pattern in test.output:
+        match = re.compile(pattern, re.MULTILINE).search(output, at)
+        if match is None:
+            return f"no match for /{pattern}/" + (" behind the one before" if at else "")
+        at = match.end()
+    for pattern in test.forbidden:
+        if re.search(pattern, output, re.MULTILINE):
+            return f"forbidden output matches /{pattern}/"
+    if status != test.status:
+        return f"exit status {status}, not {test.status}"
+    return ""
+
+
+def compare_native(test: Test, folder: Path, status: int, output: str) -> str:
+    """Runs the same source on this host; why it differs, or nothing."""
+    source = Path(__file__).with_name("images") / test.image / "main.c"
+    program = folder / "native"
+    subprocess.run(["clang", "-std=gnu11", "-O1", "-w", "-I", str(ROOT), str(source), "-o", str(program)], check=True)
+    done = subprocess.run([str(program), *test.arguments], input=test.input, capture_output=True, text=True,
+                          timeout=test.timeout, check=False)  # fmt: skip
+    if done.returncode != status:
+        return f"exit status {status}, on Linux {done.returncode}"
+    for here, there in zip([*output.splitlines(), None], [*done.stdout.splitlines(), None], strict=False):
+        if here != there:
+            return f"prints {here!r} where Linux prints {there!r}"
+    return ""
+
+
+def find_too_large(test: Test) -> str:
+    """Which file of the image is larger than it may be, or nothing."""
+    for suffix, largest in (("elf", test.elf_max), ("iso", test.iso_max)):
+        path = IMAGES / test.image / f"{test.image}.{suffix}"
+        if largest and path.stat().st_size > largest:
+            return f"{path.name} has {path.stat().st_size} bytes, at most {largest} are allowed"
+    return ""
+
+
+def boot(test: Test, folder: Path) -> tuple[int, str, str]:
+    """Runs the launcher: its status, its output, and what went wrong with the screen."""
+    command, problem = launcher_command(test, folder), ""
+    if test.screen:
+        control, picture = folder / "control", folder / "screen.ppm"
+        command = [*command, "--qemu=-qmp", f"--qemu=unix:{control},server=on,wait=off"]
+        status, data, problem = screen.run_and_take(command, control, picture, test.timeout + 10)
+    else:
+        done = subprocess.run(command, input=test.input.encode(), check=False, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT)  # fmt: skip
+        status, data = done.returncode, done.stdout
+    output = data.decode(errors="replace").replace("\r\n", "\n")
+    if test.screen and not problem:
+        problem = screen.compare(picture, output)
+    return status, output, problem
+
+
+def run_test(test: Test) -> Result:
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="quire-boot-") as name:
+        folder = Path(name)
+        status, output, problem = boot(test, folder)
+        problem = find_difference(test, status, output) or problem or find_too_large(test)
+        if test.native and not problem:
+            problem = compare_native(test, folder, status, output)
+    return Result(test, problem, time.monotonic() - start, output)
+
+
+def report(result: Result) -> None:
+    if not result.problem:
+        print(f"ok {result.test.name} ({result.seconds:.1f} s)", flush=True)
+        return
+    tail = result.output.splitlines()[-TAIL_LINES:]
+    print(f"FAIL {result.test.name}: {result.problem}", *(f"    | {line}" for line in tail), sep="\n", flush=True)
+
+
+def without_firmware(tests: list[Test]) -> list[Test]:
+    """The tests that can be run; says which cannot."""
+    if OVMF.exists():
+        return tests
+    left = [test for test in tests if not test.route.startswith("uefi")]
+    if len(left) < len(tests):
+        print(f"{len(tests) - len(left)} tests with UEFI are left out: sudo apt-get install ovmf", flush=True)
+    return left
+
+
+def run_all(tests: list[Test], jobs: int) -> int:
+    """Runs the tests; the number of those that failed."""
+    failed = 0
+    with ThreadPoolExecutor(jobs) as pool:
+        for result in pool.map(run_test, tests):
+            report(result)
+            failed += result.problem != ""
+    print(f"{len(tests) - failed} passed, {failed} failed")
+    return failed
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description="Boots test images in QEMU.")
+    parser.add_argument("--list", action="store_true", help="print the names of the tests")
+    parser.add_argument("--jobs", type=int, default=2, help="machines that run at the same time")
+    parser.add_argument("words", nargs="*", metavar="WORD", help="run tests whose names hold one of the words")
+    options = parser.parse_args(arguments)
+    try:
+        tests = [test for test in load_tests() if not options.words or any(word in test.name for word in options.words)]
+        if options.list:
+            print(*(test.name for test in tests), sep="\n")
+            return 0
+        tests = without_firmware(tests)
+        if not tests:
+            raise BadTable(f"no test is named like {' or '.join(options.words)}")
+        build(tests)
+    except BadTable as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 2
+    return 1 if run_all(tests, options.jobs) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

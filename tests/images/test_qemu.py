@@ -1,0 +1,231 @@
+"""images/qemu.py: the command it builds, and how the end of a machine becomes a status.
+
+The machine is a stand-in: a program named qemu-system-x86_64 at the front of PATH that behaves as the test says.
+"""
+
+import fcntl
+import json
+import os
+import pty
+import shlex
+import signal
+import subprocess
+import sys
+import termios
+import time
+import unittest
+from pathlib import Path
+from unittest import mock
+
+from support import IMAGES, FolderCase
+
+import qemu
+
+MARKER = r"\036quire: app\n"
+
+
+class QemuCase(FolderCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.values = {
+            "name": "app", "elf": str(self.write("app.elf")), "iso": str(self.write("app,1.iso")), "files": None,
+            "debug_elf": None, "memory": 64 << 20, "cpus": 1, "command_line": "", "devices": [], "machine": "q35",
+            "accelerator": "tcg",
+        }  # fmt: skip
+
+    def config(self, **changes: object) -> Path:
+        return self.write("run.json", json.dumps(self.values | changes).encode())
+
+    def launch(
+        self, *arguments: str, config: Path | None = None, **options: object
+    ) -> subprocess.CompletedProcess[str]:
+        return self.tool("qemu.py", "run", "--config", config or self.config(), *arguments, **options)
+
+    def command(self, *arguments: str, config: Path | None = None) -> list[str]:
+        done = self.launch("--dry-run", *arguments, config=config)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return shlex.split(done.stdout)
+
+    def stand_in(self, script: str) -> dict[str, str]:
+        """An environment in which QEMU is this shell script."""
+        self.write("bin/qemu-system-x86_64", f"#!/bin/sh\n{script}\n".encode(), 0o755)
+        return os.environ | {"PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}"}
+
+
+class CommandTest(QemuCase):
+    def after(self, command: list[str], option: str) -> str:
+        return command[command.index(option) + 1]
+
+    def test_elf(self) -> None:
+        command = self.command()
+        self.assertEqual(command[0], "qemu-system-x86_64")
+        self.assertEqual(self.after(command, "-kernel"), self.values["elf"])
+        self.assertEqual(self.after(command, "-append"), "quire.exit=debug")
+        self.assertEqual(self.after(command, "-device"), "isa-debug-exit,iobase=0x501,iosize=1")
+        self.assertEqual((self.after(command, "-M"), self.after(command, "-m")), ("q35", "64M"))
+        self.assertNotIn("-initrd", command)
+
+    def test_files_become_the_module(self) -> None:
+        files = self.write("app.files")
+        self.assertEqual(self.after(self.command(config=self.config(files=str(files))), "-initrd"), str(files))
+
+    def test_arguments_are_quoted_as_the_core_reads_them(self) -> None:
+        words = ["a b", "it's", 'say "x"', "", "back\\slash", "--"]
+        command = self.command("--append", "quire.env='A=b c'", "--", *words)
+        line = shlex.split(self.after(command, "-append"))
+        self.assertEqual(line, ["quire.exit=debug", "quire.env=A=b c", "--", *words])
+
+    def test_iso_and_disk(self) -> None:
+        drive = self.after(self.command("--iso"), "-drive")
+        self.assertTrue(drive.startswith("file=") and "app,,1.iso" in drive and "media=cdrom" in drive, drive)
+        self.assertIn("if=virtio", self.after(self.command("--disk"), "-drive"))
+        self.assertNotIn("-append", self.command("--iso"))
+
+    def test_counting(self) -> None:
+        command = self.command("--icount")
+        self.assertEqual(self.after(command, "-icount"), "shift=0,sleep=off")
+        self.assertEqual(self.after(command, "-accel"), "tcg,thread=single")
+        self.assertEqual(self.after(command, "-cpu"), "max,-erms,-fsrm")
+
+    def test_memory(self) -> None:
+        for text, shown in {"4": "4M", "512K": "512K", "2048M": "2G", "1g": "1G"}.items():
+            self.assertEqual(self.after(self.command("--memory", text), "-m"), shown)
+        self.assertEqual(self.after(self.command(config=self.config(memory=(4 << 20) + 1)), "-m"), "4097K")
+
+    def test_accelerator(self) -> None:
+        info = self.write("cpuinfo", b"flags\t\t: fpu vmx\n")
+        with mock.patch.object(qemu, "CPU_INFO", info):
+            with mock.patch.object(qemu, "KVM", self.write("kvm")):
+                self.assertEqual(qemu.choose_accelerator("auto"), ("kvm", None))
+                self.assertEqual(qemu.choose_accelerator("tcg"), ("tcg", None))
+            with mock.patch.object(qemu, "KVM", self.folder / "absent"):
+                self.assertEqual(qemu.choose_accelerator("auto")[0], "tcg")
+        with mock.patch.object(qemu, "CPU_INFO", self.write("cpuinfo", b"flags\t\t: fpu vmxlike\n")):
+            self.assertIn("neither vmx nor svm", qemu.choose_accelerator("auto")[1])
+            with self.assertRaises(qemu.Failure):
+                qemu.choose_accelerator("kvm")
+
+    def test_refusals(self) -> None:
+        for words, arguments in {
+            ("fixed when it is built",): ["--iso", "--", "word"],
+            ("fixed when it is built", "--disk"): ["--disk", "--append", "quire.aslr=off"],
+            ("microvm",): ["--iso", "--machine", "microvm"],
+            ("--append", "No closing quotation"): ["--append", "'open"],
+            ("--append", "behind --"): ["--append", "a -- b"],
+        }.items():
+            with self.subTest(words):
+                self.assert_refused(self.launch(*arguments), *words)
+
+    def test_wrong_descriptions(self) -> None:
+        for words, changes in {
+            ("'memory'", "not int"): {"memory": "64M"},
+            ("'machine'", "not one of q35, pc, microvm"): {"machine": "isapc"},
+            ("'files'", "str or null"): {"files": 1},
+            ("'devices'",): {"devices": [1]},
+            ("absent.elf", "ninja"): {"elf": "/absent.elf"},
+        }.items():
+            with self.subTest(words):
+                self.assert_refused(self.launch(config=self.config(**changes)), *words)
+        self.assert_refused(self.launch(config=self.write("run.json", b"{")), "run.json")
+        self.assert_refused(self.launch(config=self.write("run.json", b"{}")), "'elf' is missing", "configure.py")
+        self.assert_refused(self.launch(config=self.folder / "absent.json"), "absent.json", "No such file")
+
+    def test_missing_qemu(self) -> None:
+        environment = os.environ | {"PATH": str(self.folder)}
+        self.assert_refused(self.launch(env=environment), "not installed", "apt-get install qemu-system-x86")
+
+
+class StatusTest(QemuCase):
+    def end(self, script: str, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+        options.setdefault("stdin", subprocess.DEVNULL)
+        return self.launch(*arguments, env=self.stand_in(script), **options)
+
+    def test_status_line_wins(self) -> None:
+        for status in (0, 1, 42, 127, 128, 255):
+            code = (status & 0x7F) << 1 | 1
+            done = self.end(f"printf 'noise {MARKER}hello\\n\\036quire: exit {status}\\n'; exit {code & 0xFF}")
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (status, "hello\n", ""))
+
+    def test_disagreement_is_told_when_asked(self) -> None:
+        script = f"printf '{MARKER}\\036quire: exit 3\\n'; exit 1"
+        self.assertEqual(self.end(script).stderr, "")
+        self.assertIn("the status line says 3", self.end(script, "--verbose").stderr)
+
+    def test_refusal_before_the_marker(self) -> None:
+        done = self.end("printf 'quire: this CPU has no long mode\\n\\036quire: exit 126\\n'")
+        self.assertEqual((done.returncode, done.stdout), (126, "quire: this CPU has no long mode\n"))
+
+    def test_died_without_status(self) -> None:
+        done = self.end(f"printf '{MARKER}almost\\n'")
+        self.assertEqual((done.returncode, done.stdout), (125, "almost\n"))
+        self.assertIn("died without status", done.stderr)
+        self.assertIn("'almost'", done.stderr)
+        done = self.end("printf '\\033[2Jfirmware only\\r\\n'; exit 3")
+        self.assertEqual((done.returncode, done.stdout), (125, "firmware only\n"))
+        self.assertIn("QEMU ended with 3", done.stderr)
+        done = self.end("kill -SEGV $$")
+        self.assertEqual(done.returncode, 125)
+        self.assertIn("SIGSEGV", done.stderr)
+
+    def test_time_out(self) -> None:
+        done = self.end(f"printf '{MARKER}working\\n'; exec sleep 60", "--timeout", "0.5")
+        self.assertEqual((done.returncode, done.stdout), (124, "working\n"))
+        self.assertIn("within 0.5 s", done.stderr)
+
+    def test_machine_that_does_not_power_off(self) -> None:
+        start = time.monotonic()
+        done = self.end(f"printf '{MARKER}\\036quire: exit 5\\n'; exec sleep 60")
+        self.assertEqual(done.returncode, 5)
+        self.assertLess(time.monotonic() - start, 20)
+
+    def test_input_waits_for_the_core_and_ends_with_control_d(self) -> None:
+        script = f"sleep 0.3; printf '{MARKER}'; head -c 6 | od -An -c; printf '\\036quire: exit 0\\n'"
+        done = self.end(script, stdin=None, input="ab\0c\n")
+        self.assertEqual(done.stdout.split(), ["a", "b", r"\0", "c", r"\n", "004"])
+
+    def test_unfinished_line_is_completed_first(self) -> None:
+        script = f"printf '{MARKER}'; head -c 3 | od -An -c; printf '\\036quire: exit 0\\n'"
+        self.assertEqual(self.end(script, stdin=None, input="x").stdout.split(), ["x", "004", "004"])
+
+    def test_terminal(self) -> None:
+        """Bytes go through as typed, Ctrl-Z included; Ctrl-C ends; the terminal is as before afterwards."""
+        main, terminal = pty.openpty()
+        before = termios.tcgetattr(terminal)
+        script = f"printf '{MARKER}up\\n'; head -c 3 | od -An -c; exec sleep 60"
+        command = [sys.executable, str(IMAGES / "qemu.py"), "run", "--config", str(self.config())]
+        streams = {"stdin": terminal, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        become = {"start_new_session": True, "preexec_fn": lambda: fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)}
+        with subprocess.Popen(command, env=self.stand_in(script), **streams, **become) as launcher:
+            assert launcher.stdout
+            self.assertEqual(launcher.stdout.readline(), b"up\n")
+            os.write(main, b"\x1a\ry")
+            self.assertEqual(launcher.stdout.readline().split(), [b"032", rb"\r", b"y"])
+            os.write(main, b"\x03")
+            self.assertEqual(launcher.wait(timeout=10), 130)
+        self.assertEqual(termios.tcgetattr(terminal), before)
+        os.close(main)
+        os.close(terminal)
+
+    def test_much_input_and_output(self) -> None:
+        text = "0123456789abcdef" * 65536
+        script = f"printf '{MARKER}'; head -c {len(text)}; printf '\\036quire: exit 0\\n'"
+        done = self.end(script, stdin=None, input=text)
+        self.assertEqual((done.returncode, done.stdout), (0, text))
+
+    def test_signals_end_the_machine(self) -> None:
+        pid_file = self.folder / "pid"
+        script = f"echo $$ > {pid_file}.new; mv {pid_file}.new {pid_file}; printf '{MARKER}up\\n'; exec sleep 60"
+        for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)):
+            command = [sys.executable, str(IMAGES / "qemu.py"), "run", "--config", str(self.config())]
+            streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            with subprocess.Popen(command, env=self.stand_in(script), **streams) as launcher:
+                assert launcher.stdout
+                self.assertEqual(launcher.stdout.readline(), b"up\n")
+                launcher.send_signal(number)
+                self.assertEqual(launcher.wait(timeout=10), status)
+            with self.assertRaises(ProcessLookupError):
+                os.kill(int(pid_file.read_text()), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
