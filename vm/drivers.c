@@ -13,6 +13,13 @@ static struct {
     {.driver = &vm_stack}, {.driver = &vm_image}, {.driver = &vm_guard},
 };
 
+static bool use_vectors;
+
+bool vm_drivers_use_vectors(void)
+{
+    return use_vectors;
+}
+
 const struct vm_segment_driver *vm_driver(const char *name)
 {
     for (size_t i = 0; i < DRIVERS_MAX && drivers[i].driver; i++) {
@@ -35,6 +42,7 @@ error_t vm_driver_register(const struct vm_segment_driver *driver)
     if (i == DRIVERS_MAX)
         return E_NOMEM;
     drivers[i].driver = driver;
+    use_vectors |= !(driver->properties & VM_DRIVER_GENERAL_REGISTERS);
     return E_SUCCESS;
 }
 

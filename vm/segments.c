@@ -245,7 +245,8 @@ struct vm_segment *segment_next(struct address_space *space, vaddr_t va, vaddr_t
     while (va < limit) {
         struct vm_region *region = region_of(space, va);
         size_t index = (va - region->base) >> region->order;
-        struct vm_segment *segment = tree_lower_bound(slot_root(slot_of(space, va)), va);
+        const union vm_slot *slot = slot_of(space, va);
+        struct vm_segment *segment = tree_lower_bound(slot_root(slot), va);
         vaddr_t last = slot_last(space, va);
 
         if (segment)
@@ -255,6 +256,10 @@ struct vm_segment *segment_next(struct address_space *space, vaddr_t va, vaddr_t
             last = region->directory
                        ? region->base + (((index / SLOTS_PER_PAGE + 1) * SLOTS_PER_PAGE) << region->order) - 1
                        : va | (((vaddr_t)1 << REGION_SHIFT) - 1);
+        /* The slots behind it in the same table that are empty too. */
+        if (!region->only && slot)
+            for (; ++index % SLOTS_PER_PAGE && index < region->slots && last < limit - 1 && !slot_root(++slot);)
+                last += (vaddr_t)1 << region->order;
         if (last >= limit - 1)
             return NULL;
         va = last + 1;

@@ -52,6 +52,10 @@ struct vm_segment *vm_image_add(struct address_space *, const char *name, vaddr_
 /* True if the address is in the guard of a stack segment. */
 bool vm_stack_overflow(const struct vm_segment *, vaddr_t);
 
+/* True once a driver is registered whose operations may use vector registers (no VM_DRIVER_GENERAL_REGISTERS). Around
+ * vm_fault the core saves them itself; who else must preserve them, as system calls must, asks this. */
+bool vm_drivers_use_vectors(void);
+
 /* Frames that the address space holds for itself: segment structures and slot tables (kept for reuse), page tables.
  * Free frames plus this is what a sequence of operations that frees all it allocates leaves unchanged. */
 size_t vm_bookkeeping_frames(const struct address_space *);

@@ -89,8 +89,8 @@ struct vm_segment_driver {
     void (*describe)(const struct vm_segment *, char *buffer, size_t size);
 };
 
-/* The vm_fault of this driver uses only general registers (-mgeneral-regs-only): the core saves no vector state
- * around it. Without it a driver is ordinary compiled code. */
+/* The operations of this driver use only general registers (-mgeneral-regs-only): the core saves no vector state
+ * around them in faults and system calls. Without it a driver is ordinary compiled code. */
 #define VM_DRIVER_GENERAL_REGISTERS (1u << 0)
 /* Neighbouring segments of this driver with equal flags may be merged; it keeps nothing per segment. */
 #define VM_DRIVER_MERGES (1u << 1)

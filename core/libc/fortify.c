@@ -1,8 +1,8 @@
 /*
  * What Debian's static libraries, compiled against glibc with _FORTIFY_SOURCE=2, ask of a C library beyond musl: the
- * checked variants of the Linux Standard Base (LSB 5.0 Core, "Interfaces for libc", __*_chk) and glibc's names for 64-bit
- * file offsets. Each does what the plain function does; one that is told the size of its target ends the program when
- * the target is too small, as the standard says. Format strings are not checked (flag), as musl has no %n check.
+ * checked variants of the Linux Standard Base (LSB 5.0 Core, "Interfaces for libc", __*_chk) and glibc's names for
+ * 64-bit file offsets. Each does what the plain function does; one that is told the size of its target ends the program
+ * when the target is too small, as the standard says. Format strings are not checked (flag), as musl has no %n check.
  * Application code: built against musl's headers and linked as an archive, so that programs without need get nothing.
  */
 #define _GNU_SOURCE
@@ -292,7 +292,8 @@ size_t __wcstombs_chk(char *to, const wchar_t *from, size_t length, size_t avail
     return wcstombs(to, from, length);
 }
 
-/* glibc refuses jumps to frames that are gone by comparing stack pointers; musl's jmp_buf hides nothing from longjmp. */
+/* glibc refuses jumps to frames that are gone by comparing stack pointers; musl's jmp_buf hides nothing from longjmp.
+ */
 _Noreturn void __longjmp_chk(jmp_buf buffer, int value)
 {
     longjmp(buffer, value);
