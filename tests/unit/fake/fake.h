@@ -1,0 +1,82 @@
+/*
+ * The simulated machine as the tests see it: RAM, a CPU with a TLB that walks page tables by the book (Intel SDM
+ * vol. 3, 4.5 and 4.10), and panics that can be expected. Its walker shares no code with arch/x86_64/mmu.c.
+ *
+ * Everything is fatal that hardware or the contracts forbid: physical addresses outside of RAM, reserved bits, user
+ * pages, pages both writable and executable (unless allowed), zeroing that is not whole pages.
+ */
+#ifndef FAKE_H
+#define FAKE_H
+
+#include "core/base/error.h"
+#include "core/base/types.h"
+#include "machine.h"
+#include "vm/frames.h"
+
+#define MIB ((size_t)1 << 20)
+#define GIB ((size_t)1 << 30)
+
+/* What fresh RAM is full of, where it is at most FAKE_JUNK_MAX bytes: nobody may take it for zeros. */
+#define FAKE_JUNK 0xa5
+#define FAKE_JUNK_MAX (256 * MIB)
+
+/* Puts RAM into the machine, once in a process: sorted, page aligned, below PHYSMAP_SIZE. What lies between is not
+ * there. */
+void fake_ram(const struct frame_range *ranges, size_t count);
+bool fake_is_ram(paddr_t start, uint64_t size);
+/* Bytes of RAM that anybody has touched so far (fresh RAM above FAKE_JUNK_MAX is untouched). */
+size_t fake_ram_touched(void);
+/* Bytes zeroed through machine_zero_pages so far. */
+size_t fake_zeroed(void);
+
+/* Ends the test: what hardware or a contract forbids has happened. */
+_Noreturn void fake_violation(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* What CPUID says: 1 GiB pages and 40 physical address bits unless this is called. */
+void fake_cpu_features(enum page_size largest, unsigned physical_bits);
+
+/* One page as the walker finds it. */
+struct fake_page {
+    vaddr_t start;
+    paddr_t frame;
+    enum page_size size;
+    bool writable, executable, global, accessed, dirty;
+    vm_flags_t cache; /* VM_CACHE_*, by the PAT bits as Quire programs the PAT */
+};
+
+/* Walks the tables, checks every entry on the way, changes nothing. False: not present. */
+bool fake_walk(paddr_t root, vaddr_t address, struct fake_page *page);
+/* Pages both writable and executable are a violation unless this was called. */
+void fake_allow_write_execute(void);
+
+/* Loads the root: accesses go through these tables from now on; the TLB is empty. */
+void fake_use_tables(paddr_t root);
+/* Who serves page faults: vm_handle_fault, or a test's own. */
+void fake_on_fault(error_t (*handler)(vaddr_t, vm_flags_t access, bool present));
+
+/* Accesses by virtual address, as instructions do them: TLB, walk, fault, again. The error of the fault handler.
+ * Addresses in the map of RAM go there directly. A fault that is served but repeats without end is a violation. */
+error_t fake_read(vaddr_t address, void *to, size_t length);
+error_t fake_write(vaddr_t address, const void *from, size_t length);
+error_t fake_execute(vaddr_t address);
+/* One access of the given kind to one byte; reads discard it, writes store it. */
+error_t fake_touch(vaddr_t address, vm_flags_t access, uint8_t value);
+size_t fake_faults(void); /* page faults taken so far */
+
+/* NULL, or which translation or table the CPU still remembers although the tables say otherwise. */
+const char *fake_tlb_stale(void);
+
+/* Saves and loads of extended state so far; a violation when they do not pair. */
+size_t fake_extended_state_saves(void);
+
+/* The text that kprintf has printed since the last call. */
+const char *fake_console(void);
+
+/*
+ * True if the function panics; the message is then in fake_panic_text(). It runs in a child process, so that what it
+ * breaks stays there.
+ */
+bool fake_panics(void (*function)(void *), void *argument);
+const char *fake_panic_text(void);
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * The simulated machine's half of arch/x86_64/machine.h: the same names, over RAM that is a mapping of this process
+ * and a TLB that is an array. Stricter than the real one: an address outside of RAM ends the test.
+ * tests/unit/fake/fake.h is what the tests themselves use.
+ */
+#ifndef MACHINE_H
+#define MACHINE_H
+
+#include "arch/x86_64/layout.h"
+#include "core/base/types.h"
+
+/* Where simulated RAM is in this process: away from what the host and the sanitizers use. */
+#undef PHYSMAP_BASE
+#undef PHYSMAP_SIZE
+#define PHYSMAP_BASE LAYOUT_ADDRESS(0x0000500000000000)
+#define PHYSMAP_SIZE LAYOUT_ADDRESS(0x0000001000000000)
+
+void *phys_to_virt(paddr_t physical);
+paddr_t virt_to_phys(const void *mapped_ram);
+
+/* One CPU: its per-CPU block is the linked one. */
+static inline uintptr_t percpu_offset(void)
+{
+    return 0;
+}
+
+void machine_flush_page(vaddr_t address);
+void machine_flush_all(void);
+void machine_zero_pages(void *start, size_t size);
+
+#endif

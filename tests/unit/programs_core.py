@@ -1,0 +1,17 @@
+"""Test programs of core/ that run on the host, in the form of programs.py: the name, and the sources it is made of."""
+
+PROGRAMS: dict[str, list[str]] = {
+    "test_print": ["tests/unit/test_print.c", "tests/unit/fake/harness.c", "core/base/print.c"],
+    "test_command_line": [
+        "tests/unit/test_command_line.c",
+        "tests/unit/fake/harness.c",
+        "core/command_line.c",
+        "core/base/print.c",
+    ],
+    "test_archive": ["tests/unit/test_archive.c", "tests/unit/fake/harness.c", "core/archive.c", "core/base/print.c"],
+}
+
+FUZZERS: dict[str, list[str]] = {
+    "fuzz_archive": ["tests/fuzz/fuzz_archive.c", "core/archive.c", "core/base/print.c"],
+    "fuzz_command_line": ["tests/fuzz/fuzz_command_line.c", "core/command_line.c", "core/base/print.c"],
+}

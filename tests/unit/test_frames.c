@@ -1,0 +1,835 @@
+/*
+ * vm/frames.h against a model that knows, for every 4 KiB of RAM, whether it is handed out.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fake.h"
+#include "harness.h"
+#include "vm/frames.h"
+
+#define FRAME VM_PAGE_SIZE
+#define PER_2M (page_bytes(PAGE_2M) / FRAME)
+#define PER_1G (page_bytes(PAGE_1G) / FRAME)
+
+/* ---- the model ---- */
+
+static struct {
+    const struct frame_range *ranges;
+    size_t count;
+    size_t frames; /* of RAM */
+    size_t out;
+    uint8_t *owned; /* by frame number: 1 handed out */
+} model;
+
+static void start(const struct frame_range *ranges, size_t count)
+{
+    paddr_t end = ranges[count - 1].end;
+
+    fake_ram(ranges, count);
+    model.ranges = ranges;
+    model.count = count;
+    model.owned = calloc(end / FRAME, 1);
+    assert_non_null(model.owned);
+    for (size_t i = 0; i < count; i++)
+        model.frames += (ranges[i].end - ranges[i].start) / FRAME;
+    assert_int_equal(frames_init(ranges, count), E_SUCCESS);
+}
+
+static void model_get(paddr_t first, size_t frames)
+{
+    assert_true(is_aligned(first, FRAME));
+    assert_true(fake_is_ram(first, frames * FRAME));
+    for (size_t i = 0; i < frames; i++) {
+        if (model.owned[first / FRAME + i])
+            fail_msg("frame %#lx was handed out twice", (unsigned long)(first + i * FRAME));
+        model.owned[first / FRAME + i] = 1;
+    }
+    model.out += frames;
+}
+
+static void model_put(paddr_t first, size_t frames)
+{
+    for (size_t i = 0; i < frames; i++) {
+        assert_int_equal(model.owned[first / FRAME + i], 1);
+        model.owned[first / FRAME + i] = 0;
+    }
+    model.out -= frames;
+}
+
+static paddr_t get(enum page_size size)
+{
+    paddr_t frame = frame_get(size);
+
+    if (frame != FRAME_NONE) {
+        assert_true(is_aligned(frame, page_bytes(size)));
+        model_get(frame, page_bytes(size) / FRAME);
+    }
+    return frame;
+}
+
+static void put(paddr_t frame, enum page_size size)
+{
+    model_put(frame, page_bytes(size) / FRAME);
+    frame_put(frame, size);
+}
+
+static paddr_t get_run(unsigned order)
+{
+    paddr_t first = frame_get_run(order);
+
+    if (first != FRAME_NONE) {
+        assert_true(is_aligned(first, FRAME << order));
+        model_get(first, (size_t)1 << order);
+    }
+    return first;
+}
+
+static void put_run(paddr_t first, unsigned order)
+{
+    model_put(first, (size_t)1 << order);
+    frame_put_run(first, order);
+}
+
+static void assert_counts(void)
+{
+    struct frame_stats stats = frames_stats();
+
+    assert_int_equal(stats.free + model.out, stats.total);
+    assert_int_equal(stats.total + stats.metadata / FRAME, model.frames);
+    assert_int_equal(stats.metadata % FRAME, 0);
+}
+
+/* Gets until there are none; the frames in an array that the caller frees. */
+static paddr_t *get_all(enum page_size size, size_t *count)
+{
+    paddr_t *frames = malloc(sizeof(paddr_t) * (model.frames + 1)), frame;
+
+    for (*count = 0; (frame = get(size)) != FRAME_NONE; (*count)++)
+        frames[*count] = frame;
+    return frames;
+}
+
+static void put_all(paddr_t *frames, size_t count, enum page_size size)
+{
+    for (size_t i = 0; i < count; i++)
+        put(frames[i], size);
+    free(frames);
+}
+
+/* Aligned blocks of the size that lie in RAM. */
+static size_t blocks_of(enum page_size size)
+{
+    size_t blocks = 0;
+
+    for (size_t i = 0; i < model.count; i++) {
+        paddr_t first = align_up(model.ranges[i].start, page_bytes(size));
+        paddr_t end = align_down(model.ranges[i].end, page_bytes(size));
+
+        blocks += first < end ? (end - first) / page_bytes(size) : 0;
+    }
+    return blocks;
+}
+
+/* ---- the tests ---- */
+
+static const struct frame_range plain[] = {{0x100000, 66 * MIB}};
+static const struct frame_range holes[] = {
+    {0x1000, 0x9f000},                       /* below the hole at 640 KiB */
+    {0x100000, 0x7ff000},                    /* ends one page before a 2 MiB boundary */
+    {0x801000, 0x1001000},                   /* begins and ends one page after one */
+    {0x1002000, 0x1003000},                  /* a single page */
+    {0x1200000, 0x1400000},                  /* exactly 2 MiB */
+    {0x1fff000, 0x2a00000},                  /* a page and then 2 MiB blocks */
+    {0x40000000 - 0x1000, 0x40000000 + MIB}, /* across 1 GiB */
+};
+
+static void test_single_frames(void **state)
+{
+    size_t count;
+    paddr_t *frames;
+
+    (void)state;
+    start(plain, ARRAY_LENGTH(plain));
+    assert_counts();
+    frames = get_all(PAGE_4K, &count);
+    assert_int_equal(count, frames_stats().total);
+    assert_int_equal(frames_stats().free, 0);
+    /* All of it is the caller's: writing to it must not disturb the allocator. */
+    for (size_t i = 0; i < count; i++)
+        memset(phys_to_virt(frames[i]), 0xff, FRAME);
+    assert_true(frame_get(PAGE_4K) == FRAME_NONE);
+    assert_true(frame_get(PAGE_2M) == FRAME_NONE);
+    for (unsigned order = 0; order <= FRAME_RUN_ORDER_MAX; order++)
+        assert_true(frame_get_run(order) == FRAME_NONE);
+    put_all(frames, count, PAGE_4K);
+    assert_counts();
+    free(get_all(PAGE_4K, &count));
+    assert_int_equal(count, frames_stats().total);
+}
+
+static void test_2m_frames(void **state)
+{
+    size_t count, singles, total;
+    paddr_t *frames, *rest;
+
+    (void)state;
+    start(plain, ARRAY_LENGTH(plain));
+    total = frames_stats().total;
+    assert_in_range(frames_stats().free_2m, blocks_of(PAGE_2M) - 1, blocks_of(PAGE_2M));
+    frames = get_all(PAGE_2M, &count);
+    assert_in_range(count, blocks_of(PAGE_2M) - 1, blocks_of(PAGE_2M));
+    rest = get_all(PAGE_4K, &singles);
+    assert_int_equal(count * PER_2M + singles, total);
+    put_all(rest, singles, PAGE_4K);
+    put_all(frames, count, PAGE_2M);
+    assert_counts();
+    /* Everything as single frames and back: the 2 MiB frames are whole again. */
+    rest = get_all(PAGE_4K, &singles);
+    assert_int_equal(singles, total);
+    put_all(rest, singles, PAGE_4K);
+    frames_drain();
+    assert_int_equal(frames_stats().free_2m, count);
+    put_all(get_all(PAGE_2M, &singles), 0, PAGE_2M);
+    assert_int_equal(singles, count);
+}
+
+static void test_2m_put_in_pieces(void **state)
+{
+    paddr_t frame;
+
+    (void)state;
+    start(plain, ARRAY_LENGTH(plain));
+    for (unsigned order = 0; order < FRAME_RUN_ORDER_MAX; order++) {
+        frame = get(PAGE_2M);
+        assert_true(frame != FRAME_NONE);
+        for (size_t i = PER_2M >> order; i-- > 0;)
+            put_run(frame + (i << order) * FRAME, order);
+        assert_counts();
+    }
+    frames_drain();
+    assert_in_range(frames_stats().free_2m, blocks_of(PAGE_2M) - 1, blocks_of(PAGE_2M));
+}
+
+static void test_2m_from_run_of_the_highest_order(void **state)
+{
+    paddr_t run, frame;
+
+    (void)state;
+    start(plain, ARRAY_LENGTH(plain));
+    run = get_run(FRAME_RUN_ORDER_MAX);
+    frame = get(PAGE_2M);
+    put(run, PAGE_2M);
+    put_run(frame, FRAME_RUN_ORDER_MAX);
+    assert_counts();
+}
+
+static void test_runs(void **state)
+{
+    (void)state;
+    start(holes, ARRAY_LENGTH(holes));
+    for (unsigned order = 0; order <= FRAME_RUN_ORDER_MAX; order++) {
+        paddr_t *runs = malloc(sizeof(paddr_t) * (model.frames + 1));
+        size_t count = 0, possible = 0;
+
+        frames_drain();
+        for (size_t frame = 0; frame < holes[ARRAY_LENGTH(holes) - 1].end / FRAME; frame += (size_t)1 << order)
+            possible += fake_is_ram(frame * FRAME, FRAME << order);
+        while ((runs[count] = get_run(order)) != FRAME_NONE)
+            count++;
+        assert_counts();
+        /* All that RAM has, but for those that the metadata is in. */
+        assert_in_range(count, possible - frames_stats().metadata / FRAME - 1, possible);
+        while (count > 0) {
+            count--;
+            if (count % 2)
+                put_run(runs[count], order);
+            for (size_t i = 0; count % 2 == 0 && i < (size_t)1 << order; i++)
+                put(runs[count] + i * FRAME, PAGE_4K);
+        }
+        free(runs);
+        assert_counts();
+        assert_int_equal(frames_stats().free, frames_stats().total);
+    }
+}
+
+static void test_holes_and_edges(void **state)
+{
+    struct frame_stats stats;
+    size_t count;
+    paddr_t *frames;
+
+    (void)state;
+    start(holes, ARRAY_LENGTH(holes));
+    stats = frames_stats();
+    assert_counts();
+    assert_int_equal(stats.highest, holes[ARRAY_LENGTH(holes) - 1].end);
+    assert_in_range(stats.free_2m, blocks_of(PAGE_2M) - 1, blocks_of(PAGE_2M));
+    assert_int_equal(stats.free_1g, 0);
+    frames = get_all(PAGE_4K, &count);
+    assert_int_equal(count, stats.total);
+    put_all(frames, count, PAGE_4K);
+    frames_drain();
+    assert_int_equal(frames_stats().free_2m, stats.free_2m);
+    for (size_t i = 0; i < ARRAY_LENGTH(holes); i++) {
+        assert_true(frames_overlap(holes[i].start, 1));
+        assert_true(frames_overlap(holes[i].end - 1, 1));
+        assert_false(frames_overlap(holes[i].end, 1));
+        assert_false(frames_overlap(holes[i].start - 1, 1));
+        assert_true(frames_overlap(holes[i].start - 1, 2));
+        assert_true(frames_overlap(holes[i].end - 1, 1 << 30));
+    }
+    assert_true(frames_overlap(0, ~(uint64_t)0));
+    assert_false(frames_overlap(stats.highest, ~(uint64_t)0 - stats.highest));
+}
+
+static void test_frame_zero_is_a_frame(void **state)
+{
+    static const struct frame_range low[] = {{0, 4 * MIB}};
+    size_t count;
+    bool seen = false;
+    paddr_t *frames;
+
+    (void)state;
+    start(low, 1);
+    frames = get_all(PAGE_4K, &count);
+    assert_int_equal(count, frames_stats().total);
+    for (size_t i = 0; i < count; i++)
+        seen |= frames[i] == 0;
+    assert_true(seen || frames_stats().metadata > 0); /* the metadata may be there */
+    put_all(frames, count, PAGE_4K);
+    assert_counts();
+}
+
+static void test_tiny_ram(void **state)
+{
+    static const struct frame_range tiny[] = {{0x7000, 0xb000}};
+    size_t count;
+
+    (void)state;
+    start(tiny, 1);
+    assert_counts();
+    assert_in_range(frames_stats().total, 1, 3);
+    assert_int_equal(frames_stats().free_2m, 0);
+    assert_true(get(PAGE_2M) == FRAME_NONE);
+    assert_true(get(PAGE_1G) == FRAME_NONE);
+    free(get_all(PAGE_4K, &count));
+    assert_int_equal(count, frames_stats().total);
+}
+
+static void test_no_ram(void **state)
+{
+    (void)state;
+    assert_int_equal(frames_init(NULL, 0), E_NOMEM);
+    assert_true(frame_get(PAGE_4K) == FRAME_NONE);
+    assert_false(frames_overlap(0, 4096));
+    assert_int_equal(frames_stats().total, 0);
+}
+
+static void test_ram_too_small_for_its_metadata(void **state)
+{
+    /* A page here and there up to 64 GiB: if it does not fit, it says so. */
+    static const struct frame_range sparse[] = {{0x1000, 0x2000}, {64 * GIB - 0x1000, 64 * GIB}};
+    error_t error;
+
+    (void)state;
+    fake_ram(sparse, ARRAY_LENGTH(sparse));
+    error = frames_init(sparse, ARRAY_LENGTH(sparse));
+    assert_true(error == E_NOMEM || error == E_SUCCESS);
+    if (error == E_NOMEM)
+        assert_true(frame_get(PAGE_4K) == FRAME_NONE);
+}
+
+static void test_64_gib(void **state)
+{
+    static const struct frame_range large[] = {{0x100000, 3 * GIB}, {4 * GIB, 64 * GIB}};
+    size_t count, touched, total;
+    paddr_t *frames;
+
+    (void)state;
+    start(large, ARRAY_LENGTH(large));
+    touched = fake_ram_touched();
+    total = frames_stats().total;
+    assert_counts();
+    /* 66 bytes for each 2 MiB, of which 64 are not touched; a few bytes for each GiB; whole pages. */
+    assert_true(frames_stats().metadata <= 64 * GIB / page_bytes(PAGE_2M) * 66 + 4 * FRAME);
+    assert_true(touched <= 64 * GIB / page_bytes(PAGE_2M) * 2 + 8 * FRAME);
+    assert_in_range(frames_stats().free_1g, 60 + 1, 62);
+    frames = get_all(PAGE_1G, &count);
+    assert_in_range(count, 61, 62);
+    assert_int_equal(frames_stats().free_1g, 0);
+    put_all(frames, count, PAGE_1G);
+    frames = get_all(PAGE_2M, &count);
+    assert_in_range(count, blocks_of(PAGE_2M) - 1, blocks_of(PAGE_2M));
+    put_all(frames, count, PAGE_2M);
+    frames_drain();
+    assert_in_range(frames_stats().free_1g, 61, 62);
+    assert_int_equal(frames_stats().free, total);
+    assert_int_equal(frames_stats().total, total);
+    /* Large frames cost no more RAM than the metadata. */
+    assert_true(fake_ram_touched() <= touched + frames_stats().metadata + FRAME);
+}
+
+static void test_1g_put_in_pieces(void **state)
+{
+    static const struct frame_range large[] = {{0x200000, 4 * GIB}};
+    paddr_t frame;
+
+    (void)state;
+    start(large, 1);
+    frame = get(PAGE_1G);
+    assert_true(frame != FRAME_NONE);
+    for (size_t i = 0; i < PER_2M; i++) {
+        paddr_t part = frame + i * page_bytes(PAGE_2M);
+
+        if (i % 3)
+            put(part, PAGE_2M);
+        for (size_t k = 0; i % 3 == 0 && k < PER_2M; k++)
+            put(part + k * FRAME, PAGE_4K);
+    }
+    frames_drain();
+    assert_counts();
+    assert_int_equal(frames_stats().free_1g, 3);
+}
+
+static void test_metadata_bound(void **state)
+{
+    static const struct frame_range ram[] = {{0x100000, 0x100000 + 128 * MIB}};
+
+    (void)state;
+    start(ram, 1);
+    assert_true(frames_stats().metadata * 10000 <= 128 * MIB);
+}
+
+/* Frames are only useful large if small ones keep together. */
+static void test_singles_keep_together(void **state)
+{
+    (void)state;
+    start(plain, 1);
+    for (size_t i = 0; i < 2 * PER_2M; i++)
+        assert_true(get(PAGE_4K) != FRAME_NONE);
+    assert_true(frames_stats().free_2m >= blocks_of(PAGE_2M) - 5);
+}
+
+static void test_magazine_frames_are_found(void **state)
+{
+    size_t count;
+    paddr_t *frames;
+
+    (void)state;
+    start(plain, 1);
+    /* All 2 MiB frames go through single frames; then 2 MiB ones are asked for with magazines full of singles. */
+    frames = get_all(PAGE_4K, &count);
+    put_all(frames, count, PAGE_4K);
+    for (size_t i = blocks_of(PAGE_2M) - 1; i-- > 0;)
+        assert_true(get(PAGE_2M) != FRAME_NONE);
+    /* And single frames when the rest is in the magazine of 2 MiB frames. */
+    free(get_all(PAGE_2M, &count));
+    free(get_all(PAGE_4K, &count));
+    assert_int_equal(frames_stats().free, 0);
+    for (size_t frame = 0; frame < plain[0].end / FRAME; frame += PER_2M)
+        if (model.owned[frame] && frame * FRAME >= 4 * MIB)
+            put(frame * FRAME, PAGE_2M);
+    free(get_all(PAGE_4K, &count));
+    assert_int_equal(frames_stats().free, 0);
+}
+
+static void test_take(void **state)
+{
+    paddr_t frame, run = 16 * MIB + 5 * FRAME;
+    size_t size = 5 * MIB;
+
+    (void)state;
+    start(plain, 1);
+    assert_int_equal(frame_take(run, size), E_SUCCESS);
+    model_get(run, size / FRAME);
+    assert_counts();
+    assert_int_equal(frame_take(run, size), E_BUSY);
+    assert_int_equal(frame_take(run + size - FRAME, 2 * FRAME), E_BUSY);
+    assert_int_equal(frame_take(run - FRAME, 2 * FRAME), E_BUSY);
+    assert_counts();
+    assert_int_equal(frame_take(run - FRAME, FRAME), E_SUCCESS);
+    model_get(run - FRAME, 1);
+    put(run - FRAME, PAGE_4K);
+    /* What was just put back is free, even if a magazine has it. */
+    assert_int_equal(frame_take(run - FRAME, FRAME), E_SUCCESS);
+    model_get(run - FRAME, 1);
+    assert_int_equal(frame_take(plain[0].start - FRAME, FRAME), E_INVAL);
+    assert_int_equal(frame_take(plain[0].end - FRAME, 2 * FRAME), E_INVAL);
+    assert_int_equal(frame_take(plain[0].end, FRAME), E_INVAL);
+    assert_int_equal(frame_take(~(paddr_t)0 - VM_PAGE_MASK, 2 * FRAME), E_INVAL);
+    frame = get(PAGE_4K);
+    assert_int_equal(frame_take(frame, FRAME), E_BUSY);
+    for (size_t i = 0; i < size / FRAME; i++)
+        put(run + i * FRAME, PAGE_4K);
+    assert_counts();
+}
+
+static void test_take_1g_and_holes(void **state)
+{
+    static const struct frame_range ram[] = {{0x100000, 8 * MIB}, {9 * MIB, 3 * GIB}};
+
+    (void)state;
+    start(ram, ARRAY_LENGTH(ram));
+    assert_int_equal(frame_take(7 * MIB, 3 * MIB), E_INVAL);
+    assert_counts();
+    assert_int_equal(frame_take(GIB, GIB), E_SUCCESS);
+    model_get(GIB, PER_1G);
+    put(GIB, PAGE_1G);
+    assert_counts();
+    assert_int_equal(frames_stats().free_1g, 2);
+}
+
+/* ---- caller's bugs ---- */
+
+static void put_twice(void *size)
+{
+    paddr_t frame = frame_get(*(enum page_size *)size);
+
+    frame_put(frame, *(enum page_size *)size);
+    frame_put(frame, *(enum page_size *)size);
+}
+
+static void put_after_drain(void *size)
+{
+    paddr_t frame = frame_get(*(enum page_size *)size);
+
+    frame_put(frame, *(enum page_size *)size);
+    frames_drain();
+    frame_put(frame, *(enum page_size *)size);
+}
+
+struct bad_put {
+    paddr_t frame;
+    enum page_size size;
+};
+
+static void put_bad(void *argument)
+{
+    const struct bad_put *bad = argument;
+
+    frame_put(bad->frame, bad->size);
+}
+
+static void put_piece_then_whole(void *unused)
+{
+    paddr_t frame = frame_get(PAGE_2M);
+
+    (void)unused;
+    frame_put(frame + 7 * FRAME, PAGE_4K);
+    frame_put(frame, PAGE_2M);
+}
+
+static void put_whole_then_piece(void *unused)
+{
+    paddr_t frame = frame_get(PAGE_2M);
+
+    (void)unused;
+    frame_put(frame, PAGE_2M);
+    frame_put(frame + 7 * FRAME, PAGE_4K);
+}
+
+static void put_run_twice(void *unused)
+{
+    paddr_t run = frame_get_run(4);
+
+    (void)unused;
+    frame_put_run(run, 4);
+    frame_put_run(run, 4);
+}
+
+static void put_run_of_which_a_piece_is_back(void *unused)
+{
+    paddr_t run = frame_get_run(4);
+
+    (void)unused;
+    frame_put(run + 3 * FRAME, PAGE_4K);
+    frame_put_run(run, 4);
+}
+
+static void assert_panics(void (*function)(void *), void *argument)
+{
+    assert_true(fake_panics(function, argument));
+    assert_true(fake_panic_text()[0] != '\0');
+    assert_null(strchr(fake_panic_text(), '\n'));
+}
+
+static void test_bad_puts_panic(void **state)
+{
+    static const struct frame_range ram[] = {{0x100000, 0x5ff000}, {0x800000, 3 * GIB}};
+    static struct bad_put bad[] = {
+        {0x100800, PAGE_4K},
+        {0x900000, PAGE_2M},
+        {0x20000000, PAGE_1G}, /* misaligned */
+        {0x0, PAGE_4K},
+        {0x5ff000, PAGE_4K},
+        {0x7ff000, PAGE_4K}, /* not RAM */
+        {0x400000, PAGE_2M},
+        {3 * GIB, PAGE_4K},
+        {1 * GIB * 1024, PAGE_1G},
+        {FRAME_NONE, PAGE_4K},
+        {FRAME_NONE & ~(paddr_t)VM_PAGE_MASK, PAGE_4K},
+        {0x40000000, PAGE_4K},
+        {0x40000000, PAGE_2M},
+        {0x40000000, PAGE_1G}, /* never handed out */
+    };
+    static enum page_size sizes[] = {PAGE_4K, PAGE_2M, PAGE_1G};
+
+    (void)state;
+    start(ram, ARRAY_LENGTH(ram));
+    for (size_t i = 0; i < ARRAY_LENGTH(sizes); i++) {
+        assert_panics(put_twice, &sizes[i]);
+        assert_panics(put_after_drain, &sizes[i]);
+    }
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
+        if (!fake_panics(put_bad, &bad[i]))
+            fail_msg("putting %#lx, size %u, does not panic", (unsigned long)bad[i].frame, bad[i].size);
+    }
+    assert_panics(put_piece_then_whole, NULL);
+    assert_panics(put_whole_then_piece, NULL);
+    assert_panics(put_run_twice, NULL);
+    assert_panics(put_run_of_which_a_piece_is_back, NULL);
+    assert_counts();
+}
+
+/* The allocator's own pages are not anybody's to put back: each page that is not free at the start is one of them. */
+static void test_metadata_cannot_be_put(void **state)
+{
+    size_t count, found = 0;
+    struct bad_put bad = {0, PAGE_4K};
+
+    (void)state;
+    start(plain, 1);
+    free(get_all(PAGE_4K, &count));
+    for (bad.frame = plain[0].start; bad.frame < plain[0].end; bad.frame += FRAME)
+        found += !model.owned[bad.frame / FRAME];
+    assert_int_equal(found, frames_stats().metadata / FRAME);
+}
+
+static void test_fail_nth(void **state)
+{
+    paddr_t frame;
+
+    (void)state;
+    start(plain, 1);
+    frames_fail_nth(0);
+    assert_true(get(PAGE_4K) == FRAME_NONE);
+    assert_true(get(PAGE_4K) != FRAME_NONE);
+    frames_fail_nth(2);
+    assert_true(get(PAGE_2M) != FRAME_NONE);
+    assert_true(get_run(3) != FRAME_NONE);
+    assert_true(get(PAGE_2M) == FRAME_NONE);
+    assert_true(get(PAGE_2M) != FRAME_NONE);
+    frames_fail_nth(0);
+    assert_true(get_run(9) == FRAME_NONE);
+    frames_fail_nth(0);
+    assert_true(mmu_get_table_frame() == FRAME_NONE);
+    frames_fail_nth(1);
+    frames_fail_nth(-1);
+    frame = get(PAGE_4K);
+    assert_true(frame != FRAME_NONE);
+    assert_true(get(PAGE_4K) != FRAME_NONE);
+    assert_counts();
+}
+
+static void test_table_frames(void **state)
+{
+    paddr_t table;
+
+    (void)state;
+    start(plain, 1);
+    table = mmu_get_table_frame();
+    model_get(table, 1);
+    assert_counts();
+    model_put(table, 1);
+    mmu_release_frame(table, PAGE_4K);
+    put(get(PAGE_4K), PAGE_4K);
+    table = get(PAGE_2M);
+    model_put(table, PER_2M);
+    mmu_release_frame(table, PAGE_2M);
+    assert_counts();
+}
+
+/* ---- random operations ---- */
+
+#define HELD_MAX 3000
+
+struct held {
+    paddr_t first;
+    unsigned order;
+};
+static struct held held[HELD_MAX];
+static size_t held_count;
+
+static void hold(paddr_t first, unsigned order)
+{
+    held[held_count++] = (struct held){first, order};
+}
+
+static bool free_block_exists(unsigned order)
+{
+    for (size_t i = 0; i < model.count; i++) {
+        paddr_t first = align_up(model.ranges[i].start, FRAME << order);
+
+        for (; first + (FRAME << order) <= model.ranges[i].end; first += FRAME << order)
+            if (memchr(model.owned + first / FRAME, 1, (size_t)1 << order) == NULL)
+                return true;
+    }
+    return false;
+}
+
+/* Puts in one, two or many pieces; the part that stays is held on. */
+static void put_some(struct random *random)
+{
+    size_t which = random_below(random, held_count);
+    struct held one = held[which];
+
+    held[which] = held[--held_count];
+    while (one.order > 0 && random_below(random, 2) == 0) {
+        one.order--;
+        hold(one.first + (FRAME << one.order), one.order); /* the upper half */
+    }
+    if (one.order == FRAME_RUN_ORDER_MAX && random_below(random, 2))
+        put(one.first, PAGE_2M);
+    else
+        put_run(one.first, one.order);
+}
+
+static void get_some(struct random *random)
+{
+    unsigned order = random_below(random, 2) ? 0 : (unsigned)random_below(random, FRAME_RUN_ORDER_MAX + 1);
+    paddr_t first = order == 9 && random_below(random, 2) ? get(PAGE_2M) : get_run(order);
+
+    if (first != FRAME_NONE)
+        hold(first, order);
+    else if (free_block_exists(order))
+        fail_msg("no run of order %u was found although there is one", order);
+}
+
+static void take_some(struct random *random)
+{
+    const struct frame_range *range = &model.ranges[random_below(random, model.count)];
+    size_t frames = (range->end - range->start) / FRAME, length = 1 + random_below(random, 20);
+    paddr_t first = range->start + random_below(random, frames) * FRAME;
+    error_t error = frame_take(first, length * FRAME);
+
+    if (!fake_is_ram(first, length * FRAME)) {
+        assert_int_equal(error, E_INVAL);
+    } else if (memchr(model.owned + first / FRAME, 1, length)) {
+        assert_int_equal(error, E_BUSY);
+    } else {
+        assert_int_equal(error, E_SUCCESS);
+        model_get(first, length);
+        for (size_t i = 0; i < length; i++)
+            hold(first + i * FRAME, 0);
+    }
+}
+
+/* The metadata counts as handed out for the model. */
+static void own_metadata(void)
+{
+    size_t count, out;
+    paddr_t *frames = get_all(PAGE_4K, &count);
+
+    for (size_t i = 0; i < model.count; i++)
+        for (paddr_t frame = model.ranges[i].start; frame < model.ranges[i].end; frame += FRAME)
+            model.owned[frame / FRAME] ^= 1;
+    for (size_t i = 0; i < count; i++)
+        frame_put(frames[i], PAGE_4K);
+    free(frames);
+    out = model.frames - count;
+    assert_int_equal(out, frames_stats().metadata / FRAME);
+    model.out = 0;
+}
+
+static size_t free_2m_of_model(void)
+{
+    size_t found = 0;
+
+    for (size_t i = 0; i < model.count; i++) {
+        paddr_t first = align_up(model.ranges[i].start, page_bytes(PAGE_2M));
+
+        for (; first + page_bytes(PAGE_2M) <= model.ranges[i].end; first += page_bytes(PAGE_2M))
+            found += memchr(model.owned + first / FRAME, 1, PER_2M) == NULL;
+    }
+    return found;
+}
+
+static void run_random(const struct frame_range *ranges, size_t count, size_t steps)
+{
+    struct random random = {harness_seed()};
+    bool growing = true;
+
+    start(ranges, count);
+    own_metadata();
+    for (size_t step = 0; step < steps; step++) {
+        unsigned kind = (unsigned)random_below(&random, 100);
+
+        if (held_count > HELD_MAX - 50 || model.out + 40 > frames_stats().total)
+            growing = false;
+        if (held_count < 10)
+            growing = true;
+        if (kind == 0)
+            take_some(&random);
+        else if (kind < (growing ? 65u : 35u))
+            get_some(&random);
+        else if (held_count > 0)
+            put_some(&random);
+        if (kind == 99) {
+            assert_counts();
+            frames_drain();
+            assert_counts();
+            assert_int_equal(frames_stats().free_2m, free_2m_of_model());
+        }
+    }
+    while (held_count > 0)
+        put_some(&random);
+    frames_drain();
+    assert_counts();
+    assert_int_equal(frames_stats().free, frames_stats().total);
+    assert_int_equal(frames_stats().free_2m, free_2m_of_model());
+}
+
+static void test_random(void **state)
+{
+    (void)state;
+    run_random(plain, ARRAY_LENGTH(plain), harness_number("QUIRE_STEPS", 300000));
+}
+
+static void test_random_with_holes(void **state)
+{
+    (void)state;
+    run_random(holes, ARRAY_LENGTH(holes), harness_number("QUIRE_STEPS", 300000));
+}
+
+int main(int argc, char **argv)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_single_frames),
+        cmocka_unit_test(test_2m_frames),
+        cmocka_unit_test(test_2m_put_in_pieces),
+        cmocka_unit_test(test_2m_from_run_of_the_highest_order),
+        cmocka_unit_test(test_runs),
+        cmocka_unit_test(test_holes_and_edges),
+        cmocka_unit_test(test_frame_zero_is_a_frame),
+        cmocka_unit_test(test_tiny_ram),
+        cmocka_unit_test(test_no_ram),
+        cmocka_unit_test(test_ram_too_small_for_its_metadata),
+        cmocka_unit_test(test_64_gib),
+        cmocka_unit_test(test_1g_put_in_pieces),
+        cmocka_unit_test(test_metadata_bound),
+        cmocka_unit_test(test_singles_keep_together),
+        cmocka_unit_test(test_magazine_frames_are_found),
+        cmocka_unit_test(test_take),
+        cmocka_unit_test(test_take_1g_and_holes),
+        cmocka_unit_test(test_bad_puts_panic),
+        cmocka_unit_test(test_metadata_cannot_be_put),
+        cmocka_unit_test(test_fail_nth),
+        cmocka_unit_test(test_table_frames),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_random_with_holes),
+    };
+
+    return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));
+}

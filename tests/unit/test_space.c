@@ -1,0 +1,1032 @@
+/* The operations of vm/vm.h on one address space, line by line of the contract. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fixture.h"
+#include "harness.h"
+#include "vm/driver.h"
+
+#define PAGE VM_PAGE_SIZE
+#define RAM (32 * MIB)
+#define A LOW_BASE
+
+static size_t count_segments(vaddr_t start, vaddr_t end)
+{
+    size_t count = 0;
+
+    for (struct vm_segment *s = vm_next(space, start); s && vm_start(s) < end;
+         s = vm_next(space, vm_start(s) + vm_size(s)))
+        count++;
+    return count;
+}
+
+static error_t touch(vaddr_t address, vm_flags_t access)
+{
+    return fake_touch(address, access, 1);
+}
+
+/* ---- arguments ---- */
+
+struct bad_arguments {
+    vaddr_t start;
+    size_t size;
+    vm_flags_t flags;
+    error_t error;
+};
+
+static void test_bad_arguments(void **state)
+{
+    static const struct bad_arguments bad[] = {
+        {0, 0, VM_RW, E_INVAL},
+        {A, 0, VM_RW, E_INVAL},
+        {0, 1, VM_RW, E_INVAL},
+        {0, PAGE + 1, VM_RW, E_INVAL},
+        {A + 1, PAGE, VM_RW, E_INVAL},
+        {A + PAGE / 2, PAGE, VM_RW, E_INVAL},
+        {~(vaddr_t)VM_PAGE_MASK, 2 * PAGE, VM_RW, E_INVAL},
+        {A, ~(size_t)VM_PAGE_MASK, VM_RW, E_INVAL},
+        {0, PAGE, VM_RW | 1u << 10, E_INVAL},
+        {0, PAGE, VM_RW | 1u << 31, E_INVAL},
+        {A, (size_t)1 << 47, VM_RW, E_NOMEM},
+        {0, (size_t)1 << 47, VM_RW, E_NOMEM},
+        {LOW_HALF_END - PAGE, 2 * PAGE, VM_RW, E_NOMEM},
+        {LOW_HALF_END, PAGE, VM_RW, E_NOMEM},
+        {~(LOW_HALF_END - 1) - PAGE, PAGE, VM_RW, E_NOMEM},
+        {PAGE, PAGE, VM_RW, E_NOMEM}, /* never mapped */
+        {NULL_GUARD_END - PAGE, PAGE, VM_RW, E_NOMEM},
+        {NULL_GUARD_END - PAGE, 2 * PAGE, VM_RW, E_NOMEM},
+    };
+    struct trace before, after;
+
+    (void)state;
+    fixture_start(RAM);
+    trace_take(&before);
+    assert_error(vm_alloc(space, NULL, 0, PAGE, VM_RW), E_INVAL);
+    assert_error(vm_alloc_at(space, NULL, GIB, PAGE, VM_RW), E_INVAL);
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
+        struct vm_segment *segment = vm_alloc(space, &vm_anon, bad[i].start, bad[i].size, bad[i].flags);
+
+        if (ERR_OF(segment) != bad[i].error)
+            fail_msg("case %zu: error %d, not %d", i, ERR_OF(segment), bad[i].error);
+    }
+    assert_error(vm_alloc_at(space, &vm_phys, GIB, 0, VM_RW), E_INVAL);
+    assert_error(vm_alloc_at(space, &vm_phys, GIB + 1, PAGE, VM_RW), E_INVAL);
+    assert_error(vm_alloc_at(space, &vm_phys, GIB, PAGE - 1, VM_RW), E_INVAL);
+    assert_error(vm_alloc_at(space, &vm_phys, ~(paddr_t)VM_PAGE_MASK, 2 * PAGE, VM_RW), E_INVAL);
+    assert_error(vm_alloc_at(space, &vm_phys, GIB, PAGE, VM_RW | 1u << 20), E_INVAL);
+    assert_int_equal(vm_protect(space, A + 1, PAGE, VM_READ), E_INVAL);
+    assert_int_equal(vm_protect(space, A, PAGE + 1, VM_READ), E_INVAL);
+    assert_int_equal(vm_protect(space, A, PAGE, VM_POPULATE), E_INVAL);
+    assert_int_equal(vm_protect(space, ~(vaddr_t)VM_PAGE_MASK, 2 * PAGE, VM_READ), E_INVAL);
+    assert_int_equal(vm_unmap(space, A + 1, PAGE), E_INVAL);
+    assert_int_equal(vm_unmap(space, A, 1), E_INVAL);
+    assert_int_equal(vm_unmap(space, ~(vaddr_t)VM_PAGE_MASK, 2 * PAGE), E_INVAL);
+    assert_int_equal(vm_advise(space, A + 1, PAGE, VM_ADVICE_DONTNEED), E_INVAL);
+    assert_int_equal(vm_advise(space, A, PAGE, 77), E_INVAL);
+    assert_int_equal(vm_advise(space, A, PAGE, -1), E_INVAL);
+    trace_take(&after);
+    trace_compare(&before, &after, "bad arguments", 0);
+    fixture_end();
+}
+
+/* ---- addresses ---- */
+
+static void test_fixed_addresses_at_every_edge(void **state)
+{
+    static const struct {
+        long first, last; /* pages from A on, last exclusive; the segment in place is [16, 32) */
+        error_t error;
+    } cases[] = {
+        {0, 16, E_SUCCESS},  {0, 17, E_NOMEM},  {15, 17, E_NOMEM}, {16, 17, E_NOMEM},   {16, 32, E_NOMEM},
+        {20, 24, E_NOMEM},   {31, 32, E_NOMEM}, {31, 33, E_NOMEM}, {32, 33, E_SUCCESS}, {0, 64, E_NOMEM},
+        {15, 16, E_SUCCESS}, {15, 33, E_NOMEM}, {16, 40, E_NOMEM}, {8, 32, E_NOMEM},    {33, 64, E_SUCCESS},
+    };
+
+    (void)state;
+    fixture_start(RAM);
+    must_alloc(&vm_anon, A + 16 * PAGE, 16 * PAGE, VM_RW);
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        vaddr_t start = A + (vaddr_t)cases[i].first * PAGE;
+        size_t size = (size_t)(cases[i].last - cases[i].first) * PAGE;
+        struct vm_segment *segment = vm_alloc(space, &vm_anon, start, size, VM_RW);
+
+        if (ERR_OF(segment) != cases[i].error)
+            fail_msg("[%ld, %ld): error %d", cases[i].first, cases[i].last, ERR_OF(segment));
+        fixture_check();
+        if (!IS_ERR(segment))
+            vm_free(space, segment);
+    }
+    assert_int_equal(vm_unmap(space, A, 64 * PAGE), E_SUCCESS);
+    fixture_end();
+}
+
+static void test_lowest_and_highest_address(void **state)
+{
+    struct vm_segment *low, *high;
+
+    (void)state;
+    fixture_start(RAM);
+    low = must_alloc(&vm_anon, NULL_GUARD_END, PAGE, VM_RW);
+    high = must_alloc(&vm_anon, LOW_HALF_END - PAGE, PAGE, VM_RW);
+    must_write(NULL_GUARD_END, 1);
+    must_write(LOW_HALF_END - 8, 2);
+    assert_ptr_equal(vm_next(space, 0), low);
+    assert_ptr_equal(vm_next(space, NULL_GUARD_END + PAGE), high);
+    assert_null(vm_next(space, LOW_HALF_END));
+    fixture_check();
+    vm_free(space, low);
+    vm_free(space, high);
+    fixture_end();
+}
+
+static void test_addresses_inside_slots_can_be_asked_for(void **state)
+{
+    struct vm_segment *any, *next;
+
+    (void)state;
+    fixture_start(RAM);
+    any = must_alloc(&vm_anon, VM_ANYWHERE, 4 * PAGE, VM_RW);
+    next = must_alloc(&vm_anon, vm_start(any) + 4 * PAGE, PAGE, VM_RW);
+    assert_error(vm_alloc(space, &vm_anon, vm_start(any), PAGE, VM_RW), E_NOMEM);
+    assert_int_equal(vm_resize(space, any, 5 * PAGE), E_NOMEM);
+    vm_free(space, next);
+    assert_int_equal(vm_resize(space, any, 5 * PAGE), E_SUCCESS);
+    fixture_check();
+    vm_free(space, any);
+    fixture_end();
+}
+
+static void test_slots_have_headroom(void **state)
+{
+    struct vm_segment *segments[64];
+
+    (void)state;
+    fixture_start(RAM);
+    for (size_t i = 0; i < 64; i++) {
+        size_t size = (i % 8 + 1) * PAGE << (i / 8 * 2);
+
+        segments[i] = must_alloc(&vm_anon, VM_ANYWHERE, size, VM_RW);
+        assert_true(vm_start(segments[i]) >= SLOTS_BASE);
+        assert_true(is_aligned(vm_start(segments[i]), (uint64_t)1 << log2_ceil(size)));
+    }
+    fixture_check();
+    for (size_t i = 0; i < 64; i++) /* all of them double, whoever is next to them */
+        assert_int_equal(vm_resize(space, segments[i], 2 * vm_size(segments[i])), E_SUCCESS);
+    fixture_check();
+    for (size_t i = 0; i < 64; i++)
+        vm_free(space, segments[i]);
+    fixture_end();
+}
+
+static void test_largest_segment(void **state)
+{
+    struct vm_segment *segment;
+
+    (void)state;
+    fixture_start(RAM);
+    segment = must_alloc(&vm_anon, VM_ANYWHERE, (size_t)1 << 40, VM_RW);
+    must_write(vm_start(segment) + ((size_t)1 << 40) - 8, 7);
+    assert_error(vm_alloc(space, &vm_anon, VM_ANYWHERE, ((size_t)1 << 40) + PAGE, VM_RW), E_NOMEM);
+    vm_free(space, segment);
+    fixture_end();
+}
+
+/* Addresses are taken and given back many times: slots and structures are reused, nothing accumulates. */
+static void test_slots_are_reused(void **state)
+{
+    size_t kept = 0;
+
+    (void)state;
+    fixture_start(RAM);
+    for (size_t round = 0; round < 2000; round++) {
+        struct vm_segment *a = must_alloc(&vm_anon, VM_ANYWHERE, PAGE, VM_RW);
+        struct vm_segment *b = must_alloc(&vm_anon, VM_ANYWHERE, 64 * PAGE, VM_RW);
+
+        vm_free(space, a);
+        vm_free(space, b);
+        if (round == 0)
+            kept = vm_bookkeeping_frames(space);
+    }
+    assert_int_equal(vm_bookkeeping_frames(space), kept);
+    fixture_end();
+}
+
+static void test_many_segments_in_random_order(void **state)
+{
+    enum { COUNT = 4000 };
+    static struct vm_segment *segments[COUNT];
+    struct random random = {harness_seed()};
+
+    (void)state;
+    fixture_start(RAM);
+    for (size_t done = 0; done < COUNT;) {
+        size_t at = random_below(&random, COUNT);
+
+        while (segments[at])
+            at = (at + 1) % COUNT;
+        segments[at] = must_alloc(&vm_anon, A + 2 * at * PAGE, PAGE, VM_RW);
+        done++;
+    }
+    fixture_check();
+    for (size_t i = 0; i < COUNT; i++) {
+        assert_ptr_equal(vm_find(space, A + 2 * i * PAGE), segments[i]);
+        assert_null(vm_find(space, A + (2 * i + 1) * PAGE));
+        assert_ptr_equal(vm_next(space, A + (2 * i + 1) * PAGE), i + 1 < COUNT ? segments[i + 1] : NULL);
+    }
+    for (size_t left = COUNT; left > COUNT / 2; left--) {
+        size_t at = random_below(&random, COUNT);
+
+        while (!segments[at])
+            at = (at + 1) % COUNT;
+        vm_free(space, segments[at]);
+        segments[at] = NULL;
+    }
+    fixture_check();
+    assert_int_equal(count_segments(0, LOW_HALF_END), COUNT / 2);
+    assert_int_equal(vm_unmap(space, A, 2 * COUNT * PAGE), E_SUCCESS);
+    fixture_end();
+}
+
+static void test_find_and_next(void **state)
+{
+    struct vm_segment *one, *two;
+
+    (void)state;
+    fixture_start(RAM);
+    assert_null(vm_find(space, A));
+    assert_null(vm_next(space, 0));
+    one = must_alloc(&vm_anon, A, 2 * PAGE, VM_RW);
+    two = must_alloc(&vm_guard, A + 4 * PAGE, PAGE, 0);
+    assert_null(vm_find(space, A - 1));
+    assert_ptr_equal(vm_find(space, A), one);
+    assert_ptr_equal(vm_find(space, A + 2 * PAGE - 1), one);
+    assert_null(vm_find(space, A + 2 * PAGE));
+    assert_null(vm_find(space, ~(vaddr_t)0));
+    assert_null(vm_find(space, LOW_HALF_END)); /* not canonical */
+    assert_ptr_equal(vm_next(space, 0), one);
+    assert_ptr_equal(vm_next(space, A + PAGE), one);
+    assert_ptr_equal(vm_next(space, A + 2 * PAGE), two);
+    assert_ptr_equal(vm_next(space, A + 5 * PAGE - 1), two);
+    assert_null(vm_next(space, A + 5 * PAGE));
+    vm_free(space, one);
+    vm_free(space, two);
+    fixture_end();
+}
+
+/* ---- faults ---- */
+
+static void test_faults_are_refused(void **state)
+{
+    struct vm_segment *segment;
+
+    (void)state;
+    fixture_start(RAM);
+    assert_int_equal(touch(0, VM_READ), E_FAULT);
+    assert_int_equal(touch(8, VM_WRITE), E_FAULT);
+    assert_int_equal(touch(A, VM_READ), E_FAULT);
+    segment = must_alloc(&vm_anon, A, 2 * PAGE, VM_READ | VM_PAGES_4K);
+    assert_int_equal(touch(A, VM_WRITE), E_ACCES); /* nothing backed yet */
+    assert_int_equal(touch(A, VM_EXEC), E_ACCES);
+    assert_int_equal(vm_segment_statistics(space, segment).resident[PAGE_4K], 0);
+    assert_int_equal(touch(A, VM_READ), E_SUCCESS);
+    assert_int_equal(touch(A, VM_WRITE), E_ACCES); /* now there is an entry */
+    assert_int_equal(touch(A, VM_EXEC), E_ACCES);
+    assert_int_equal(touch(A + 2 * PAGE, VM_READ), E_FAULT);
+    assert_int_equal(touch(A - 1, VM_READ), E_FAULT);
+    assert_int_equal(vm_segment_statistics(space, segment).faults_refused, 4);
+    assert_int_equal(vm_segment_statistics(space, segment).faults[PAGE_4K], 1);
+    fixture_check();
+    vm_free(space, segment);
+    assert_int_equal(touch(A, VM_READ), E_FAULT);
+    fixture_end();
+}
+
+static void test_fault_without_frames(void **state)
+{
+    struct vm_segment *segment;
+    paddr_t frame;
+
+    (void)state;
+    fixture_start(4 * MIB);
+    segment = must_alloc(&vm_anon, A, PAGE, VM_RW);
+    while ((frame = frame_get(PAGE_4K)) != FRAME_NONE)
+        continue;
+    assert_int_equal(touch(A, VM_WRITE), E_NOMEM);
+    assert_int_equal(vm_segment_statistics(space, segment).faults_refused, 1);
+    fixture_check();
+}
+
+/* ---- resize ---- */
+
+static void test_resize(void **state)
+{
+    struct vm_segment *segment, *wall;
+
+    (void)state;
+    fixture_start(RAM);
+    segment = must_alloc(&vm_anon, A, 4 * PAGE, VM_RW);
+    wall = must_alloc(&vm_guard, A + 16 * PAGE, PAGE, 0);
+    must_write(A + 3 * PAGE, 33);
+    assert_int_equal(vm_resize(space, segment, 4 * PAGE), E_SUCCESS);
+    assert_int_equal(vm_resize(space, segment, 16 * PAGE), E_SUCCESS);
+    must_write(A + 15 * PAGE, 55);
+    assert_int_equal(vm_resize(space, segment, 17 * PAGE), E_NOMEM);
+    assert_int_equal(vm_resize(space, segment, 18 * PAGE), E_NOMEM);
+    assert_int_equal(vm_size(segment), 16 * PAGE);
+    assert_int_equal(vm_resize(space, segment, PAGE + 1), E_INVAL);
+    assert_int_equal(vm_resize(space, segment, ~(size_t)VM_PAGE_MASK), E_INVAL);
+    assert_int_equal(vm_resize(space, segment, LOW_HALF_END), E_NOMEM);
+    assert_int_equal(must_read(A + 3 * PAGE), 33);
+    assert_int_equal(must_read(A + 15 * PAGE), 55);
+    fixture_check();
+    assert_int_equal(vm_resize(space, segment, 3 * PAGE), E_SUCCESS);
+    fixture_check();
+    assert_int_equal(touch(A + 3 * PAGE, VM_READ), E_FAULT);
+    assert_int_equal(vm_resize(space, segment, 16 * PAGE), E_SUCCESS);
+    assert_int_equal(must_read(A + 3 * PAGE), 0); /* fresh, not what it was */
+    vm_free(space, wall);
+    assert_int_equal(vm_resize(space, segment, 20 * PAGE), E_SUCCESS);
+    assert_int_equal(vm_resize(space, segment, 0), E_SUCCESS);
+    assert_null(vm_find(space, A));
+    fixture_end();
+}
+
+static void test_resize_cuts_large_pages(void **state)
+{
+    struct vm_segment *segment;
+
+    (void)state;
+    fixture_start(RAM);
+    segment = must_alloc(&vm_anon, A, 4 * MIB, VM_RW | VM_PAGES_2M | VM_POPULATE);
+    assert_int_equal(vm_segment_statistics(space, segment).resident[PAGE_2M], 2);
+    must_write(A + 3 * MIB - 8, 3);
+    assert_int_equal(vm_resize(space, segment, 3 * MIB), E_SUCCESS);
+    fixture_check();
+    assert_int_equal(must_read(A + 3 * MIB - 8), 3);
+    assert_int_equal(touch(A + 3 * MIB, VM_READ), E_FAULT);
+    assert_int_equal(vm_segment_statistics(space, segment).resident[PAGE_4K], 256);
+    assert_int_equal(vm_resize(space, segment, 4 * MIB), E_SUCCESS);
+    assert_int_equal(must_read(A + 3 * MIB), 0);
+    vm_free(space, segment);
+    fixture_end();
+}
+
+/* ---- split ---- */
+
+static void test_split(void **state)
+{
+    struct vm_segment *first, *second;
+
+    (void)state;
+    fixture_start(RAM);
+    first = must_alloc(&vm_anon, A, 4 * MIB, VM_RW | VM_PAGES_2M);
+    must_write(A, 1);
+    must_write(A + 3 * MIB, 2);
+    assert_error(vm_split(space, first, A), E_INVAL);
+    assert_error(vm_split(space, first, A + 4 * MIB), E_INVAL);
+    assert_error(vm_split(space, first, A - PAGE), E_INVAL);
+    assert_error(vm_split(space, first, A + MIB + 1), E_INVAL);
+    second = vm_split(space, first, A + MIB);
+    assert_false(IS_ERR(second));
+    assert_int_equal(vm_start(second), A + MIB);
+    assert_int_equal(vm_size(second), 3 * MIB);
+    assert_int_equal(vm_size(first), MIB);
+    assert_ptr_equal(vm_driver_of(second), &vm_anon);
+    assert_int_equal(vm_flags(second) & (VM_PROTECTION | VM_PAGES), VM_RW | VM_PAGES_2M);
+    fixture_check();
+    vm_free(space, first);
+    fixture_check();
+    assert_int_equal(must_read(A + 3 * MIB), 2);
+    assert_int_equal(must_read(A + MIB), 0);
+    assert_int_equal(touch(A, VM_READ), E_FAULT);
+    vm_free(space, second);
+    fixture_end();
+}
+
+/* ---- protect ---- */
+
+static void test_protect_parts_and_merge_back(void **state)
+{
+    struct vm_segment *segment;
+
+    (void)state;
+    fixture_start(RAM);
+    segment = must_alloc(&vm_anon, A, 4 * MIB, VM_RW | VM_PAGES_2M);
+    for (size_t i = 0; i < 4; i++)
+        must_write(A + i * MIB, i + 1);
+    assert_int_equal(vm_protect(space, A + MIB, MIB, VM_READ), E_SUCCESS);
+    fixture_check();
+    assert_int_equal(count_segments(A, A + 4 * MIB), 3);
+    assert_ptr_equal(vm_find(space, A), segment); /* its first page stayed */
+    assert_int_equal(touch(A + MIB, VM_WRITE), E_ACCES);
+    assert_int_equal(touch(A + 2 * MIB - 1, VM_WRITE), E_ACCES);
+    assert_int_equal(touch(A + MIB - 1, VM_WRITE), E_SUCCESS);
+    assert_int_equal(touch(A + 2 * MIB + 8, VM_WRITE), E_SUCCESS);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(must_read(A + i * MIB), i + 1);
+    assert_int_equal(vm_protect(space, A + MIB, MIB, 0), E_SUCCESS);
+    assert_int_equal(touch(A + MIB, VM_READ), E_ACCES);
+    fixture_check();
+    assert_int_equal(vm_protect(space, A + MIB, MIB, VM_READ | VM_EXEC), E_SUCCESS);
+    assert_int_equal(touch(A + MIB, VM_EXEC), E_SUCCESS);
+    assert_int_equal(touch(A, VM_EXEC), E_ACCES);
+    assert_int_equal(vm_protect(space, A + MIB, MIB, VM_RW), E_SUCCESS);
+    fixture_check();
+    assert_int_equal(count_segments(A, A + 4 * MIB), 1);
+    assert_int_equal(vm_size(segment), 4 * MIB);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(must_read(A + i * MIB), i + 1);
+    vm_free(space, segment);
+    fixture_end();
+}
+
+static void test_protect_several_segments(void **state)
+{
+    (void)state;
+    fixture_start(RAM);
+    for (size_t i = 0; i < 3; i++) {
+        must_alloc(&vm_anon, A + 2 * i * PAGE, 2 * PAGE, VM_RW | VM_MERGE);
+        must_write(A + 2 * i * PAGE, i);
+    }
+    assert_int_equal(vm_protect(space, A + PAGE, 4 * PAGE, VM_READ), E_SUCCESS);
+    fixture_check();
+    assert_int_equal(touch(A, VM_WRITE), E_SUCCESS);
+    for (size_t i = 1; i < 5; i++)
+        assert_int_equal(touch(A + i * PAGE, VM_WRITE), E_ACCES);
+    assert_int_equal(touch(A + 5 * PAGE, VM_WRITE), E_SUCCESS);
+    assert_int_equal(count_segments(A, A + 6 * PAGE), 3);
+    assert_int_equal(vm_protect(space, A, 6 * PAGE, VM_RW), E_SUCCESS);
+    assert_int_equal(count_segments(A, A + 6 * PAGE), 1);
+    assert_int_equal(vm_unmap(space, A, 6 * PAGE), E_SUCCESS);
+    fixture_end();
+}
+
+static void test_segments_whose_pointers_are_held_do_not_merge(void **state)
+{
+    struct vm_segment *one, *two;
+
+    (void)state;
+    fixture_start(RAM);
+    one = must_alloc(&vm_anon, A, 2 * PAGE, VM_RW);
+    two = must_alloc(&vm_anon, A + 2 * PAGE, 2 * PAGE, VM_RW);
+    assert_int_equal(vm_protect(space, A, 4 * PAGE, VM_READ), E_SUCCESS);
+    assert_int_equal(vm_protect(space, A, 4 * PAGE, VM_RW), E_SUCCESS);
+    assert_int_equal(vm_protect(space, A + PAGE, 2 * PAGE, VM_READ), E_SUCCESS);
+    assert_int_equal(vm_protect(space, A + PAGE, 2 * PAGE, VM_RW), E_SUCCESS);
+    fixture_check();
+    assert_ptr_equal(vm_find(space, A), one);
+    assert_int_equal(vm_size(one), 2 * PAGE);
+    assert_ptr_equal(vm_find(space, A + 2 * PAGE), two);
+    assert_int_equal(vm_size(two), 2 * PAGE);
+    vm_free(space, two);
+    vm_free(space, one);
+    fixture_end();
+}
+
+static void test_protect_refused(void **state)
+{
+    struct trace before, after;
+
+    (void)state;
+    fixture_start(RAM);
+    must_alloc(&vm_anon, A, 4 * PAGE, VM_RW);
+    must_alloc(&vm_anon, A + 5 * PAGE, 2 * PAGE, VM_RW);
+    must_alloc(&vm_guard, A + 7 * PAGE, PAGE, 0);
+    trace_take(&before);
+    assert_int_equal(vm_protect(space, A + PAGE, 5 * PAGE, VM_READ), E_NOMEM);      /* a hole inside */
+    assert_int_equal(vm_protect(space, A - PAGE, 2 * PAGE, VM_READ), E_NOMEM);      /* before */
+    assert_int_equal(vm_protect(space, A + 3 * PAGE, 2 * PAGE, VM_READ), E_NOMEM);  /* behind */
+    assert_int_equal(vm_protect(space, A + 6 * PAGE, 2 * PAGE, VM_READ), E_NOTSUP); /* a guard */
+    trace_take(&after);
+    trace_compare(&before, &after, "vm_protect", 0);
+    assert_int_equal(vm_unmap(space, A, 8 * PAGE), E_SUCCESS);
+    fixture_end();
+}
+
+/* ---- unmap ---- */
+
+static void test_unmap_several_segments_and_holes(void **state)
+{
+    struct vm_segment *first, *last;
+
+    (void)state;
+    fixture_start(RAM);
+    assert_int_equal(vm_unmap(space, A, 16 * PAGE), E_SUCCESS); /* nothing there */
+    first = must_alloc(&vm_anon, A, 4 * PAGE, VM_RW);
+    must_alloc(&vm_anon, A + 4 * PAGE, PAGE, VM_READ);
+    must_alloc(&vm_guard, A + 7 * PAGE, 2 * PAGE, 0);
+    last = must_alloc(&vm_anon, A + 9 * PAGE, 4 * PAGE, VM_RW);
+    must_write(A, 1);
+    must_write(A + 3 * PAGE, 2);
+    must_write(A + 12 * PAGE, 3);
+    (void)last;
+    assert_int_equal(vm_unmap(space, A + 2 * PAGE, 9 * PAGE), E_SUCCESS);
+    fixture_check();
+    assert_ptr_equal(vm_find(space, A), first);
+    assert_int_equal(vm_size(first), 2 * PAGE);
+    assert_null(vm_find(space, A + 2 * PAGE));
+    assert_null(vm_find(space, A + 10 * PAGE));
+    assert_int_equal(vm_start(vm_next(space, A + 2 * PAGE)), A + 11 * PAGE);
+    assert_int_equal(must_read(A), 1);
+    assert_int_equal(must_read(A + 12 * PAGE), 3);
+    assert_int_equal(touch(A + 3 * PAGE, VM_READ), E_FAULT);
+    assert_int_equal(count_segments(0, LOW_HALF_END), 2);
+    assert_int_equal(vm_unmap(space, A - PAGE, 64 * PAGE), E_SUCCESS);
+    assert_int_equal(count_segments(0, LOW_HALF_END), 0);
+    fixture_end();
+}
+
+static void test_unmap_the_middle(void **state)
+{
+    (void)state;
+    fixture_start(RAM);
+    must_alloc(&vm_anon, A, 6 * MIB, VM_RW | VM_PAGES_2M | VM_POPULATE);
+    must_write(A + 3 * MIB - 8, 1);
+    must_write(A + 5 * MIB, 2);
+    assert_int_equal(vm_unmap(space, A + 3 * MIB, 2 * MIB), E_SUCCESS);
+    fixture_check();
+    assert_int_equal(must_read(A + 3 * MIB - 8), 1);
+    assert_int_equal(must_read(A + 5 * MIB), 2);
+    assert_int_equal(touch(A + 3 * MIB, VM_READ), E_FAULT);
+    assert_int_equal(touch(A + 5 * MIB - 1, VM_READ), E_FAULT);
+    must_alloc(&vm_anon, A + 3 * MIB, 2 * MIB, VM_RW);
+    assert_int_equal(must_read(A + 3 * MIB), 0);
+    assert_int_equal(vm_unmap(space, A, 6 * MIB), E_SUCCESS);
+    fixture_end();
+}
+
+static void test_permanent_segments(void **state)
+{
+    struct vm_segment *image;
+    struct trace before, after;
+
+    (void)state;
+    fixture_start(RAM);
+    image = vm_image_add(space, "text", IMAGE_BASE, 16 * PAGE, VM_READ | VM_EXEC);
+    assert_false(IS_ERR(image));
+    must_alloc(&vm_anon, A, PAGE, VM_RW);
+    assert_ptr_equal(vm_find(space, IMAGE_BASE + PAGE), image);
+    assert_ptr_equal(vm_driver_of(image), &vm_image);
+    assert_ptr_equal(vm_next(space, A + PAGE), image);
+    trace_take(&before);
+    assert_int_equal(vm_unmap(space, IMAGE_BASE, PAGE), E_NOTSUP);
+    assert_int_equal(vm_unmap(space, IMAGE_BASE + 3 * PAGE, 64 * PAGE), E_NOTSUP);
+    assert_int_equal(vm_protect(space, IMAGE_BASE, PAGE, VM_RW), E_NOTSUP);
+    assert_int_equal(vm_resize(space, image, PAGE), E_NOTSUP);
+    assert_error(vm_split(space, image, IMAGE_BASE + PAGE), E_NOTSUP);
+    assert_int_equal(vm_move(space, image, VM_ANYWHERE, PAGE), E_NOTSUP);
+    assert_int_equal(vm_advise(space, IMAGE_BASE, PAGE, VM_ADVICE_DONTNEED), E_SUCCESS);
+    assert_error(vm_alloc(space, &vm_image, A + GIB, PAGE, VM_READ), E_NOTSUP);
+    assert_int_equal(vm_handle_fault(IMAGE_BASE, VM_WRITE, true), E_ACCES);
+    assert_int_not_equal(vm_handle_fault(IMAGE_BASE, VM_READ, false), E_SUCCESS);
+    trace_take(&after);
+    trace_compare(&before, &after, "on the image", 0);
+    assert_true(strstr(after.map, "text") != NULL);
+}
+
+/* ---- move ---- */
+
+static void test_move(void **state)
+{
+    struct vm_segment *segment;
+    vaddr_t old, new;
+
+    (void)state;
+    fixture_start(RAM);
+    segment = must_alloc(&vm_anon, VM_ANYWHERE, 4 * MIB, VM_RW | VM_PAGES_2M);
+    old = vm_start(segment);
+    must_write(old, 1);
+    must_write(old + 3 * MIB, 2);
+    size_t zeroed = fake_zeroed();
+
+    assert_int_equal(vm_move(space, segment, VM_ANYWHERE, 8 * MIB), E_SUCCESS);
+    new = vm_start(segment);
+    fixture_check();
+    assert_int_not_equal(new, old);
+    assert_int_equal(vm_size(segment), 8 * MIB);
+    assert_null(vm_find(space, old));
+    assert_ptr_equal(vm_find(space, new + 8 * MIB - 1), segment);
+    assert_int_equal(must_read(new), 1);
+    assert_int_equal(must_read(new + 3 * MIB), 2);
+    assert_int_equal(touch(old, VM_READ), E_FAULT);
+    assert_true(fake_zeroed() - zeroed <= 64 * PAGE); /* tables, not contents */
+    assert_int_equal(must_read(new + 5 * MIB), 0);
+    assert_int_equal(vm_move(space, segment, A + PAGE, 3 * MIB + 2 * PAGE), E_SUCCESS); /* no longer aligned; smaller */
+    fixture_check();
+    assert_int_equal(vm_start(segment), A + PAGE);
+    assert_int_equal(must_read(A + PAGE), 1);
+    assert_int_equal(must_read(A + PAGE + 3 * MIB), 2);
+    assert_int_equal(touch(A + PAGE + 3 * MIB + 2 * PAGE, VM_READ), E_FAULT);
+    vm_free(space, segment);
+    fixture_end();
+}
+
+static void test_move_refused(void **state)
+{
+    struct vm_segment *segment, *stack;
+    struct trace before, after;
+
+    (void)state;
+    fixture_start(RAM);
+    segment = must_alloc(&vm_anon, A, 4 * PAGE, VM_RW);
+    must_alloc(&vm_guard, A + 16 * PAGE, PAGE, 0);
+    stack = must_alloc(&vm_stack, VM_ANYWHERE, MIB, VM_RW);
+    must_write(A, 9);
+    trace_take(&before);
+    assert_int_equal(vm_move(space, segment, VM_ANYWHERE, 0), E_INVAL);
+    assert_int_equal(vm_move(space, segment, VM_ANYWHERE, PAGE + 1), E_INVAL);
+    assert_int_equal(vm_move(space, segment, A + 1, PAGE), E_INVAL);
+    assert_int_equal(vm_move(space, segment, A + 14 * PAGE, 4 * PAGE), E_NOMEM);
+    assert_int_equal(vm_move(space, segment, A + 2 * PAGE, 4 * PAGE), E_NOMEM); /* over itself */
+    assert_int_equal(vm_move(space, segment, LOW_HALF_END - PAGE, 2 * PAGE), E_NOMEM);
+    assert_int_equal(vm_move(space, segment, VM_ANYWHERE, (size_t)1 << 45), E_NOMEM);
+    assert_int_equal(vm_move(space, stack, VM_ANYWHERE, 2 * MIB), E_NOTSUP);
+    trace_take(&after);
+    trace_compare(&before, &after, "vm_move", 0);
+    assert_int_equal(must_read(A), 9);
+}
+
+/* ---- advise ---- */
+
+static void test_advise(void **state)
+{
+    struct vm_segment *segment;
+
+    (void)state;
+    fixture_start(RAM);
+    segment = must_alloc(&vm_anon, A, 4 * MIB, VM_RW | VM_PAGES_2M);
+    assert_int_equal(vm_advise(space, A, 4 * MIB, VM_ADVICE_WILLNEED), E_SUCCESS);
+    assert_int_equal(vm_segment_statistics(space, segment).resident[PAGE_2M], 2);
+    must_write(A, 1);
+    must_write(A + 3 * MIB, 2);
+    assert_int_equal(vm_advise(space, A + MIB, 2 * MIB + PAGE, VM_ADVICE_DONTNEED), E_SUCCESS);
+    fixture_check();
+    assert_int_equal(must_read(A), 1);
+    assert_int_equal(must_read(A + 3 * MIB), 0);
+    assert_int_equal(must_read(A + MIB), 0);
+    assert_int_equal(vm_advise(space, A + MIB, MIB, VM_ADVICE_WILLNEED), E_SUCCESS);
+    assert_int_equal(must_read(A), 1);
+    fixture_check();
+    /* Over a hole: all the rest is done. */
+    must_alloc(&vm_anon, A + 8 * MIB, MIB, VM_RW);
+    must_write(A + 8 * MIB, 3);
+    assert_int_equal(vm_advise(space, A, 16 * MIB, VM_ADVICE_DONTNEED), E_NOMEM);
+    assert_int_equal(must_read(A), 0);
+    assert_int_equal(must_read(A + 8 * MIB), 0);
+    assert_int_equal(vm_unmap(space, A, 16 * MIB), E_SUCCESS);
+    assert_int_equal(vm_advise(space, A, PAGE, VM_ADVICE_WILLNEED), E_NOMEM);
+    fixture_end();
+}
+
+static void test_willneed_backs_as_far_as_frames_allow(void **state)
+{
+    struct vm_segment *segment;
+
+    (void)state;
+    fixture_start(4 * MIB);
+    segment = must_alloc(&vm_anon, A, 64 * MIB, VM_RW);
+    assert_int_equal(vm_advise(space, A, 64 * MIB, VM_ADVICE_WILLNEED), E_SUCCESS);
+    fixture_check();
+    assert_true(vm_segment_statistics(space, segment).resident[PAGE_4K] +
+                    512 * vm_segment_statistics(space, segment).resident[PAGE_2M] >
+                512);
+    vm_free(space, segment);
+    fixture_end();
+}
+
+/* ---- statistics, dump, drivers, policy ---- */
+
+static void test_statistics(void **state)
+{
+    struct vm_segment *segment;
+    struct vm_statistics s;
+
+    (void)state;
+    fixture_start(RAM);
+    segment = must_alloc(&vm_anon, A, 2 * MIB + 2 * PAGE, VM_RW | VM_PAGES_2M);
+    must_write(A, 1);
+    must_write(A + MIB, 1); /* same page */
+    must_write(A + 2 * MIB, 1);
+    assert_int_equal(touch(A, VM_EXEC), E_ACCES);
+    s = vm_segment_statistics(space, segment);
+    assert_int_equal(s.faults[PAGE_2M], 1);
+    assert_int_equal(s.faults[PAGE_4K], 1);
+    assert_int_equal(s.faults[PAGE_1G], 0);
+    assert_int_equal(s.faults_refused, 1);
+    assert_int_equal(s.resident[PAGE_2M], 1);
+    assert_int_equal(s.resident[PAGE_4K], 1);
+    assert_int_equal(s.segments, 1);
+    assert_int_equal(s.fallbacks, 0);
+    s = vm_driver_statistics(space, &vm_anon);
+    assert_int_equal(s.segments, 1);
+    assert_int_equal(s.faults[PAGE_4K] + s.faults[PAGE_2M], 2);
+    vm_free(space, segment);
+    /* Faults of segments that are gone stay, residents do not. */
+    s = vm_driver_statistics(space, &vm_anon);
+    assert_int_equal(s.faults[PAGE_4K] + s.faults[PAGE_2M], 2);
+    assert_int_equal(s.faults_refused, 1);
+    assert_int_equal(s.resident[PAGE_4K] + s.resident[PAGE_2M], 0);
+    assert_int_equal(s.segments, 0);
+    segment = must_alloc(&vm_anon, A, PAGE, VM_RW);
+    must_write(A, 1);
+    s = vm_driver_statistics(space, &vm_anon);
+    assert_int_equal(s.faults[PAGE_4K] + s.faults[PAGE_2M], 3);
+    assert_int_equal(s.segments, 1);
+    assert_int_equal(vm_driver_statistics(space, &vm_stack).segments, 0);
+    vm_free(space, segment);
+    fixture_end();
+}
+
+/* Splitting and merging neither loses nor doubles what was counted. */
+static void test_statistics_of_pieces(void **state)
+{
+    struct vm_statistics s;
+
+    (void)state;
+    fixture_start(RAM);
+    must_alloc(&vm_anon, A, 8 * PAGE, VM_RW | VM_PAGES_4K);
+    for (size_t i = 0; i < 8; i++)
+        must_write(A + i * PAGE, i);
+    assert_int_equal(vm_protect(space, A + 2 * PAGE, 4 * PAGE, VM_READ), E_SUCCESS);
+    s = vm_driver_statistics(space, &vm_anon);
+    assert_int_equal(s.faults[PAGE_4K], 8);
+    assert_int_equal(s.resident[PAGE_4K], 8);
+    assert_int_equal(s.segments, 3);
+    assert_int_equal(vm_protect(space, A + 2 * PAGE, 4 * PAGE, VM_RW), E_SUCCESS);
+    s = vm_driver_statistics(space, &vm_anon);
+    assert_int_equal(s.faults[PAGE_4K], 8);
+    assert_int_equal(s.resident[PAGE_4K], 8);
+    assert_int_equal(vm_unmap(space, A, 8 * PAGE), E_SUCCESS);
+    assert_int_equal(vm_driver_statistics(space, &vm_anon).faults[PAGE_4K], 8);
+    fixture_end();
+}
+
+static void test_dump(void **state)
+{
+    struct trace trace;
+    const char *console;
+    char *lines;
+
+    (void)state;
+    fixture_start(RAM);
+    must_alloc(&vm_guard, A + GIB, PAGE, 0);
+    must_alloc(&vm_anon, A, 2 * PAGE, VM_RW);
+    must_alloc_at(&vm_phys, 3 * GIB, PAGE, VM_RW | VM_CACHE_UC);
+    trace_take(&trace);
+    assert_int_equal(trace.segments, 3);
+    lines = trace.map;
+    assert_non_null(strstr(lines, "anon"));
+    assert_true(strstr(lines, "anon") < strstr(lines, "guard")); /* in address order */
+    assert_true(strstr(lines, "guard") < strstr(lines, "phys"));
+    fake_console();
+    vm_dump(space, NULL, NULL);
+    console = fake_console();
+    assert_int_equal(strncmp(console, trace.map, 40), 0); /* the same lines, ended */
+    assert_int_equal(console[strlen(console) - 1], '\n');
+}
+
+static struct vm_segment *some_alloc(struct address_space *in, vaddr_t start, size_t size, vm_flags_t flags);
+
+static error_t some_fault(struct address_space *in, struct vm_segment *segment)
+{
+    (void)in, (void)segment;
+    return E_FAULT;
+}
+
+static const struct vm_segment_driver some_driver = {
+    .vm_alloc = some_alloc, .vm_fault = some_fault, .vm_free = vm_segment_destroy, .name = "some"};
+
+static struct vm_segment *some_alloc(struct address_space *in, vaddr_t start, size_t size, vm_flags_t flags)
+{
+    return vm_segment_create(in, &some_driver, start, size, flags);
+}
+
+static void test_registering(void **state)
+{
+    static const char *const names[] = {"anon", "heap", "phys", "stack", "image", "guard"};
+    static struct vm_segment_driver bad;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
+        assert_non_null(vm_driver(names[i]));
+        assert_string_equal(vm_driver(names[i])->name, names[i]);
+    }
+    assert_ptr_equal(vm_driver("anon"), &vm_anon);
+    assert_null(vm_driver("some"));
+    assert_null(vm_driver(""));
+    assert_null(vm_driver("ano"));
+    assert_int_equal(vm_driver_register(&some_driver), E_SUCCESS);
+    assert_ptr_equal(vm_driver("some"), &some_driver);
+    assert_int_equal(vm_driver_register(&some_driver), E_EXIST);
+    bad = some_driver;
+    bad.name = "anon";
+    assert_int_equal(vm_driver_register(&bad), E_EXIST);
+    bad.name = NULL;
+    assert_int_equal(vm_driver_register(&bad), E_INVAL);
+    bad.name = "";
+    assert_int_equal(vm_driver_register(&bad), E_INVAL);
+    bad.name = "bad";
+    bad.vm_fault = NULL;
+    assert_int_equal(vm_driver_register(&bad), E_INVAL);
+    bad.vm_fault = some_fault;
+    bad.vm_alloc = NULL;
+    assert_int_equal(vm_driver_register(&bad), E_INVAL);
+    assert_int_equal(vm_driver_register(NULL), E_INVAL);
+    assert_null(vm_driver("bad"));
+}
+
+static void test_page_policy(void **state)
+{
+    struct vm_segment *segment;
+
+    (void)state;
+    fixture_start(RAM);
+    for (unsigned policy = PAGE_4K; policy <= PAGE_2M; policy++) {
+        vm_set_page_policy(policy);
+        assert_int_equal(vm_page_policy(), policy);
+        segment = must_alloc(&vm_anon, A, 2 * MIB, VM_RW);
+        must_write(A, 1);
+        assert_int_equal(vm_segment_statistics(space, segment).resident[policy], 1);
+        vm_free(space, segment);
+        segment = must_alloc(&vm_anon, A, 2 * MIB, VM_RW | VM_PAGES_4K); /* a segment's own wish counts more */
+        must_write(A, 1);
+        assert_int_equal(vm_segment_statistics(space, segment).resident[PAGE_4K], 1);
+        vm_free(space, segment);
+    }
+    fake_cpu_features(PAGE_2M, 40);
+    vm_set_page_policy(PAGE_1G);
+    assert_int_equal(vm_page_policy(), PAGE_2M); /* what the CPU has */
+    fixture_end();
+}
+
+/* ---- pointers ---- */
+
+static struct vm_segment *dead;
+
+static void free_it(void *segment)
+{
+    vm_free(space, segment);
+}
+
+static void resize_it(void *segment)
+{
+    vm_resize(space, segment, PAGE);
+}
+
+static void remove_it(void *segment)
+{
+    vm_resize(space, segment, 0);
+}
+
+static void split_it(void *segment)
+{
+    vm_split(space, segment, A + PAGE);
+}
+
+static void move_it(void *segment)
+{
+    vm_move(space, segment, VM_ANYWHERE, PAGE);
+}
+
+static void test_dead_and_foreign_pointers_panic(void **state)
+{
+    static void (*const operations[])(void *) = {free_it, resize_it, remove_it, split_it, move_it};
+    static uint64_t foreign[64];
+    struct vm_segment *alive, *image;
+    void *bad[7];
+
+    (void)state;
+    fixture_start(RAM);
+    alive = must_alloc(&vm_anon, A + GIB, 4 * PAGE, VM_RW);
+    image = vm_image_add(space, "text", IMAGE_BASE, PAGE, VM_READ | VM_EXEC);
+    dead = must_alloc(&vm_anon, A, 4 * PAGE, VM_RW);
+    vm_free(space, dead);
+    bad[0] = dead;
+    bad[1] = NULL;
+    bad[2] = foreign;
+    bad[3] = (char *)alive + 8;
+    bad[4] = (char *)alive + 1;
+    bad[5] = ERR_PTR(E_NOMEM); /* errors that were not looked at */
+    bad[6] = ERR_PTR(E_BUSY);
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
+        for (size_t k = 0; k < ARRAY_LENGTH(operations); k++) {
+            if (!fake_panics(operations[k], bad[i]))
+                fail_msg("pointer %zu, operation %zu: no panic", i, k);
+            assert_true(fake_panic_text()[0] != '\0');
+        }
+    }
+    assert_true(fake_panics(free_it, image));
+    assert_true(fake_panics(remove_it, image));
+    assert_false(fake_panics(free_it, alive));
+}
+
+/* ---- the address space ---- */
+
+static void test_seed_moves_slots(void **state)
+{
+    vaddr_t starts[3];
+    static struct address_space other;
+
+    (void)state;
+    fixture_start(RAM);
+    for (size_t i = 0; i < 3; i++) {
+        struct vm_segment *segment;
+
+        assert_int_equal(vm_space_init(&other, 0, i < 2 ? 0 : 0x123456789abcdef), E_SUCCESS);
+        segment = vm_alloc(&other, &vm_anon, VM_ANYWHERE, PAGE, VM_RW);
+        assert_false(IS_ERR(segment));
+        starts[i] = vm_start(segment);
+        vm_space_destroy(&other); /* frees what is left */
+    }
+    assert_int_equal(starts[0], starts[1]);
+    assert_int_not_equal(starts[0], starts[2]);
+    fixture_end();
+}
+
+static void test_init_without_frames(void **state)
+{
+    static struct address_space other;
+    size_t free_before;
+
+    (void)state;
+    fixture_start(RAM);
+    frames_drain();
+    free_before = frames_stats().free;
+    frames_fail_nth(0);
+    assert_int_equal(vm_space_init(&other, 0, 0), E_NOMEM);
+    frames_drain();
+    assert_int_equal(frames_stats().free, free_before);
+    fixture_end();
+}
+
+static void test_taking_over_tables(void **state)
+{
+    static struct address_space other;
+    struct mmu tables;
+    size_t free_before;
+    struct vm_segment *segment, *image;
+
+    (void)state;
+    fixture_start(RAM);
+    frames_drain();
+    free_before = frames_stats().free;
+    assert_int_equal(mmu_init(&tables), E_SUCCESS);
+    assert_int_equal(mmu_map(&tables, IMAGE_BASE, MIB, PAGE_4K, VM_READ | VM_EXEC), E_SUCCESS);
+    assert_int_equal(vm_space_init(&other, tables.root, 0), E_SUCCESS);
+    image = vm_image_add(&other, "text", IMAGE_BASE, PAGE, VM_READ | VM_EXEC);
+    assert_false(IS_ERR(image));
+    assert_int_equal(vm_segment_statistics(&other, image).resident[PAGE_4K], 1);
+    segment = vm_alloc(&other, &vm_anon, VM_ANYWHERE, 64 * PAGE, VM_RW | VM_POPULATE);
+    assert_false(IS_ERR(segment));
+    assert_null(vm_validate(&other));
+    vm_space_destroy(&other);
+    assert_true(mmu_query(&tables, IMAGE_BASE, NULL)); /* the tables were not ours to take down */
+    mmu_unmap(&tables, IMAGE_BASE, PAGE, false, NULL);
+    mmu_destroy(&tables);
+    frames_drain();
+    assert_int_equal(frames_stats().free, free_before);
+    fixture_end();
+}
+
+int main(int argc, char **argv)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bad_arguments),
+        cmocka_unit_test(test_fixed_addresses_at_every_edge),
+        cmocka_unit_test(test_lowest_and_highest_address),
+        cmocka_unit_test(test_addresses_inside_slots_can_be_asked_for),
+        cmocka_unit_test(test_slots_have_headroom),
+        cmocka_unit_test(test_largest_segment),
+        cmocka_unit_test(test_slots_are_reused),
+        cmocka_unit_test(test_many_segments_in_random_order),
+        cmocka_unit_test(test_find_and_next),
+        cmocka_unit_test(test_faults_are_refused),
+        cmocka_unit_test(test_fault_without_frames),
+        cmocka_unit_test(test_resize),
+        cmocka_unit_test(test_resize_cuts_large_pages),
+        cmocka_unit_test(test_split),
+        cmocka_unit_test(test_protect_parts_and_merge_back),
+        cmocka_unit_test(test_protect_several_segments),
+        cmocka_unit_test(test_segments_whose_pointers_are_held_do_not_merge),
+        cmocka_unit_test(test_protect_refused),
+        cmocka_unit_test(test_unmap_several_segments_and_holes),
+        cmocka_unit_test(test_unmap_the_middle),
+        cmocka_unit_test(test_permanent_segments),
+        cmocka_unit_test(test_move),
+        cmocka_unit_test(test_move_refused),
+        cmocka_unit_test(test_advise),
+        cmocka_unit_test(test_willneed_backs_as_far_as_frames_allow),
+        cmocka_unit_test(test_statistics),
+        cmocka_unit_test(test_statistics_of_pieces),
+        cmocka_unit_test(test_dump),
+        cmocka_unit_test(test_registering),
+        cmocka_unit_test(test_page_policy),
+        cmocka_unit_test(test_dead_and_foreign_pointers_panic),
+        cmocka_unit_test(test_seed_moves_slots),
+        cmocka_unit_test(test_init_without_frames),
+        cmocka_unit_test(test_taking_over_tables),
+    };
+
+    return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));
+}
