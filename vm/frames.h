@@ -4,8 +4,9 @@
  * frame_get hands out frames of 4 KiB, 2 MiB and 1 GiB; frame_get_run aligned runs of 2^order 4 KiB frames. The
  * caller owns what it got until it puts it back; a 2 MiB frame or a run may be put back in any smaller pieces.
  * Contents are undefined. Exhaustion is an ordinary result (FRAME_NONE). Putting back what is not out is a
- * caller's bug and panics: at once in debug builds, in release builds at the latest when the frame leaves the magazine
- * it was put into. Each CPU takes 4 KiB and 2 MiB frames from magazines of its own.
+ * caller's bug: debug builds panic at once; release builds when the frame leaves the magazine it was put into for the
+ * common store, so a frame that was put twice may have been handed out twice before. Each CPU takes 4 KiB and 2 MiB
+ * frames from magazines of its own.
  */
 #ifndef VM_FRAMES_H
 #define VM_FRAMES_H
@@ -23,7 +24,8 @@ struct frame_range {
 /*
  * Takes over the given RAM ranges (sorted, disjoint); metadata is carved out of them. phys_to_virt() must work for
  * all of it. Nothing in proportion to RAM is touched but about 66 bytes of metadata per 2 MiB, of which 64 only when
- * that 2 MiB is first split. E_NOMEM if the ranges cannot hold their own metadata.
+ * that 2 MiB is first split; holes between the ranges count as RAM here. E_NOMEM if the ranges cannot hold their own
+ * metadata.
  */
 error_t frames_init(const struct frame_range *ranges, size_t count);
 

@@ -23,13 +23,9 @@ static bool can_merge(struct address_space *space, const struct vm_segment *low,
            segment_end(low) == high->start && segment_same_slot(space, low->start, high->start);
 }
 
-/* Makes one segment of the two that meet at the address, if they are alike. */
-static void merge_at(struct address_space *space, vaddr_t at)
+/* The upper of two neighbours goes up in the lower one. */
+static void absorb(struct address_space *space, struct vm_segment *low, struct vm_segment *high)
 {
-    struct vm_segment *low = segment_find(space, at - 1), *high = segment_find(space, at);
-
-    if (!low || !high || low == high || !can_merge(space, low, high))
-        return;
     low->size += high->size;
     for (unsigned i = 0; i < PAGE_SIZES; i++) {
         low->resident[i] += high->resident[i];
@@ -41,23 +37,75 @@ static void merge_at(struct address_space *space, vaddr_t at)
     segment_release(space, high);
 }
 
-static error_t split_at(struct address_space *space, vaddr_t at)
+/* Makes one segment of the two that meet at the address, if they are alike. */
+static void merge_at(struct address_space *space, vaddr_t at)
+{
+    struct vm_segment *low = segment_find(space, at - 1), *high = segment_find(space, at);
+
+    if (low && high && low != high && can_merge(space, low, high))
+        absorb(space, low, high);
+}
+
+/* Cuts the segment across the address, if there is one: *second is then its upper part, otherwise NULL. */
+static error_t split_at(struct address_space *space, vaddr_t at, struct vm_segment **second)
 {
     struct vm_segment *segment = segment_find(space, at);
 
-    return segment && segment->start != at ? ERR_OF(vm_split(space, segment, at)) : E_SUCCESS;
+    *second = NULL;
+    if (!segment || segment->start == at)
+        return E_SUCCESS;
+    struct vm_segment *upper = vm_split(space, segment, at);
+
+    if (IS_ERR(upper))
+        return ERR_OF(upper);
+    *second = upper;
+    return E_SUCCESS;
 }
 
-/* Makes both ends of the range ends of segments. On an error nothing has changed. */
+/* Takes a cut back that was just made. */
+static void join(struct address_space *space, struct vm_segment *second)
+{
+    struct vm_segment *first = segment_find(space, second->start - 1);
+
+    if (first->driver->join)
+        first->driver->join(space, first, second);
+    absorb(space, first, second);
+}
+
+/* Makes room for two cuts: structures, and tables where a large page lies across an edge. */
+static error_t prepare_cuts(struct address_space *space, vaddr_t start, vaddr_t end)
+{
+    const vaddr_t edges[] = {start, end};
+
+    if (!segment_reserve(space, ARRAY_LENGTH(edges)))
+        return E_NOMEM;
+    for (size_t i = 0; i < ARRAY_LENGTH(edges); i++) {
+        struct vm_segment *segment = segment_find(space, edges[i]);
+
+        if (!segment || segment->start == edges[i] || segment_in_ram_map(segment))
+            continue;
+        error_t error = mmu_split(&space->mmu, edges[i]);
+
+        segment_recount(space, segment);
+        if (error)
+            return error;
+    }
+    return E_SUCCESS;
+}
+
+/* Makes both ends of the range ends of segments, or changes nothing. */
 static error_t split_edges(struct address_space *space, vaddr_t start, vaddr_t end)
 {
-    error_t error = split_at(space, start);
+    struct vm_segment *first_cut, *second_cut;
+    error_t error = prepare_cuts(space, start, end);
 
+    if (!error)
+        error = split_at(space, start, &first_cut);
     if (error)
         return error;
-    error = split_at(space, end);
-    if (error)
-        merge_at(space, start);
+    error = split_at(space, end, &second_cut);
+    if (error && first_cut)
+        join(space, first_cut);
     return error;
 }
 

@@ -343,6 +343,21 @@ void segment_release(struct address_space *space, struct vm_segment *segment)
     }
 }
 
+bool segment_reserve(struct address_space *space, size_t count)
+{
+    struct vm_segment *first;
+
+    if (count == 0)
+        return true;
+    first = segment_allocate(space);
+    if (!first)
+        return false;
+    bool reserved = segment_reserve(space, count - 1);
+
+    segment_release(space, first);
+    return reserved;
+}
+
 /* ---- linking ---- */
 
 error_t segment_link(struct address_space *space, struct vm_segment *segment)

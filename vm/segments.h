@@ -69,6 +69,9 @@ bool segment_same_slot(struct address_space *space, vaddr_t a, vaddr_t b);
 struct vm_segment *segment_allocate(struct address_space *space);
 void segment_release(struct address_space *space, struct vm_segment *segment);
 
+/* Makes sure that the next `count` allocations (a few) succeed; false when there is no frame. */
+bool segment_reserve(struct address_space *space, size_t count);
+
 /* Enters the segment into its slot and the list. The slot's table exists or is made: E_NOMEM. */
 error_t segment_link(struct address_space *space, struct vm_segment *segment);
 void segment_unlink(struct address_space *space, struct vm_segment *segment);

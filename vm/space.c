@@ -120,7 +120,7 @@ error_t vm_move(struct address_space *space, struct vm_segment *segment, vaddr_t
         return E_INVAL;
     if (to + size > LOW_HALF_END)
         return E_NOMEM;
-    if (!(segment->driver->properties & VM_DRIVER_MERGES))
+    if (!(segment->driver->properties & VM_DRIVER_MERGES) || segment_in_ram_map(segment))
         return E_NOTSUP;
     size_t kept = size < segment->size ? size : segment->size;
     error_t error = kept < segment->size ? mmu_split(&space->mmu, segment->start + kept) : E_SUCCESS;

@@ -83,6 +83,9 @@ struct vm_segment_driver {
     /* The segment was cut at `second`, a new segment that holds its upper part and began as a copy of the first: divide
      * what is private. On an error the core puts them together again. NULL: E_NOTSUP. */
     error_t (*split)(struct address_space *, struct vm_segment *first, struct vm_segment *second);
+    /* A cut just made is taken back: give up what split gave the second, which then vanishes. NULL: nothing to give up.
+     */
+    void (*join)(struct address_space *, struct vm_segment *first, struct vm_segment *second);
     /* VM_ADVICE_* for a range of the segment. NULL: nothing happens, which is success. */
     error_t (*advise)(struct address_space *, struct vm_segment *, vaddr_t, size_t, int advice);
     /* One line about the segment, into the buffer (at most size bytes, terminated), for the map. NULL: none. */
@@ -113,7 +116,8 @@ extern const struct vm_segment_driver vm_anon, vm_heap, vm_phys, vm_stack, vm_im
 /* Segment or encoded error: E_INVAL (size 0, misaligned, overflowing, unknown flags, NULL driver), E_NOMEM (addresses
  * taken or not to be had, or no frames), E_NOTSUP. Drivers add: phys E_RANGE (beyond the CPU's physical addresses) and
  * E_BUSY (over RAM), heap E_BUSY (the RAM at that physical address is in use) and E_INVAL (it is not RAM). A segment is
- * at most 1 TiB. */
+ * at most 1 TiB; at a given address it ends in the slot it begins in (docs/address-map.md), at the latest at the next
+ * multiple of 2 TiB. */
 struct vm_segment *vm_alloc(struct address_space *, const struct vm_segment_driver *, vaddr_t, size_t, vm_flags_t);
 struct vm_segment *vm_alloc_at(struct address_space *, const struct vm_segment_driver *, paddr_t, size_t, vm_flags_t);
 void vm_free(struct address_space *, struct vm_segment *);
@@ -126,7 +130,9 @@ error_t vm_resize(struct address_space *, struct vm_segment *, size_t);
  * VM_MERGE. vm_protect: E_NOMEM if any page of the range is in no segment, E_NOTSUP if a driver cannot (both before any
  * change; an error that a driver's own protect returns comes after the segments below it were changed).
  * vm_unmap: holes are passed over; E_NOTSUP for permanent segments. vm_advise: E_NOMEM for holes, after the rest was
- * done.
+ * done, or where VM_ADVICE_DONTNEED had to split a large page and could not. A failure may leave large pages split into
+ * smaller ones, and, where the driver of a program refused the second of two cuts, a segment cut in two; neither
+ * changes what is mapped.
  */
 error_t vm_protect(struct address_space *, vaddr_t, size_t, vm_flags_t protection);
 error_t vm_unmap(struct address_space *, vaddr_t, size_t);

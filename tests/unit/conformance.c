@@ -486,11 +486,10 @@ static error_t run_split(struct vm_segment *segment)
     return ERR_OF(vm_split(space, segment, vm_start(segment) + options.first + 7 * PAGE));
 }
 
-/* A part in the middle; where the core cannot take back the first of two cuts because the driver's segments do not
- * merge, the upper part. */
+/* A part in the middle: two cuts. */
 static size_t part_size(void)
 {
-    return options.size - (driver->properties & VM_DRIVER_MERGES ? 6 : 3) * PAGE;
+    return options.size - 6 * PAGE;
 }
 
 static error_t run_protect_part(struct vm_segment *segment)

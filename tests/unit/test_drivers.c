@@ -561,6 +561,12 @@ static error_t computed_split(struct address_space *in, struct vm_segment *first
     return E_SUCCESS;
 }
 
+static void computed_join(struct address_space *in, struct vm_segment *first, struct vm_segment *second)
+{
+    (void)in, (void)first;
+    vm_frame_put(virt_to_phys(second->private));
+}
+
 static error_t computed_advise(struct address_space *in, struct vm_segment *segment, vaddr_t va, size_t size,
                                int advice)
 {
@@ -583,6 +589,7 @@ static const struct vm_segment_driver computed = {
     .name = "computed",
     .protect = vm_segment_protect_mapped,
     .split = computed_split,
+    .join = computed_join,
     .advise = computed_advise,
     .describe = computed_describe,
 };
