@@ -11,6 +11,7 @@ import difflib
 import json
 import os
 import re
+import runpy
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,8 @@ from report import format_size, paint, parse_size, write_if_changed  # noqa: E40
 from tool import Failure  # noqa: E402
 
 APPS = Path("apps")
-TEST_IMAGES = Path("tests/boot/images")
+TEST_IMAGES = [Path("tests/boot/images"), Path("tests/bench/images")]
+PROGRAM_LISTS = [Path("tests/unit/programs.py"), Path("tests/unit/programs_core.py")]
 TEMPLATE = ROOT / "images/template"
 MEMORY = Path("build/configuration.json")
 TOOLS = ["archive", "fat", "graph", "image", "manifest", "packages", "plan", "report", "sources", "symbols", "tool"]
@@ -47,6 +49,7 @@ then:
   ninja run      boot it here; Ctrl-C ends                      ninja debug   boot it stopped, with gdb attached
   ninja fuzz     fuzz for longer                                ninja bench   against a Linux guest
   ninja clean    remove what was built
+The status of the program is that of images/qemu.py run --config build/APP/run.json; ninja before 1.12 makes it 1 and prints it.
 Output of APP goes to build/APP (debug builds: build/APP-debug); configuring another application leaves it alone.
 """
 
@@ -136,6 +139,9 @@ def find_app(word: str, caller: Path) -> Path:
         return APPS / name
     folder = (caller / word).resolve()
     if (folder / "app.toml").is_file():
+        odd = re.findall(r"[^\w +,/.~()%=@!$-]", str(folder))
+        if odd:
+            raise Failure(f"{folder}: ninja cannot follow files below a path with {odd[0]!r} in it: rename the folder")
         return shown_path(folder)
     if folder.is_dir():
         raise Failure(f"{word} has no app.toml; ./configure.py --new writes an application to start from")
@@ -203,6 +209,14 @@ def image_of(folder: Path, choices: Choices, base: Path = graph.BUILD) -> Image:
     return Image(manifest, choices, base / (manifest.name + ("-debug" if choices.debug else "")))
 
 
+def image_again(entry: dict) -> Image:
+    """An image from what Memory kept of it."""
+    try:
+        return image_of(Path(entry["folder"]), Choices(**entry["choices"]))
+    except (KeyError, TypeError):
+        raise Failure(f"{MEMORY} is of another version; configure again: ./configure.py --setup hello") from None
+
+
 def need_packages(wanted: dict[str, str], word: str) -> None:
     absent = packages.missing(wanted)
     if absent:
@@ -213,7 +227,7 @@ def need_packages(wanted: dict[str, str], word: str) -> None:
 def setup(folder: Path | None) -> None:
     """Installs what is missing for this application, the tests, and every application and test image of the project."""
     wanted = {**packages.BASE, **packages.TEST}
-    folders = [*([folder] if folder else []), *folders_of(APPS), *folders_of(TEST_IMAGES)]
+    folders = [*([folder] if folder else []), *folders_of(APPS, *TEST_IMAGES)]
     for other in folders:
         try:
             wanted |= Image(read_manifest(other), Choices(), Path()).packages()
@@ -224,8 +238,8 @@ def setup(folder: Path | None) -> None:
     print(paint("All packages are installed.", "32"))
 
 
-def folders_of(parent: Path) -> list[Path]:
-    return sorted(path.parent for path in parent.glob("*/app.toml"))
+def folders_of(*parents: Path) -> list[Path]:
+    return sorted(path.parent for parent in parents for path in parent.glob("*/app.toml"))
 
 
 def usable(image: Image) -> None:
@@ -244,11 +258,11 @@ def known_images(memory: Memory, current: Image) -> list[Image]:
     images = {current.folder.name: current}
     for output, entry in memory.images.items():
         try:
-            image = image_of(Path(entry["folder"]), Choices(**entry["choices"]))
+            image = image_again(entry)
             if output not in images and image.folder.name == output:
                 usable(image)
                 images[output] = image
-        except (Failure, TypeError):
+        except Failure:
             continue  # gone or broken since: its own configuration will say so
     for folder in folders_of(APPS):
         try:
@@ -264,7 +278,7 @@ def known_images(memory: Memory, current: Image) -> list[Image]:
 def test_images(tests: graph.Tests) -> list[Image]:
     """All applications and test images with their defaults, in folders of their own; what cannot be built is noted."""
     images = []
-    for folder in [*folders_of(APPS), *folders_of(TEST_IMAGES)]:
+    for folder in folders_of(APPS, *TEST_IMAGES):
         try:
             image = image_of(folder, Choices(), graph.BUILD / "test")
             usable(image)
@@ -273,36 +287,36 @@ def test_images(tests: graph.Tests) -> list[Image]:
             tests.left_out[f"image {folder.name}"] = str(failure)
     names = [image.name for image in images]
     for name in {name for name in names if names.count(name) > 1}:
-        raise Failure(f"{TEST_IMAGES}/{name} has the name of an application")
+        raise Failure(f"two of the folders in apps/ and tests/*/images/ are named {name}: rename one")
     return images
 
 
 def host_programs(tests: graph.Tests) -> None:
-    """The lists of tests/unit/programs.py."""
-    if not Path("tests/unit/programs.py").is_file():
-        tests.left_out["unit tests"] = "tests/unit/programs.py is not there"
-        return
-    sys.path.insert(0, str(ROOT / "tests/unit"))
-    import programs
-
+    """The lists of tests/unit/programs*.py; what cannot be built is noted."""
     absent = packages.missing(packages.TEST)
     if absent:
         tests.left_out["unit tests"] = f"missing packages: {' '.join(absent)}; type   ./configure.py --setup hello"
         return
-    tests.programs, tests.fuzzers = programs.PROGRAMS, programs.FUZZERS
+    for path in PROGRAM_LISTS:
+        if not path.is_file():
+            tests.left_out[f"unit tests of {path}"] = "the list is not there"
+            continue
+        lists = runpy.run_path(str(path))
+        tests.programs |= lists["PROGRAMS"]
+        tests.fuzzers |= lists["FUZZERS"]
     for group in (tests.programs, tests.fuzzers):
         for name, files in list(group.items()):
             absent = [source for source in files if not Path(source).is_file()]
             if absent:
-                tests.left_out[name] = f"tests/unit/programs.py lists {absent[0]}, which is not there"
+                tests.left_out[name] = f"its list names {absent[0]}, which is not there"
                 group.pop(name)
 
 
 def dependencies(images: list[Image]) -> list[Path]:
     """Every file and folder whose change must run configure.py again."""
-    found = [Path("configure.py"), *(Path(f"images/{name}.py") for name in TOOLS), APPS, TEST_IMAGES]
-    found += [*(folder / "app.toml" for folder in [*folders_of(APPS), *folders_of(TEST_IMAGES)])]
-    found.append(Path("tests/unit/programs.py"))
+    found = [Path("configure.py"), *(Path(f"images/{name}.py") for name in TOOLS), APPS, *TEST_IMAGES]
+    found += [folder / "app.toml" for folder in folders_of(APPS, *TEST_IMAGES)]
+    found += PROGRAM_LISTS
     for image in images:
         found.append(image.manifest.path)
         for item in image.manifest.files:
@@ -352,7 +366,7 @@ def again() -> None:
     entry = memory.images.get(memory.current)
     if not entry:
         raise Failure("nothing is configured; type   ./configure.py --setup hello")
-    configure(image_of(Path(entry["folder"]), Choices(**entry["choices"])), memory)
+    configure(image_again(entry), memory)
 
 
 def chosen(options: argparse.Namespace) -> Choices:

@@ -25,6 +25,7 @@ LIBC_FLAGS = {
     "glibc": "--target=x86_64-linux-gnu",
     "none": "--target=x86_64-linux-gnu -ffreestanding -nostdinc -fno-stack-protector",
 }
+BENCH_IMAGES = ("hello", "micro")  # what tests/bench/run.py boots
 UNIT_SANITIZE = "-fsanitize=address,undefined"
 FUZZ_SANITIZE = "-fsanitize=fuzzer,address,undefined"
 
@@ -235,13 +236,14 @@ def program_edges(ninja: Writer, folder: Path, programs: dict[str, list[str]], s
 
 
 def user_targets(ninja: Writer, current: Image) -> None:
-    config, elf = current.folder / "run.json", [*map(current.output, (".elf",))]
+    config, elf = current.folder / "run.json", [current.output(".elf")]
     if current.manifest.files:
         elf.append(current.output(".files"))
     launch = shell("images/qemu.py", "run", "--config", config)
-    ninja.edge("run", "terminal", elf, [config], start=launch, what=f"run {current.name}")
+    # ninja before 1.12 ends with 1 whatever the program's status is, so it is said.
+    tell = f'|| {{ status=$$?; echo "{current.name} ended with status $$status" >&2; exit $$status; }}'
+    ninja.edge("run", "terminal", elf, [config], start=f"{launch} {tell}", what=f"run {current.name}")
     ninja.edge("debug", "terminal", elf, [config], start=f"{launch} --gdb", what=f"debug {current.name}")
-    ninja.edge("bench", "terminal", elf, start="tests/bench/run.py", what="bench")
 
 
 def test_targets(ninja: Writer, tests: Tests, images: list[Path]) -> None:
@@ -262,9 +264,11 @@ def write_targets(current: Image, images: list[Image], test_images: list[Image],
     for image in images:
         outputs = image_edges(ninja, image, toolchain)
         ninja.edge(image.folder.name, "phony", outputs)
-    tested = [path for image in test_images for path in image_edges(ninja, image, toolchain)]
+    tested = {image.name: image_edges(ninja, image, toolchain) for image in test_images}
     user_targets(ninja, current)
-    test_targets(ninja, tests, tested)
+    test_targets(ninja, tests, [path for outputs in tested.values() for path in outputs])
+    counted = [path for name in BENCH_IMAGES for path in tested.get(name, [])]
+    ninja.edge("bench", "terminal", counted, start="tests/bench/run.py", what="bench")
     ninja.edge(BUILD / "compile_commands.json", "compile_commands", [], [TARGETS])
     ninja.edge("all", "phony", [current.folder.name, BUILD / "compile_commands.json"])
     ninja.rows.append("default all")

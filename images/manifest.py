@@ -24,8 +24,8 @@ MACHINES = ("q35", "microvm", "pc")
 SOURCE_SUFFIXES = (".c", ".S")
 PAGE = 4096
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
-# Names that ninja targets and folders of build/ have already.
-RESERVED = {"all", "bench", "clean", "core", "configure", "debug", "fuzz", "run", "test", "unit"}
+# Names that ninja targets, folders of build/ and of the project have already.
+RESERVED = set("all apps arch bench clean configure core debug docs fuzz images run test tests unit vm".split())
 
 
 @dataclass(frozen=True)

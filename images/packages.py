@@ -58,11 +58,13 @@ def headers(package: str) -> list[str]:
     return [path for path in listed if path.startswith("/usr/include/") and os.path.isfile(path)]
 
 
-def privilege() -> list[str]:
+def privilege(packages: list[str]) -> list[str]:
     """What to put in front of apt-get."""
     if os.geteuid() == 0:
         return []
-    return ["sudo"] if shutil.which("sudo") else ["su", "-c"]
+    if not shutil.which("sudo"):
+        raise Failure(f"not root, and there is no sudo: as root type   apt-get install {' '.join(packages)}")
+    return ["sudo"]
 
 
 def install(wanted: dict[str, str]) -> None:
@@ -73,10 +75,7 @@ def install(wanted: dict[str, str]) -> None:
     print(paint(f"Installing {len(packages)} Debian package{'s' if len(packages) > 1 else ''}:", "1"))
     for package in packages:
         print(f"    {package:<22} {wanted[package]}")
-    prefix = privilege()
-    if prefix[:1] == ["su"]:
-        raise Failure(f"not root and no sudo: as root type   apt-get install {' '.join(packages)}")
-    fetch(prefix, packages)
+    fetch(privilege(packages), packages)
     left = missing(packages)
     if left:
         raise Failure(f"apt-get ended, but these packages are still not installed: {' '.join(left)}")

@@ -1,0 +1,235 @@
+/*
+ * Counts instructions by the time-stamp counter, which under `-icount shift=0` goes up by one with every instruction
+ * (checked by tests/bench/run.py with the first line). Prints a line for each operation: its name and the instructions
+ * that one takes. Every figure is the median over some rounds, of a loop over the operation without what the same loop
+ * takes without it.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "vm/driver.h"
+#include "vm/heap.h"
+#include "vm/vm.h"
+
+#define ROUNDS 9
+#define LOOP 1000
+#define CALIBRATION_LOOP 1000000u /* of two instructions each */
+#define SMALL_PAGES 1024u
+#define LARGE_PAGES 16u
+#define BATCH 512u
+#define MIB ((size_t)1 << 20)
+
+static struct address_space *space;
+
+static uint64_t ticks(void)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+    return (uint64_t)high << 32 | low;
+}
+
+static void fail(const char *what)
+{
+    printf("micro: %s failed\n", what);
+    exit(1);
+}
+
+static int compare(const void *first, const void *second)
+{
+    double a = *(const double *)first, b = *(const double *)second;
+
+    return a < b ? -1 : a > b;
+}
+
+/* The median of what the function returns in ROUNDS calls, after one that does not count. */
+static void report(const char *name, double (*round)(void))
+{
+    double results[ROUNDS];
+
+    round();
+    for (unsigned i = 0; i < ROUNDS; i++)
+        results[i] = round();
+    qsort(results, ROUNDS, sizeof(results[0]), compare);
+    printf("%s %.3f\n", name, results[ROUNDS / 2]);
+}
+
+static double calibrate(void)
+{
+    uint64_t count = CALIBRATION_LOOP, start = ticks();
+
+    __asm__ volatile("1: subq $1, %0\n jnz 1b" : "+r"(count));
+    return (double)(ticks() - start) / (2.0 * CALIBRATION_LOOP);
+}
+
+static double empty_loop(unsigned count)
+{
+    uint64_t start = ticks();
+
+    for (unsigned i = 0; i < count; i++)
+        __asm__ volatile("");
+    return (double)(ticks() - start);
+}
+
+static double null_call(void)
+{
+    uint64_t start = ticks();
+
+    for (unsigned i = 0; i < LOOP; i++)
+        getppid();
+    return ((double)(ticks() - start) - empty_loop(LOOP)) / LOOP;
+}
+
+static double touch(struct vm_segment *segment, size_t step)
+{
+    volatile char *byte = (volatile char *)vm_start(segment), *end = byte + vm_size(segment);
+    uint64_t start = ticks();
+
+    for (; byte < end; byte += step)
+        *byte = 1;
+    return (double)(ticks() - start);
+}
+
+/* Page faults on a fresh segment, page tables included; touching it again tells what the loop takes. */
+static double fault(unsigned pages, enum page_size size, vm_flags_t flags)
+{
+    struct vm_segment *segment =
+        vm_alloc(space, &vm_anon, VM_ANYWHERE, (size_t)pages * page_bytes(size), VM_RW | flags);
+
+    if (IS_ERR(segment))
+        fail("allocating a segment");
+    double cost = touch(segment, page_bytes(size)) - touch(segment, page_bytes(size));
+
+    if (vm_segment_statistics(space, segment).faults[size] != pages)
+        fail("backing with pages of the wanted size");
+    vm_free(space, segment);
+    return cost / pages;
+}
+
+static double fault_small(void)
+{
+    return fault(SMALL_PAGES, PAGE_4K, VM_PAGES_4K);
+}
+
+static double fault_small_unzeroed(void)
+{
+    return fault(SMALL_PAGES, PAGE_4K, VM_PAGES_4K | VM_NOZERO);
+}
+
+/* The usual fault: what most of many touches take, each timed by itself. Tables and refills of magazines are rarer. */
+static double fault_small_usual(void)
+{
+    static double costs[SMALL_PAGES];
+    struct vm_segment *segment =
+        vm_alloc(space, &vm_anon, VM_ANYWHERE, SMALL_PAGES * VM_PAGE_SIZE, VM_RW | VM_PAGES_4K | VM_NOZERO);
+
+    if (IS_ERR(segment))
+        fail("allocating a segment");
+    for (unsigned i = 0; i < SMALL_PAGES; i++) {
+        volatile char *byte = (volatile char *)vm_start(segment) + i * VM_PAGE_SIZE;
+        uint64_t start = ticks();
+
+        *byte = 1;
+        uint64_t end = ticks();
+
+        *byte = 1;
+        costs[i] = (double)(end - start) - (double)(ticks() - end);
+    }
+    vm_free(space, segment);
+    qsort(costs, SMALL_PAGES, sizeof(costs[0]), compare);
+    return costs[SMALL_PAGES / 2];
+}
+
+static double fault_large(void)
+{
+    return fault(LARGE_PAGES, PAGE_2M, VM_PAGES_2M);
+}
+
+static double fault_large_unzeroed(void)
+{
+    return fault(LARGE_PAGES, PAGE_2M, VM_PAGES_2M | VM_NOZERO);
+}
+
+static double alloc_free(void)
+{
+    uint64_t start = ticks();
+
+    for (unsigned i = 0; i < LOOP; i++) {
+        struct vm_segment *segment = vm_alloc(space, &vm_anon, VM_ANYWHERE, MIB, VM_RW);
+
+        if (IS_ERR(segment))
+            fail("vm_alloc");
+        vm_free(space, segment);
+    }
+    return ((double)(ticks() - start) - empty_loop(LOOP)) / LOOP;
+}
+
+static double map_unmap(void)
+{
+    uint64_t start = ticks();
+
+    for (unsigned i = 0; i < LOOP; i++) {
+        void *memory = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        if (memory == MAP_FAILED)
+            fail("mmap");
+        munmap(memory, MIB);
+    }
+    return ((double)(ticks() - start) - empty_loop(LOOP)) / LOOP;
+}
+
+static double span(void)
+{
+    uint64_t start = ticks();
+
+    for (unsigned i = 0; i < LOOP; i++) {
+        void *memory = vm_span_alloc(MIB / 16);
+
+        if (!memory)
+            fail("vm_span_alloc");
+        vm_span_free(memory);
+    }
+    return ((double)(ticks() - start) - empty_loop(LOOP)) / LOOP;
+}
+
+static double frame(void)
+{
+    uint64_t start = ticks();
+
+    for (unsigned i = 0; i < LOOP; i++)
+        vm_frame_put(vm_frame_get());
+    return ((double)(ticks() - start) - empty_loop(LOOP)) / LOOP;
+}
+
+/* Many at a time: more than a magazine holds. */
+static double frame_batch(void)
+{
+    static paddr_t frames[BATCH];
+    uint64_t start = ticks();
+
+    for (unsigned i = 0; i < BATCH; i++)
+        frames[i] = vm_frame_get();
+    for (unsigned i = 0; i < BATCH; i++)
+        vm_frame_put(frames[i]);
+    return ((double)(ticks() - start) - 2 * empty_loop(BATCH)) / BATCH;
+}
+
+int main(void)
+{
+    space = vm_space();
+    report("calibration", calibrate);
+    report("null_call", null_call);
+    report("fault_4k", fault_small);
+    report("fault_4k_unzeroed", fault_small_unzeroed);
+    report("fault_4k_usual", fault_small_usual);
+    report("fault_2m", fault_large);
+    report("fault_2m_unzeroed", fault_large_unzeroed);
+    report("alloc_free", alloc_free);
+    report("mmap_munmap", map_unmap);
+    report("span", span);
+    report("frame", frame);
+    report("frame_batch", frame_batch);
+    return 0;
+}

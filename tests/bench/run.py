@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""
+Counts instructions and bytes, and compares them with the limits that the project has set itself (`ninja bench`).
+
+    tests/bench/run.py [--json] [--check]
+
+Everything runs in QEMU's emulation with -icount, where an instruction is an instruction in every run; an iteration of
+`rep` counts as one (images/qemu.py, --icount). Single operations are counted by the program images/micro inside of the
+machine, by the time-stamp counter, whose ticks it checks against a loop of known length. The way of hello from the first
+instruction of the kernel to its main is counted outside: QEMU writes down every instruction of the image that it executes.
+"""
+
+import argparse
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+IMAGES = ROOT / "build/test"
+LAUNCHER = [sys.executable, str(ROOT / "images/qemu.py"), "run", "--icount", "--append", "quire.aslr=off"]
+TIMEOUT = 300
+
+# Where the image is loaded by PVH, and linked (arch/x86_64/layout.h).
+IMAGE_LOAD_BASE, IMAGE_BASE = 0x200000, 0xFFFFFFFF80000000
+TRACE_LINE = re.compile(r"^Trace \d+: 0x[0-9a-f]+ \[[0-9a-f]+/([0-9a-f]+)/")
+
+BASE_MIB = 128
+FURTHER_GIB = (1, 4, 15)
+CALIBRATION_TOLERANCE = 0.001
+
+
+class Row(NamedTuple):
+    key: str
+    label: str
+    limit: float | None = None
+    unit: str = "instructions"
+    others: str = ""  # what others need
+
+
+# The limits are the project's own; the figures of others are from the same emulation, counted in the same way.
+ROWS = [
+    Row("entry", f"kernel entry to main, hello, {BASE_MIB} MiB of RAM", 150_000, others="Linux 33,000,000"),
+    Row("entry_gib", "  more for each further GiB, at worst", 50_000),
+    Row("null_call", "null system call (getppid)", 50, others="Linux 191 to 313"),
+    Row("fault_4k", "4 KiB demand fault", others="Linux 1,818 to 2,864"),
+    Row("fault_4k_unzeroed", "  without the zeroing (512)", 250, others="Linux 1,300 to 2,350"),
+    Row("fault_4k_usual", "  the usual one: no table, no refill"),
+    Row("fault_2m", "2 MiB demand fault", others="Linux 288,201 to 291,127"),
+    Row("fault_2m_unzeroed", "  without the zeroing (262,144)", 400),
+    Row("alloc_free", "vm_alloc + vm_free, 1 MiB untouched", 400, others="OSv 3,700"),
+    Row("mmap_munmap", "mmap + munmap, 1 MiB untouched", others="Linux 10,740 to 14,020"),
+    Row("span", "vm_span_alloc + vm_span_free, 64 KiB"),
+    Row("frame", "vm_frame_get + vm_frame_put"),
+    Row("frame_batch", "  512 at a time, each"),
+    Row("elf", "hello.elf", 120 << 10, "bytes"),
+    Row("iso", "hello.iso", 1 << 20, "bytes"),
+]
+
+
+class Failure(Exception):
+    """The message is the line that the user sees."""
+
+
+def config_path(name: str) -> Path:
+    path = IMAGES / name / "run.json"
+    if not path.is_file():
+        raise Failure(f"there is no {path.relative_to(ROOT)}; type   ./configure.py hello")
+    return path
+
+
+def load_config(name: str) -> dict:
+    return json.loads(config_path(name).read_text())
+
+
+def build() -> None:
+    hello, micro = load_config("hello"), load_config("micro")
+    targets = [hello["elf"], hello["iso"], micro["elf"]]
+    done = subprocess.run(["ninja", *targets], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Failure(f"ninja failed, nothing was measured:\n{done.stdout}{done.stderr}")
+
+
+def run_micro() -> dict[str, float]:
+    """The figures that images/micro prints."""
+    command = [*LAUNCHER, "--config", str(config_path("micro")), "--timeout", str(TIMEOUT)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Failure(f"micro ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    figures = {name: float(value) for name, value in re.findall(r"^(\w+) ([0-9.]+)\r?$", done.stdout, re.MULTILINE)}
+    ticks = figures.pop("calibration", 0.0)
+    if abs(ticks - 1) > CALIBRATION_TOLERANCE:
+        raise Failure(f"an instruction takes {ticks} ticks of the time-stamp counter here, not 1: nothing can be counted")
+    return figures
+
+
+def symbols(elf: Path) -> dict[str, int]:
+    listed = subprocess.run(["nm", str(elf)], capture_output=True, text=True, check=True).stdout
+    return {name: int(address, 16) for address, name in re.findall(r"^([0-9a-f]+) \w (\S+)$", listed, re.MULTILINE)}
+
+
+def trace_arguments(elf: Path, log: Path) -> list[str]:
+    """Has QEMU write a line for every instruction inside of the image, before and after paging is on."""
+    size = symbols(elf)["__image_end"] - IMAGE_BASE
+    ranges = ",".join(f"{start:#x}+{size:#x}" for start in (IMAGE_LOAD_BASE, IMAGE_BASE))
+    return ["-singlestep", "-d", "exec,nochain", "-dfilter", ranges, "-D", str(log)]
+
+
+def count_until(log: Path, address: int) -> int:
+    """Lines of the trace before the first one at the address."""
+    count = 0
+    with log.open() as lines:
+        for line in lines:
+            match = TRACE_LINE.match(line)
+            if match and int(match[1], 16) == address:
+                return count
+            count += match is not None
+    raise Failure(f"hello did not reach its main within {count} instructions")
+
+
+def entry_to_main(memory_mib: int) -> int:
+    """Instructions from the kernel's first one to main of hello."""
+    elf = ROOT / load_config("hello")["debug_elf"]
+    with tempfile.TemporaryDirectory(prefix="quire-bench-") as folder:
+        log = Path(folder, "trace")
+        command = [*LAUNCHER, "--config", str(config_path("hello")), "--memory", f"{memory_mib}M", "--dry-run"]
+        dry = subprocess.run(command, capture_output=True, text=True, check=False)
+        if dry.returncode != 0:
+            raise Failure(dry.stderr.strip())
+        machine = [*shlex.split(dry.stdout), *trace_arguments(elf, log)]
+        subprocess.run(machine, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, check=False)
+        return count_until(log, symbols(elf)["main"])
+
+
+def run_entry() -> dict[str, float]:
+    with ThreadPoolExecutor(2) as pool:
+        base, *further = pool.map(entry_to_main, [BASE_MIB, *(BASE_MIB + (gib << 10) for gib in FURTHER_GIB)])
+    growth = [(count - base) / gib for count, gib in zip(further, FURTHER_GIB, strict=True)]
+    return {"entry": base, "entry_gib": max(growth)}
+
+
+def sizes() -> dict[str, float]:
+    hello = load_config("hello")
+    return {key: (ROOT / hello[key]).stat().st_size for key in ("elf", "iso")}
+
+
+def verdict(row: Row, value: float) -> str:
+    if row.limit is None:
+        return ""
+    return "pass" if value <= row.limit else "MISS"
+
+
+def print_table(figures: dict[str, float]) -> None:
+    print(f"{'':<48}{'here':>11}{'limit':>11}         {'others'}")
+    for row in ROWS:
+        value = figures[row.key]
+        limit = "" if row.limit is None else f"{row.limit:,}"
+        line = f"{row.label:<48}{value:>11,.0f}{limit:>11}   {verdict(row, value):<4}  {row.others}"
+        print(line.rstrip())
+    print("\nInstructions, and bytes for files. The zeroing: 8 bytes an instruction.")
+
+
+def print_json(figures: dict[str, float]) -> None:
+    for row in ROWS:
+        value = figures[row.key]
+        line = {"name": row.key, "value": value, "unit": row.unit, "limit": row.limit}
+        print(json.dumps(line | {"verdict": verdict(row, value) or None}))
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description="Counts instructions and bytes.")
+    parser.add_argument("--json", action="store_true", help="a JSON object a line instead of a table")
+    parser.add_argument("--check", action="store_true", help="status 1 if a limit is missed")
+    options = parser.parse_args(arguments)
+    try:
+        build()
+        figures = run_micro() | run_entry() | sizes()
+    except (Failure, OSError, subprocess.SubprocessError) as failure:
+        print(f"bench: {failure}", file=sys.stderr)
+        return 2
+    (print_json if options.json else print_table)(figures)
+    missed = [row.key for row in ROWS if verdict(row, figures[row.key]) == "MISS"]
+    return 1 if options.check and missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,94 @@
+"""Manifests: every mistake is one line with file, line, key and what is allowed, and nothing is written."""
+
+import unittest
+
+from tree import TreeCase
+
+GOOD = 'summary = "x"\nsources = ["main.c"]\n'
+
+# (what is wrong, manifest, line, key, words of the message)
+MISTAKES = [
+    ("no summary", 'sources = ["main.c"]\n', 1, "summary", "missing"),
+    ("no sources", 'summary = "x"\n', 1, "sources", "missing"),
+    ("summary no string", 'sources = ["main.c"]\nsummary = 1\n', 2, "summary", "must be a string of one line"),
+    ("empty sources", 'summary = "x"\nsources = []\n', 2, "sources", "at least one source file"),
+    ("source no C", 'summary = "x"\nsources = ["main.cc"]\n', 2, "sources", ".c or .S"),
+    ("source absent", 'summary = "x"\nsources = ["main.c", "more.c"]\n', 2, "sources", "there is no file more.c"),
+    ("source outside", 'summary = "x"\nsources = ["../x.c"]\n', 2, "sources", "inside the application's folder"),
+    ("source twice", 'summary = "x"\nsources = ["main.c", "main.c"]\n', 2, "sources", "each listed once"),
+    ("unknown key", GOOD + 'lib = "musl"\n', 3, "lib", "unknown key; did you mean libc?"),
+    ("unknown table", GOOD + "[memoryy]\nram = 1\n", 3, "memoryy", "unknown key"),
+    ("libc", GOOD + 'libc = "newlib"\n', 3, "libc", "one of musl, glibc, none"),
+    ("libc list", GOOD + 'libc = ["musl"]\n', 3, "libc", "one of musl, glibc, none"),
+    ("packages", GOOD + 'packages = "zlib1g-dev"\n', 3, "packages", "a list of names"),
+    ("package option", GOOD + 'packages = ["--yes"]\n', 3, "packages", "a list of names"),
+    ("include absent", GOOD + 'include = ["inc"]\n', 3, "include", "there is no folder inc"),
+    ("library absent", GOOD + 'libraries = ["nonesuch"]\n', None, "libraries", "libnonesuch.a"),
+    ("library, no libc", GOOD + 'libc = "none"\nlibraries = ["z"]\n', 4, "libraries", "must be empty"),
+    ("file absent", GOOD + 'files = ["a.txt"]\n', 3, "files", "there is no file a.txt"),
+    ("args", GOOD + "args = [1]\n", 3, "args", "a list of strings"),
+    ("env list", GOOD + 'env = ["A=b"]\n', 3, "env", "a table of strings"),
+    ("env name", GOOD + '[env]\n"A B" = "c"\n', 3, "env", "a table of strings"),
+    ("cflags", GOOD + 'cflags = "-O3"\n', 3, "cflags", "a list of strings"),
+    ("ram number", GOOD + "[memory]\nram = 64\n", 4, "memory.ram", '"64M"'),
+    ("ram words", GOOD + '[memory]\nram = "a lot"\n', 4, "memory.ram", '"64M"'),
+    ("ram small", GOOD + '[memory]\nram = "1M"\n', 4, "memory.ram", "at least 4M"),
+    ("stack", GOOD + '[memory]\nram = "64M"\nstack = "5K"\n', 5, "memory.stack", "whole 4K pages"),
+    ("stack and heap", GOOD + '[memory]\nram = "8M"\nheap = "1G"\n', 4, "memory.ram", "stack and heap alone need"),
+    ("pages", GOOD + '[memory]\npages = "8k"\n', 4, "memory.pages", "one of 4k, 2m, 1g"),
+    ("memory key", GOOD + '[memory]\nswap = "1G"\n', 4, "memory.swap", "allowed are ram, stack, pages, heap"),
+    ("memory inline", GOOD + 'memory = { ram = "x" }\n', 3, "memory.ram", '"64M"'),
+    ("memory no table", GOOD + 'memory = "64M"\n', 3, "memory", "must be a table"),
+    ("window no list", GOOD + '[window]\nname = "x"\n', 3, "window", "[[window]]"),
+    ("window size", GOOD + '[[window]]\nname = "a"\nsize = "4K"\n[[window]]\nname = "b"\nsize = "x"\n', 8, "window.size", "4K pages"),
+    ("window key absent", GOOD + '[[window]]\nsize = "4K"\n', 3, "window.name", "missing"),
+    ("window cache", GOOD + '[[window]]\nname = "a"\nsize = "4K"\ncache = "no"\n', 6, "window.cache", "uc, wc, wt, wb"),
+    ("qemu machine", GOOD + '[qemu]\nmachine = "vax"\n', 4, "qemu.machine", "q35, microvm, pc"),
+    ("qemu devices", GOOD + "[qemu]\ndevices = true\n", 4, "qemu.devices", "a list of strings"),
+]
+
+
+class Mistakes(TreeCase):
+    def test_each(self):
+        for what, text, line, key, words in MISTAKES:
+            with self.subTest(what):
+                self.app("bad", text)
+                message = self.refuse(self.configure("bad"), key, words)
+                self.assertIn(f"apps/bad/app.toml:{line}: {key}: " if line else "apps/bad/app.toml:", message)
+        self.assertFalse((self.tree / "build").exists())
+
+    def test_not_toml(self):
+        self.app("bad", 'summary = "x"\nsources = [main.c]\n')
+        self.refuse(self.configure("bad"), "apps/bad/app.toml:2: not valid TOML")
+
+    def test_not_text(self):
+        (self.app("bad", GOOD) / "app.toml").write_bytes(b'summary = "\xff"\n')
+        self.refuse(self.configure("bad"), "apps/bad/app.toml:1: not UTF-8 text")
+
+    def test_folder_name(self):
+        folder = self.scratch / "Bad_Name"
+        folder.mkdir()
+        (folder / "app.toml").write_text(GOOD)
+        (folder / "main.c").write_text("")
+        self.refuse(self.configure(folder), "'Bad_Name' cannot be a name", "lower-case letters")
+
+    def test_a_broken_application_does_not_stop_another(self):
+        self.app("bad", "summary = 1\n")
+        self.succeed(self.configure("hello"))
+        self.assertIn("apps/bad/app.toml:1: summary", (self.tree / "build/tests.json").read_text())
+
+    def test_everything_at_once(self):
+        text = GOOD + (
+            'libc = "glibc"\npackages = []\ninclude = ["."]\nlibraries = []\nfiles = ["main.c", "main.c:etc/copy"]\n'
+            'args = ["a b", ""]\ncflags = ["-DX=\\"1 2\\""]\nldflags = ["--no-gc-sections"]\n[env]\nA = "b"\n'
+            '[memory]\nram = "128M"\nstack = "1M"\npages = "1g"\nheap = "16M"\n'
+            '[[window]]\nname = "screen"\nsize = "16M"\ncache = "wc"\ndescription = "pixels"\n'
+            '[qemu]\ndevices = ["edu"]\nmachine = "pc"\n'
+        )
+        self.app("whole", text)
+        self.succeed(self.configure("whole"))
+        self.succeed(self.ninja("build/whole/obj/main.c.o", "build/whole/whole.files"))
+
+
+if __name__ == "__main__":
+    unittest.main()

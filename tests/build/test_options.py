@@ -1,0 +1,163 @@
+"""configure.py: options, choosing an application, --list, --new, packages."""
+
+import json
+import sys
+import unittest
+
+from tree import TreeCase
+
+
+class Options(TreeCase):
+    def test_help_is_grouped_and_has_examples(self):
+        text = self.succeed(self.configure("--help"))
+        for word in ("--setup", "the machine:", "the program", "examples:", "ninja debug", "--pages"):
+            self.assertIn(word, text)
+
+    def test_list_has_a_line_for_each_application(self):
+        self.app("broken", 'summary = "x"\n')
+        self.app("other", 'summary = "another one"\nsources = ["main.c"]\n')
+        lines = self.succeed(self.configure("--list")).splitlines()
+        self.assertEqual([line.split()[0] for line in lines], ["broken", "hello", "other"])
+        self.assertIn("cannot be built: apps/broken/app.toml:1: sources: missing", lines[0])
+        self.assertTrue(lines[2].endswith("another one"))
+
+    def test_nothing_to_do(self):
+        self.refuse(self.configure(), "./configure.py --setup hello")
+
+    def test_unknown_application_names_the_closest(self):
+        self.refuse(self.configure("helo"), "no application 'helo'", "did you mean hello?", "--list")
+        self.assertFalse((self.tree / "build").exists())
+
+    def test_folder_without_manifest(self):
+        self.refuse(self.configure("core/linux"), "core/linux has no app.toml", "--new")
+
+    def test_unknown_option_names_the_closest(self):
+        self.refuse(self.configure("hello", "--rma", "64M"), "unknown option --rma", "did you mean --ram?")
+        self.refuse(self.configure("hello", "--rma=64M"), "unknown option --rma", "did you mean --ram?")
+
+    def test_options_are_not_abbreviated(self):
+        self.refuse(self.configure("hello", "--relea"), "unknown option --relea")
+
+    def test_two_applications(self):
+        self.refuse(self.configure("hello", "lua"), "one application at a time", "after --")
+
+    def test_bad_values(self):
+        for option, value, allowed in (
+            ("--ram", "64X", "whole MiB"),
+            ("--ram", "1M", "at least 4M"),
+            ("--ram", "4097K", "whole MiB"),
+            ("--cpus", "0", "from 1 to 64"),
+            ("--cpus", "two", "from 1 to 64"),
+            ("--pages", "8k", "'4k', '2m', '1g'"),
+            ("--libc", "dietlibc", "'musl', 'glibc', 'none'"),
+            ("--machine", "vax", "'q35', 'microvm', 'pc'"),
+            ("--accelerator", "hax", "'auto', 'tcg', 'kvm'"),
+            ("--cmdline", "a\nb", "one line"),
+        ):
+            with self.subTest(option=option, value=value):
+                self.refuse(self.configure("hello", option, value), option, allowed)
+        self.assertFalse((self.tree / "build").exists())
+
+    def test_option_without_its_value(self):
+        self.refuse(self.configure("hello", "--ram"), "--ram", "expected one argument")
+
+    def test_choices_reach_the_descriptions(self):
+        self.succeed(
+            self.configure("hello", "--ram", "96M", "--cpus", "2", "--pages", "4k", "--machine", "pc", "--cmdline", "quire.aslr=off")
+        )
+        run = json.loads((self.tree / "build/hello/run.json").read_text())
+        self.assertEqual((run["memory"], run["cpus"], run["machine"]), (96 << 20, 2, "pc"))
+        self.assertEqual(run["files"], None)
+        config = (self.tree / "build/hello/config.c").read_text()
+        self.assertIn("PAGE_4K", config)
+        self.assertIn('"quire.aslr=off"', config)
+
+    def test_prints_the_plan(self):
+        text = self.succeed(self.configure("hello"))
+        for word in ("Memory plan of hello", "allowance", "stack", "page tables", "RAM needed", "RAM configured", "ninja run"):
+            self.assertIn(word, text)
+        self.assertNotIn("\033", text)
+
+    def test_plan_larger_than_ram(self):
+        self.app("deep", 'summary = "x"\nsources = ["main.c"]\n[memory]\nram = "64M"\nheap = "32M"\n')
+        self.refuse(self.configure("deep", "--ram", "16M"), "deep", "too large by 17.", "MiB", "--ram 34M")
+        self.succeed(self.configure("deep", "--ram", "34M"))
+
+    def test_windows_are_in_the_plan_but_need_no_ram(self):
+        window = '[[window]]\nname = "screen"\nsize = "1G"\ncache = "wc"\ndescription = "pixels"\n'
+        self.app("show", 'summary = "x"\nsources = ["main.c"]\n' + window)
+        text = self.succeed(self.configure("show", "--ram", "16M"))
+        self.assertIn("window screen", text)
+        self.assertIn("(1 GiB)", text)
+
+
+class New(TreeCase):
+    def test_writes_an_application_that_configures_and_compiles(self):
+        self.assertIn("./configure.py counter && ninja run", self.succeed(self.configure("--new", "counter")))
+        self.succeed(self.configure("counter"))
+        self.succeed(self.ninja("build/counter/obj/main.c.o"))
+        self.assertNotIn("@", (self.tree / "apps/counter/README.md").read_text())
+
+    def test_outside_of_the_project(self):
+        place = self.scratch / "my programs"
+        place.mkdir()
+        self.succeed(self.configure("--new", "./squares", folder=place))
+        self.succeed(self.configure("./squares", folder=place))
+        self.succeed(self.ninja("build/squares/obj/main.c.o", "build/squares/config.o"))
+        self.assertEqual(sorted(path.name for path in place.iterdir()), ["squares"])
+
+    def test_existing_folder(self):
+        before = (self.tree / "apps/hello/main.c").read_text()
+        self.refuse(self.configure("--new", "hello"), "apps/hello exists already")
+        self.assertEqual((self.tree / "apps/hello/main.c").read_text(), before)
+
+    def test_bad_names(self):
+        for name in ("Hello", "test", "1st", "x-debug", "a_b", "core"):
+            with self.subTest(name=name):
+                self.refuse(self.configure("--new", name), f"--new {name}", "a name is")
+                self.assertFalse((self.tree / "apps" / name).exists())
+
+
+class Packages(TreeCase):
+    def test_missing_package_is_named_with_the_command(self):
+        self.fake_debian("xorriso gdb")
+        self.refuse(self.configure("hello"), "missing: xorriso gdb", "./configure.py --setup hello")
+        self.assertFalse((self.tree / "build").exists())
+
+    def test_missing_package_of_the_application(self):
+        self.fake_debian("libfancy-dev")
+        self.app("fancy", 'summary = "x"\nsources = ["main.c"]\npackages = ["libfancy-dev"]\n')
+        self.refuse(self.configure("fancy"), "package is missing: libfancy-dev", "./configure.py --setup fancy")
+        self.succeed(self.configure("hello"))
+        left_out = json.loads((self.tree / "build/tests.json").read_text())["left_out"]
+        self.assertIn("libfancy-dev", left_out["image fancy"])
+
+    def test_setup_installs_what_is_missing_and_nothing_else(self):
+        log = self.fake_debian("xorriso libcmocka-dev libfancy-dev")
+        self.app("fancy", 'summary = "x"\nsources = ["main.c"]\npackages = ["libfancy-dev"]\n')
+        text = self.succeed(self.configure("--setup", "hello"))
+        self.assertIn("writes the ISO", text)
+        self.assertIn("Configured hello", text)
+        told = log.read_text().splitlines()
+        self.assertEqual(sum(line.endswith("update") for line in told), 1)
+        self.assertTrue(told[-1].endswith("xorriso libcmocka-dev libfancy-dev"), told)
+        log.unlink()
+        self.succeed(self.configure("--setup", "hello"))
+        self.assertFalse(log.exists(), "nothing was missing")
+
+    def test_setup_that_fails(self):
+        self.fake_debian("xorriso", broken=True)
+        done = self.configure("--setup", "hello")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("could not install xorriso", done.stderr)
+        self.assertFalse((self.tree / "build").exists())
+
+    def test_no_dpkg(self):
+        folder = self.scratch / "bin"
+        folder.mkdir()
+        self.environment["PATH"] = str(folder)
+        self.refuse(self.run_in(self.tree, sys.executable, self.tree / "configure.py", "hello"), "dpkg-query", "Debian")
+
+
+if __name__ == "__main__":
+    unittest.main()
