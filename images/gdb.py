@@ -11,13 +11,14 @@ which do not write into memory that is not mapped yet.
 
 from __future__ import annotations
 
+import struct
 from typing import Iterator
 
 import gdb
 
 FLAG_LETTERS = ((1, "r"), (2, "w"), (4, "x"))
 MAGIC_ALIVE = 0x51534547  # VM_SEGMENT_ALIVE of vm/driver.h
-SEGMENTS_MAX = 100000
+REGIONS = 128  # VM_REGIONS of vm/space.h
 
 
 def number(value: gdb.Value) -> int:
@@ -43,20 +44,40 @@ def the_space() -> gdb.Value:
     raise gdb.GdbError("the address space is not up yet: quire-start runs to main")
 
 
-def segments() -> Iterator[gdb.Value]:
-    segment, count = the_space()["segments"], 0
-    while number(segment) and count < SEGMENTS_MAX:
+def in_tree(segment: gdb.Value) -> Iterator[gdb.Value]:
+    """The segments of a slot's tree, in address order."""
+    if number(segment):
+        yield from in_tree(segment["child"][0])
         yield segment
-        segment, count = segment["next"], count + 1
+        yield from in_tree(segment["child"][1])
+
+
+def pointers(page: gdb.Value) -> list[int]:
+    """The 512 words of a page."""
+    return list(struct.unpack("<512Q", gdb.selected_inferior().read_memory(number(page), 4096)))
+
+
+def segments() -> Iterator[gdb.Value]:
+    """All segments, by the regions and slots of vm/segments.c: a slot is a tree, or a link of the free list (bit 0)."""
+    segment_pointer = gdb.lookup_type("struct vm_segment").pointer()
+    for index in range(REGIONS):
+        region = the_space()["regions"][index]
+        if number(region["only"]):
+            yield from in_tree(region["only"]["root"])
+        elif number(region["directory"]):
+            for page in filter(None, pointers(region["directory"])):
+                for slot in pointers(gdb.Value(page)):
+                    if slot and not slot & 1:
+                        yield from in_tree(gdb.Value(slot).cast(segment_pointer))
 
 
 def describe(segment: gdb.Value) -> str:
     start, size, flags = (number(segment[field]) for field in ("start", "size", "flags"))
     letters = "".join(letter if flags & bit else "-" for bit, letter in FLAG_LETTERS)
-    pages = "/".join(str(number(segment["resident"][i])) for i in range(3))
+    faults = "/".join(str(number(segment["faults"][i])) for i in range(3))
     dead = "" if number(segment["magic"]) == MAGIC_ALIVE else "  not alive!"
     name = segment["driver"]["name"].string()
-    return f"{start:016x}-{start + size:016x} {size >> 10:>10} KiB {letters} {name:<8} pages {pages}{dead}"
+    return f"{start:016x}-{start + size:016x} {size >> 10:>10} KiB {letters} {name:<10} faults {faults}{dead}"
 
 
 class Quire(gdb.Command):
@@ -104,10 +125,10 @@ class Fault(gdb.Command):
 
     def invoke(self, argument: str, from_tty: bool) -> None:
         fault = core_variable("vm/fault.c", "fault_record")
-        access = {1: "read", 2: "write", 4: "execution"}.get(number(fault["access"]))
-        if access is None:
+        if number(fault) == 0:
             print("no page fault is being served")
             return
+        access = {1: "read", 2: "write", 4: "execution"}[number(fault["access"])]
         present = "forbidden by its entry" if fault["present"] else "no entry"
         print(f"{number(fault['address']):#x}: {access}, {present}")
 

@@ -40,6 +40,7 @@ CORE = [
     "core/symbols.c",
     "vm/anon.c",
     "vm/backing.c",
+    "vm/dispatch.c",
     "vm/drivers.c",
     "vm/fault.c",
     "vm/frames.c",

@@ -4,22 +4,14 @@
 
 static struct vm_segment *anon_alloc(struct address_space *space, vaddr_t start, size_t size, vm_flags_t flags)
 {
-    struct vm_segment *segment = vm_segment_create(space, &vm_anon, start, size, flags);
-
-    if (!(flags & VM_POPULATE) || IS_ERR(segment))
-        return segment;
-    error_t error = vm_segment_populate(space, segment, segment->start, size);
-
-    if (error) {
-        vm_segment_destroy(space, segment);
-        return ERR_PTR(error);
-    }
-    return segment;
+    if (LIKELY(!(flags & (VM_POPULATE | VM_CACHE))))
+        return vm_segment_create(space, &vm_anon, start, size, flags);
+    return segment_create_owned(space, &vm_anon, start, size, flags, 0);
 }
 
 static error_t anon_fault(struct address_space *space, struct vm_segment *segment)
 {
-    const struct vm_fault_info *fault = vm_fault_info();
+    const struct vm_fault_info *fault = this_cpu(fault_record);
 
     if (UNLIKELY(fault->present))
         return E_ACCES;

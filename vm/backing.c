@@ -5,7 +5,7 @@
 #include "vm/frames.h"
 #include "vm/segments.h"
 
-static enum page_size page_policy = PAGE_2M;
+enum page_size page_policy = PAGE_2M;
 
 enum page_size vm_page_policy(void)
 {
@@ -19,11 +19,14 @@ void vm_set_page_policy(enum page_size largest)
 
 enum page_size vm_segment_largest_page(const struct vm_segment *segment)
 {
-    unsigned asked = (segment->flags & VM_PAGES) / VM_PAGES_4K;
+    return (enum page_size)segment->largest;
+}
 
-    if (asked == 0)
-        return page_policy;
-    return asked - 1 > (unsigned)mmu_largest_page() ? mmu_largest_page() : (enum page_size)(asked - 1);
+enum page_size largest_page_asked(vm_flags_t flags)
+{
+    unsigned asked = (flags & VM_PAGES) / VM_PAGES_4K - 1;
+
+    return asked > (unsigned)mmu_largest_page() ? mmu_largest_page() : (enum page_size)asked;
 }
 
 error_t vm_segment_map(struct address_space *space, struct vm_segment *segment, vaddr_t va, paddr_t frame,
@@ -33,31 +36,29 @@ error_t vm_segment_map(struct address_space *space, struct vm_segment *segment, 
     error_t error = mmu_map(&space->mmu, va, frame, size, segment->flags);
 
     if (LIKELY(!error))
-        segment->resident[size]++;
+        segment->mapped = true;
     return error;
 }
 
 void vm_segment_unmap(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size, bool release)
 {
-    struct mmu_count removed = {.pages = {0}};
-
-    if (!(segment->resident[PAGE_4K] | segment->resident[PAGE_2M] | segment->resident[PAGE_1G]))
+    if (!segment->mapped)
         return;
-    mmu_unmap(&space->mmu, va, size, release, &removed);
-    for (unsigned i = 0; i < PAGE_SIZES; i++)
-        segment->resident[i] -= removed.pages[i];
+    mmu_unmap(&space->mmu, va, size, release, NULL);
+    if (size == segment->size)
+        segment->mapped = false;
 }
 
-void segment_recount(struct address_space *space, struct vm_segment *segment)
+struct mmu_count segment_resident(struct address_space *space, const struct vm_segment *segment)
 {
-    struct mmu_count count = mmu_count(&space->mmu, segment->start, segment->size);
-
-    for (unsigned i = 0; i < PAGE_SIZES; i++)
-        segment->resident[i] = count.pages[i];
+    if (segment_in_ram_map(segment))
+        return (struct mmu_count){.pages = {[PAGE_4K] = segment->size >> VM_PAGE_SHIFT}};
+    return mmu_count(&space->mmu, segment->start, segment->size);
 }
 
 /* A fresh page of the given size at its aligned address; the frame goes back if it cannot be mapped. */
-static error_t back_page(struct address_space *space, struct vm_segment *segment, vaddr_t page, enum page_size size)
+static inline error_t back_page(struct address_space *space, struct vm_segment *segment, vaddr_t page,
+                                enum page_size size)
 {
     paddr_t frame = frame_get(size);
 
@@ -72,28 +73,44 @@ static error_t back_page(struct address_space *space, struct vm_segment *segment
     return error;
 }
 
-/* Backs the page around va inside [start, end); size says with what. */
-static error_t back_within(struct address_space *space, struct vm_segment *segment, vaddr_t va, vaddr_t start,
-                           vaddr_t end, enum page_size *size)
+/* True if the aligned page of that size around va lies inside [start, end). */
+static inline bool page_fits(vaddr_t va, vaddr_t start, vaddr_t end, enum page_size size)
 {
-    *size = vm_segment_largest_page(segment);
-    for (; *size > PAGE_4K; --*size) {
+    vaddr_t page = align_down(va, page_bytes(size));
+
+    return page >= start && end - page >= page_bytes(size);
+}
+
+/* Backs the page around va inside [start, end) with the largest page there may be; size says with which. */
+static __attribute__((noinline)) error_t back_within(struct address_space *space, struct vm_segment *segment,
+                                                     vaddr_t va, vaddr_t start, vaddr_t end, enum page_size *size)
+{
+    bool fallen = false;
+    error_t error = E_NOMEM;
+
+    for (*size = vm_segment_largest_page(segment); error && *size > PAGE_4K; *size -= error != E_SUCCESS) {
         vaddr_t page = align_down(va, page_bytes(*size));
 
-        if (page < start || end - page < page_bytes(*size) || !mmu_is_free(&space->mmu, page, *size))
+        if (!page_fits(va, start, end, *size) || !mmu_is_free(&space->mmu, page, *size))
             continue;
-        if (back_page(space, segment, page, *size) == E_SUCCESS)
-            return E_SUCCESS;
-        segment->fallbacks++;
+        error = back_page(space, segment, page, *size);
+        fallen |= error != E_SUCCESS;
     }
-    return back_page(space, segment, align_down(va, VM_PAGE_SIZE), PAGE_4K);
+    if (error)
+        error = back_page(space, segment, align_down(va, VM_PAGE_SIZE), PAGE_4K);
+    segment->fallbacks += fallen && !error;
+    return error;
 }
 
 error_t vm_segment_back(struct address_space *space, struct vm_segment *segment, vaddr_t va)
 {
-    enum page_size size;
-    error_t error = back_within(space, segment, va, segment->start, segment_end(segment), &size);
+    enum page_size size = PAGE_4K;
+    error_t error;
 
+    if (segment->largest == PAGE_4K || !page_fits(va, segment->start, segment_end(segment), PAGE_2M))
+        error = back_page(space, segment, align_down(va, VM_PAGE_SIZE), PAGE_4K);
+    else
+        error = back_within(space, segment, va, segment->start, segment_end(segment), &size);
     if (LIKELY(!error))
         segment->faults[size]++;
     return error;
@@ -116,6 +133,25 @@ error_t vm_segment_populate(struct address_space *space, struct vm_segment *segm
     return E_SUCCESS;
 }
 
+struct vm_segment *segment_create_owned(struct address_space *space, const struct vm_segment_driver *driver,
+                                        vaddr_t start, size_t size, vm_flags_t flags, size_t guard)
+{
+    /* RAM has its memory type from the permanent map; a second one for the same frame is undefined on x86. */
+    if (flags & VM_CACHE)
+        return ERR_PTR(E_INVAL);
+    struct vm_segment *segment = vm_segment_create(space, driver, start, size, flags);
+
+    if (!(flags & VM_POPULATE) || IS_ERR(segment))
+        return segment;
+    error_t error = vm_segment_populate(space, segment, segment->start + guard, size - guard);
+
+    if (error) {
+        vm_segment_destroy(space, segment);
+        return ERR_PTR(error);
+    }
+    return segment;
+}
+
 /* ---- ready-made operations ---- */
 
 void vm_segment_free_owned(struct address_space *space, struct vm_segment *segment)
@@ -130,7 +166,6 @@ static error_t shrink_owned(struct address_space *space, struct vm_segment *segm
 
     if (error)
         return error;
-    segment_recount(space, segment);
     vm_segment_unmap(space, segment, segment->start + size, segment->size - size, true);
     return vm_segment_set_size(space, segment, size);
 }
@@ -154,7 +189,7 @@ error_t vm_segment_resize_owned(struct address_space *space, struct vm_segment *
 error_t vm_segment_protect_mapped(struct address_space *space, struct vm_segment *segment, vm_flags_t protection)
 {
     segment->flags = (segment->flags & ~VM_PROTECTION) | protection;
-    if (segment->resident[PAGE_4K] | segment->resident[PAGE_2M] | segment->resident[PAGE_1G])
+    if (segment->mapped)
         mmu_protect(&space->mmu, segment->start, segment->size, protection);
     return E_SUCCESS;
 }
@@ -171,7 +206,6 @@ static error_t drop_range(struct address_space *space, struct vm_segment *segmen
 
     if (!error)
         error = mmu_split(&space->mmu, va + size);
-    segment_recount(space, segment);
     if (!error)
         vm_segment_unmap(space, segment, va, size, true);
     return error;

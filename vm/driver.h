@@ -12,16 +12,17 @@ struct vm_segment {
     vaddr_t start;
     size_t size;
     const struct vm_segment_driver *driver;
-    vm_flags_t flags;                   /* VM_*; protection may change, the rest is for life */
-    uint32_t magic;                     /* VM_SEGMENT_ALIVE while alive: catches dead and foreign pointers */
-    struct vm_segment *child[2];        /* tree of the slot, vm/segments.c */
-    struct vm_segment *previous, *next; /* all segments of the address space, in no order */
+    vm_flags_t flags;            /* VM_*; protection may change, the rest is for life */
+    uint32_t largest;            /* enum page_size: what flags and policy allowed when it was made */
+    uint32_t magic;              /* VM_SEGMENT_ALIVE while alive: catches dead and foreign pointers */
+    bool mapped;                 /* something may be mapped; cleared when all has been unmapped */
+    struct vm_segment *child[2]; /* tree of the slot, vm/segments.c */
     union {
         void *private;    /* the driver's */
         paddr_t physical; /* drivers of vm_alloc_at: where the window starts */
     };
+    uint64_t origin; /* equal for pieces that the core cut from one segment: they may be merged again */
     uint64_t faults[PAGE_SIZES], faults_refused, fallbacks;
-    size_t resident[PAGE_SIZES];
 };
 
 #define VM_SEGMENT_ALIVE 0x51534547u
@@ -40,8 +41,8 @@ void vm_segment_destroy(struct address_space *, struct vm_segment *);
 /* Changes the reserved size; E_NOMEM if the addresses behind are taken. Shrinking: the driver unmapped the tail. */
 error_t vm_segment_set_size(struct address_space *, struct vm_segment *, size_t);
 
-/* Maps one page of the segment at va (aligned to the page, inside) with the segment's protection and counts it as
- * resident. The frame stays the driver's. E_NOMEM: no table frame; E_EXIST: something is mapped there. */
+/* Maps one page of the segment at va (aligned to the page, inside) with the segment's protection. The frame
+ * stays the driver's. E_NOMEM: no table frame; E_EXIST: something is mapped there. */
 error_t vm_segment_map(struct address_space *, struct vm_segment *, vaddr_t va, paddr_t frame, enum page_size);
 
 /* Unmaps [va, va + size) of the segment; with release, frames go back to the frame allocator. */

@@ -13,13 +13,6 @@ static struct {
     {.driver = &vm_stack}, {.driver = &vm_image}, {.driver = &vm_guard},
 };
 
-static bool use_vectors;
-
-bool vm_drivers_use_vectors(void)
-{
-    return use_vectors;
-}
-
 const struct vm_segment_driver *vm_driver(const char *name)
 {
     for (size_t i = 0; i < DRIVERS_MAX && drivers[i].driver; i++) {
@@ -42,7 +35,6 @@ error_t vm_driver_register(const struct vm_segment_driver *driver)
     if (i == DRIVERS_MAX)
         return E_NOMEM;
     drivers[i].driver = driver;
-    use_vectors |= !(driver->properties & VM_DRIVER_GENERAL_REGISTERS);
     return E_SUCCESS;
 }
 
@@ -52,6 +44,12 @@ static void add_faults(struct vm_statistics *sum, const struct vm_segment *segme
         sum->faults[i] += segment->faults[i];
     sum->faults_refused += segment->faults_refused;
     sum->fallbacks += segment->fallbacks;
+}
+
+static void add_resident(struct vm_statistics *sum, struct mmu_count resident)
+{
+    for (unsigned i = 0; i < PAGE_SIZES; i++)
+        sum->resident[i] += resident.pages[i];
 }
 
 void driver_remember(const struct vm_segment *segment)
@@ -69,9 +67,8 @@ struct vm_statistics vm_segment_statistics(struct address_space *space, const st
 {
     struct vm_statistics statistics = {.segments = 1};
 
-    (void)space;
     add_faults(&statistics, segment);
-    memcpy(statistics.resident, segment->resident, sizeof(statistics.resident));
+    add_resident(&statistics, segment_resident(space, segment));
     return statistics;
 }
 
@@ -83,13 +80,13 @@ struct vm_statistics vm_driver_statistics(struct address_space *space, const str
         if (drivers[i].driver == driver)
             sum = drivers[i].past;
     }
-    for (const struct vm_segment *segment = space->segments; segment; segment = segment->next) {
+    for (const struct vm_segment *segment = vm_next(space, 0); segment;
+         segment = vm_next(space, segment_end(segment))) {
         if (segment->driver != driver)
             continue;
         add_faults(&sum, segment);
         sum.segments++;
-        for (unsigned i = 0; i < PAGE_SIZES; i++)
-            sum.resident[i] += segment->resident[i];
+        add_resident(&sum, segment_resident(space, segment));
     }
     return sum;
 }

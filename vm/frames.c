@@ -44,10 +44,12 @@ static struct {
     struct frame_range ranges[RANGES_MAX], declared[RANGES_MAX];
     size_t range_count, declared_count;
     size_t children, groups;
-    size_t lowest_whole, lowest_partial; /* no child below is wholly, or partly, free: where a search begins */
+    size_t lowest_whole, lowest_partial;    /* no child below is wholly, or partly, free: where a search begins */
+    size_t lowest_run[FRAME_RUN_ORDER_MAX]; /* no partly free child below has a free run of that order */
     uint16_t *state;
     uint64_t (*bits)[CHILD_FRAMES / 64];
     struct group *group;
+    paddr_t metadata_start;
     size_t metadata;
 } store;
 
@@ -177,15 +179,28 @@ static bool range_is_ours(paddr_t start, paddr_t end)
     return false;
 }
 
+static inline bool range_is_metadata(paddr_t start, paddr_t end)
+{
+    return start < store.metadata_start + store.metadata && end > store.metadata_start;
+}
+
+/* The child is, or has become, partly free in another way. */
+static void runs_may_be_in(size_t child)
+{
+    for (unsigned order = 0; order < FRAME_RUN_ORDER_MAX; order++) {
+        if (child < store.lowest_run[order])
+            store.lowest_run[order] = child;
+    }
+}
+
 static void child_put_run(size_t child, unsigned first, unsigned count)
 {
-    paddr_t start = frame_address(child, first);
+    paddr_t start = frame_address(child, first), end = start + ((paddr_t)count << VM_PAGE_SHIFT);
 
-    CHECK(child < store.children && !(store.state[child] & FOREIGN), "frame_put: %#llx is not RAM of ours",
-          (unsigned long long)start);
+    CHECK(child < store.children && !(store.state[child] & FOREIGN) && !range_is_metadata(start, end),
+          "frame_put: %#llx is not RAM of ours", (unsigned long long)start);
     if (UNLIKELY(store.state[child] & EDGE))
-        CHECK(range_is_ours(start, start + ((paddr_t)count << VM_PAGE_SHIFT)), "frame_put: %#llx is not RAM of ours",
-              (unsigned long long)start);
+        CHECK(range_is_ours(start, end), "frame_put: %#llx is not RAM of ours", (unsigned long long)start);
     if (count == CHILD_FRAMES) {
         CHECK(child_free(child) == 0, "frame_put: %#llx is free already", (unsigned long long)start);
         child_set_free(child, CHILD_FRAMES, 0);
@@ -197,6 +212,7 @@ static void child_put_run(size_t child, unsigned first, unsigned count)
     child_run_flip(bits, first, count);
     unsigned free = child_free(child) + count;
     child_set_free(child, free, free == CHILD_FRAMES ? 0 : BITS_VALID);
+    runs_may_be_in(child);
 }
 
 /* ---- searching ---- */
@@ -243,6 +259,8 @@ static unsigned child_take_singles(size_t child, paddr_t *frames, unsigned want)
             frames[taken++] = frame_address(child, word * 64 + bit);
         }
     }
+    if (child_free(child) == CHILD_FRAMES)
+        runs_may_be_in(child);
     child_set_free(child, child_free(child) - taken, BITS_VALID);
     return taken;
 }
@@ -292,25 +310,38 @@ static unsigned child_find_run(size_t child, unsigned order)
     return CHILD_FRAMES;
 }
 
+/* The lowest partly free child with a free run of that order: where in it, or CHILD_FRAMES if there is none. */
+static unsigned find_run(unsigned order, size_t *child)
+{
+    for (size_t c = store.lowest_run[order]; c < store.children; c++) {
+        unsigned first;
+
+        if (!store.group[c / GROUP_CHILDREN].partial) {
+            c |= GROUP_CHILDREN - 1;
+            continue;
+        }
+        if (child_free(c) == CHILD_FRAMES || (first = child_find_run(c, order)) == CHILD_FRAMES)
+            continue;
+        store.lowest_run[order] = *child = c;
+        return first;
+    }
+    store.lowest_run[order] = store.children;
+    return CHILD_FRAMES;
+}
+
 static paddr_t take_run(struct magazines *own, unsigned order)
 {
     size_t child = own->reserved;
     unsigned first = child < store.children ? child_find_run(child, order) : CHILD_FRAMES;
 
-    for (size_t c = 0; first == CHILD_FRAMES && c < store.children; c++) {
-        if (!store.group[c / GROUP_CHILDREN].partial) {
-            c |= GROUP_CHILDREN - 1;
-            continue;
-        }
-        child = c;
-        if (child_free(c) < CHILD_FRAMES)
-            first = child_find_run(c, order);
-    }
+    if (first == CHILD_FRAMES)
+        first = find_run(order, &child);
     if (first == CHILD_FRAMES) {
         child = find_child(false);
         if (child == NO_CHILD)
             return FRAME_NONE;
         first = 0;
+        runs_may_be_in(child);
     }
     child_take_run(child, first, 1u << order);
     return frame_address(child, first);
@@ -387,13 +418,14 @@ static void check_is_out(const struct magazines *own, paddr_t frame, size_t size
 #ifdef QUIRE_DEBUG
     paddr_t last = frame + size - 1;
 
-    CHECK(range_is_ours(frame, last + 1), "frame_put: %#llx is not RAM of ours", (unsigned long long)frame);
+    CHECK(range_is_ours(frame, last + 1) && !range_is_metadata(frame, last + 1), "frame_put: %#llx is not RAM of ours",
+          (unsigned long long)frame);
     for (unsigned i = 0; i < own->count_4k; i++)
         CHECK(own->frames_4k[i] < frame || own->frames_4k[i] > last, "frame_put: %#llx is free already",
               (unsigned long long)frame);
     for (unsigned i = 0; i < own->count_2m; i++)
-        CHECK(own->frames_2m[i] >> CHILD_SHIFT != frame >> CHILD_SHIFT, "frame_put: %#llx is free already",
-              (unsigned long long)frame);
+        CHECK(own->frames_2m[i] > last || own->frames_2m[i] + ((paddr_t)1 << CHILD_SHIFT) <= frame,
+              "frame_put: %#llx is free already", (unsigned long long)frame);
     if (size == VM_PAGE_SIZE && (store.state[frame >> CHILD_SHIFT] & BITS_VALID))
         CHECK(child_run_is(store.bits[frame >> CHILD_SHIFT], frame_index(frame), 1, false),
               "frame_put: %#llx is free already", (unsigned long long)frame);
@@ -485,6 +517,8 @@ static bool part_is_free(size_t child, unsigned first, unsigned count)
 
 static bool part_take(size_t child, unsigned first, unsigned count)
 {
+    if (child_free(child) == CHILD_FRAMES)
+        runs_may_be_in(child);
     child_take_run(child, first, count);
     return true;
 }
@@ -498,9 +532,11 @@ error_t frame_take(paddr_t start, size_t size)
         return E_INVAL;
     if (get_fails())
         return E_NOMEM;
-    frames_drain();
-    if (!for_each_child(start, end, part_is_free))
-        return E_BUSY;
+    if (!for_each_child(start, end, part_is_free)) { /* some of it may be in a magazine */
+        frames_drain();
+        if (!for_each_child(start, end, part_is_free))
+            return E_BUSY;
+    }
     for_each_child(start, end, part_take);
     return E_SUCCESS;
 }
@@ -567,6 +603,17 @@ struct frame_stats frames_stats(void)
 
 /* ---- start ---- */
 
+/* Keeps the ranges, those that touch as one: a 2 MiB frame may cross the seam. */
+static void keep_ranges(const struct frame_range *ranges, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (store.range_count > 0 && store.ranges[store.range_count - 1].end == ranges[i].start)
+            store.ranges[store.range_count - 1].end = ranges[i].end;
+        else
+            store.ranges[store.range_count++] = ranges[i];
+    }
+}
+
 /* Where the metadata goes: the lowest range that holds it, so that high memory stays in whole large frames. */
 static paddr_t place_metadata(size_t size)
 {
@@ -599,8 +646,7 @@ error_t frames_init(const struct frame_range *ranges, size_t count)
     this_cpu(magazines).reserved = NO_CHILD;
     if (count == 0 || count > RANGES_MAX)
         return E_NOMEM;
-    memcpy(store.ranges, ranges, count * sizeof(ranges[0]));
-    store.range_count = count;
+    keep_ranges(ranges, count);
     store.children = (ranges[count - 1].end + ((paddr_t)1 << CHILD_SHIFT) - 1) >> CHILD_SHIFT;
     store.groups = (store.children + GROUP_CHILDREN - 1) / GROUP_CHILDREN;
 
@@ -620,9 +666,12 @@ error_t frames_init(const struct frame_range *ranges, size_t count)
     for (size_t child = 0; child < store.children; child++)
         store.state[child] = FOREIGN;
     memset(store.group, 0, store.groups * sizeof(store.group[0]));
-    for (size_t i = 0; i < count; i++)
-        for_each_child(ranges[i].start, ranges[i].end, part_add);
-    return frame_take(place, store.metadata);
+    for (size_t i = 0; i < store.range_count; i++)
+        for_each_child(store.ranges[i].start, store.ranges[i].end, part_add);
+    if (frame_take(place, store.metadata) != E_SUCCESS)
+        return E_NOMEM;
+    store.metadata_start = place;
+    return E_SUCCESS;
 }
 
 /* ---- upcalls of the page tables ---- */

@@ -2,9 +2,9 @@
  * The heap driver.
  *
  * Up to VM_SPAN_MAX a segment is a span: a run of frames used where the permanent map of RAM shows it. It is
- * mapped already, in the largest pages the CPU has, so it costs no page-table entry and never faults. All else, larger
- * or at a given address, is a slot with headroom, backed on touch as anon is. Contents are zeroed only without
- * VM_NOZERO.
+ * mapped already, in the largest pages the CPU has, so it costs no page-table entry and never faults. All else, larger,
+ * at a given address, or when no such run is free, is a slot with headroom, backed on touch as anon is. Contents are
+ * zeroed only without VM_NOZERO.
  *
  * A span cannot be protected or split: its pages are not its own. It grows when the frames behind it happen to be free.
  */
@@ -49,7 +49,6 @@ static struct vm_segment *span_create(struct address_space *space, paddr_t start
         put_frames(start, size);
         return segment;
     }
-    segment->resident[PAGE_4K] = size >> VM_PAGE_SHIFT;
     if (!(flags & VM_NOZERO))
         machine_zero_pages(memory, size);
     return segment;
@@ -69,19 +68,14 @@ static struct vm_segment *span_alloc(struct address_space *space, size_t size, v
 static struct vm_segment *heap_alloc(struct address_space *space, vaddr_t start, size_t size, vm_flags_t flags)
 {
     if ((flags & VM_PROTECTION) == VM_RW && (flags & VM_CACHE) == VM_CACHE_WB && start == VM_ANYWHERE &&
-        size <= VM_SPAN_MAX)
-        return span_alloc(space, size, flags);
-    struct vm_segment *segment = vm_segment_create(space, &vm_heap, start, size, flags);
+        size <= VM_SPAN_MAX) {
+        struct vm_segment *span = span_alloc(space, size, flags);
 
-    if (!(flags & VM_POPULATE) || IS_ERR(segment))
-        return segment;
-    error_t error = vm_segment_populate(space, segment, segment->start, size);
-
-    if (error) {
-        vm_segment_destroy(space, segment);
-        return ERR_PTR(error);
+        if (!IS_ERR(span))
+            return span;
+        flags |= VM_POPULATE; /* single frames are left: as sure not to fault as a span */
     }
-    return segment;
+    return segment_create_owned(space, &vm_heap, start, size, flags, 0);
 }
 
 /* The RAM at that very place, if it is free. */
@@ -91,6 +85,8 @@ static struct vm_segment *heap_alloc_at(struct address_space *space, paddr_t sta
         return ERR_PTR(E_INVAL);
     error_t error = frame_take(start, size);
 
+    if (error == E_INVAL && frames_overlap(start, size))
+        error = E_BUSY; /* RAM, but not the frame allocator's */
     return error ? ERR_PTR(error) : span_create(space, start, size, flags);
 }
 
@@ -122,7 +118,6 @@ static error_t span_resize(struct address_space *space, struct vm_segment *segme
     }
     if (size > old && !(segment->flags & VM_NOZERO))
         machine_zero_pages((char *)segment->start + old, size - old);
-    segment->resident[PAGE_4K] = size >> VM_PAGE_SHIFT;
     return E_SUCCESS;
 }
 

@@ -1,6 +1,7 @@
 /*
- * Spans: physically contiguous, already mapped memory for heaps, straight from the permanent map of RAM. A span of up
- * to 2 MiB costs no page-table entry and never faults; larger ones get a slot with headroom (the heap driver decides).
+ * Spans: memory for heaps that never faults, as a rule straight from the permanent map of RAM: up to 2 MiB physically
+ * contiguous and without a page-table entry. When RAM is too scattered for that, single frames are mapped instead.
+ * Larger ones get a slot with headroom, backed on touch (the heap driver decides).
  */
 #ifndef VM_HEAP_H
 #define VM_HEAP_H

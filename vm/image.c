@@ -7,10 +7,8 @@ struct vm_segment *vm_image_add(struct address_space *space, const char *name, v
 {
     struct vm_segment *segment = vm_segment_create(space, &vm_image, start, size, flags);
 
-    if (!IS_ERR(segment)) {
+    if (!IS_ERR(segment))
         segment->private = (void *)(uintptr_t)name;
-        segment_recount(space, segment);
-    }
     return segment;
 }
 

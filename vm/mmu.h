@@ -65,9 +65,6 @@ void mmu_unmap(struct mmu *mmu, vaddr_t va, size_t size, bool release, struct mm
 /* Gives every page of the range the protection of flags; cache flags stay. Pages may not reach out of the range. */
 void mmu_protect(struct mmu *mmu, vaddr_t va, size_t size, vm_flags_t flags);
 
-/* Makes all tables for the range, down to the level that pages of the given size need. */
-error_t mmu_prepare(struct mmu *mmu, vaddr_t va, size_t size, enum page_size leaf);
-
 /*
  * Moves every entry of [from, from + size) to the same offset of to, which is unmapped; the ranges do not overlap.
  * Large pages stay large where both ends are aligned alike and are split before otherwise. E_NOMEM.

@@ -17,17 +17,14 @@ static error_t check_window(paddr_t start, size_t size)
     return frames_overlap(start, size) ? E_BUSY : E_SUCCESS;
 }
 
-/* Maps the part of the window from an offset on. */
+/* Maps the part of the window from an offset on. Windows are not subject to the image's page policy. */
 static error_t map_window(struct address_space *space, struct vm_segment *segment, size_t offset, size_t size)
 {
-    unsigned asked = (segment->flags & VM_PAGES) / VM_PAGES_4K;
-    enum page_size largest =
-        asked == 0 || asked - 1 > (unsigned)mmu_largest_page() ? mmu_largest_page() : (enum page_size)(asked - 1);
+    enum page_size largest = segment->flags & VM_PAGES ? largest_page_asked(segment->flags) : mmu_largest_page();
     error_t error =
         mmu_map_range(&space->mmu, segment->start + offset, segment->physical + offset, size, largest, segment->flags);
 
-    if (!error)
-        segment_recount(space, segment);
+    segment->mapped |= !error;
     return error;
 }
 
@@ -65,7 +62,6 @@ static error_t phys_resize(struct address_space *space, struct vm_segment *segme
         error = mmu_split(&space->mmu, segment->start + size);
         if (error)
             return error;
-        segment_recount(space, segment);
         vm_segment_unmap(space, segment, segment->start + size, old - size, false);
         return vm_segment_set_size(space, segment, size);
     }

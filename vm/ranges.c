@@ -5,6 +5,7 @@
  * that can run out of memory; then whole segments are handled one by one; and neighbours that have become alike
  * are merged.
  */
+#include "vm/dispatch.h"
 #include "vm/segments.h"
 
 static error_t check_range(vaddr_t start, size_t size)
@@ -18,7 +19,9 @@ static error_t check_range(vaddr_t start, size_t size)
 
 static bool can_merge(struct address_space *space, const struct vm_segment *low, const struct vm_segment *high)
 {
-    return (high->flags & VM_MERGE) && (low->flags | VM_MERGE) == high->flags && low->driver == high->driver &&
+    bool may = low->origin == high->origin || (low->flags & high->flags & VM_MERGE);
+
+    return may && low->flags == high->flags && low->driver == high->driver && low->largest == high->largest &&
            (low->driver->properties & VM_DRIVER_MERGES) && low->private == high->private &&
            segment_end(low) == high->start && segment_same_slot(space, low->start, high->start);
 }
@@ -27,10 +30,9 @@ static bool can_merge(struct address_space *space, const struct vm_segment *low,
 static void absorb(struct address_space *space, struct vm_segment *low, struct vm_segment *high)
 {
     low->size += high->size;
-    for (unsigned i = 0; i < PAGE_SIZES; i++) {
-        low->resident[i] += high->resident[i];
+    low->mapped |= high->mapped;
+    for (unsigned i = 0; i < PAGE_SIZES; i++)
         low->faults[i] += high->faults[i];
-    }
     low->faults_refused += high->faults_refused;
     low->fallbacks += high->fallbacks;
     segment_unlink(space, high);
@@ -54,7 +56,7 @@ static error_t split_at(struct address_space *space, vaddr_t at, struct vm_segme
     *second = NULL;
     if (!segment || segment->start == at)
         return E_SUCCESS;
-    struct vm_segment *upper = vm_split(space, segment, at);
+    struct vm_segment *upper = segment_split(space, segment, at);
 
     if (IS_ERR(upper))
         return ERR_OF(upper);
@@ -68,7 +70,7 @@ static void join(struct address_space *space, struct vm_segment *second)
     struct vm_segment *first = segment_find(space, second->start - 1);
 
     if (first->driver->join)
-        first->driver->join(space, first, second);
+        driver_join(space, first, second);
     absorb(space, first, second);
 }
 
@@ -76,17 +78,17 @@ static void join(struct address_space *space, struct vm_segment *second)
 static error_t prepare_cuts(struct address_space *space, vaddr_t start, vaddr_t end)
 {
     const vaddr_t edges[] = {start, end};
+    size_t cuts = 0;
 
-    if (!segment_reserve(space, ARRAY_LENGTH(edges)))
-        return E_NOMEM;
     for (size_t i = 0; i < ARRAY_LENGTH(edges); i++) {
         struct vm_segment *segment = segment_find(space, edges[i]);
 
         if (!segment || segment->start == edges[i] || segment_in_ram_map(segment))
             continue;
+        if (!segment_reserve(space, ++cuts))
+            return E_NOMEM;
         error_t error = mmu_split(&space->mmu, edges[i]);
 
-        segment_recount(space, segment);
         if (error)
             return error;
     }
@@ -144,6 +146,8 @@ error_t vm_protect(struct address_space *space, vaddr_t start, size_t size, vm_f
 
     if (error || (protection & ~VM_PROTECTION) || ((protection & (VM_WRITE | VM_EXEC)) && !(protection & VM_READ)))
         return E_INVAL;
+    if (size == 0)
+        return E_SUCCESS;
     if (!is_covered(space, start, end))
         return E_NOMEM;
     if (find_refusing(space, start, end, cannot_protect))
@@ -154,11 +158,10 @@ error_t vm_protect(struct address_space *space, vaddr_t start, size_t size, vm_f
 
         at = segment_end(segment);
         if ((segment->flags & VM_PROTECTION) != protection)
-            error = segment->driver->protect(space, segment, protection);
+            error = driver_protect(space, segment, protection);
         merge_at(space, segment->start);
     }
-    if (size)
-        merge_at(space, end);
+    merge_at(space, end);
     return error;
 }
 
@@ -172,8 +175,14 @@ error_t vm_unmap(struct address_space *space, vaddr_t start, size_t size)
     error_t error = check_range(start, size);
     vaddr_t end = start + size;
 
-    if (error)
+    if (error || size == 0)
         return error;
+    struct vm_segment *whole = segment_find(space, start);
+
+    if (LIKELY(whole && whole->start == start && whole->size == size && whole->driver->vm_free)) {
+        driver_free(space, whole);
+        return E_SUCCESS;
+    }
     if (find_refusing(space, start, end, is_permanent))
         return E_NOTSUP;
     error = split_edges(space, start, end);
@@ -184,7 +193,8 @@ error_t vm_unmap(struct address_space *space, vaddr_t start, size_t size)
 
         if (!segment)
             return E_SUCCESS;
-        segment->driver->vm_free(space, segment);
+        start = segment_end(segment);
+        driver_free(space, segment);
     }
 }
 
@@ -203,7 +213,7 @@ error_t vm_advise(struct address_space *space, vaddr_t start, size_t size, int a
         vaddr_t to = segment_end(segment) < end ? segment_end(segment) : end;
 
         if (segment->driver->advise)
-            error = segment->driver->advise(space, segment, from, to - from, advice);
+            error = driver_advise(space, segment, from, to - from, advice);
         segment = segment_next(space, to, end);
     }
     return error ? error : covered ? E_SUCCESS : E_NOMEM;

@@ -12,7 +12,9 @@
  * finding a segment is: region, slot, one comparison, whatever number of segments there are; and taking and freeing an
  * address range is a push or pop on the region's list of free slots, which is threaded through the slots themselves.
  *
- * Slot tables are pages of 512 slots, made when first used and kept. Segment structures come from slabs of a page each.
+ * When the slots of a size are used up, larger ones serve, then smaller ones, then what lies behind all that asked for
+ * its address. Slot tables are pages of 512 slots, made when first used and kept. Segment structures come from slabs of
+ * a page each.
  */
 #include "vm/segments.h"
 
@@ -116,42 +118,89 @@ static void slot_list_push(struct vm_region *region, uint32_t index)
     region->free = index;
 }
 
-/* An unused slot of the region: its first address, or 0 if there is none (or no frame for its table). */
-static vaddr_t region_find_slot(struct address_space *space, struct vm_region *region)
-{
-    if (LIKELY(region->free != VM_NO_SLOT))
-        return region->base + ((vaddr_t)region->free << region->order);
-    while (region->fresh < region->slots) {
-        vaddr_t start = region->base + ((vaddr_t)region->fresh << region->order);
-        union vm_slot *slot;
+/* Where a segment is to go. */
+struct place {
+    vaddr_t start;
+    struct vm_region *region;
+    union vm_slot *slot;
+};
 
-        if (slot_make(space, start, &slot) != E_SUCCESS)
-            return 0;
-        if (slot->link == 0)
-            return start;
-        region->fresh++;
+/* A slot of the region that was never used, its table made; false if there is none, or no frame for the table. */
+static bool region_fresh_slot(struct address_space *space, struct place *place)
+{
+    struct vm_region *region = place->region;
+
+    for (; region->fresh < region->slots; region->fresh++) {
+        uint32_t index = (region->first + region->fresh) % region->slots;
+
+        place->start = region->base + ((vaddr_t)index << region->order);
+        if (slot_make(space, place->start, &place->slot) != E_SUCCESS)
+            return false;
+        if (place->slot->link == 0)
+            return true;
     }
-    return 0;
+    return false;
 }
 
-/* Where a segment of the size goes: a slot with headroom, or a larger one when those are used up. */
-static vaddr_t find_addresses(struct address_space *space, size_t size)
+static inline struct vm_region *region_of_order(struct address_space *space, unsigned order)
+{
+    return region_of(space, SLOTS_BASE + ((vaddr_t)(order - SLOT_ORDER_MIN) << REGION_SHIFT));
+}
+
+/* A slot that was used before, else a fresh one; false if the region has neither. */
+static inline bool region_find_slot(struct address_space *space, struct vm_region *region, struct place *place)
+{
+    place->region = region;
+    if (UNLIKELY(region->free == VM_NO_SLOT))
+        return region_fresh_slot(space, place);
+    place->start = region->base + ((vaddr_t)region->free << region->order);
+    place->slot = slot_at(region, region->free);
+    return true;
+}
+
+/* Behind all that is in one of the regions without slots that nobody gives out. */
+static bool place_in_large_region(struct address_space *space, size_t size, struct place *place)
+{
+    for (place->region = region_of_order(space, SLOT_ORDER_MAX) + 1; place->region != region_of(space, LOW_HALF_END);
+         place->region++) {
+        const struct vm_segment *last = place->region->only->root;
+
+        while (last && last->child[1])
+            last = last->child[1];
+        place->start = last ? segment_end(last) : place->region->base;
+        place->slot = place->region->only;
+        if (size <= ((vaddr_t)1 << REGION_SHIFT) - (place->start - place->region->base))
+            return true;
+    }
+    return false;
+}
+
+/* When the slots of the size with headroom are used up: larger ones, then those with less headroom, then none. */
+static __attribute__((noinline)) bool find_other_place(struct address_space *space, unsigned least, unsigned order,
+                                                       size_t size, struct place *place)
+{
+    for (unsigned larger = order + 1; larger <= SLOT_ORDER_MAX; larger++) {
+        if (region_find_slot(space, region_of_order(space, larger), place))
+            return true;
+    }
+    while (order-- > (least < SLOT_ORDER_MIN ? SLOT_ORDER_MIN : least)) {
+        if (region_find_slot(space, region_of_order(space, order), place))
+            return true;
+    }
+    return place_in_large_region(space, size, place);
+}
+
+/* A slot with headroom for a segment of the size, if there is one. */
+static inline bool find_place(struct address_space *space, size_t size, struct place *place)
 {
     unsigned least = log2_ceil(size);
-    unsigned order = least + HEADROOM_ORDER;
+    unsigned order = least + HEADROOM_ORDER < SLOT_ORDER_MIN ? SLOT_ORDER_MIN : least + HEADROOM_ORDER;
 
-    if (least > SLOT_ORDER_MAX)
-        return 0;
-    if (order < SLOT_ORDER_MIN)
-        order = SLOT_ORDER_MIN;
-    for (order = order > SLOT_ORDER_MAX ? SLOT_ORDER_MAX : order; order <= SLOT_ORDER_MAX; order++) {
-        vaddr_t start =
-            region_find_slot(space, region_of(space, SLOTS_BASE + ((vaddr_t)(order - SLOT_ORDER_MIN) << REGION_SHIFT)));
-
-        if (start)
-            return start;
-    }
-    return 0;
+    if (UNLIKELY(order > SLOT_ORDER_MAX))
+        order = SLOT_ORDER_MAX;
+    if (LIKELY(least <= SLOT_ORDER_MAX && region_find_slot(space, region_of_order(space, order), place)))
+        return true;
+    return find_other_place(space, least, order, size, place);
 }
 
 /* The last address of the slot (or of the region, or of the part of it without slots) that holds va. */
@@ -173,13 +222,22 @@ bool segment_same_slot(struct address_space *space, vaddr_t a, vaddr_t b)
 
 /* ---- trees ---- */
 
+/* The finalizer of MurmurHash3 (Appleby 2011), so that no regular spacing of segments makes regular priorities. */
 static inline uint64_t priority(const struct vm_segment *segment)
 {
-    return (segment->start >> VM_PAGE_SHIFT) * 0x9e3779b97f4a7c15u;
+    uint64_t bits = segment->start >> VM_PAGE_SHIFT;
+
+    bits = (bits ^ bits >> 33) * 0xff51afd7ed558ccdu;
+    bits = (bits ^ bits >> 33) * 0xc4ceb9fe1a85ec53u;
+    return bits ^ bits >> 33;
 }
 
 static void tree_insert(struct vm_segment **link, struct vm_segment *segment)
 {
+    if (LIKELY(!*link)) { /* a segment that is in no tree has no children */
+        *link = segment;
+        return;
+    }
     while (*link && priority(*link) >= priority(segment))
         link = &(*link)->child[segment->start > (*link)->start];
 
@@ -210,6 +268,10 @@ static void tree_remove(struct vm_segment **link, struct vm_segment *segment)
 
     struct vm_segment *low = segment->child[0], *high = segment->child[1];
 
+    if (LIKELY(!low && !high)) {
+        *link = NULL;
+        return;
+    }
     while (low && high) {
         struct vm_segment *winner = priority(low) >= priority(high) ? low : high;
         unsigned side = winner == low;
@@ -222,6 +284,7 @@ static void tree_remove(struct vm_segment **link, struct vm_segment *segment)
             high = *link;
     }
     *link = low ? low : high;
+    segment->child[0] = segment->child[1] = NULL;
 }
 
 /* The first segment of the tree that ends above va. */
@@ -252,10 +315,13 @@ struct vm_segment *segment_next(struct address_space *space, vaddr_t va, vaddr_t
         if (segment)
             return segment->start < limit ? segment : NULL;
         /* Without a table there is nothing in any slot of it. */
-        if (!region->only && va >= region->base && index < region->slots && !slot_of(space, va))
-            last = region->directory
-                       ? region->base + (((index / SLOTS_PER_PAGE + 1) * SLOTS_PER_PAGE) << region->order) - 1
-                       : va | (((vaddr_t)1 << REGION_SHIFT) - 1);
+        if (!region->only && va >= region->base && index < region->slots && !slot) {
+            vaddr_t table_last = region->base + (((index / SLOTS_PER_PAGE + 1) * SLOTS_PER_PAGE) << region->order) - 1;
+
+            last = va | (((vaddr_t)1 << REGION_SHIFT) - 1);
+            if (region->directory && table_last < last)
+                last = table_last;
+        }
         /* The slots behind it in the same table that are empty too. */
         if (!region->only && slot)
             for (; ++index % SLOTS_PER_PAGE && index < region->slots && last < limit - 1 && !slot_root(++slot);)
@@ -305,6 +371,18 @@ static void slab_unlink(struct address_space *space, struct vm_slab *slab)
         slab->next->previous = slab->previous;
 }
 
+/* Field by field: as one assignment the compiler builds it on the stack and copies it. */
+static inline void clear(struct vm_segment *segment)
+{
+    segment->magic = VM_SEGMENT_ALIVE;
+    segment->child[0] = segment->child[1] = NULL;
+    segment->private = NULL;
+    segment->mapped = false;
+    for (unsigned i = 0; i < PAGE_SIZES; i++)
+        segment->faults[i] = 0;
+    segment->faults_refused = segment->fallbacks = 0;
+}
+
 struct vm_segment *segment_allocate(struct address_space *space)
 {
     struct vm_slab *slab = space->slabs;
@@ -324,7 +402,7 @@ struct vm_segment *segment_allocate(struct address_space *space)
     }
     if (++slab->used == SLAB_SEGMENTS)
         slab_unlink(space, slab);
-    *segment = (struct vm_segment){.magic = VM_SEGMENT_ALIVE};
+    clear(segment);
     return segment;
 }
 
@@ -360,22 +438,31 @@ bool segment_reserve(struct address_space *space, size_t count)
 
 /* ---- linking ---- */
 
+static inline void link_at(const struct place *place, struct vm_segment *segment)
+{
+    if (LIKELY(place->slot->link & LINK_FREE))
+        slot_list_remove(place->region, place->slot);
+    tree_insert(&place->slot->root, segment);
+}
+
+/* The place at a given address; false if not all of [start, start + size) is free. */
+static __attribute__((noinline)) bool place_at(struct address_space *space, vaddr_t start, size_t size,
+                                               struct place *place)
+{
+    place->start = start;
+    place->region = region_of(space, start);
+    return start >= NULL_GUARD_END && segment_range_free(space, start, start + size) &&
+           slot_make(space, start, &place->slot) == E_SUCCESS;
+}
+
 error_t segment_link(struct address_space *space, struct vm_segment *segment)
 {
-    union vm_slot *slot;
-    error_t error = slot_make(space, segment->start, &slot);
+    struct place place = {segment->start, region_of(space, segment->start), NULL};
+    error_t error = slot_make(space, segment->start, &place.slot);
 
-    if (error)
-        return error;
-    if (slot->link & LINK_FREE)
-        slot_list_remove(region_of(space, segment->start), slot);
-    tree_insert(&slot->root, segment);
-    segment->previous = NULL;
-    segment->next = space->segments;
-    if (segment->next)
-        segment->next->previous = segment;
-    space->segments = segment;
-    return E_SUCCESS;
+    if (!error)
+        link_at(&place, segment);
+    return error;
 }
 
 void segment_unlink(struct address_space *space, struct vm_segment *segment)
@@ -386,37 +473,26 @@ void segment_unlink(struct address_space *space, struct vm_segment *segment)
     tree_remove(&slot->root, segment);
     if (!slot->root && !region->only)
         slot_list_push(region, slot_index(region, segment->start));
-    if (segment->previous)
-        segment->previous->next = segment->next;
-    else
-        space->segments = segment->next;
-    if (segment->next)
-        segment->next->previous = segment->previous;
 }
 
 struct vm_segment *vm_segment_create(struct address_space *space, const struct vm_segment_driver *driver, vaddr_t start,
                                      size_t size, vm_flags_t flags)
 {
-    if (start == VM_ANYWHERE)
-        start = find_addresses(space, size);
-    else if (start < NULL_GUARD_END || !segment_range_free(space, start, start + size))
-        start = 0;
-    if (!start)
-        return ERR_PTR(E_NOMEM);
-    struct vm_segment *segment = segment_allocate(space);
+    struct place place;
+    struct vm_segment *segment;
 
-    if (!segment)
+    if (UNLIKELY(!(start == VM_ANYWHERE ? find_place(space, size, &place) : place_at(space, start, size, &place))))
         return ERR_PTR(E_NOMEM);
-    segment->start = start;
+    segment = segment_allocate(space);
+    if (UNLIKELY(!segment))
+        return ERR_PTR(E_NOMEM);
+    segment->start = place.start;
     segment->size = size;
     segment->driver = driver;
     segment->flags = flags;
-    error_t error = segment_link(space, segment);
-
-    if (error) {
-        segment_release(space, segment);
-        return ERR_PTR(error);
-    }
+    segment->largest = largest_page_of(flags);
+    segment->origin = ++space->origins;
+    link_at(&place, segment);
     return segment;
 }
 
@@ -472,7 +548,7 @@ static void region_init(struct address_space *space, unsigned index, uint64_t *s
     if (*seed && all > region->slots)
         region->base += (next_random(seed) % (all - region->slots + 1)) << order;
     else if (*seed)
-        region->fresh = (uint32_t)(next_random(seed) % (region->slots / 2 + 1));
+        region->first = (uint32_t)(next_random(seed) % region->slots);
 }
 
 struct address_space *current_space;
@@ -512,9 +588,9 @@ static void region_destroy(struct address_space *space, struct vm_region *region
 
 void vm_space_destroy(struct address_space *space)
 {
-    while (space->segments) {
-        struct vm_segment *segment = space->segments;
+    struct vm_segment *segment;
 
+    while ((segment = vm_next(space, 0))) {
         if (segment->driver->vm_free)
             segment->driver->vm_free(space, segment);
         else

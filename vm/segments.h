@@ -2,6 +2,7 @@
 #ifndef VM_SEGMENTS_H
 #define VM_SEGMENTS_H
 
+#include "core/percpu.h"
 #include "machine.h"
 #include "vm/space.h"
 
@@ -10,6 +11,9 @@
 
 /* What vm_space() answers. */
 extern struct address_space *current_space;
+
+/* What vm_fault_info() answers on each CPU. */
+extern const struct vm_fault_info *fault_record;
 
 static inline struct vm_region *region_of(struct address_space *space, vaddr_t va)
 {
@@ -65,19 +69,39 @@ bool segment_range_free(struct address_space *space, vaddr_t start, vaddr_t end)
 /* True if both addresses are in the same slot, so that segments there can be merged. */
 bool segment_same_slot(struct address_space *space, vaddr_t a, vaddr_t b);
 
-/* A segment structure, zeroed but alive and not linked; NULL when there is no frame. */
+/* Cuts the segment at an address inside it (vm_split without its checks): the upper part, of the same origin. */
+struct vm_segment *segment_split(struct address_space *space, struct vm_segment *segment, vaddr_t at);
+
+/* A segment structure: alive, no counts, not linked, place and kind still to be filled in; NULL: no frame. */
 struct vm_segment *segment_allocate(struct address_space *space);
 void segment_release(struct address_space *space, struct vm_segment *segment);
 
 /* Makes sure that the next `count` allocations (a few) succeed; false when there is no frame. */
 bool segment_reserve(struct address_space *space, size_t count);
 
-/* Enters the segment into its slot and the list. The slot's table exists or is made: E_NOMEM. */
+/* Enters the segment into its slot, whose table exists or is made: E_NOMEM. */
 error_t segment_link(struct address_space *space, struct vm_segment *segment);
 void segment_unlink(struct address_space *space, struct vm_segment *segment);
 
-/* Recounts what is resident from the page tables. */
-void segment_recount(struct address_space *space, struct vm_segment *segment);
+/* The largest page that the flags ask for and the CPU has (vm/backing.c). */
+enum page_size largest_page_asked(vm_flags_t flags);
+
+/* What vm_page_policy() answers. */
+extern enum page_size page_policy;
+
+/* The largest page that flags, else the image's policy, and the CPU allow. */
+static inline enum page_size largest_page_of(vm_flags_t flags)
+{
+    return LIKELY(!(flags & VM_PAGES)) ? page_policy : largest_page_asked(flags);
+}
+
+/* vm_segment_create for drivers that own their frames: memory of the ordinary type (else E_INVAL), and backed at once
+ * from `guard` bytes on with VM_POPULATE. */
+struct vm_segment *segment_create_owned(struct address_space *, const struct vm_segment_driver *, vaddr_t, size_t,
+                                        vm_flags_t, size_t guard);
+
+/* The pages that back the segment now: from the page tables, or for a span all of it. */
+struct mmu_count segment_resident(struct address_space *space, const struct vm_segment *segment);
 
 /* Folds a dying segment's counts into its driver's (vm/drivers.c). */
 void driver_remember(const struct vm_segment *segment);

@@ -3,6 +3,7 @@
  * means is decided here and nowhere else (vm/vm.h). Ranges that cover several segments are in vm/ranges.c.
  */
 #include "core/base/assert.h"
+#include "vm/dispatch.h"
 #include "vm/segments.h"
 
 static void check_alive(const struct vm_segment *segment, const char *operation)
@@ -48,7 +49,7 @@ void vm_free(struct address_space *space, struct vm_segment *segment)
     check_alive(segment, "vm_free");
     CHECK(segment->driver->vm_free, "vm_free: segment %#lx of driver %s is permanent", (unsigned long)segment->start,
           segment->driver->name);
-    segment->driver->vm_free(space, segment);
+    driver_free(space, segment);
 }
 
 error_t vm_resize(struct address_space *space, struct vm_segment *segment, size_t size)
@@ -62,26 +63,45 @@ error_t vm_resize(struct address_space *space, struct vm_segment *segment, size_
         return E_INVAL;
     if (size == segment->size)
         return E_SUCCESS;
-    return segment->driver->vm_resize ? segment->driver->vm_resize(space, segment, size) : E_NOTSUP;
+    return segment->driver->vm_resize ? driver_resize(space, segment, size) : E_NOTSUP;
 }
 
-/* The upper part of the segment as a segment of its own: the structure, before the driver has its say. */
-static struct vm_segment *cut(struct address_space *space, struct vm_segment *segment, vaddr_t at)
+/* Makes `second` the upper part of the segment: it begins as a copy and has the same origin. */
+static void cut(struct address_space *space, struct vm_segment *segment, struct vm_segment *second, vaddr_t at)
 {
+    second->start = at;
+    second->size = segment_end(segment) - at;
+    second->driver = segment->driver;
+    second->flags = segment->flags;
+    second->largest = segment->largest;
+    second->mapped = segment->mapped;
+    second->origin = segment->origin;
+    second->private = segment->private;
+    segment->size = at - segment->start;
+    CHECK(segment_link(space, second) == E_SUCCESS, "vm_split: the slot of %#lx is gone", (unsigned long)at);
+}
+
+struct vm_segment *segment_split(struct address_space *space, struct vm_segment *segment, vaddr_t at)
+{
+    if (!segment->driver->split || segment_in_ram_map(segment))
+        return ERR_PTR(E_NOTSUP);
     struct vm_segment *second = segment_allocate(space);
 
     if (!second)
         return ERR_PTR(E_NOMEM);
-    second->start = at;
-    second->size = segment_end(segment) - at;
-    second->driver = segment->driver;
-    second->flags = segment->flags | VM_MERGE;
-    second->private = segment->private;
-    segment->size = at - segment->start;
-    if (segment_link(space, second) != E_SUCCESS) { /* the slot exists: cannot be */
-        segment->size += second->size;
+    error_t error = mmu_split(&space->mmu, at);
+
+    if (error) {
         segment_release(space, second);
-        return ERR_PTR(E_NOMEM);
+        return ERR_PTR(error);
+    }
+    cut(space, segment, second, at);
+    error = driver_split(space, segment, second);
+    if (error) {
+        segment->size += second->size;
+        segment_unlink(space, second);
+        segment_release(space, second);
+        return ERR_PTR(error);
     }
     return second;
 }
@@ -91,26 +111,41 @@ struct vm_segment *vm_split(struct address_space *space, struct vm_segment *segm
     check_alive(segment, "vm_split");
     if (!is_aligned(at, VM_PAGE_SIZE) || at <= segment->start || at >= segment_end(segment))
         return ERR_PTR(E_INVAL);
-    if (!segment->driver->split || segment_in_ram_map(segment))
-        return ERR_PTR(E_NOTSUP);
-    error_t error = mmu_split(&space->mmu, at);
+    struct vm_segment *second = segment_split(space, segment, at);
 
-    if (error)
+    if (!IS_ERR(second))
+        second->origin = ++space->origins; /* the caller's own: it is not merged back */
+    return second;
+}
+
+/* Addresses for the moved segment; with VM_POPULATE what it grows by is backed. */
+static struct vm_segment *move_target(struct address_space *space, const struct vm_segment *segment, vaddr_t to,
+                                      size_t size)
+{
+    struct vm_segment *target = vm_segment_create(space, segment->driver, to, size, segment->flags);
+
+    if (IS_ERR(target) || !(segment->flags & VM_POPULATE) || size <= segment->size)
+        return target;
+    error_t error = vm_segment_populate(space, target, target->start + segment->size, size - segment->size);
+
+    if (error) {
+        vm_segment_destroy(space, target);
         return ERR_PTR(error);
-    struct vm_segment *second = cut(space, segment, at);
-
-    if (!IS_ERR(second)) {
-        error = segment->driver->split(space, segment, second);
-        if (error) {
-            segment->size += second->size;
-            segment_unlink(space, second);
-            segment_release(space, second);
-        } else {
-            segment_recount(space, second);
-        }
     }
-    segment_recount(space, segment);
-    return error ? ERR_PTR(error) : second;
+    return target;
+}
+
+/* The segment takes over the place of the target, which goes. */
+static void take_place(struct address_space *space, struct vm_segment *segment, struct vm_segment *target)
+{
+    segment_unlink(space, target);
+    segment_unlink(space, segment);
+    segment->start = target->start;
+    segment->size = target->size;
+    segment->mapped |= target->mapped;
+    CHECK(segment_link(space, segment) == E_SUCCESS, "vm_move: the slot of %#lx is gone",
+          (unsigned long)segment->start);
+    segment_release(space, target);
 }
 
 error_t vm_move(struct address_space *space, struct vm_segment *segment, vaddr_t to, size_t size)
@@ -123,34 +158,23 @@ error_t vm_move(struct address_space *space, struct vm_segment *segment, vaddr_t
     if (!(segment->driver->properties & VM_DRIVER_MERGES) || segment_in_ram_map(segment))
         return E_NOTSUP;
     size_t kept = size < segment->size ? size : segment->size;
-    error_t error = kept < segment->size ? mmu_split(&space->mmu, segment->start + kept) : E_SUCCESS;
+    error_t error = mmu_split(&space->mmu, segment->start + kept);
 
     if (error)
         return error;
-    struct vm_segment *target = vm_segment_create(space, segment->driver, to, size, segment->flags);
+    struct vm_segment *target = move_target(space, segment, to, size);
 
-    if (IS_ERR(target)) {
-        segment_recount(space, segment); /* a large page may have been split */
+    if (IS_ERR(target))
         return ERR_OF(target);
-    }
     error = mmu_move(&space->mmu, segment->start, target->start, kept);
-    if (!error) {
-        vaddr_t start = target->start;
-        size_t old_size = segment->size;
-
-        if (kept < old_size)
-            vm_segment_unmap(space, segment, segment->start + kept, old_size - kept, true);
-        segment_unlink(space, target);
-        segment_unlink(space, segment);
-        segment->start = start;
-        segment->size = size;
-        CHECK(segment_link(space, segment) == E_SUCCESS, "vm_move: the slot of %#lx is gone", (unsigned long)start);
-        segment_release(space, target);
-    } else {
-        vm_segment_destroy(space, target);
+    if (error) {
+        vm_segment_free_owned(space, target);
+        return error;
     }
-    segment_recount(space, segment);
-    return error;
+    if (kept < segment->size)
+        vm_segment_unmap(space, segment, segment->start + kept, segment->size - kept, true);
+    take_place(space, segment, target);
+    return E_SUCCESS;
 }
 
 struct vm_segment *vm_find(struct address_space *space, vaddr_t va)
@@ -160,6 +184,8 @@ struct vm_segment *vm_find(struct address_space *space, vaddr_t va)
 
 struct vm_segment *vm_next(struct address_space *space, vaddr_t va)
 {
+    if (va >= LOW_HALF_END && va < ~(LOW_HALF_END - 1)) /* not canonical */
+        va = ~(LOW_HALF_END - 1);
     return segment_next(space, va, ~(vaddr_t)0);
 }
 

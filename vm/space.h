@@ -10,7 +10,8 @@ struct vm_region {
     vaddr_t base;              /* of slot 0 */
     unsigned order;            /* log2 of a slot's bytes */
     uint32_t slots;            /* number of slots */
-    uint32_t fresh;            /* slots from here on were never given out by the region */
+    uint32_t first;            /* where giving out slots begins, then all the way round */
+    uint32_t fresh;            /* so many were given out or passed over */
     uint32_t free;             /* first of the list of free slots, or VM_NO_SLOT */
     union vm_slot **directory; /* pages of 512 slots each, made on demand; NULL: none yet */
     union vm_slot *only;       /* for regions of one slot, that slot */
@@ -28,7 +29,7 @@ union vm_slot {
 struct address_space {
     struct mmu mmu;
     bool owns_tables;
-    struct vm_segment *segments;     /* all of them, in no order */
+    uint64_t origins;                /* segments made so far */
     struct vm_slab *slabs;           /* segment structures: slabs that have a free one */
     size_t bookkeeping;              /* frames held for slabs and slots */
     union vm_slot large[VM_REGIONS]; /* the slots of regions that have one */
@@ -51,10 +52,6 @@ struct vm_segment *vm_image_add(struct address_space *, const char *name, vaddr_
 #define VM_STACK_GUARD ((size_t)16 * VM_PAGE_SIZE)
 /* True if the address is in the guard of a stack segment. */
 bool vm_stack_overflow(const struct vm_segment *, vaddr_t);
-
-/* True once a driver is registered whose operations may use vector registers (no VM_DRIVER_GENERAL_REGISTERS). Around
- * vm_fault the core saves them itself; who else must preserve them, as system calls must, asks this. */
-bool vm_drivers_use_vectors(void);
 
 /* Frames that the address space holds for itself: segment structures and slot tables (kept for reuse), page tables.
  * Free frames plus this is what a sequence of operations that frees all it allocates leaves unchanged. */

@@ -12,17 +12,7 @@ static struct vm_segment *stack_alloc(struct address_space *space, vaddr_t start
     if (size <= VM_STACK_GUARD)
         return ERR_PTR(E_INVAL);
     flags = (flags & ~VM_PAGES) | VM_PAGES_4K;
-    struct vm_segment *segment = vm_segment_create(space, &vm_stack, start, size, flags);
-
-    if (!(flags & VM_POPULATE) || IS_ERR(segment))
-        return segment;
-    error_t error = vm_segment_populate(space, segment, segment->start + VM_STACK_GUARD, size - VM_STACK_GUARD);
-
-    if (error) {
-        vm_segment_destroy(space, segment);
-        return ERR_PTR(error);
-    }
-    return segment;
+    return segment_create_owned(space, &vm_stack, start, size, flags, VM_STACK_GUARD);
 }
 
 bool vm_stack_overflow(const struct vm_segment *segment, vaddr_t va)

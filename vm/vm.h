@@ -48,8 +48,8 @@ struct vm_segment;
 #define VM_CACHE_UC (3u << 7) /* uncached: device registers */
 #define VM_CACHE (3u << 7)
 
-/* The caller keeps no pointer to the segment: it may be merged into an equal neighbour. Pieces that vm_protect and
- * vm_unmap cut off are such segments too. */
+/* The caller keeps no pointer to the segment: it may be merged into an equal neighbour that is VM_MERGE too. (Pieces
+ * that vm_protect and vm_unmap cut off need no such flag to be merged with what they were cut from.) */
 #define VM_MERGE (1u << 9)
 
 #define VM_FLAGS_ALL (VM_PROTECTION | VM_POPULATE | VM_NOZERO | VM_PAGES | VM_CACHE | VM_MERGE)
@@ -116,7 +116,7 @@ extern const struct vm_segment_driver vm_anon, vm_heap, vm_phys, vm_stack, vm_im
 /* Segment or encoded error: E_INVAL (size 0, misaligned, overflowing, unknown flags, NULL driver), E_NOMEM (addresses
  * taken or not to be had, or no frames), E_NOTSUP. Drivers add: phys E_RANGE (beyond the CPU's physical addresses) and
  * E_BUSY (over RAM), heap E_BUSY (the RAM at that physical address is in use) and E_INVAL (it is not RAM). A segment is
- * at most 1 TiB; at a given address it ends in the slot it begins in (docs/address-map.md), at the latest at the next
+ * at most 2 TiB; at a given address it ends in the slot it begins in (docs/address-map.md), at the latest at the next
  * multiple of 2 TiB. */
 struct vm_segment *vm_alloc(struct address_space *, const struct vm_segment_driver *, vaddr_t, size_t, vm_flags_t);
 struct vm_segment *vm_alloc_at(struct address_space *, const struct vm_segment_driver *, paddr_t, size_t, vm_flags_t);
@@ -126,13 +126,13 @@ error_t vm_resize(struct address_space *, struct vm_segment *, size_t);
 
 /*
  * Ranges. They may cover several segments and parts of them, which are split first; where neighbours can be merged
- * afterwards they are. A segment keeps its pointer as long as its first page stays in it; pieces cut off its end are
- * VM_MERGE. vm_protect: E_NOMEM if any page of the range is in no segment, E_NOTSUP if a driver cannot (both before any
- * change; an error that a driver's own protect returns comes after the segments below it were changed).
- * vm_unmap: holes are passed over; E_NOTSUP for permanent segments. vm_advise: E_NOMEM for holes, after the rest was
- * done, or where VM_ADVICE_DONTNEED had to split a large page and could not. A failure may leave large pages split into
- * smaller ones, and, where the driver of a program refused the second of two cuts, a segment cut in two; neither
- * changes what is mapped.
+ * afterwards they are. A segment keeps its pointer as long as its first page stays in it; nobody has one to the
+ * pieces cut off. Size 0 changes nothing. vm_protect: E_NOMEM if any page of the range is in no segment, E_NOTSUP if a
+ * driver cannot (both before any change; an error that a driver's own protect returns comes after the segments below it
+ * were changed). vm_unmap: holes are passed over; E_NOTSUP for permanent segments. vm_advise: E_NOMEM for holes, after
+ * the rest was done, or where VM_ADVICE_DONTNEED had to split a large page and could not. A failure may leave large
+ * pages split into smaller ones, and, where the driver of a program refused the second of two cuts, a segment cut in
+ * two; neither changes what is mapped.
  */
 error_t vm_protect(struct address_space *, vaddr_t, size_t, vm_flags_t protection);
 error_t vm_unmap(struct address_space *, vaddr_t, size_t);
@@ -152,7 +152,7 @@ size_t vm_size(const struct vm_segment *);
 vm_flags_t vm_flags(const struct vm_segment *);
 const struct vm_segment_driver *vm_driver_of(const struct vm_segment *);
 
-/* The fault that the running CPU is serving; meaningful inside vm_fault only. */
+/* The fault that the running CPU is serving; NULL outside of one. */
 struct vm_fault_info {
     vaddr_t address;   /* exact, not page aligned */
     vm_flags_t access; /* one of VM_READ, VM_WRITE, VM_EXEC */

@@ -251,19 +251,35 @@ static __attribute__((noinline)) error_t map_extending(struct mmu *mmu, vaddr_t 
     return E_SUCCESS;
 }
 
+/* With a constant level the way down is straight-line code. */
+static inline __attribute__((always_inline)) error_t map_at_level(struct mmu *mmu, vaddr_t va, unsigned level,
+                                                                  entry_t leaf)
+{
+    entry_t *parent = NULL, *table = phys_to_virt(mmu->root);
+
+    for (unsigned above = ROOT_LEVEL; above > level; above--) {
+        parent = &table[entry_index(va, above)];
+        if (UNLIKELY((*parent & (PTE_PRESENT | (above < ROOT_LEVEL ? PTE_LARGE : 0))) != PTE_PRESENT))
+            return map_extending(mmu, va, level, leaf);
+        table = entry_table(*parent);
+    }
+    entry_t *entry = &table[entry_index(va, level)];
+
+    if (UNLIKELY(*entry != 0))
+        return E_EXIST;
+    *entry = leaf;
+    *parent += USED_ONE;
+    return E_SUCCESS;
+}
+
 error_t mmu_map(struct mmu *mmu, vaddr_t va, paddr_t pa, enum page_size size, vm_flags_t flags)
 {
-    struct path path = path_to(mmu, va, size);
-    entry_t leaf = make_leaf(pa, size, flags);
-
     ASSERT(is_aligned(va | pa, page_bytes(size)));
-    if (UNLIKELY(path.level != (unsigned)size))
-        return map_extending(mmu, va, size, leaf);
-    if (UNLIKELY(*path.entry != 0))
-        return E_EXIST;
-    *path.entry = leaf;
-    parent_count(path.parent, 1);
-    return E_SUCCESS;
+    if (LIKELY(size == PAGE_4K))
+        return map_at_level(mmu, va, PAGE_4K, make_leaf(pa, PAGE_4K, flags));
+    if (LIKELY(size == PAGE_2M))
+        return map_at_level(mmu, va, PAGE_2M, make_leaf(pa, PAGE_2M, flags));
+    return map_at_level(mmu, va, PAGE_1G, make_leaf(pa, PAGE_1G, flags));
 }
 
 /* The largest page that both addresses and the length allow. */
@@ -483,24 +499,6 @@ bool mmu_is_free(const struct mmu *mmu, vaddr_t va, enum page_size size)
 
 /* ---- moving ---- */
 
-error_t mmu_prepare(struct mmu *mmu, vaddr_t va, size_t size, enum page_size leaf)
-{
-    vaddr_t last = va + size - 1;
-
-    for (vaddr_t at = va;; at = entry_end(at, last, leaf + 1) + 1) {
-        struct path path;
-
-        if (path_to_free(mmu, at, leaf, &path) == E_NOMEM) {
-            struct walk prune = {.mmu = mmu, .leaf = leaf_count, .pruning = true};
-
-            walk_range(&prune, va, size);
-            return E_NOMEM;
-        }
-        if (entry_end(at, last, leaf + 1) == last)
-            return E_SUCCESS;
-    }
-}
-
 /* A large page whose new place is not aligned to it has to go in smaller pieces. */
 static error_t split_misaligned(struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size)
 {
@@ -539,20 +537,34 @@ static void leaf_move(struct walk *walk, entry_t *entry, unsigned level, vaddr_t
     leaf_remove(walk, entry, level, va);
 }
 
+static void leaf_ignore(struct walk *walk, entry_t *entry, unsigned level, vaddr_t va)
+{
+    (void)walk, (void)entry, (void)level, (void)va;
+}
+
+/* Gives back the empty tables of a range. */
+static void prune(struct mmu *mmu, vaddr_t va, size_t size)
+{
+    struct walk walk = {.mmu = mmu, .leaf = leaf_ignore, .pruning = true};
+
+    walk_range(&walk, va, size);
+}
+
 error_t mmu_move(struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size)
 {
     struct walk prepare = {.mmu = mmu, .leaf = leaf_prepare_move, .target = to - from};
-    struct walk move = {.mmu = mmu, .leaf = leaf_move, .removing = true, .pruning = true, .target = to - from};
+    struct walk move = {.mmu = mmu, .leaf = leaf_move, .removing = true, .target = to - from};
     error_t error = split_misaligned(mmu, from, to, size);
 
     if (error)
         return error;
     walk_range(&prepare, from, size);
     if (prepare.error) {
-        mmu_unmap(mmu, to, size, false, NULL);
+        prune(mmu, to, size);
         return prepare.error;
     }
     walk_range(&move, from, size);
+    prune(mmu, from, size); /* only now: on the way a table made for the target may still have been empty */
     return E_SUCCESS;
 }
 

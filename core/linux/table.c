@@ -3,50 +3,10 @@
  * function does not take it does not look at (psABI, 3.2.3), so the table may hold them all as one type.
  */
 #include "core/base/print.h"
-#include "core/cpu.h"
 #include "core/linux/calls.h"
 #include "core/linux/linux.h"
-#include "vm/space.h"
 
 #define CALL(function) (linux_syscall)(void (*)(void)) function
-
-static linux_syscall memory_function(unsigned long number)
-{
-    switch (number) {
-    case 9:
-        return CALL(linux_mmap);
-    case 10:
-        return CALL(linux_mprotect);
-    case 11:
-        return CALL(linux_munmap);
-    case 12:
-        return CALL(linux_brk);
-    case 25:
-        return CALL(linux_mremap);
-    default:
-        return CALL(linux_madvise);
-    }
-}
-
-/*
- * The calls that may reach a segment driver. One that the program brought may use vector registers, and a system call
- * preserves those.
- */
-static long memory_call(unsigned long a, unsigned long b, unsigned long c, unsigned long d, unsigned long e,
-                        unsigned long f, unsigned long number)
-{
-    linux_syscall function = memory_function(number);
-
-    if (LIKELY(!vm_drivers_use_vectors()))
-        return function(a, b, c, d, e, f, number);
-    void *area = __builtin_alloca_with_align(cpu_extended_state_size(), 64 * 8);
-
-    cpu_extended_state_save(area);
-    long result = function(a, b, c, d, e, f, number);
-
-    cpu_extended_state_load(area);
-    return result;
-}
 
 /* The range first, then what is there: the override is meant. */
 #pragma clang diagnostic ignored "-Winitializer-overrides"
@@ -62,10 +22,10 @@ const linux_syscall linux_syscalls[LINUX_SYSCALL_COUNT] = {
     [6] = CALL(linux_stat), /* lstat: there are no links */
     [7] = CALL(linux_poll),
     [8] = CALL(linux_lseek),
-    [9] = memory_call,  /* mmap */
-    [10] = memory_call, /* mprotect */
-    [11] = memory_call, /* munmap */
-    [12] = memory_call, /* brk */
+    [9] = CALL(linux_mmap),
+    [10] = CALL(linux_mprotect),
+    [11] = CALL(linux_munmap),
+    [12] = CALL(linux_brk),
     [13] = CALL(linux_rt_sigaction),
     [14] = CALL(linux_rt_sigprocmask),
     [16] = CALL(linux_ioctl),
@@ -75,8 +35,8 @@ const linux_syscall linux_syscalls[LINUX_SYSCALL_COUNT] = {
     [20] = CALL(linux_writev),
     [21] = CALL(linux_access),
     [24] = CALL(linux_zero), /* sched_yield */
-    [25] = memory_call,      /* mremap */
-    [28] = memory_call,      /* madvise */
+    [25] = CALL(linux_mremap),
+    [28] = CALL(linux_madvise),
     [32] = CALL(linux_dup),
     [33] = CALL(linux_dup2),
     [35] = CALL(linux_nanosleep),

@@ -11,6 +11,7 @@ VM = [
     "vm/ranges.c",
     "vm/fault.c",
     "vm/backing.c",
+    "vm/dispatch.c",
     "vm/drivers.c",
     "vm/report.c",
     "vm/anon.c",

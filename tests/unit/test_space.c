@@ -185,9 +185,9 @@ static void test_largest_segment(void **state)
 
     (void)state;
     fixture_start(RAM);
-    segment = must_alloc(&vm_anon, VM_ANYWHERE, (size_t)1 << 40, VM_RW);
-    must_write(vm_start(segment) + ((size_t)1 << 40) - 8, 7);
-    assert_error(vm_alloc(space, &vm_anon, VM_ANYWHERE, ((size_t)1 << 40) + PAGE, VM_RW), E_NOMEM);
+    segment = must_alloc(&vm_anon, VM_ANYWHERE, (size_t)1 << 41, VM_RW);
+    must_write(vm_start(segment) + ((size_t)1 << 41) - 8, 7);
+    assert_error(vm_alloc(space, &vm_anon, VM_ANYWHERE, ((size_t)1 << 41) + PAGE, VM_RW), E_NOMEM);
     vm_free(space, segment);
     fixture_end();
 }
