@@ -13,8 +13,10 @@ import os
 import re
 import runpy
 import shutil
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn, TextIO
 
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "images"))
@@ -27,7 +29,7 @@ import plan  # noqa: E402
 from image import Choices, Image, archive_path, expected_plan, write_generated  # noqa: E402
 from manifest import Manifest, read_manifest  # noqa: E402
 from report import format_size, paint, parse_size, write_if_changed  # noqa: E402
-from tool import Failure  # noqa: E402
+from tool import Failure, require  # noqa: E402
 
 APPS = Path("apps")
 TEST_IMAGES = [Path("tests/boot/images"), Path("tests/bench/images")]
@@ -41,15 +43,16 @@ examples:
   ./configure.py --setup hello && ninja run     on a fresh machine: install, build, boot
   ./configure.py lua --ram 512M --pages 2m      another application, more RAM
   ./configure.py hello -- one two               with arguments for the program
+  ./configure.py --run hello -- one two         configure, build, and boot at once
+  ./configure.py --run                          build and boot what is configured; the status is the program's
   ./configure.py --new counter                  write apps/counter, a program to start from
   ./configure.py ../mine/server --debug         an application outside of this repository
 
 then:
   ninja          build/APP/APP.elf and build/APP/APP.iso        ninja test    every test
   ninja run      boot it here; Ctrl-C ends                      ninja debug   boot it stopped, with gdb attached
-  ninja fuzz     fuzz for longer                                ninja bench   against a Linux guest
+  ninja fuzz     fuzz for longer                                ninja bench   count instructions
   ninja clean    remove what was built
-The status of the program is that of images/qemu.py run --config build/APP/run.json; ninja before 1.12 makes it 1 and prints it.
 Output of APP goes to build/APP (debug builds: build/APP-debug); configuring another application leaves it alone.
 """
 
@@ -75,7 +78,8 @@ def cpus_option(text: str) -> int:
 def make_parser() -> Parser:
     parser = Parser(
         prog="./configure.py",
-        usage="./configure.py [--setup] APP [options] [-- ARGUMENTS OF THE PROGRAM]\n"
+        usage="./configure.py [--setup] [--run] APP [options] [-- ARGUMENTS OF THE PROGRAM]\n"
+        "       ./configure.py --run [-- ARGUMENTS OF THE PROGRAM]\n"
         "       ./configure.py --list | --new NAME | --help",
         description="Chooses the application that ninja builds into a bootable image, and prints its memory plan.",
         epilog=EXAMPLES,
@@ -83,8 +87,11 @@ def make_parser() -> Parser:
         allow_abbrev=False,
     )
     parser.add_argument("app", metavar="APP", nargs="?", help="a name from --list, or the path of a folder with an app.toml")
-    what = parser.add_argument_group("instead of, or before, configuring")
+    what = parser.add_argument_group("instead of, before, or after configuring")
     what.add_argument("--setup", action="store_true", help="install the Debian packages that are missing, tests' included")
+    what.add_argument(
+        "--run", action="store_true", help="build and boot APP, or what is configured; ends with the program's exit status"
+    )
     what.add_argument("--list", action="store_true", help="the applications, a line each")
     what.add_argument("--new", metavar="NAME", help="write a small working application: apps/NAME, or a path")
     what.add_argument("--again", action="store_true", help=argparse.SUPPRESS)
@@ -350,23 +357,41 @@ def configure(image: Image, memory: Memory) -> None:
     memory.save()
 
 
-def report(image: Image) -> None:
+def report(image: Image, next_step: str, stream: TextIO) -> None:
     expected, current = expected_plan(image)
     cpus = "1 CPU" if image.choices.cpus == 1 else f"{image.choices.cpus} CPUs"
-    print(plan.render(expected))
+    print(plan.render(expected), file=stream)
     print(
-        f"{paint(f'Configured {image.name}', '1;32')}: {image.libc}, {image.variant}, {format_size(image.ram)} of RAM, {cpus}, "
-        f"pages up to {image.pages}. Next: ninja run"
+        f"{paint(f'Configured {image.name}', '1;32', stream)}: {image.libc}, {image.variant}, "
+        f"{format_size(image.ram)} of RAM, {cpus}, pages up to {image.pages}. {next_step}".rstrip(),
+        file=stream,
     )
+
+
+def current_image(memory: Memory) -> Image:
+    entry = memory.images.get(memory.current)
+    if not entry:
+        raise Failure("nothing is configured; type   ./configure.py --setup hello")
+    return image_again(entry)
 
 
 def again() -> None:
     """As configured last; for ninja, quietly."""
     memory = Memory.load()
-    entry = memory.images.get(memory.current)
-    if not entry:
-        raise Failure("nothing is configured; type   ./configure.py --setup hello")
-    configure(image_again(entry), memory)
+    configure(current_image(memory), memory)
+
+
+def run(image: Image, arguments: list[str] | None) -> NoReturn:
+    """
+    Builds the image and becomes its launcher: nobody stands between the program's exit status and the caller, as ninja
+    does, and standard output is the program's alone. arguments: of the program, instead of the configured ones.
+    """
+    sys.stdout.flush()
+    targets = [image.output(suffix) for suffix in (".elf", ".files") if suffix == ".elf" or image.manifest.files]
+    if subprocess.run([require("ninja"), "--quiet", *targets], stdout=sys.stderr, check=False).returncode:
+        raise Failure(f"{image.name} was not built, ninja says why")
+    command = ["images/qemu.py", "run", "--config", str(image.folder / "run.json")]
+    os.execv(sys.executable, [sys.executable, *command, *(["--", *arguments] if arguments is not None else [])])
 
 
 def chosen(options: argparse.Namespace) -> Choices:
@@ -393,12 +418,19 @@ def main(arguments: list[str]) -> int:
     folder = find_app(options.app, caller) if options.app else None
     if options.setup:
         setup(folder)
-    elif not folder:
+    elif not folder and not options.run:
         raise Failure("which application? type   ./configure.py --setup hello   (--list shows all, --help the options)")
     if folder:
         image = image_of(folder, chosen(options))
         configure(image, Memory.load())
-        report(image)
+        if options.run:
+            report(image, "", sys.stderr)
+            run(image, None)
+        report(image, "Next: ninja run", sys.stdout)
+    elif options.run:
+        if chosen(options) != Choices(args=options.args):
+            raise Failure("--run: these options need an application: ./configure.py --run APP [options]")
+        run(current_image(Memory.load()), options.args)
     return 0
 
 

@@ -9,7 +9,7 @@
 
 #include "machine.h" /* percpu_offset(): arch/x86_64, or the fake of tests/unit */
 
-#define PERCPU __attribute__((section(".percpu"), aligned(8)))
+#define PERCPU __attribute__((section(".bss.percpu"), aligned(8)))
 
 #define this_cpu(variable) (*(__typeof__(&(variable)))((char *)&(variable) + percpu_offset()))
 

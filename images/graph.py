@@ -240,7 +240,7 @@ def user_targets(ninja: Writer, current: Image) -> None:
     if current.manifest.files:
         elf.append(current.output(".files"))
     launch = shell("images/qemu.py", "run", "--config", config)
-    # ninja before 1.12 ends with 1 whatever the program's status is, so it is said.
+    # Debian 12's ninja ends with 1 whatever the program's status is, so it is said.
     tell = f'|| {{ status=$$?; echo "{current.name} ended with status $$status" >&2; exit $$status; }}'
     ninja.edge("run", "terminal", elf, [config], start=f"{launch} {tell}", what=f"run {current.name}")
     ninja.edge("debug", "terminal", elf, [config], start=f"{launch} --gdb", what=f"debug {current.name}")

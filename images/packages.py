@@ -12,7 +12,8 @@ from tool import Failure
 BASE = {
     "clang": "compiles the core and the applications",
     "lld": "links them",
-    "binutils": "makes symbols local, strips images",
+    "llvm": "strips images",
+    "binutils": "makes symbols local",
     "ninja-build": "runs the build",
     "musl-dev": "the default C library",
     "qemu-system-x86": "boots the images",

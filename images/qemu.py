@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Boots an image in QEMU, with its serial line on the terminal and its exit status as the launcher's.
 
-    images/qemu.py run --config build/APP/run.json [options] [-- program arguments]
+    images/qemu.py run --config build/APP/run.json [options] [-- ARGUMENTS]
 
-The exit status is that of the program (0 to 255), told by the image's status line; besides
+The words behind -- are the program's arguments, instead of those in its manifest; a bare -- gives it none. The exit
+status is that of the program (0 to 255), told by the image's status line; besides
 
     2     wrong options or a missing program        125   the image died without a status
     124   the time given by --timeout was over      130   ended by Ctrl-C (128 and the signal's number)
@@ -168,10 +169,13 @@ def core_words(what: str, line: str) -> list[str]:
     return words
 
 
-def command_line(config: Config, append: str, arguments: list[str]) -> str:
-    """What the boot loader passes; the core reads it as the shell would (core/command_line.h)."""
+def command_line(config: Config, append: str, arguments: list[str] | None) -> str:
+    """
+    What the boot loader passes; the core reads it as the shell would (core/command_line.h). arguments: instead of the
+    manifest's, also if there are none; None: the manifest's.
+    """
     words = ["quire.exit=debug", *core_words("command_line", config.command_line), *core_words("--append", append)]
-    return shlex.join(words + (["--", *arguments] if arguments else []))
+    return shlex.join(words + (["--", *arguments] if arguments is not None else []))
 
 
 def need_file(path: Path | None, what: str) -> Path:
@@ -190,7 +194,7 @@ def boot_arguments(config: Config, options: argparse.Namespace, machine: str) ->
             arguments += ["-initrd", str(need_file(config.files, "packed files"))]
         arguments += ["-device", DEBUG_EXIT]
         return [*arguments, "-append", command_line(config, options.append, options.arguments)]
-    if options.append or options.arguments:
+    if options.append or options.arguments is not None:
         raise Failure(f"--{options.route}: the command line of an ISO is fixed when it is built; use --elf")
     if machine == "microvm":
         raise Failure(f"--{options.route}: microvm has no firmware that boots disks; use --machine q35")
@@ -336,7 +340,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> int:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     options = make_parser().parse_args(arguments[:end])
-    options.arguments = arguments[end + 1 :]
+    options.arguments = arguments[end + 1 :] if end < len(arguments) else None
     return run(options)
 
 

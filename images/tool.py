@@ -10,6 +10,7 @@ from typing import Callable, NoReturn
 PACKAGES = {
     "gdb": "gdb",
     "grub-mkimage": "grub-common grub-pc-bin grub-efi-amd64-bin",
+    "ninja": "ninja-build",
     "qemu-system-x86_64": "qemu-system-x86",
     "xorriso": "xorriso",
 }

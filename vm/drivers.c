@@ -5,19 +5,17 @@
 
 #define DRIVERS_MAX 32
 
-static struct {
-    const struct vm_segment_driver *driver;
-    struct vm_statistics past; /* of segments that are gone; resident and segments stay 0 */
-} drivers[DRIVERS_MAX] = {
-    {.driver = &vm_anon},  {.driver = &vm_heap},  {.driver = &vm_phys},
-    {.driver = &vm_stack}, {.driver = &vm_image}, {.driver = &vm_guard},
-};
+static const struct vm_segment_driver *drivers[DRIVERS_MAX] = {&vm_anon,  &vm_heap,  &vm_phys,
+                                                               &vm_stack, &vm_image, &vm_guard};
+
+/* Of each driver's segments that are gone; resident and segments stay 0. */
+static struct vm_statistics past[DRIVERS_MAX];
 
 const struct vm_segment_driver *vm_driver(const char *name)
 {
-    for (size_t i = 0; i < DRIVERS_MAX && drivers[i].driver; i++) {
-        if (strcmp(drivers[i].driver->name, name) == 0)
-            return drivers[i].driver;
+    for (size_t i = 0; i < DRIVERS_MAX && drivers[i]; i++) {
+        if (strcmp(drivers[i]->name, name) == 0)
+            return drivers[i];
     }
     return NULL;
 }
@@ -30,11 +28,11 @@ error_t vm_driver_register(const struct vm_segment_driver *driver)
         return E_INVAL;
     if (vm_driver(driver->name))
         return E_EXIST;
-    while (i < DRIVERS_MAX && drivers[i].driver)
+    while (i < DRIVERS_MAX && drivers[i])
         i++;
     if (i == DRIVERS_MAX)
         return E_NOMEM;
-    drivers[i].driver = driver;
+    drivers[i] = driver;
     return E_SUCCESS;
 }
 
@@ -58,8 +56,8 @@ void driver_remember(const struct vm_segment *segment)
           segment->fallbacks))
         return;
     for (size_t i = 0; i < DRIVERS_MAX; i++) {
-        if (drivers[i].driver == segment->driver)
-            add_faults(&drivers[i].past, segment);
+        if (drivers[i] == segment->driver)
+            add_faults(&past[i], segment);
     }
 }
 
@@ -77,8 +75,8 @@ struct vm_statistics vm_driver_statistics(struct address_space *space, const str
     struct vm_statistics sum = {.segments = 0};
 
     for (size_t i = 0; i < DRIVERS_MAX; i++) {
-        if (drivers[i].driver == driver)
-            sum = drivers[i].past;
+        if (drivers[i] == driver)
+            sum = past[i];
     }
     for (const struct vm_segment *segment = vm_next(space, 0); segment;
          segment = vm_next(space, segment_end(segment))) {

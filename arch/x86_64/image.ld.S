@@ -14,7 +14,12 @@
  *
  * The file that is booted has its section headers stripped (llvm-objcopy --strip-sections): GRUB's multiboot2 loader
  * copies every section that is not loaded into memory, and refuses files with relocation sections, which glibc's
- * .rela.iplt is.
+ * .rela.iplt is. An ELF segment is aligned in the file as its sections are, so none of the project's own is aligned to
+ * a page (stacks and tables get their pages here), or up to a page of the file would be padding.
+ *
+ * Every section that an object may bring is named: the linker refuses others (--orphan-handling=error), which it would
+ * put where it likes, behind __data_end for one. glibc walks its own between __start_NAME and __stop_NAME, which the
+ * linker defines for output sections of that name.
  */
 #include "arch/x86_64/layout.h"
 
@@ -45,7 +50,7 @@ SECTIONS
     .multiboot2 : AT_LOAD(.multiboot2) { KEEP(*(.multiboot2)) } :rodata
     .rodata : AT_LOAD(.rodata) {
         KEEP(*(.boot.rodata))
-        *(.rodata .rodata.*)
+        *(.rodata .rodata.* .stapsdt.base)
         . = ALIGN(16);
         __fixups_start = .;
         KEEP(*(.fixups))
@@ -74,6 +79,7 @@ SECTIONS
     .init : AT_LOAD(.init) { KEEP(*(.init)) } :text
     .fini : AT_LOAD(.fini) { KEEP(*(.fini)) } :text
     .iplt : AT_LOAD(.iplt) { *(.iplt .plt) } :text
+    __libc_freeres_fn : AT_LOAD(__libc_freeres_fn) { *(__libc_freeres_fn) } :text
     . = ALIGN(PAGE);
     __text_end = .;
 
@@ -98,16 +104,24 @@ SECTIONS
         __fini_array_end = .;
     } :data
     .data.rel.ro : AT_LOAD(.data.rel.ro) { *(.data.rel.ro .data.rel.ro.*) } :data
+    __libc_subfreeres : AT_LOAD(__libc_subfreeres) { *(__libc_subfreeres) } :data
+    __libc_atexit : AT_LOAD(__libc_atexit) { *(__libc_atexit) } :data
+    __libc_IO_vtables : AT_LOAD(__libc_IO_vtables) { *(__libc_IO_vtables) } :data
     .got : AT_LOAD(.got) { *(.got .got.plt .igot .igot.plt) } :data
-    .data : AT_LOAD(.data) { *(.data .data.*) } :data
+    .data : AT_LOAD(.data) { *(.data .data.* .tm_clone_table) } :data
+    /* From here on without bytes in the file; empty outputs lie before, as the linker counts them as if they had some. */
+    __libc_freeres_ptrs : AT_LOAD(__libc_freeres_ptrs) { *(__libc_freeres_ptrs) } :data
     .percpu : AT_LOAD(.percpu) {
         . = ALIGN(64);
         __percpu_start = .;
-        KEEP(*(.percpu))
+        KEEP(*(.bss.percpu))
         . = ALIGN(64);
         __percpu_end = .;
     } :data
     .bss : AT_LOAD(.bss) {
+        . = ALIGN(PAGE);
+        __stacks = .;
+        *(.bss.stacks)
         *(.bss .bss.* COMMON)
         . = ALIGN(PAGE);
     } :data
@@ -135,10 +149,38 @@ SECTIONS
     } :boot
     __image_end = .;
 
-    /DISCARD/ : { *(.note.gnu.property .note.gnu.build-id .note.ABI-tag .comment .note.GNU-stack) }
+    /* For the debugger, not loaded. */
+    .debug_abbrev 0 : { *(.debug_abbrev) }
+    .debug_addr 0 : { *(.debug_addr) }
+    .debug_aranges 0 : { *(.debug_aranges) }
+    .debug_frame 0 : { *(.debug_frame) }
+    .debug_info 0 : { *(.debug_info) }
+    .debug_line 0 : { *(.debug_line) }
+    .debug_line_str 0 : { *(.debug_line_str) }
+    .debug_loc 0 : { *(.debug_loc) }
+    .debug_loclists 0 : { *(.debug_loclists) }
+    .debug_macinfo 0 : { *(.debug_macinfo) }
+    .debug_macro 0 : { *(.debug_macro) }
+    .debug_names 0 : { *(.debug_names) }
+    .debug_pubnames 0 : { *(.debug_pubnames) }
+    .debug_pubtypes 0 : { *(.debug_pubtypes) }
+    .debug_ranges 0 : { *(.debug_ranges) }
+    .debug_rnglists 0 : { *(.debug_rnglists) }
+    .debug_str 0 : { *(.debug_str) }
+    .debug_str_offsets 0 : { *(.debug_str_offsets) }
+    .debug_types 0 : { *(.debug_types) }
+    .symtab 0 : { *(.symtab) }
+    .shstrtab 0 : { *(.shstrtab) }
+    .strtab 0 : { *(.strtab) }
+
+    /DISCARD/ : { *(.note.gnu.* .note.GNU-* .note.ABI-tag .note.stapsdt .comment .gnu.*) }
 }
 
 ASSERT(__image_start == IMAGE_BASE && IMAGE_BASE % 0x40000000 == 0, "the image begins at a GiB: arch/x86_64/layout.h")
+ASSERT(__text_start % PAGE == 0 && __data_start % PAGE == 0 && __data_end % PAGE == 0,
+       "text, data and symbols begin on pages: arch/x86_64/image.ld.S")
+ASSERT(__symbols_start == __data_end, "a section lies between data and symbols: arch/x86_64/image.ld.S")
+ASSERT(__stacks % PAGE == 0, "guards of stacks lie on pages: arch/x86_64/trap.S")
 ASSERT(__boot_stack % PAGE == 0 && __boot_tables % PAGE == 0, "boot stack and tables lie on pages: arch/x86_64/entry.S")
 ASSERT(IMAGE_LOAD_BASE % 0x200000 == 0, "the load address is a multiple of 2 MiB: arch/x86_64/layout.h")
 ASSERT(__image_end - IMAGE_BASE <= (__boot_page_tables << 21), "too few first page tables: arch/x86_64/image.ld.S")

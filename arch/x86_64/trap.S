@@ -190,10 +190,13 @@ program_enter:
     cld
     jmp *%rcx
 
-/* Stacks, each above its guard page. */
+/* Stacks, each above its guard page. The linker script puts the first on a page, and says why; their sizes the others. */
     .section .bss.stacks, "aw", @nobits
+    .balign 16
     .macro stack name, size
-    .balign 4096
+    .if (STACK_GUARD + \size) % 4096
+    .error "a stack is not made of whole pages"
+    .endif
     .globl \name\()_guard, \name\()_top
 \name\()_guard:
     .skip STACK_GUARD + \size

@@ -75,6 +75,10 @@ class CommandTest(QemuCase):
         line = shlex.split(self.after(command, "-append"))
         self.assertEqual(line, ["quire.exit=debug", "quire.env=A=b c", "--", *words])
 
+    def test_two_dashes_alone_take_the_arguments_away(self) -> None:
+        self.assertEqual(self.after(self.command("--"), "-append"), "quire.exit=debug --")
+        self.assertEqual(self.after(self.command(), "-append"), "quire.exit=debug")
+
     def test_iso_and_disk(self) -> None:
         drive = self.after(self.command("--iso"), "-drive")
         self.assertTrue(drive.startswith("file=") and "app,,1.iso" in drive and "media=cdrom" in drive, drive)
@@ -108,6 +112,7 @@ class CommandTest(QemuCase):
     def test_refusals(self) -> None:
         for words, arguments in {
             ("fixed when it is built",): ["--iso", "--", "word"],
+            ("fixed when it is built", "--iso"): ["--iso", "--"],
             ("fixed when it is built", "--disk"): ["--disk", "--append", "quire.aslr=off"],
             ("microvm",): ["--iso", "--machine", "microvm"],
             ("--append", "No closing quotation"): ["--append", "'open"],

@@ -1,6 +1,7 @@
 /* Each driver's own behaviour, and the conformance test over all of them and over one that an application could bring.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "conformance.h"
@@ -98,6 +99,27 @@ static void test_anon_falls_back_without_2m_frames(void **state)
     while (count > 0)
         frame_put(singles[--count], PAGE_2M);
     fixture_end();
+}
+
+/* From 1 GiB past 2 MiB to 4 KiB is one fallback; a fault that is refused is none. */
+static void test_fallbacks_count_faults(void **state)
+{
+    struct vm_segment *segment;
+
+    (void)state;
+    fixture_start(8 * MIB);
+    while (frame_get(PAGE_2M) != FRAME_NONE)
+        continue;
+    segment = must_alloc(&vm_anon, A, 4 * GIB, VM_RW | VM_PAGES_1G);
+    must_write(A, 1);
+    assert_int_equal(stats(segment).faults[PAGE_4K], 1);
+    assert_int_equal(stats(segment).fallbacks, 1);
+    while (frame_get(PAGE_4K) != FRAME_NONE)
+        continue;
+    assert_int_equal(fake_touch(A + GIB, VM_WRITE, 1), E_NOMEM);
+    assert_int_equal(stats(segment).faults_refused, 1);
+    assert_int_equal(stats(segment).fallbacks, 1);
+    fixture_check();
 }
 
 static void test_anon_1g(void **state)
@@ -323,6 +345,116 @@ static void test_spans_cannot_be_cut(void **state)
     trace_compare(&before, &after, "cutting a span", 0);
     assert_int_equal(must_read(start), 1);
     vm_free(space, segment);
+    fixture_end();
+}
+
+/* Neither frames of an image's own nor modules are the frame allocator's, yet they are RAM, and in use. */
+static void test_heap_at_declared_ram(void **state)
+{
+    static const struct frame_range declared[] = {{0, 0x1000}, {MIB + RAM, 2 * MIB + RAM}};
+
+    (void)state;
+    fixture_start(RAM);
+    frames_declare_ram(declared, ARRAY_LENGTH(declared));
+    assert_error(vm_alloc_at(space, &vm_heap, 0, PAGE, VM_RW), E_BUSY);
+    assert_error(vm_alloc_at(space, &vm_heap, MIB + RAM, PAGE, VM_RW), E_BUSY);
+    assert_error(vm_alloc_at(space, &vm_heap, 2 * MIB + RAM - PAGE, PAGE, VM_RW), E_BUSY);
+    assert_error(vm_alloc_at(space, &vm_heap, 2 * MIB + RAM, PAGE, VM_RW), E_INVAL);
+    fixture_end();
+}
+
+/* Frames to have are those just put back, still in the cache of the CPU; asking for others in vain leaves them so. */
+static void test_blocked_span_leaves_the_magazines(void **state)
+{
+    struct vm_segment *span, *wall;
+    paddr_t hot[8];
+    size_t free;
+
+    (void)state;
+    fixture_start(RAM);
+    span = must_alloc_at(&vm_heap, 32 * MIB, MIB, VM_RW);
+    wall = must_alloc_at(&vm_heap, 33 * MIB, PAGE, VM_RW);
+    for (size_t i = 0; i < ARRAY_LENGTH(hot); i++)
+        hot[i] = frame_get(PAGE_4K);
+    for (size_t i = 0; i < ARRAY_LENGTH(hot); i++)
+        frame_put(hot[i], PAGE_4K);
+    free = frames_stats().free;
+    assert_int_equal(vm_resize(space, span, MIB + 64 * PAGE), E_NOMEM);
+    assert_int_equal(frames_stats().free, free);
+    for (size_t i = ARRAY_LENGTH(hot); i-- > 0;)
+        assert_int_equal(frame_get(PAGE_4K), hot[i]);
+    for (size_t i = 0; i < ARRAY_LENGTH(hot); i++)
+        frame_put(hot[i], PAGE_4K);
+    vm_free(space, wall);
+    vm_free(space, span);
+    fixture_end();
+}
+
+/* Takes all RAM and puts every second frame back: no two free ones are neighbours. The frames held, their number. */
+static paddr_t *scatter_ram(size_t *held)
+{
+    paddr_t *frames = malloc(sizeof(paddr_t) * frames_stats().total), frame;
+    size_t count = 0;
+
+    for (*held = 0; (frame = frame_get(PAGE_4K)) != FRAME_NONE;)
+        frames[count++] = frame;
+    for (size_t i = 0; i < count; i++) {
+        if (frames[i] & VM_PAGE_SIZE)
+            frame_put(frames[i], PAGE_4K);
+        else
+            frames[(*held)++] = frames[i];
+    }
+    return frames;
+}
+
+static void test_small_spans_in_scattered_ram(void **state)
+{
+    size_t held, faults;
+    paddr_t *frames;
+
+    (void)state;
+    fixture_start(8 * MIB);
+    frames = scatter_ram(&held);
+    assert_true(frame_get_run(1) == FRAME_NONE);
+    for (size_t size = PAGE; size <= MIB; size *= 2) {
+        struct vm_segment *segment = must_alloc(&vm_heap, VM_ANYWHERE, size, VM_RW);
+
+        faults = fake_faults();
+        for (size_t offset = 0; offset < size; offset += PAGE)
+            assert_int_equal(must_read(vm_start(segment) + offset), 0);
+        must_write(vm_start(segment) + size - 8, size);
+        assert_int_equal(fake_faults(), faults); /* as sure as a run of frames */
+        fixture_check();
+        vm_free(space, segment);
+    }
+    assert_error(vm_alloc(space, &vm_heap, VM_ANYWHERE, VM_SPAN_MAX * 4, VM_RW | VM_POPULATE), E_NOMEM);
+    while (held > 0)
+        frame_put(frames[--held], PAGE_4K);
+    free(frames);
+    fixture_end();
+}
+
+/* The permanent map shows all RAM as write back: a second type for the same frame is undefined. */
+static void test_memory_has_the_ordinary_type(void **state)
+{
+    static const vm_flags_t caches[] = {VM_CACHE_WC, VM_CACHE_WT, VM_CACHE_UC};
+    static const struct vm_segment_driver *const drivers[] = {&vm_anon, &vm_heap, &vm_stack};
+    static const size_t sizes[] = {32 * PAGE, 4 * MIB};
+    struct trace before, after;
+
+    (void)state;
+    fixture_start(RAM);
+    trace_take(&before);
+    for (size_t d = 0; d < ARRAY_LENGTH(drivers); d++) {
+        for (size_t c = 0; c < ARRAY_LENGTH(caches); c++) {
+            for (size_t s = 0; s < ARRAY_LENGTH(sizes); s++) {
+                assert_error(vm_alloc(space, drivers[d], VM_ANYWHERE, sizes[s], VM_RW | caches[c]), E_INVAL);
+                assert_error(vm_alloc(space, drivers[d], A, sizes[s], VM_RW | VM_POPULATE | caches[c]), E_INVAL);
+            }
+        }
+    }
+    trace_take(&after);
+    trace_compare(&before, &after, "other memory types for RAM", 0);
     fixture_end();
 }
 
@@ -797,6 +929,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_anon_zeroes),
         cmocka_unit_test(test_anon_large_pages_stay_inside),
         cmocka_unit_test(test_anon_falls_back_without_2m_frames),
+        cmocka_unit_test(test_fallbacks_count_faults),
         cmocka_unit_test(test_anon_1g),
         cmocka_unit_test(test_anon_populate),
         cmocka_unit_test(test_anon_without_access),
@@ -807,6 +940,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_spans_run_out),
         cmocka_unit_test(test_heap_at_physical_addresses),
         cmocka_unit_test(test_spans_cannot_be_cut),
+        cmocka_unit_test(test_heap_at_declared_ram),
+        cmocka_unit_test(test_blocked_span_leaves_the_magazines),
+        cmocka_unit_test(test_small_spans_in_scattered_ram),
+        cmocka_unit_test(test_memory_has_the_ordinary_type),
         cmocka_unit_test(test_windows),
         cmocka_unit_test(test_aligned_windows_use_large_pages),
         cmocka_unit_test(test_window_refused),

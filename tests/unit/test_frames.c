@@ -284,6 +284,43 @@ static void test_holes_and_edges(void **state)
     assert_false(frames_overlap(stats.highest, ~(uint64_t)0 - stats.highest));
 }
 
+/* The boot loader may give one piece of RAM as two: a 2 MiB frame across the seam is as good as any. */
+static void test_ranges_that_touch(void **state)
+{
+    static const struct frame_range whole[] = {{MIB, 65 * MIB}}, pieces[] = {{MIB, 5 * MIB}, {5 * MIB, 65 * MIB}};
+    size_t count, again;
+    paddr_t *frames;
+
+    (void)state;
+    start(whole, ARRAY_LENGTH(whole));
+    assert_int_equal(frames_init(pieces, ARRAY_LENGTH(pieces)), E_SUCCESS);
+    frames = get_all(PAGE_2M, &count);
+    assert_in_range(count, blocks_of(PAGE_2M) - 1, blocks_of(PAGE_2M));
+    assert_true(model.owned[5 * MIB / FRAME - 1] && model.owned[5 * MIB / FRAME]);
+    put_all(frames, count, PAGE_2M);
+    frames_drain();
+    assert_counts();
+    free(get_all(PAGE_2M, &again));
+    assert_int_equal(again, count);
+}
+
+static void test_take_across_ranges_that_touch(void **state)
+{
+    static const struct frame_range whole[] = {{MIB, 65 * MIB}}, pieces[] = {{MIB, 5 * MIB}, {5 * MIB, 65 * MIB}};
+    paddr_t run = 5 * MIB - 4 * FRAME;
+
+    (void)state;
+    start(whole, ARRAY_LENGTH(whole));
+    assert_int_equal(frames_init(pieces, ARRAY_LENGTH(pieces)), E_SUCCESS);
+    assert_int_equal(frame_take(run, 8 * FRAME), E_SUCCESS);
+    model_get(run, 8);
+    assert_counts();
+    for (size_t i = 0; i < 8; i++)
+        put(run + i * FRAME, PAGE_4K);
+    frames_drain();
+    assert_counts();
+}
+
 static void test_frame_zero_is_a_frame(void **state)
 {
     static const struct frame_range low[] = {{0, 4 * MIB}};
@@ -521,6 +558,22 @@ static void put_piece_then_whole(void *unused)
     frame_put(frame, PAGE_2M);
 }
 
+static void put_piece_then_gigabyte(void *piece)
+{
+    paddr_t frame = frame_get(PAGE_1G);
+
+    frame_put(frame + page_bytes(PAGE_2M), *(enum page_size *)piece);
+    frame_put(frame, PAGE_1G);
+}
+
+static void put_gigabyte_then_piece(void *piece)
+{
+    paddr_t frame = frame_get(PAGE_1G);
+
+    frame_put(frame, PAGE_1G);
+    frame_put(frame + page_bytes(PAGE_2M), *(enum page_size *)piece);
+}
+
 static void put_whole_then_piece(void *unused)
 {
     paddr_t frame = frame_get(PAGE_2M);
@@ -586,6 +639,10 @@ static void test_bad_puts_panic(void **state)
         if (!fake_panics(put_bad, &bad[i]))
             fail_msg("putting %#lx, size %u, does not panic", (unsigned long)bad[i].frame, bad[i].size);
     }
+    for (size_t i = PAGE_4K; i <= PAGE_2M; i++) {
+        assert_panics(put_piece_then_gigabyte, &sizes[i]);
+        assert_panics(put_gigabyte_then_piece, &sizes[i]);
+    }
     assert_panics(put_piece_then_whole, NULL);
     assert_panics(put_whole_then_piece, NULL);
     assert_panics(put_run_twice, NULL);
@@ -602,8 +659,12 @@ static void test_metadata_cannot_be_put(void **state)
     (void)state;
     start(plain, 1);
     free(get_all(PAGE_4K, &count));
-    for (bad.frame = plain[0].start; bad.frame < plain[0].end; bad.frame += FRAME)
-        found += !model.owned[bad.frame / FRAME];
+    for (bad.frame = plain[0].start; bad.frame < plain[0].end; bad.frame += FRAME) {
+        if (model.owned[bad.frame / FRAME])
+            continue;
+        assert_panics(put_bad, &bad);
+        found++;
+    }
     assert_int_equal(found, frames_stats().metadata / FRAME);
 }
 
@@ -812,6 +873,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_2m_from_run_of_the_highest_order),
         cmocka_unit_test(test_runs),
         cmocka_unit_test(test_holes_and_edges),
+        cmocka_unit_test(test_ranges_that_touch),
+        cmocka_unit_test(test_take_across_ranges_that_touch),
         cmocka_unit_test(test_frame_zero_is_a_frame),
         cmocka_unit_test(test_tiny_ram),
         cmocka_unit_test(test_no_ram),

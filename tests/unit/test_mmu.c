@@ -612,21 +612,36 @@ static void test_release_of_inaccessible_pages(void **state)
 /* ---- move ---- */
 
 /* A table made ready for the target is still empty when the walk over the source meets it: it must not go. */
+static void move_down_within_a_table(enum page_size size)
+{
+    size_t half = 256 * page_bytes(size); /* of what a table of such pages maps */
+
+    setup();
+    assert_int_equal(mmu_map(&mmu, VA + 5 * half, PA, size, VM_RW), E_SUCCESS);
+    assert_int_equal(mmu_move(&mmu, VA + 3 * half, VA, 3 * half), E_SUCCESS);
+    assert_mapped(VA + 2 * half, PA, size, VM_RW);
+    assert_unmapped(VA + 5 * half);
+    assert_accounts();
+    mmu_unmap(&mmu, VA, 6 * half, false, NULL);
+    finish();
+}
+
 static void test_move_down_within_a_table(void **state)
 {
-    struct mmu_entry entry;
-
     (void)state;
-    setup();
-    assert_int_equal(mmu_map(&mmu, VA + 5 * MIB, PA, PAGE_4K, VM_RW), E_SUCCESS);
-    assert_int_equal(mmu_move(&mmu, VA + 3 * MIB, VA, 3 * MIB), E_SUCCESS);
-    assert_true(mmu_query(&mmu, VA + 2 * MIB, &entry));
-    assert_int_equal(entry.frame, PA);
-    assert_int_equal(entry.size, PAGE_4K);
-    assert_accounts();
-    mmu_unmap(&mmu, VA, 6 * MIB, false, NULL);
-    assert_int_equal(mmu_tables(&mmu), 0);
-    finish();
+    move_down_within_a_table(PAGE_4K);
+}
+
+static void test_move_2m_down_within_a_table(void **state)
+{
+    (void)state;
+    move_down_within_a_table(PAGE_2M);
+}
+
+static void test_move_1g_down_within_a_table(void **state)
+{
+    (void)state;
+    move_down_within_a_table(PAGE_1G);
 }
 
 static void test_move_keeps_large_pages(void **state)
@@ -829,6 +844,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_protect_keeps_frames_and_caches),
         cmocka_unit_test(test_release_of_inaccessible_pages),
         cmocka_unit_test(test_move_down_within_a_table),
+        cmocka_unit_test(test_move_2m_down_within_a_table),
+        cmocka_unit_test(test_move_1g_down_within_a_table),
         cmocka_unit_test(test_move_keeps_large_pages),
         cmocka_unit_test(test_move_splits_where_alignment_differs),
         cmocka_unit_test(test_move_of_nothing),

@@ -26,6 +26,8 @@ void fake_ram(const struct frame_range *ranges, size_t count);
 bool fake_is_ram(paddr_t start, uint64_t size);
 /* Bytes of RAM that anybody has touched so far (fresh RAM above FAKE_JUNK_MAX is untouched). */
 size_t fake_ram_touched(void);
+/* Calls of phys_to_virt so far: page-table code makes one for each table it enters, so this measures work. */
+size_t fake_lookups(void);
 /* Bytes zeroed through machine_zero_pages so far. */
 size_t fake_zeroed(void);
 

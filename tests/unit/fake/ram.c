@@ -12,7 +12,7 @@
 
 static struct frame_range ram[RANGES_MAX];
 static size_t ram_count;
-static size_t zeroed;
+static size_t zeroed, lookups;
 
 _Noreturn void fake_violation(const char *format, ...)
 {
@@ -91,6 +91,7 @@ size_t fake_ram_touched(void)
 
 void *phys_to_virt(paddr_t physical)
 {
+    lookups++;
     if (!fake_is_ram(physical, 1))
         fake_violation("phys_to_virt(%#lx): no RAM there", (unsigned long)physical);
     return (void *)(PHYSMAP_BASE + physical);
@@ -111,6 +112,11 @@ void machine_zero_pages(void *start, size_t size)
         fake_violation("machine_zero_pages(%p, %#zx): not whole pages of RAM", start, size);
     memset(start, 0, size);
     zeroed += size;
+}
+
+size_t fake_lookups(void)
+{
+    return lookups;
 }
 
 size_t fake_zeroed(void)

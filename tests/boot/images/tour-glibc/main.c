@@ -1,0 +1,2 @@
+/* apps/tour with the other libc: the core checks the address space, glibc's sections in it, after every step. */
+#include "apps/tour/main.c"
