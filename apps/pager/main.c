@@ -152,7 +152,7 @@ static void check_operations(struct vm_segment *segment)
     expect(mandelbrot_computed(upper) == computed + 2, "a dropped page is computed again");
     expect(vm_resize(space, upper, 16 * VM_PAGE_SIZE) == E_SUCCESS, "shrinking");
     check_point(upper, row, 4000);
-    expect(vm_resize(space, upper, PICTURE_SIZE) == E_INVAL, "growing beyond the picture is refused");
+    expect(vm_resize(space, upper, PICTURE_SIZE) == E_NOMEM, "growing beyond the picture is refused");
     puts("\nThe picture split in two, the upper half dropped and cut to 16 rows:");
 }
 

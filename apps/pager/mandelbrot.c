@@ -115,7 +115,7 @@ static struct vm_segment *mandelbrot_alloc(struct address_space *space, vaddr_t 
 static error_t mandelbrot_resize(struct address_space *space, struct vm_segment *segment, size_t size)
 {
     if (mandelbrot_first_row(segment) + size / VM_PAGE_SIZE > MANDELBROT_ROWS)
-        return E_INVAL;
+        return E_NOMEM; /* the picture ends there */
     if (size < segment->size)
         vm_segment_unmap(space, segment, segment->start + size, segment->size - size, true);
     return vm_segment_set_size(space, segment, size);
@@ -147,6 +147,13 @@ static error_t mandelbrot_split(struct address_space *space, struct vm_segment *
     return E_SUCCESS;
 }
 
+/* The cut is taken back: `second` vanishes. */
+static void mandelbrot_join(struct address_space *space, struct vm_segment *first, struct vm_segment *second)
+{
+    (void)space, (void)first;
+    free(second->private);
+}
+
 static error_t mandelbrot_advise(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size,
                                  int advice)
 {
@@ -170,6 +177,7 @@ const struct vm_segment_driver mandelbrot_driver = {
     .vm_fault = mandelbrot_fault,
     .name = "mandelbrot",
     .split = mandelbrot_split,
+    .join = mandelbrot_join,
     .advise = mandelbrot_advise,
     .describe = mandelbrot_describe,
 };

@@ -28,6 +28,7 @@ PROGRAMS: dict[str, list[str]] = {
     "test_mmu": ["tests/unit/test_mmu.c", *MACHINE, *CPU, *HARNESS],
     "test_space": ["tests/unit/test_space.c", *SPACE],
     "test_drivers": ["tests/unit/test_drivers.c", "tests/unit/conformance.c", *SPACE],
+    "test_pager": ["tests/unit/test_pager.c", "apps/pager/mandelbrot.c", "tests/unit/conformance.c", *SPACE],
     "test_model": ["tests/unit/test_model.c", "tests/unit/model.c", *SPACE],
 }
 
