@@ -326,9 +326,9 @@ size_t cpu_extended_state_size(void)
     return cpu_features.extended_state_size;
 }
 
-/* The header of an XSAVE area: XSTATE_BV, which XSAVE writes, and 56 bytes that have to be zero (SDM vol. 1, 13.4.2).
- */
-#define XSAVE_HEADER_ZERO 520
+/* The header of an XSAVE area has to be zero before: of XSTATE_BV, XSAVE writes only the bits of the features that are
+ * on, and XRSTOR faults on any other bit of the header (SDM vol. 1, 13.4.2, 13.7, 13.8). */
+#define XSAVE_HEADER 512
 #define XSAVE_HEADER_END 576
 
 void cpu_extended_state_save(void *area)
@@ -338,7 +338,7 @@ void cpu_extended_state_save(void *area)
         __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
         return;
     }
-    for (unsigned i = XSAVE_HEADER_ZERO; i < XSAVE_HEADER_END; i += 8)
+    for (unsigned i = XSAVE_HEADER; i < XSAVE_HEADER_END; i += 8)
         *(uint64_t *)((char *)area + i) = 0;
     __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
 }
