@@ -8,6 +8,32 @@
 
     .text
 
+/* The registers that a C function may destroy, as in struct trap_frame; what is above (the address, %rdi and the error
+ * code) goes with the pops. */
+    .macro push_scratch
+    pushq %rax
+    pushq %rcx
+    pushq %rdx
+    pushq %rsi
+    pushq %r8
+    pushq %r9
+    pushq %r10
+    pushq %r11
+    .endm
+
+    .macro pop_scratch
+    popq %r11
+    popq %r10
+    popq %r9
+    popq %r8
+    popq %rsi
+    popq %rdx
+    popq %rcx
+    popq %rax
+    movq 8(%rsp), %rdi
+    addq $24, %rsp
+    .endm
+
 /* VM_READ, VM_WRITE or VM_EXEC (vm/vm.h) by the error code: bit 0 present, 1 write, 4 fetch (SDM vol. 3, 4.7). */
     .section .rodata
     .balign 64
@@ -23,14 +49,7 @@ vector_page:
     pushq %rdi
     movq %cr2, %rdi
     pushq %rdi
-    pushq %rax
-    pushq %rcx
-    pushq %rdx
-    pushq %rsi
-    pushq %r8
-    pushq %r9
-    pushq %r10
-    pushq %r11
+    push_scratch
     movl 80(%rsp), %edx
     testl $~0x13, %edx          /* reserved bit, protection key: not a matter of segments */
     jnz page_odd
@@ -39,16 +58,7 @@ vector_page:
     call vm_handle_fault
     testl %eax, %eax
     jnz page_failed
-    popq %r11
-    popq %r10
-    popq %r9
-    popq %r8
-    popq %rsi
-    popq %rdx
-    popq %rcx
-    popq %rax
-    movq 8(%rsp), %rdi
-    addq $24, %rsp
+    pop_scratch
     addq $FAULT_SLICE, %gs:cpu_tss + TSS_IST_PAGE
     iretq
 
@@ -72,14 +82,7 @@ page_failed:
 trap_common:
     cld
     pushq $0
-    pushq %rax
-    pushq %rcx
-    pushq %rdx
-    pushq %rsi
-    pushq %r8
-    pushq %r9
-    pushq %r10
-    pushq %r11
+    push_scratch
     pushq %rbx
     pushq %rbp
     pushq %r12
@@ -98,16 +101,7 @@ trap_return:
     popq %r12
     popq %rbp
     popq %rbx
-    popq %r11
-    popq %r10
-    popq %r9
-    popq %r8
-    popq %rsi
-    popq %rdx
-    popq %rcx
-    popq %rax
-    movq 8(%rsp), %rdi
-    addq $24, %rsp
+    pop_scratch
     iretq
 
 /*
