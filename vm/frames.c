@@ -523,6 +523,20 @@ static bool part_take(size_t child, unsigned first, unsigned count)
     return true;
 }
 
+/* True if a frame of the range is in a magazine. */
+static bool magazines_hold(const struct magazines *own, paddr_t start, paddr_t end)
+{
+    for (unsigned i = 0; i < own->count_4k; i++) {
+        if (own->frames_4k[i] >= start && own->frames_4k[i] < end)
+            return true;
+    }
+    for (unsigned i = 0; i < own->count_2m; i++) {
+        if (own->frames_2m[i] < end && own->frames_2m[i] + ((paddr_t)1 << CHILD_SHIFT) > start)
+            return true;
+    }
+    return false;
+}
+
 error_t frame_take(paddr_t start, size_t size)
 {
     paddr_t end;
@@ -532,11 +546,10 @@ error_t frame_take(paddr_t start, size_t size)
         return E_INVAL;
     if (get_fails())
         return E_NOMEM;
-    if (!for_each_child(start, end, part_is_free)) { /* some of it may be in a magazine */
+    if (magazines_hold(&this_cpu(magazines), start, end))
         frames_drain();
-        if (!for_each_child(start, end, part_is_free))
-            return E_BUSY;
-    }
+    if (!for_each_child(start, end, part_is_free))
+        return E_BUSY;
     for_each_child(start, end, part_take);
     return E_SUCCESS;
 }

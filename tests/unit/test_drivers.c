@@ -348,7 +348,7 @@ static void test_spans_cannot_be_cut(void **state)
     fixture_end();
 }
 
-/* Neither frames of an image's own nor modules are the frame allocator's, yet they are RAM, and in use. */
+/* The image and boot modules are not the frame allocator's, yet they are RAM, and in use. */
 static void test_heap_at_declared_ram(void **state)
 {
     static const struct frame_range declared[] = {{0, 0x1000}, {MIB + RAM, 2 * MIB + RAM}};
@@ -368,7 +368,7 @@ static void test_blocked_span_leaves_the_magazines(void **state)
 {
     struct vm_segment *span, *wall;
     paddr_t hot[8];
-    size_t free;
+    size_t free_before;
 
     (void)state;
     fixture_start(RAM);
@@ -378,9 +378,9 @@ static void test_blocked_span_leaves_the_magazines(void **state)
         hot[i] = frame_get(PAGE_4K);
     for (size_t i = 0; i < ARRAY_LENGTH(hot); i++)
         frame_put(hot[i], PAGE_4K);
-    free = frames_stats().free;
+    free_before = frames_stats().free;
     assert_int_equal(vm_resize(space, span, MIB + 64 * PAGE), E_NOMEM);
-    assert_int_equal(frames_stats().free, free);
+    assert_int_equal(frames_stats().free, free_before);
     for (size_t i = ARRAY_LENGTH(hot); i-- > 0;)
         assert_int_equal(frame_get(PAGE_4K), hot[i]);
     for (size_t i = 0; i < ARRAY_LENGTH(hot); i++)

@@ -2,6 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#include "vm/segments.h" /* before fixture.h: its parameters are named as a variable there */
 
 #include "fixture.h"
 #include "harness.h"
@@ -10,6 +13,7 @@
 #define PAGE VM_PAGE_SIZE
 #define RAM (32 * MIB)
 #define A LOW_BASE
+#define FAR ((vaddr_t)0x600000000000) /* addresses asked for, above the slots */
 
 static size_t count_segments(vaddr_t start, vaddr_t end)
 {
@@ -192,6 +196,86 @@ static void test_largest_segment(void **state)
     fixture_end();
 }
 
+/* An address space of its own, which becomes the current one; vm_space_destroy ends that. */
+static void start_other(struct address_space *other, uint64_t seed)
+{
+    assert_int_equal(vm_space_init(other, 0, seed), E_SUCCESS);
+    vm_space_use(other);
+    fake_use_tables(other->mmu.root);
+}
+
+static void back_to_the_first(struct address_space *other)
+{
+    vm_space_destroy(other);
+    vm_space_use(space);
+    fake_use_tables(space->mmu.root);
+}
+
+static const uint64_t seeds[] = {0, 1, 2, 0x123456789abcdef, 0x9e3779b97f4a7c15, ~(uint64_t)0};
+
+/* So many segments of one size fit wherever slots begin, each with a first page to use. */
+static void use_many(size_t count, size_t size)
+{
+    static struct address_space other;
+
+    fixture_start(RAM);
+    for (size_t s = 0; s < ARRAY_LENGTH(seeds); s++) {
+        start_other(&other, seeds[s]);
+        for (size_t i = 0; i < count; i++) {
+            struct vm_segment *segment = vm_alloc(&other, &vm_anon, VM_ANYWHERE, size, VM_RW | VM_PAGES_4K);
+
+            if (IS_ERR(segment))
+                fail_msg("seed %#lx: segment %zu of %zu GiB is refused", (unsigned long)seeds[s], i, size / GIB);
+            must_write(vm_start(segment), i);
+        }
+        assert_null(vm_validate(&other));
+        back_to_the_first(&other);
+    }
+    fixture_end();
+}
+
+static void test_many_segments_of_40_gib(void **state)
+{
+    (void)state;
+    use_many(20, 40 * GIB);
+}
+
+static void test_many_segments_of_4_gib(void **state)
+{
+    (void)state;
+    use_many(300, 4 * GIB);
+}
+
+static void test_many_segments_of_1_gib(void **state)
+{
+    (void)state;
+    use_many(2000, GIB);
+}
+
+/* What a program's start does: the heap's box reserved, most of it given back, then a large mmap. */
+static void test_large_reservations(void **state)
+{
+    static struct address_space other;
+
+    (void)state;
+    fixture_start(RAM);
+    for (size_t s = 0; s < ARRAY_LENGTH(seeds); s++) {
+        struct vm_segment *box, *mapping;
+
+        start_other(&other, seeds[s]);
+        box = vm_alloc(&other, &vm_anon, VM_ANYWHERE, 64 * GIB, VM_RW);
+        assert_false(IS_ERR(box));
+        assert_int_equal(vm_resize(&other, box, PAGE), E_SUCCESS);
+        mapping = vm_alloc(&other, &vm_anon, VM_ANYWHERE, 33 * GIB, VM_RW | VM_MERGE | VM_PAGES_4K);
+        assert_false(IS_ERR(mapping));
+        must_write(vm_start(mapping) + 33 * GIB - 8, 1);
+        assert_int_equal(vm_resize(&other, box, 64 * GIB), E_SUCCESS);
+        assert_null(vm_validate(&other));
+        back_to_the_first(&other);
+    }
+    fixture_end();
+}
+
 /* Addresses are taken and given back many times: slots and structures are reused, nothing accumulates. */
 static void test_slots_are_reused(void **state)
 {
@@ -246,6 +330,81 @@ static void test_many_segments_in_random_order(void **state)
     assert_int_equal(count_segments(0, LOW_HALF_END), COUNT / 2);
     assert_int_equal(vm_unmap(space, A, 2 * COUNT * PAGE), E_SUCCESS);
     fixture_end();
+}
+
+static unsigned depth(const struct vm_segment *segment)
+{
+    unsigned low = segment ? depth(segment->child[0]) : 0, high = segment ? depth(segment->child[1]) : 0;
+
+    return segment ? 1 + (low > high ? low : high) : 0;
+}
+
+/* Segments at equal distances are usual; their priorities must be as good as random all the same (expected depth of
+ * 3000: about 30). Some strides are Fibonacci numbers, which multiplicative hashes do badly with. */
+static void test_trees_stay_shallow(void **state)
+{
+    static const size_t strides[] = {2, 16, 89, 512, 987, 1597, 4181, 10946};
+    enum { COUNT = 3000 };
+
+    (void)state;
+    fixture_start(RAM);
+    for (size_t k = 0; k < ARRAY_LENGTH(strides); k++) {
+        for (size_t i = 0; i < COUNT; i++)
+            must_alloc(&vm_guard, FAR + i * strides[k] * PAGE, PAGE, 0);
+        if (depth(slot_root(slot_of(space, FAR))) >= 60)
+            fail_msg("stride %zu pages: depth %u", strides[k], depth(slot_root(slot_of(space, FAR))));
+        assert_int_equal(vm_unmap(space, FAR, COUNT * strides[k] * PAGE), E_SUCCESS);
+    }
+    fixture_end();
+}
+
+/* A slot table that could not be made for want of a frame hides nothing that lies behind it. */
+static void test_failed_slot_tables_hide_nothing(void **state)
+{
+    struct vm_segment *behind;
+    struct trace before, after;
+
+    (void)state;
+    fixture_start(RAM);
+    behind = must_alloc(&vm_anon, FAR, MIB, VM_RW);
+    must_write(FAR, 1);
+    trace_take(&before);
+    for (unsigned order = 16; order <= 40; order++) {
+        vaddr_t base = SLOTS_BASE + ((vaddr_t)(order - 16) << REGION_SHIFT);
+
+        for (long nth = 0; nth < 2; nth++) { /* the directory, then the table */
+            fixture_inject(nth);
+            assert_error(vm_alloc(space, &vm_guard, base, PAGE, 0), E_NOMEM);
+            assert_true(fixture_inject_end());
+            assert_ptr_equal(vm_next(space, 0), behind);
+            assert_ptr_equal(vm_next(space, base), behind);
+        }
+    }
+    trace_take(&after);
+    trace_compare(&before, &after, "slot tables", 0);
+    assert_int_equal(vm_unmap(space, SLOTS_BASE, FAR + MIB - SLOTS_BASE), E_SUCCESS);
+    assert_null(vm_find(space, FAR));
+    fixture_end();
+}
+
+/* All between the two halves of the address space comes before what is lowest in the upper one. */
+static void test_next_of_addresses_that_are_none(void **state)
+{
+    static const vaddr_t upper_half = ~(LOW_HALF_END - 1);
+    static const vaddr_t bad[] = {LOW_HALF_END, 0x900000000000, 0x0008900000000000, upper_half - 1};
+    struct vm_segment *lowest, *image;
+
+    (void)state;
+    fixture_start(RAM);
+    lowest = vm_image_add(space, "lowest", upper_half + PAGE, PAGE, VM_READ);
+    image = vm_image_add(space, "text", IMAGE_BASE, PAGE, VM_READ | VM_EXEC);
+    assert_false(IS_ERR(lowest) || IS_ERR(image));
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
+        assert_ptr_equal(vm_next(space, bad[i]), lowest);
+        assert_null(vm_find(space, bad[i]));
+    }
+    assert_ptr_equal(vm_next(space, upper_half + 2 * PAGE), image);
+    assert_null(vm_next(space, IMAGE_BASE + PAGE));
 }
 
 static void test_find_and_next(void **state)
@@ -404,6 +563,34 @@ static void test_split(void **state)
     fixture_end();
 }
 
+/* Whoever cut a segment holds both pointers: equal protection is no reason to make one of them again. */
+static void test_split_segments_stay_apart(void **state)
+{
+    struct vm_segment *first, *second;
+
+    (void)state;
+    fixture_start(RAM);
+    first = must_alloc(&vm_anon, A, 8 * MIB, VM_RW | VM_PAGES_4K);
+    second = vm_split(space, first, A + 4 * MIB);
+    assert_false(IS_ERR(second));
+    assert_int_equal(vm_protect(space, A + 4 * MIB, 4 * MIB, VM_READ), E_SUCCESS);
+    assert_int_equal(vm_protect(space, A + 4 * MIB, 4 * MIB, VM_RW), E_SUCCESS);
+    assert_ptr_equal(vm_find(space, A + 4 * MIB), second);
+    assert_int_equal(vm_size(first), 4 * MIB);
+    /* Pieces that nobody holds go back to what they were cut from, on either side. */
+    assert_int_equal(vm_protect(space, A + 3 * MIB, 2 * MIB, VM_READ), E_SUCCESS);
+    assert_int_equal(count_segments(A, A + 8 * MIB), 4);
+    assert_ptr_equal(vm_find(space, A + 4 * MIB), second);
+    assert_int_equal(vm_protect(space, A + 3 * MIB, 2 * MIB, VM_RW), E_SUCCESS);
+    assert_int_equal(count_segments(A, A + 8 * MIB), 2);
+    assert_int_equal(vm_size(first), 4 * MIB);
+    assert_int_equal(vm_size(second), 4 * MIB);
+    fixture_check();
+    vm_free(space, second);
+    vm_free(space, first);
+    fixture_end();
+}
+
 /* ---- protect ---- */
 
 static void test_protect_parts_and_merge_back(void **state)
@@ -484,6 +671,51 @@ static void test_segments_whose_pointers_are_held_do_not_merge(void **state)
     fixture_end();
 }
 
+/* Both must have been given away, whichever side the one is that somebody holds. */
+static void test_held_segments_absorb_no_neighbour(void **state)
+{
+    struct vm_segment *held;
+
+    (void)state;
+    fixture_start(RAM);
+    must_alloc(&vm_anon, A, MIB, VM_RW | VM_MERGE);
+    held = must_alloc(&vm_anon, A + MIB, MIB, VM_RW);
+    must_alloc(&vm_anon, A + 2 * MIB, MIB, VM_RW | VM_MERGE);
+    assert_int_equal(vm_protect(space, A + 2 * MIB, MIB, VM_RW), E_SUCCESS);
+    assert_int_equal(vm_protect(space, A, MIB, VM_RW), E_SUCCESS);
+    assert_int_equal(vm_protect(space, A, 3 * MIB, VM_READ), E_SUCCESS);
+    assert_int_equal(vm_protect(space, A, 3 * MIB, VM_RW), E_SUCCESS);
+    assert_int_equal(count_segments(A, A + 3 * MIB), 3);
+    assert_ptr_equal(vm_find(space, A + MIB), held);
+    assert_int_equal(vm_size(held), MIB);
+    vm_free(space, held);
+    assert_int_equal(count_segments(A, A + 3 * MIB), 2);
+    assert_int_equal(vm_unmap(space, A, 3 * MIB), E_SUCCESS);
+    fixture_end();
+}
+
+/* Inside of segments that could be cut there, that could not, and where nothing is. */
+static void test_ranges_of_size_0_change_nothing(void **state)
+{
+    static const vaddr_t inside[] = {A + 3 * MIB, A + 3 * MIB + PAGE, A + 16 * MIB + 512 * PAGE, A + GIB, A};
+    struct trace before, after;
+
+    (void)state;
+    fixture_start(RAM);
+    must_alloc(&vm_heap, A, 8 * MIB, VM_RW | VM_PAGES_2M);
+    must_alloc(&vm_stack, A + 16 * MIB, 4 * MIB, VM_RW);
+    must_write(A + 3 * MIB, 1);
+    trace_take(&before);
+    for (size_t i = 0; i < ARRAY_LENGTH(inside); i++) {
+        assert_int_equal(vm_protect(space, inside[i], 0, VM_READ), E_SUCCESS);
+        assert_int_equal(vm_unmap(space, inside[i], 0), E_SUCCESS);
+    }
+    trace_take(&after);
+    trace_compare(&before, &after, "ranges of size 0", -1);
+    assert_int_equal(vm_unmap(space, A, 32 * MIB), E_SUCCESS);
+    fixture_end();
+}
+
 static void test_protect_refused(void **state)
 {
     struct trace before, after;
@@ -556,6 +788,73 @@ static void test_unmap_the_middle(void **state)
     fixture_end();
 }
 
+/* The address space has no structure to spare and RAM no frame: a whole segment goes all the same. */
+static void test_unmap_of_whole_segments_needs_no_frame(void **state)
+{
+    size_t count = 0;
+
+    (void)state;
+    fixture_start(4 * MIB);
+    while (count < 5 || space->slabs) {
+        must_alloc(&vm_guard, A + 2 * count * PAGE, PAGE, 0);
+        count++;
+    }
+    while (frame_get(PAGE_4K) != FRAME_NONE)
+        continue;
+    assert_int_equal(vm_unmap(space, A + PAGE, PAGE), E_SUCCESS); /* a hole */
+    assert_int_equal(vm_unmap(space, A + 2 * PAGE, 3 * PAGE), E_SUCCESS);
+    assert_int_equal(vm_unmap(space, A, PAGE), E_SUCCESS);
+    assert_int_equal(count_segments(A, A + GIB), count - 3);
+    fixture_check();
+}
+
+static double seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* The time to unmap that many segments, each in a slot of its own, by one call. */
+static double time_of_unmapping(size_t count)
+{
+    vaddr_t low = ~(vaddr_t)0, high = 0;
+    double start;
+
+    for (size_t i = 0; i < count; i++) {
+        vaddr_t at = vm_start(must_alloc(&vm_guard, VM_ANYWHERE, PAGE, 0));
+
+        low = at < low ? at : low;
+        high = at > high ? at : high;
+    }
+    start = seconds();
+    assert_int_equal(vm_unmap(space, low, high + PAGE - low), E_SUCCESS);
+    start = seconds() - start;
+    assert_null(vm_next(space, 0));
+    return start;
+}
+
+/* Sixteen times as many segments take sixteen times as long, not 256 times: generous, for time is not exact. */
+static void test_unmap_is_not_quadratic(void **state)
+{
+    double few, many;
+
+    (void)state;
+    fixture_start(RAM);
+    time_of_unmapping(16 * 625); /* slots and caches are warm */
+    few = time_of_unmapping(625);
+    for (size_t i = 0; i < 4; i++) {
+        double again = time_of_unmapping(625);
+
+        few = again < few ? again : few;
+    }
+    many = time_of_unmapping(16 * 625);
+    if (many > 64 * few)
+        fail_msg("unmapping 625 segments takes %.6f s, 10000 take %.6f s", few, many);
+    fixture_end();
+}
+
 static void test_permanent_segments(void **state)
 {
     struct vm_segment *image;
@@ -618,6 +917,93 @@ static void test_move(void **state)
     assert_int_equal(must_read(A + PAGE), 1);
     assert_int_equal(must_read(A + PAGE + 3 * MIB), 2);
     assert_int_equal(touch(A + PAGE + 3 * MIB + 2 * PAGE, VM_READ), E_FAULT);
+    vm_free(space, segment);
+    fixture_end();
+}
+
+/* From one table to a lower place in it: what is made for the target must outlive what goes from the source. */
+static void move_down(enum page_size size)
+{
+    size_t half = 256 * page_bytes(size); /* of what a table of such pages maps */
+    struct vm_segment *segment;
+
+    fixture_start(RAM);
+    segment = must_alloc(&vm_anon, A + 3 * half, 3 * half, VM_RW | VM_PAGES_4K * (size + 1));
+    must_write(A + 5 * half, 42);
+    assert_int_equal(vm_segment_statistics(space, segment).resident[size], 1);
+    assert_int_equal(vm_move(space, segment, A, 3 * half), E_SUCCESS);
+    fixture_check();
+    assert_int_equal(must_read(A + 2 * half), 42);
+    assert_int_equal(vm_segment_statistics(space, segment).resident[size], 1);
+    vm_free(space, segment);
+    fixture_end();
+}
+
+static void test_move_down_4k(void **state)
+{
+    (void)state;
+    move_down(PAGE_4K);
+}
+
+static void test_move_down_2m(void **state)
+{
+    (void)state;
+    move_down(PAGE_2M);
+}
+
+/* The segment at the root of a slot's tree leaves the others there. */
+static void test_move_takes_no_neighbour_along(void **state)
+{
+    struct vm_segment *segments[8], *root, *neighbour;
+    vaddr_t new;
+
+    (void)state;
+    fixture_start(RAM);
+    for (size_t i = 0; i < ARRAY_LENGTH(segments); i++)
+        segments[i] = must_alloc(&vm_anon, A + i * 16 * PAGE, PAGE, VM_RW);
+    root = slot_root(slot_of(space, A));
+    assert_true(root->child[0] || root->child[1]);
+    assert_int_equal(vm_move(space, root, VM_ANYWHERE, PAGE), E_SUCCESS);
+    assert_null(root->child[0]);
+    assert_null(root->child[1]);
+    new = vm_start(root);
+    neighbour = must_alloc(&vm_anon, new + 2 * PAGE, PAGE, VM_RW);
+    for (size_t i = 0; i < ARRAY_LENGTH(segments); i++) {
+        if (segments[i] == root)
+            continue;
+        assert_ptr_equal(vm_find(space, A + i * 16 * PAGE), segments[i]);
+        vm_free(space, segments[i]);
+    }
+    fixture_check();
+    assert_ptr_equal(vm_find(space, new), root);
+    assert_ptr_equal(vm_find(space, new + 2 * PAGE), neighbour);
+    vm_free(space, root);
+    vm_free(space, neighbour);
+    fixture_end();
+}
+
+/* VM_POPULATE holds for what a move adds, as it does for vm_resize. */
+static void test_move_backs_the_growth(void **state)
+{
+    struct vm_segment *segment;
+    size_t faults;
+
+    (void)state;
+    fixture_start(RAM);
+    segment = must_alloc(&vm_anon, VM_ANYWHERE, MIB, VM_RW | VM_POPULATE | VM_PAGES_4K);
+    must_write(vm_start(segment), 7);
+    assert_int_equal(vm_move(space, segment, VM_ANYWHERE, 4 * MIB), E_SUCCESS);
+    assert_int_equal(vm_segment_statistics(space, segment).resident[PAGE_4K], 4 * MIB / PAGE);
+    faults = fake_faults();
+    assert_int_equal(must_read(vm_start(segment)), 7);
+    for (size_t offset = MIB; offset < 4 * MIB; offset += PAGE)
+        assert_int_equal(must_read(vm_start(segment) + offset), 0);
+    assert_int_equal(fake_faults(), faults);
+    fixture_check();
+    assert_int_equal(vm_move(space, segment, VM_ANYWHERE, 2 * RAM), E_NOMEM); /* more than there is */
+    assert_int_equal(vm_size(segment), 4 * MIB);
+    assert_int_equal(must_read(vm_start(segment)), 7);
+    fixture_check();
     vm_free(space, segment);
     fixture_end();
 }
@@ -692,6 +1078,66 @@ static void test_willneed_backs_as_far_as_frames_allow(void **state)
                     512 * vm_segment_statistics(space, segment).resident[PAGE_2M] >
                 512);
     vm_free(space, segment);
+    fixture_end();
+}
+
+/* ---- cost ---- */
+
+/* Tables that an operation on one page of a segment enters. */
+static size_t work_of(void (*operation)(struct vm_segment *), struct vm_segment *segment)
+{
+    size_t before = fake_lookups();
+
+    operation(segment);
+    return fake_lookups() - before;
+}
+
+static void drop_a_page(struct vm_segment *segment)
+{
+    assert_int_equal(vm_advise(space, vm_start(segment) + PAGE, PAGE, VM_ADVICE_DONTNEED), E_SUCCESS);
+}
+
+static void protect_a_page(struct vm_segment *segment)
+{
+    vaddr_t page = vm_start(segment) + vm_size(segment) / 2;
+
+    assert_int_equal(vm_protect(space, page, PAGE, VM_READ), E_SUCCESS);
+    assert_int_equal(vm_protect(space, page, PAGE, VM_RW), E_SUCCESS);
+}
+
+static void shrink_by_a_page(struct vm_segment *segment)
+{
+    assert_int_equal(vm_resize(space, segment, vm_size(segment) - PAGE), E_SUCCESS);
+}
+
+static void unmap_the_last_page(struct vm_segment *segment)
+{
+    assert_int_equal(vm_unmap(space, vm_start(segment) + vm_size(segment) - PAGE, PAGE), E_SUCCESS);
+}
+
+static void (*const on_one_page[])(struct vm_segment *) = {drop_a_page, protect_a_page, shrink_by_a_page,
+                                                           unmap_the_last_page};
+
+/* What is done to one page does not cost more where many others are resident. */
+static void test_cost_of_one_page(void **state)
+{
+    vm_flags_t flags = VM_RW | VM_PAGES_4K | VM_POPULATE | VM_NOZERO;
+    struct vm_segment *small, *large;
+
+    (void)state;
+    fixture_start(300 * MIB);
+    small = must_alloc(&vm_anon, A, MIB, flags);
+    large = must_alloc(&vm_anon, A + GIB, 256 * MIB, flags);
+    assert_int_equal(vm_segment_statistics(space, large).resident[PAGE_4K], 256 * MIB / PAGE);
+    for (size_t i = 0; i < ARRAY_LENGTH(on_one_page); i++) {
+        size_t few = work_of(on_one_page[i], small), many = work_of(on_one_page[i], large);
+
+        if (many > 2 * few + 8)
+            fail_msg("operation %zu: %zu tables with 1 MiB resident, %zu with 256 MiB", i, few, many);
+    }
+    fixture_check();
+    vm_free(space, small);
+    vm_free(space, large);
     fixture_end();
 }
 
@@ -998,25 +1444,42 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_addresses_inside_slots_can_be_asked_for),
         cmocka_unit_test(test_slots_have_headroom),
         cmocka_unit_test(test_largest_segment),
+        cmocka_unit_test(test_many_segments_of_40_gib),
+        cmocka_unit_test(test_many_segments_of_4_gib),
+        cmocka_unit_test(test_many_segments_of_1_gib),
+        cmocka_unit_test(test_large_reservations),
         cmocka_unit_test(test_slots_are_reused),
         cmocka_unit_test(test_many_segments_in_random_order),
+        cmocka_unit_test(test_trees_stay_shallow),
+        cmocka_unit_test(test_failed_slot_tables_hide_nothing),
+        cmocka_unit_test(test_next_of_addresses_that_are_none),
         cmocka_unit_test(test_find_and_next),
         cmocka_unit_test(test_faults_are_refused),
         cmocka_unit_test(test_fault_without_frames),
         cmocka_unit_test(test_resize),
         cmocka_unit_test(test_resize_cuts_large_pages),
         cmocka_unit_test(test_split),
+        cmocka_unit_test(test_split_segments_stay_apart),
         cmocka_unit_test(test_protect_parts_and_merge_back),
         cmocka_unit_test(test_protect_several_segments),
         cmocka_unit_test(test_segments_whose_pointers_are_held_do_not_merge),
+        cmocka_unit_test(test_held_segments_absorb_no_neighbour),
+        cmocka_unit_test(test_ranges_of_size_0_change_nothing),
         cmocka_unit_test(test_protect_refused),
         cmocka_unit_test(test_unmap_several_segments_and_holes),
         cmocka_unit_test(test_unmap_the_middle),
+        cmocka_unit_test(test_unmap_of_whole_segments_needs_no_frame),
+        cmocka_unit_test(test_unmap_is_not_quadratic),
         cmocka_unit_test(test_permanent_segments),
         cmocka_unit_test(test_move),
+        cmocka_unit_test(test_move_down_4k),
+        cmocka_unit_test(test_move_down_2m),
+        cmocka_unit_test(test_move_takes_no_neighbour_along),
+        cmocka_unit_test(test_move_backs_the_growth),
         cmocka_unit_test(test_move_refused),
         cmocka_unit_test(test_advise),
         cmocka_unit_test(test_willneed_backs_as_far_as_frames_allow),
+        cmocka_unit_test(test_cost_of_one_page),
         cmocka_unit_test(test_statistics),
         cmocka_unit_test(test_statistics_of_pieces),
         cmocka_unit_test(test_dump),
