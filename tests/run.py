@@ -42,6 +42,9 @@ class Results:
         seconds = time.monotonic() - self.start
         print(colour(f"\n{title}", "1") + colour(f"  ({seconds:.0f} s)", "2"), flush=True)
 
+    def count(self) -> int:
+        return self.passed + len(self.failures)
+
     def ok(self, name: str) -> None:
         self.passed += 1
         print(f"{colour('ok', '32')} {name}", flush=True)
@@ -128,11 +131,12 @@ def python_modules(folder: Path) -> list:
 def run_python(results: Results, plan: dict) -> None:
     loader = unittest.TestLoader()
     for folder in PYTHON_SUITES:
-        if not (ROOT / folder).is_dir():
-            continue
         results.suite(f"Python: {folder}")
+        before = results.count()
         for module in python_modules(ROOT / folder):
             loader.loadTestsFromModule(module).run(PythonResult(results))
+        if results.count() == before:
+            results.fail(folder, "there are no tests in it")
 
 
 def run_unit(results: Results, plan: dict) -> None:
@@ -186,18 +190,20 @@ def run_boot(results: Results, plan: dict) -> None:
     """tests/boot/run.py prints a line `ok NAME` or `FAIL NAME: why` for each boot; its details are passed on."""
     results.suite("Boot tests (QEMU)")
     command = [sys.executable, str(ROOT / "tests/boot/run.py")]
-    before = results.passed + len(results.failures)
+    before, closing = results.count(), None
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as boots:
         for row in boots.stdout:
-            verdict = re.match(r"(ok|FAIL|skip) ([^:\n]+)(?:: (.*))?", row)
+            verdict = re.match(r"(ok|FAIL) ([^:\n]+)(?:: (.*))?", row)
             if verdict and verdict[1] == "ok":
                 results.ok(verdict[2].strip())
             elif verdict:
-                results.fail(verdict[2], ("skipped: " if verdict[1] == "skip" else "") + (verdict[3] or "no reason given"))
-            elif not re.match(r"\d+ passed, \d+ failed", row):
+                results.fail(verdict[2], verdict[3] or "no reason given")
+            elif counts := re.fullmatch(r"(\d+) passed, (\d+) failed\n", row):
+                closing = int(counts[1]) + int(counts[2])
+            else:
                 print(row, end="", flush=True)
-    if results.passed + len(results.failures) == before:
-        results.fail("boot tests", f"tests/boot/run.py ran none and ended with {boots.returncode}")
+    if closing is None or closing != results.count() - before or closing == 0:
+        results.fail("boot tests", f"tests/boot/run.py ended with {boots.returncode} before it was done")
 
 
 def main(arguments: list[str]) -> int:

@@ -31,7 +31,7 @@ error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present)
         const struct vm_fault_info **current = &this_cpu(fault_record), *outer = *current;
 
         *current = &fault;
-        error = LIKELY(segment->driver->vm_fault) ? driver_fault(space, segment) : E_FAULT;
+        error = driver_fault(space, segment);
         *current = outer;
     }
     if (UNLIKELY(error))

@@ -12,12 +12,20 @@ struct vm_segment *vm_image_add(struct address_space *space, const char *name, v
     return segment;
 }
 
+/* All of it is mapped: what faults is a forbidden access. */
+static error_t image_fault(struct address_space *space, struct vm_segment *segment)
+{
+    (void)space, (void)segment;
+    return E_ACCES;
+}
+
 static void image_describe(const struct vm_segment *segment, char *buffer, size_t size)
 {
     text_format(buffer, size, "%s", (const char *)segment->private);
 }
 
 const struct vm_segment_driver vm_image = {
+    .vm_fault = image_fault,
     .name = "image",
     .properties = VM_DRIVER_GENERAL_REGISTERS,
     .describe = image_describe,

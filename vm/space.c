@@ -1,6 +1,6 @@
 /*
- * The operations on segments: arguments are checked here and drivers called from here, so what a NULL operation
- * means is decided here and nowhere else (vm/vm.h). Ranges that cover several segments are in vm/ranges.c.
+ * The operations on segments: arguments are checked here, and what a NULL operation of the driver means (vm/vm.h) is
+ * decided. Ranges that cover several segments are in vm/ranges.c.
  */
 #include "core/base/assert.h"
 #include "vm/dispatch.h"

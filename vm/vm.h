@@ -59,7 +59,7 @@ struct vm_segment;
 
 /*
  * A kind of segment. Tables are const and live for ever. The address space is passed to all; the core has checked
- * sizes, alignment, overflow and flags. A NULL operation means what the line says, decided in vm/space.c only.
+ * sizes, alignment, overflow and flags. A NULL operation means what its line says.
  */
 struct vm_segment_driver {
     /* A segment of virtual memory; starts at the address if one is given, or fails with E_NOMEM. NULL: E_NOTSUP. */
@@ -72,7 +72,7 @@ struct vm_segment_driver {
     /* New size, never 0. Growing into addresses that are taken: E_NOMEM. NULL: E_NOTSUP. */
     error_t (*vm_resize)(struct address_space *, struct vm_segment *, size_t);
     /* Serves one fault, described by vm_fault_info(). E_ACCES: the protection forbids it; E_FAULT: never backed;
-     * E_NOMEM: no frame. Runs on an interrupt stack: may touch demand-backed memory, may not block. NULL: E_FAULT. */
+     * E_NOMEM: no frame. Runs on an interrupt stack: may touch demand-backed memory, may not block. Required. */
     error_t (*vm_fault)(struct address_space *, struct vm_segment *);
 
     const char *name;    /* unique, lower case */

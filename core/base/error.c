@@ -1,40 +1,29 @@
 #include "core/base/error.h"
 
+#include "core/base/string.h"
+
+/* Numbers and names side by side: pairs of pointers or a jump table would be larger than all of this. */
+/* clang-format off */
+#define ERRORS(E)                                                                                                      \
+    E(E_SUCCESS) E(E_PERM) E(E_NOENT) E(E_SRCH) E(E_INTR) E(E_IO) E(E_BADF) E(E_AGAIN) E(E_NOMEM) E(E_ACCES)           \
+    E(E_FAULT) E(E_BUSY) E(E_EXIST) E(E_NODEV) E(E_NOTDIR) E(E_ISDIR) E(E_INVAL) E(E_MFILE) E(E_NOTTY) E(E_SPIPE)      \
+    E(E_ROFS) E(E_RANGE) E(E_NAMETOOLONG) E(E_NOSYS) E(E_OVERFLOW) E(E_NOTSUP)
+/* clang-format on */
+
+#define NUMBER(error) error,
+#define NAME(error) #error "\0"
+
+static const unsigned char numbers[] = {ERRORS(NUMBER)};
+static const char names[] = ERRORS(NAME);
+
 const char *error_name(error_t error)
 {
-#define NAME(error_constant)                                                                                           \
-    case error_constant:                                                                                               \
-        return #error_constant
+    const char *name = names;
 
-    switch (error) {
-        NAME(E_SUCCESS);
-        NAME(E_PERM);
-        NAME(E_NOENT);
-        NAME(E_SRCH);
-        NAME(E_INTR);
-        NAME(E_IO);
-        NAME(E_BADF);
-        NAME(E_AGAIN);
-        NAME(E_NOMEM);
-        NAME(E_ACCES);
-        NAME(E_FAULT);
-        NAME(E_BUSY);
-        NAME(E_EXIST);
-        NAME(E_NODEV);
-        NAME(E_NOTDIR);
-        NAME(E_ISDIR);
-        NAME(E_INVAL);
-        NAME(E_MFILE);
-        NAME(E_NOTTY);
-        NAME(E_SPIPE);
-        NAME(E_ROFS);
-        NAME(E_RANGE);
-        NAME(E_NAMETOOLONG);
-        NAME(E_NOSYS);
-        NAME(E_OVERFLOW);
-        NAME(E_NOTSUP);
-    default:
-        return "E_?";
+    for (size_t i = 0; i < sizeof(numbers); i++) {
+        if (numbers[i] == error)
+            return name;
+        name += strlen(name) + 1;
     }
-#undef NAME
+    return "E_?";
 }
