@@ -6,8 +6,11 @@
 #include "core/base/types.h"
 
 void console_init(void);
-/* Writes all bytes, "\n" as "\r\n" is not done here; bounded waiting. */
+/* Writes all bytes, "\n" as "\r\n" is not done here; waits for as long as the reader does, and
+ * only while the machine ends for some seconds (arch/x86_64/uart.c). */
 void console_write(const char *bytes, size_t length);
+/* The machine is about to end: from here on output waits for a reader only some seconds, anew with each call. */
+void console_end(void);
 /* Reads what has arrived, at most length bytes; 0 when nothing has. Never waits. */
 size_t console_read(char *bytes, size_t length);
 

@@ -34,6 +34,8 @@ void cpu_extended_state_load(const void *area);
  * Demand-backed pages are backed as usual.
  */
 error_t user_copy(void *to, const void *from, size_t length);
+/* The same: the number of bytes at the end that were not copied, 0 if all were. */
+size_t user_copy_left(void *to, const void *from, size_t length);
 /* Length of the string at the address without its end, at most max; negative E_FAULT. */
 intptr_t user_string_length(const char *string, size_t max);
 

@@ -2,6 +2,7 @@
 
 #include "core/base/assert.h"
 #include "core/base/print.h"
+#include "core/console.h"
 #include "core/cpu.h"
 #include "core/power.h"
 #include "core/symbols.h"
@@ -13,15 +14,29 @@
 /* The map of a damaged address space may have no end. */
 #define MAP_LINES_BROKEN 1000000
 
-/* How many reports have begun. Everything below may fault, and is tried once. */
-static unsigned reports;
+extern char __data_start[], __data_end[];
 
-static void begin(const struct panic_report *report)
+unsigned panic_reports; /* everything below may fault, and is tried once */
+
+void panic_begin(void)
 {
-    reports++;
-    if (reports == 2)
-        kprintf("\nquire: and while this was reported: %s: %s\n", report->subject, report->cause);
-    if (reports > 1)
+    if (++panic_reports > 2)
+        power_off(STATUS_PANIC);
+}
+
+struct address_space *panic_space(void)
+{
+    struct address_space *space = vm_space();
+
+    /* It is a variable of the image (boot.c). */
+    return panic_reports < 2 && (char *)space >= __data_start && (char *)space < __data_end ? space : NULL;
+}
+
+void panic_cause(const char *subject, const char *cause)
+{
+    console_end();
+    kprintf("\nquire: %s%s: %s\n", panic_reports > 1 ? "and while this was reported: " : "", subject, cause);
+    if (panic_reports > 1)
         power_off(STATUS_PANIC);
 }
 
@@ -124,13 +139,10 @@ static void print_map(struct address_space *space)
 
 _Noreturn void panic_report(const struct panic_report *report)
 {
-    struct address_space *space;
+    struct address_space *space = panic_space();
 
-    begin(report);
-    kprintf("\nquire: %s: %s\n", report->subject, report->cause);
     panic_print_registers(report->registers);
     print_trace(report);
-    space = vm_space();
     if (space) {
         if (report->has_address)
             print_segment(space, report->address);
@@ -144,17 +156,18 @@ _Noreturn void panic(const char *format, ...)
     static char message[MESSAGE_MAX];
     uintptr_t addresses[TRACE_MAX];
     struct panic_frame trace[TRACE_MAX];
-    size_t count = cpu_backtrace(addresses, TRACE_MAX);
+    size_t count;
     va_list arguments;
 
+    panic_begin();
     va_start(arguments, format);
     text_vformat(message, sizeof message, format, arguments);
     va_end(arguments);
+    panic_cause("panic", message);
+    count = cpu_backtrace(addresses, TRACE_MAX);
     for (size_t i = 0; i < count; i++)
         trace[i] = (struct panic_frame){addresses[i], true};
     panic_report(&(struct panic_report){
-        .subject = "panic",
-        .cause = message,
         .status = STATUS_PANIC,
         .trace = trace + 1, /* without this function */
         .trace_count = count - 1,

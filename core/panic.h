@@ -16,8 +16,6 @@ struct panic_frame {
 };
 
 struct panic_report {
-    const char *subject; /* "panic" or "program" */
-    const char *cause;   /* in words */
     int status;
     uintptr_t instruction; /* 0: not known */
     const void *registers; /* of panic_print_registers; NULL: those of the running code */
@@ -27,7 +25,22 @@ struct panic_report {
     size_t trace_count;
 };
 
-/* Prints the report and ends. A report that breaks itself ends the machine with one more line. */
+/*
+ * Begin, cause, report: three steps, as what is damaged may break any of them. This is the first call of all, before
+ * anything is looked up. A second report, of what broke the first, shows its cause alone; a third ends the machine.
+ */
+void panic_begin(void);
+
+/* How many have begun. */
+extern unsigned panic_reports;
+
+/* The space in which the report may look up memory; NULL: none, its pointer is damaged, or a report broke already. */
+struct address_space *panic_space(void);
+
+/* Prints who ends, "panic" or "program", and why, in words. */
+void panic_cause(const char *subject, const char *cause);
+
+/* Prints the rest and ends. */
 _Noreturn void panic_report(const struct panic_report *report);
 
 /* Prints registers, some to a line. Contract, implemented by arch/. */

@@ -90,11 +90,17 @@ class Outcome(NamedTuple):
     code: int  # QEMU's exit code; for INTERRUPTED the number of the signal
 
 
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 class Interrupted(Exception):
     """A signal asked the launcher to end."""
 
 
 def _interrupt(number: int, _frame: object) -> None:
+    """Further signals change nothing: timeout(1) sends two, to the process and to its group."""
+    for other in END_SIGNALS:
+        signal.signal(other, lambda *_: None)
     raise Interrupted(number)
 
 
@@ -138,9 +144,10 @@ class Session:
 
     def run(self, timeout: float | None) -> Outcome:
         """Until QEMU ends, the time (in seconds) is over, or a signal comes. QEMU is gone afterwards."""
-        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        previous = {number: signal.signal(number, _interrupt) for number in signals}
+        previous = {number: signal.getsignal(number) for number in END_SIGNALS}
         try:
+            for number in END_SIGNALS:
+                signal.signal(number, _interrupt)
             with passing_terminal(self.input_fd):
                 ended = self._pass_bytes(None if timeout is None else time.monotonic() + timeout)
             return Outcome(End.EXITED if ended else End.TIMED_OUT, self._stop(POWER_OFF_SECONDS if ended else 0))

@@ -47,6 +47,9 @@ STATUS_DIED = 125
 
 # QEMU ends with 2 * value + 1 when the image writes the value there; only seven bits of it survive.
 DEBUG_EXIT = "isa-debug-exit,iobase=0x501,iosize=1"
+
+# What the core takes of a boot loader's command line, with some room (BOOT_COMMAND_LINE_MAX, core/boot_info.h).
+COMMAND_LINE_MAX = 4000
 COUNTING = ["-icount", "shift=0,sleep=off", "-cpu", "max,-erms,-fsrm", "-accel", "tcg,thread=single"]
 
 
@@ -175,7 +178,11 @@ def command_line(config: Config, append: str, arguments: list[str] | None) -> st
     manifest's, also if there are none; None: the manifest's.
     """
     words = ["quire.exit=debug", *core_words("command_line", config.command_line), *core_words("--append", append)]
-    return shlex.join(words + (["--", *arguments] if arguments is not None else []))
+    line = shlex.join(words + (["--", *arguments] if arguments is not None else []))
+    size = len(os.fsencode(line))
+    if size > COMMAND_LINE_MAX:
+        raise Failure(f"the command line has {size} bytes, and an image takes {COMMAND_LINE_MAX}: pass a file instead")
+    return line
 
 
 def need_file(path: Path | None, what: str) -> Path:

@@ -101,8 +101,11 @@ extern char __boot_stack[], __boot_stack_end[];
 /* The time stamp at which the monotonic clock will show ns; the clock has been read before. */
 uint64_t clock_tsc_at(uint64_t ns);
 
-/* Until the last byte has left the UART, bounded. */
+/* Until the last byte has left the UART. */
 void uart_drain(void);
+
+/* No request of the old interrupt controllers reaches the CPU (lapic.c). */
+void pics_mask(void);
 
 /* End of the timer's interrupt (lapic.c). */
 void lapic_timer_interrupt(void);

@@ -56,7 +56,11 @@ static void remove_identity(void)
 
 static bool read_physical(void *context, void *to, paddr_t from, size_t length)
 {
+    paddr_t limit = (paddr_t)1 << mmu_physical_bits();
+
     (void)context;
+    if (from >= limit || length > limit - from)
+        return false;
     fixmap_copy(to, from, length);
     return true;
 }

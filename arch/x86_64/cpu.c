@@ -6,6 +6,7 @@
 #include "arch/x86_64/pte.h"
 #include "core/base/assert.h"
 #include "core/base/string.h"
+#include "core/init.h"
 #include "core/linux/linux.h"
 #include "core/percpu.h"
 #include "vm/mmu.h"
@@ -64,6 +65,7 @@ extern char double_stack_top[], nmi_stack_top[], machine_stack_top[], fault_stac
 extern char double_stack_guard[], nmi_stack_guard[], machine_stack_guard[], fault_stack_guard[],
     exception_stack_guard[], interrupt_stack_guard[];
 
+extern char __bss_guard[]; /* between the bss of the core and that of the program */
 extern char vector_stubs[], vector_page[], vector_timer[], vector_ignored[], syscall_entry[];
 void descriptors_load(const struct descriptor_pointer *gdt, const struct descriptor_pointer *idt);
 _Noreturn void program_enter(vaddr_t entry, vaddr_t stack);
@@ -80,7 +82,7 @@ static void find_features(void)
         .apic = basic.d & 1u << 9,
         .x2apic = basic.c & 1u << 21,
         .tsc_deadline = basic.c & 1u << 24,
-        .xsave = basic.c & 1u << 26,
+        .xsave = leaves >= 0xd && basic.c & 1u << 26,
         .rdrand = basic.c & 1u << 30,
         .hypervisor = basic.c & 1u << 31,
         .extended_state_size = 512,
@@ -174,6 +176,7 @@ static void set_stacks(void)
         cpu_tss.ist[i] = (uint64_t)stacks[i].top;
         guard_page(stacks[i].guard);
     }
+    guard_page(__bss_guard);
     cpu_tss.io_map = sizeof cpu_tss;
     syscall_stack = (uintptr_t)__boot_stack_end;
 }
@@ -229,6 +232,9 @@ void cpu_early_init(void)
     set_gates();
     set_stacks();
     load_tables();
+    pics_mask();
+    if (!(cpuid(0x80000001, 0).d & 1u << 11)) /* shown in 64-bit mode only, so the entry cannot ask */
+        refuse("this CPU has no SYSCALL: choose another CPU model in the hypervisor");
     msr_write(MSR_GS_BASE, 0); /* CPU 0 uses the linked block itself */
     set_control_registers();
 }

@@ -122,6 +122,10 @@ SECTIONS
         . = ALIGN(PAGE);
         __stacks = .;
         *(.bss.stacks)
+        *quire-core.o(.bss .bss.* COMMON)
+        . = ALIGN(PAGE);
+        __bss_guard = .;
+        . += PAGE;
         *(.bss .bss.* COMMON)
         . = ALIGN(PAGE);
     } :data
@@ -180,7 +184,7 @@ ASSERT(__image_start == IMAGE_BASE && IMAGE_BASE % 0x40000000 == 0, "the image b
 ASSERT(__text_start % PAGE == 0 && __data_start % PAGE == 0 && __data_end % PAGE == 0,
        "text, data and symbols begin on pages: arch/x86_64/image.ld.S")
 ASSERT(__symbols_start == __data_end, "a section lies between data and symbols: arch/x86_64/image.ld.S")
-ASSERT(__stacks % PAGE == 0, "guards of stacks lie on pages: arch/x86_64/trap.S")
+ASSERT(__stacks % PAGE == 0 && __bss_guard % PAGE == 0, "guards of stacks lie on pages: arch/x86_64/trap.S")
 ASSERT(__boot_stack % PAGE == 0 && __boot_tables % PAGE == 0, "boot stack and tables lie on pages: arch/x86_64/entry.S")
 ASSERT(IMAGE_LOAD_BASE % 0x200000 == 0, "the load address is a multiple of 2 MiB: arch/x86_64/layout.h")
 ASSERT(__image_end - IMAGE_BASE <= (__boot_page_tables << 21), "too few first page tables: arch/x86_64/image.ld.S")

@@ -54,8 +54,14 @@ static uint32_t lapic_read(unsigned offset)
     return registers ? *(volatile uint32_t *)(registers + offset) : (uint32_t)msr_read(MSR_X2APIC + offset / 16);
 }
 
+void pics_mask(void)
+{
+    port_write8(PIC_1 + 1, PIC_ALL);
+    port_write8(PIC_2 + 1, PIC_ALL);
+}
+
 /* Nobody uses the PICs: masked, and moved off the exceptions' vectors because a spurious request comes even so. */
-static void mask_pics(void)
+static void move_pics(void)
 {
     port_write8(PIC_1, PIC_INIT);
     port_write8(PIC_2, PIC_INIT);
@@ -65,8 +71,7 @@ static void mask_pics(void)
     port_write8(PIC_2 + 1, PIC_CASCADE_2);
     port_write8(PIC_1 + 1, PIC_8086);
     port_write8(PIC_2 + 1, PIC_8086);
-    port_write8(PIC_1 + 1, PIC_ALL);
-    port_write8(PIC_2 + 1, PIC_ALL);
+    pics_mask();
 }
 
 static void enable(void)
@@ -124,7 +129,7 @@ static void start_timer(void)
     mode = ABSENT;
     if (!cpu_features.apic)
         return;
-    mask_pics();
+    move_pics();
     enable();
     if (cpu_features.tsc_deadline) {
         lapic_write(REGISTER_TIMER, TIMER_DEADLINE | VECTOR_TIMER);

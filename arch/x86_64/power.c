@@ -4,6 +4,7 @@
 #include "arch/x86_64/acpi.h"
 #include "arch/x86_64/arch.h"
 #include "core/base/print.h"
+#include "core/console.h"
 
 #define DEBUG_EXIT_PORT 0x501
 #define RESET_CONTROL_PORT 0xcf9
@@ -148,6 +149,7 @@ _Noreturn void power_off(int status)
     /* A fault on the way out must not print a second status. */
     if (!ending) {
         ending = true;
+        console_end();
         kprintf("\036quire: exit %d\n", status & 0xff);
         uart_drain();
         if (use_debug_exit) {

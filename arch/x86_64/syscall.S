@@ -35,7 +35,8 @@ syscall_on_stack:
     pushq %rax
     movq %r10, %rcx
     cmpq $SYSCALL_COUNT, %rax
-    jae syscall_unknown
+    jae syscall_large
+syscall_known:
     call *linux_syscalls(, %rax, 8)
 syscall_leave:
     addq $8, %rsp
@@ -56,7 +57,12 @@ syscall_nested:
     andq $-16, %rsp
     jmp syscall_on_stack
 
-syscall_unknown:
+/* Linux looks at eax only. */
+syscall_large:
+    movl %eax, %eax
+    movq %rax, (%rsp)
+    cmpl $SYSCALL_COUNT, %eax
+    jb syscall_known
     call linux_absent
     jmp syscall_leave
 

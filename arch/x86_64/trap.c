@@ -47,16 +47,17 @@ static bool is_canonical(vaddr_t address)
     return (intptr_t)(address << 16) >> 16 == (intptr_t)address;
 }
 
-/* Before there is an address space only the image is. */
+/* By the tables that the CPU walks: the address space may be damaged. Before there is one only the image is mapped. */
 static bool mapped(vaddr_t address, vm_flags_t access)
 {
-    struct address_space *space = vm_space();
+    struct mmu tables = {.cached = 0};
     struct mmu_entry entry;
 
-    if (!is_canonical(address))
+    if (!is_canonical(address) || panic_reports > 1)
         return false;
-    if (space)
-        return mmu_query(&space->mmu, address, &entry) && (entry.flags & access) == access &&
+    __asm__("movq %%cr3, %0" : "=r"(tables.root));
+    if (vm_space())
+        return mmu_query(&tables, address, &entry) && (entry.flags & access) == access &&
                (entry.flags & VM_CACHE) == VM_CACHE_WB;
     if (access & VM_EXEC)
         return address >= (vaddr_t)__text_start && address < (vaddr_t)__text_end;
@@ -189,7 +190,7 @@ static void describe_refused(const struct trap_frame *frame, struct vm_segment *
 
 static void describe_page_fault(const struct trap_frame *frame, struct cause *cause)
 {
-    struct address_space *space = vm_space();
+    struct address_space *space = panic_space();
     struct vm_segment *segment = space ? vm_find(space, frame->address) : NULL;
     unsigned long address = frame->address;
     const char *word = access_word(frame->error);
@@ -205,7 +206,7 @@ static void describe_page_fault(const struct trap_frame *frame, struct cause *ca
     else if (address >= (vaddr_t)__boot_stack - VM_PAGE_SIZE && address < (vaddr_t)__boot_stack)
         text_format(cause->text, CAUSE_MAX, "stack overflow in the core at 0x%lx", address);
     else if (!segment)
-        text_format(cause->text, CAUSE_MAX, "%s at 0x%lx, where no segment is", word, address);
+        text_format(cause->text, CAUSE_MAX, "%s at 0x%lx%s", word, address, space ? ", where no segment is" : "");
     else if (frame->failure == E_NOMEM)
         text_format(cause->text, CAUSE_MAX,
                     "no memory left: the segment 0x%lx-0x%lx (%s) wanted a page for a %s at 0x%lx",
@@ -336,14 +337,15 @@ static _Noreturn __attribute__((cold)) void report(const struct trap_frame *fram
 {
     struct cause cause = {.has_address = false};
     struct panic_frame trace[TRACE_GUESSES_FIRST + TRACE_FRAMES + TRACE_GUESSES];
-    size_t count = trace_exception(frame, trace);
+    size_t count;
 
+    panic_begin();
     describe(frame, &cause);
     bool core = is_core(frame->rip) || cause.status == STATUS_PANIC;
 
+    panic_cause(core ? "panic" : "program", cause.text);
+    count = trace_exception(frame, trace);
     panic_report(&(struct panic_report){
-        .subject = core ? "panic" : "program",
-        .cause = cause.text,
         .status = core ? STATUS_PANIC : cause.status,
         .instruction = frame->rip,
         .registers = frame,

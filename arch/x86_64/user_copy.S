@@ -10,27 +10,41 @@
 
 #define E_FAULT 14 /* core/base/error.h */
 
-/* error_t user_copy(void *to, const void *from, size_t length) */
+/*
+ * error_t user_copy(void *to, const void *from, size_t length)
+ * size_t user_copy_left(void *to, const void *from, size_t length)
+ *
+ * A word that lies partly in memory that is not there is tried again byte by byte, so the count is exact.
+ */
     .section .text.user_copy, "ax", @progbits
-    .globl user_copy
+    .globl user_copy, user_copy_left
     .type user_copy, @function
+    .type user_copy_left, @function
 user_copy:
+    call user_copy_left
+    negq %rax
+    sbbl %eax, %eax
+    andl $E_FAULT, %eax
+    ret
+    .size user_copy, . - user_copy
+user_copy_left:
     movq %rdx, %rcx
     shrq $3, %rcx
+    andl $7, %edx
 words:
     rep movsq
     movl %edx, %ecx
-    andl $7, %ecx
 bytes:
     rep movsb
-    xorl %eax, %eax
+copied:
+    movq %rcx, %rax
     ret
-copy_failed:
-    movl $E_FAULT, %eax
-    ret
-    .size user_copy, . - user_copy
-    fixup words, copy_failed
-    fixup bytes, copy_failed
+words_failed:
+    leaq (%rdx, %rcx, 8), %rcx
+    jmp bytes
+    .size user_copy_left, . - user_copy_left
+    fixup words, words_failed
+    fixup bytes, copied
 
 /* intptr_t user_string_length(const char *string, size_t max) */
     .section .text.user_string_length, "ax", @progbits

@@ -36,6 +36,10 @@ struct open_file { /* Linux's open file description */
 };
 #define DESCRIPTORS 64
 struct open_file *linux_file(int fd); /* NULL: EBADF */
+/* The same for what O_PATH does not allow. */
+struct open_file *linux_file_open(int fd);
+/* user_copy as read and write answer: bytes copied, fewer where the program's memory ends; -E_FAULT if none. */
+long linux_copy(void *to, const void *from, size_t length);
 /* A descriptor for a new open file, or -E_MFILE. */
 long linux_open_file(enum file_kind, unsigned flags, size_t entry);
 struct archive *linux_files(void); /* the packed files; empty if the image has none */
@@ -107,7 +111,8 @@ long linux_prlimit64(int pid, unsigned resource, const struct linux_rlimit *, st
 long linux_getrlimit(unsigned resource, struct linux_rlimit *);
 long linux_setrlimit(unsigned resource, const struct linux_rlimit *);
 long linux_sched_getaffinity(int pid, unsigned size, uint64_t *mask);
-long linux_futex(const uint32_t *word, int operation, uint32_t value, const struct linux_timespec *timeout);
+long linux_futex(const uint32_t *word, int operation, uint32_t value, const struct linux_timespec *timeout,
+                 const uint32_t *second, uint32_t bitset);
 
 /* signals.c: dispositions and masks are kept; a signal ends the program, is ignored, or waits until it is unblocked */
 long linux_rt_sigaction(int signal, const struct linux_sigaction *, struct linux_sigaction *old, size_t set_size);

@@ -45,11 +45,23 @@ static struct linux_winsize window; /* 0: unknown, as on a serial line of Linux 
 /* The line being read: [taken, complete) can be handed out, [complete, length) may still be edited. */
 static char line[LINE_SIZE];
 static size_t line_taken, line_complete, line_length;
-static bool line_end_of_file; /* VEOF was typed: when nothing is left to hand out, a read answers 0 */
+/* VEOF was typed: nothing more is taken in until all that is complete, or the 0 of an empty line, was handed out. */
+static bool line_stopped, line_end_of_file;
 
 static bool canonical(void)
 {
     return (settings.local & ICANON) != 0;
+}
+
+/* A setting of 0 disables the control character: a NUL byte is none. */
+static bool is_control(char c, int index)
+{
+    return c != '\0' && (uint8_t)c == settings.characters[index];
+}
+
+static bool ends_line(char c)
+{
+    return c == '\n' || is_control(c, VEOL);
 }
 
 static void echo(const char *bytes, size_t length)
@@ -69,7 +81,7 @@ static void erase_last(void)
 /* Puts a byte on the line; true if that makes input complete. */
 static bool keep(char c)
 {
-    bool end = c == '\n' || (settings.characters[VEOL] != 0 && (uint8_t)c == settings.characters[VEOL]);
+    bool end = ends_line(c);
 
     /* The last place is kept for the line's end: what does not fit is dropped. */
     if (line_length < LINE_SIZE - 1 || (end && line_length < LINE_SIZE)) {
@@ -82,16 +94,15 @@ static bool keep(char c)
 }
 
 /* Editing and signals of canonical mode; false if the byte is an ordinary one. */
-static bool edit(uint8_t c)
+static bool edit(char c)
 {
-    const uint8_t *characters = settings.characters;
-
-    if (c == characters[VERASE]) {
+    if (is_control(c, VERASE)) {
         erase_last();
-    } else if (c == characters[VKILL]) {
+    } else if (is_control(c, VKILL)) {
         while (line_length > line_complete)
             erase_last();
-    } else if (c == characters[VEOF]) {
+    } else if (is_control(c, VEOF)) {
+        line_stopped = true;
         line_end_of_file = line_length == line_complete;
         line_complete = line_length;
     } else {
@@ -108,12 +119,12 @@ static void receive(char c)
         c = '\n';
     else if (c == '\n' && (settings.input & INLCR))
         c = '\r';
-    if ((settings.local & ISIG) && (uint8_t)c == settings.characters[VINTR]) {
+    if ((settings.local & ISIG) && is_control(c, VINTR)) {
         echo("^C\n", 3);
         linux_raise(SIGINT);
         return;
     }
-    if (canonical() && edit((uint8_t)c))
+    if (canonical() && edit(c))
         return;
     keep(c);
     if (!canonical())
@@ -125,12 +136,14 @@ static void collect(void)
 {
     char c;
 
-    if (line_taken == line_complete && line_taken > 0) {
+    if (line_taken > 0) {
         memmove(line, line + line_taken, line_length - line_taken);
         line_length -= line_taken;
-        line_taken = line_complete = 0;
+        line_complete -= line_taken;
+        line_taken = 0;
     }
-    while (line_complete < LINE_SIZE && !line_end_of_file && console_read(&c, 1) == 1)
+    /* A line that is too long by itself is taken in to its end all the same. */
+    while ((line_length < LINE_SIZE - 1 || line_complete == 0) && !line_stopped && console_read(&c, 1) == 1)
         receive(c);
 }
 
@@ -148,7 +161,7 @@ static size_t available(size_t length)
     if (count > length)
         count = length;
     for (size_t i = 0; canonical() && i < count; i++)
-        if (line[line_taken + i] == '\n')
+        if (ends_line(line[line_taken + i]))
             return i + 1;
     return count;
 }
@@ -167,6 +180,7 @@ long console_file_read(void *buffer, size_t length, bool wait)
 {
     uint64_t end = 0;
     size_t count;
+    long done;
 
     if (length == 0)
         return 0;
@@ -180,12 +194,15 @@ long console_file_read(void *buffer, size_t length, bool wait)
         cpu_wait_until(end - now < POLL_INTERVAL ? end : now + POLL_INTERVAL);
     }
     count = available(length);
-    if (user_copy(buffer, line + line_taken, count) != E_SUCCESS)
-        return -E_FAULT;
-    line_taken += count;
+    done = linux_copy(buffer, line + line_taken, count);
+    if (done < 0)
+        return done;
+    line_taken += (size_t)done;
     if (count == 0)
         line_end_of_file = false;
-    return (long)count;
+    if (line_taken == line_complete)
+        line_stopped = line_end_of_file;
+    return done;
 }
 
 long console_file_write(const void *buffer, size_t length)
@@ -195,11 +212,12 @@ long console_file_write(const void *buffer, size_t length)
 
     while (done < length) {
         size_t count = length - done < sizeof(part) ? length - done : sizeof(part);
+        long copied = linux_copy(part, (const char *)buffer + done, count);
 
-        if (user_copy(part, (const char *)buffer + done, count) != E_SUCCESS)
-            return done > 0 ? (long)done : -E_FAULT;
-        console_write(part, count);
-        done += count;
+        if (copied < 0)
+            return done > 0 ? (long)done : copied;
+        console_write(part, (size_t)copied);
+        done += (size_t)copied;
     }
     return (long)done;
 }
@@ -218,7 +236,7 @@ static long set_settings(const void *from, bool flush)
         while (console_read(&c, 1) == 1)
             ;
         line_taken = line_complete = line_length = 0;
-        line_end_of_file = false;
+        line_stopped = line_end_of_file = false;
     }
     if (!canonical())
         line_complete = line_length;

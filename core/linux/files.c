@@ -6,8 +6,9 @@
 #include "core/cpu.h"
 #include "core/linux/calls.h"
 
-#define COUNT_MAX 0x7ffff000u /* bytes of one read or write, as on Linux */
-#define VECTOR_MAX 1024       /* UIO_MAXIOV */
+#define COUNT_MAX 0x7ffff000u      /* bytes of one read or write, as on Linux */
+#define VECTOR_MAX 1024            /* UIO_MAXIOV */
+#define OFFSET_MAX (INT64_MAX - 1) /* in a file; directories end at the number above */
 
 static struct open_file open_files[DESCRIPTORS];
 static struct open_file *descriptors[DESCRIPTORS];
@@ -29,6 +30,13 @@ void linux_files_init(void)
 struct open_file *linux_file(int fd)
 {
     return fd >= 0 && fd < DESCRIPTORS ? descriptors[fd] : NULL;
+}
+
+struct open_file *linux_file_open(int fd)
+{
+    struct open_file *file = linux_file(fd);
+
+    return file == NULL || (file->flags & O_PATH) ? NULL : file;
 }
 
 /* The lowest free descriptor that is at least `lowest`, or -E_MFILE. */
@@ -134,11 +142,18 @@ long linux_fcntl(int fd, int command, unsigned long argument)
 
 long linux_ioctl(int fd, unsigned request, void *argument)
 {
-    struct open_file *file = linux_file(fd);
+    struct open_file *file = linux_file_open(fd);
 
     if (file == NULL)
         return -E_BADF;
     return file->kind == FILE_CONSOLE ? console_file_ioctl(request, argument) : -E_NOTTY;
+}
+
+long linux_copy(void *to, const void *from, size_t length)
+{
+    size_t left = user_copy_left(to, from, length);
+
+    return left > 0 && left == length ? -E_FAULT : (long)(length - left);
 }
 
 /* Copies from a packed file at the offset; the number of bytes, 0 at the end. */
@@ -149,15 +164,15 @@ static long read_packed(const struct open_file *file, void *buffer, size_t lengt
 
     if (length > left)
         length = left;
-    return user_copy(buffer, entry.bytes + offset, length) != E_SUCCESS ? -E_FAULT : (long)length;
+    return linux_copy(buffer, entry.bytes + offset, length);
 }
 
 long linux_read(int fd, void *buffer, size_t length)
 {
-    struct open_file *file = linux_file(fd);
+    struct open_file *file = linux_file_open(fd);
     long count;
 
-    if (file == NULL || (file->flags & O_PATH))
+    if (file == NULL)
         return -E_BADF;
     if (length > COUNT_MAX)
         length = COUNT_MAX;
@@ -184,11 +199,11 @@ long linux_write(int fd, const void *buffer, size_t length)
 
 long linux_pread64(int fd, void *buffer, size_t length, int64_t offset)
 {
-    struct open_file *file = linux_file(fd);
+    struct open_file *file = linux_file_open(fd);
 
     if (offset < 0)
         return -E_INVAL;
-    if (file == NULL || (file->flags & O_PATH))
+    if (file == NULL)
         return -E_BADF;
     if (file->kind == FILE_CONSOLE)
         return -E_SPIPE;
@@ -206,6 +221,21 @@ long linux_pwrite64(int fd, const void *buffer, size_t length, int64_t offset)
     return file != NULL && file->kind == FILE_CONSOLE ? -E_SPIPE : -E_BADF;
 }
 
+static error_t check_parts(const struct linux_iovec *vector, int count)
+{
+    struct linux_iovec part;
+
+    if (count < 0 || count > VECTOR_MAX)
+        return E_INVAL;
+    for (int i = 0; i < count; i++) {
+        if (user_copy(&part, &vector[i], sizeof(part)) != E_SUCCESS)
+            return E_FAULT;
+        if (part.length > INT64_MAX)
+            return E_INVAL;
+    }
+    return E_SUCCESS;
+}
+
 /*
  * One read or write for each part of the vector, until one fails or is short; what was done before counts. From
  * the console only one part is filled: a second read might wait.
@@ -213,19 +243,20 @@ long linux_pwrite64(int fd, const void *buffer, size_t length, int64_t offset)
 static long for_each_part(int fd, const struct linux_iovec *vector, int count, bool writing)
 {
     struct linux_iovec part;
-    long done = 0;
+    long done = 0, result;
+    error_t error;
 
     if (linux_file(fd) == NULL)
         return -E_BADF;
-    if (count < 0 || count > VECTOR_MAX)
-        return -E_INVAL;
+    error = check_parts(vector, count);
+    if (error != E_SUCCESS)
+        return -error;
+    result = writing ? linux_write(fd, NULL, 0) : linux_read(fd, NULL, 0);
+    if (result == -E_BADF)
+        return result;
     for (int i = 0; i < count; i++) {
-        long result;
-
         if (user_copy(&part, &vector[i], sizeof(part)) != E_SUCCESS)
             return done > 0 ? done : -E_FAULT;
-        if (part.length > INT64_MAX)
-            return done > 0 ? done : -E_INVAL;
         if (part.length == 0)
             continue;
         if (!writing && done > 0 && linux_file(fd)->kind == FILE_CONSOLE)
@@ -252,10 +283,10 @@ long linux_writev(int fd, const struct linux_iovec *vector, int count)
 
 long linux_lseek(int fd, int64_t offset, int whence)
 {
-    struct open_file *file = linux_file(fd);
+    struct open_file *file = linux_file_open(fd);
     uint64_t base;
 
-    if (file == NULL || (file->flags & O_PATH))
+    if (file == NULL)
         return -E_BADF;
     if (file->kind == FILE_CONSOLE)
         return -E_SPIPE;
@@ -272,9 +303,8 @@ long linux_lseek(int fd, int64_t offset, int whence)
     default:
         return -E_INVAL;
     }
-    if (__builtin_add_overflow((int64_t)base, offset, &offset))
-        return -E_OVERFLOW;
-    if (offset < 0)
+    if (__builtin_add_overflow((int64_t)base, offset, &offset) || offset < 0 ||
+        (file->kind == FILE_PACKED && offset > OFFSET_MAX))
         return -E_INVAL;
     file->offset = (uint64_t)offset;
     return offset;
@@ -282,7 +312,7 @@ long linux_lseek(int fd, int64_t offset, int whence)
 
 long linux_fsync(int fd)
 {
-    struct open_file *file = linux_file(fd);
+    struct open_file *file = linux_file_open(fd);
 
     return file == NULL ? -E_BADF : file->kind == FILE_CONSOLE ? -E_INVAL : 0;
 }

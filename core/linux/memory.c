@@ -1,15 +1,18 @@
 /*
  * mmap and its like as operations of vm.h, which has no mappings but segments: an anonymous mapping is a segment of
- * anon, a private mapping of a packed file one with the file's bytes copied in. Shared and private are the same, for
- * there is one process.
+ * anon, a mapping of a packed file one with the file's bytes copied in. Shared and private are the same, for there is
+ * one process, but that a shared one is never writable: files are open for reading.
  */
 #include "core/base/string.h"
 #include "core/config.h"
 #include "core/cpu.h"
 #include "core/linux/calls.h"
 #include "machine.h"
+#include "vm/driver.h"
 #include "vm/frames.h"
-#include "vm/vm.h"
+
+#define SEGMENT_MAX ((size_t)2 << 40)             /* vm_alloc */
+#define SLOTS_END (SLOTS_BASE + 25 * SEGMENT_MAX) /* arch/x86_64/layout.h: from here on whole regions */
 
 size_t linux_pages(size_t length)
 {
@@ -42,23 +45,59 @@ long linux_munmap(uintptr_t address, size_t length)
 }
 
 /*
+ * Mappings of files: like anon, but MADV_DONTNEED leaves the contents, for they come back from nowhere else. `private`
+ * marks those that are MAP_SHARED.
+ */
+static struct vm_segment *file_alloc(struct address_space *, vaddr_t, size_t, vm_flags_t);
+
+static error_t file_fault(struct address_space *space, struct vm_segment *segment)
+{
+    return vm_fault_info()->present ? E_ACCES : vm_segment_back(space, segment, vm_fault_info()->address);
+}
+
+static error_t file_protect(struct address_space *space, struct vm_segment *segment, vm_flags_t protection)
+{
+    if (segment->private != NULL && (protection & VM_WRITE))
+        return E_ACCES;
+    return vm_segment_protect_mapped(space, segment, protection);
+}
+
+static const struct vm_segment_driver file_mapping = {
+    .vm_alloc = file_alloc,
+    .vm_free = vm_segment_free_owned,
+    .vm_resize = vm_segment_resize_owned,
+    .vm_fault = file_fault,
+    .name = "file",
+    .properties = VM_DRIVER_GENERAL_REGISTERS | VM_DRIVER_MERGES,
+    .protect = file_protect,
+    .split = vm_segment_split_nothing,
+};
+
+static struct vm_segment *file_alloc(struct address_space *space, vaddr_t start, size_t size, vm_flags_t flags)
+{
+    return vm_segment_create(space, &file_mapping, start, size, flags);
+}
+
+/*
  * A range at a given address, all or nothing. One segment lies inside one slot (vm/segments.c), so a range across
  * slots is made of the largest aligned pieces that fit.
  */
-static error_t allocate_at(uintptr_t address, size_t size, vm_flags_t flags)
+static error_t allocate_at(const struct vm_segment_driver *driver, uintptr_t address, size_t size, vm_flags_t flags)
 {
     size_t done = 0;
 
-    if (!IS_ERR(vm_alloc(vm_space(), &vm_anon, address, size, flags)))
+    if (!IS_ERR(vm_alloc(vm_space(), driver, address, size, flags)))
         return E_SUCCESS;
     while (done < size) {
         uintptr_t at = address + done;
         size_t piece = (size_t)1 << (63 - __builtin_clzll(size - done));
         struct vm_segment *segment;
 
+        if (piece > SEGMENT_MAX)
+            piece = SEGMENT_MAX;
         if ((at & -at) < piece)
             piece = at & -at;
-        segment = vm_alloc(vm_space(), &vm_anon, at, piece, flags);
+        segment = vm_alloc(vm_space(), driver, at, piece, flags);
         if (IS_ERR(segment)) {
             if (done > 0)
                 vm_unmap(vm_space(), address, done);
@@ -69,8 +108,23 @@ static error_t allocate_at(uintptr_t address, size_t size, vm_flags_t flags)
     return E_SUCCESS;
 }
 
-/* Address of a new range of anon, or a negative error. */
-static long map(uintptr_t address, size_t size, vm_flags_t flags, int map_flags)
+/* Reservations that no segment can hold lie above the slots; the address, or a negative error. */
+static long allocate_large(const struct vm_segment_driver *driver, size_t size, vm_flags_t flags)
+{
+    for (uintptr_t at = SLOTS_END; linux_is_range(at, size); at += SEGMENT_MAX) {
+        struct vm_segment *next = vm_next(vm_space(), at);
+        error_t error;
+
+        if (next != NULL && vm_start(next) < at + size)
+            continue;
+        error = allocate_at(driver, at, size, flags);
+        return error != E_SUCCESS ? -error : (long)at;
+    }
+    return -E_NOMEM;
+}
+
+/* Address of a new range of the driver, or a negative error. */
+static long map(const struct vm_segment_driver *driver, uintptr_t address, size_t size, vm_flags_t flags, int map_flags)
 {
     struct vm_segment *segment;
     error_t error;
@@ -87,16 +141,18 @@ static long map(uintptr_t address, size_t size, vm_flags_t flags, int map_flags)
             return -E_EXIST;
         error = linux_unmap_range(address, size);
         if (error == E_SUCCESS)
-            error = allocate_at(address, size, flags);
+            error = allocate_at(driver, address, size, flags);
         return error != E_SUCCESS ? -error : (long)address;
     }
     address &= ~VM_PAGE_MASK; /* a hint */
     if (address >= NULL_GUARD_END && linux_is_range(address, size)) {
-        segment = vm_alloc(vm_space(), &vm_anon, address, size, flags);
+        segment = vm_alloc(vm_space(), driver, address, size, flags);
         if (!IS_ERR(segment))
             return (long)address;
     }
-    segment = vm_alloc(vm_space(), &vm_anon, VM_ANYWHERE, size, flags);
+    if (size > SEGMENT_MAX)
+        return allocate_large(driver, size, flags);
+    segment = vm_alloc(vm_space(), driver, VM_ANYWHERE, size, flags);
     return IS_ERR(segment) ? -ERR_OF(segment) : (long)vm_start(segment);
 }
 
@@ -116,7 +172,7 @@ static error_t huge_pages(int map_flags, size_t *size, vm_flags_t *flags)
 /* A packed file that mmap may map; its contents in *entry. */
 static error_t mappable_file(int fd, int flags, int protection, struct archive_entry *entry)
 {
-    struct open_file *file = linux_file(fd);
+    struct open_file *file = linux_file_open(fd);
 
     if (file == NULL)
         return E_BADF;
@@ -130,25 +186,32 @@ static error_t mappable_file(int fd, int flags, int protection, struct archive_e
 
 /* Copies the file's bytes from offset on to the start of the range, then gives it its protection. */
 static error_t fill(uintptr_t address, size_t size, const struct archive_entry *entry, uint64_t offset,
-                    vm_flags_t flags)
+                    vm_flags_t flags, bool shared)
 {
     size_t length = offset >= entry->size ? 0 : entry->size - offset;
     error_t error = user_copy((void *)address, entry->bytes + offset, length < size ? length : size);
 
     if (error != E_SUCCESS)
         return E_NOMEM; /* the range is there: only a frame can be missing */
+    for (uintptr_t at = address; shared && at < address + size;) {
+        struct vm_segment *segment = vm_find(vm_space(), at);
+
+        segment->private = (void *)&file_mapping;
+        at += vm_size(segment);
+    }
     return vm_protect(vm_space(), address, size, flags & VM_PROTECTION);
 }
 
 static long map_file(uintptr_t address, size_t size, vm_flags_t flags, int map_flags, const struct archive_entry *entry,
                      uint64_t offset)
 {
-    long at = map(address, size, VM_RW | (flags & ~VM_PROTECTION), map_flags);
+    bool shared = (map_flags & MAP_TYPE) != MAP_PRIVATE;
+    long at = map(&file_mapping, address, size, VM_RW | (flags & ~VM_PROTECTION), map_flags);
     error_t error;
 
     if (at < 0 && at > -ERR_MAX)
         return at;
-    error = fill((uintptr_t)at, size, entry, offset, flags);
+    error = fill((uintptr_t)at, size, entry, offset, flags, shared);
     if (error == E_SUCCESS)
         return at;
     vm_unmap(vm_space(), (uintptr_t)at, size);
@@ -176,7 +239,7 @@ long linux_mmap(uintptr_t address, size_t length, int protection, int flags, int
     if (error != E_SUCCESS)
         return -error;
     if (flags & MAP_ANONYMOUS)
-        return map(address, size, vm_flags, flags);
+        return map(&vm_anon, address, size, vm_flags, flags);
     return map_file(address, size, vm_flags, flags, &entry, offset);
 }
 
@@ -206,7 +269,7 @@ static struct {
 static bool make_data_segment(void)
 {
     size_t room = (size_t)1 << log2_ceil(frames_stats().total * VM_PAGE_SIZE);
-    struct vm_segment *segment = vm_alloc(vm_space(), &vm_anon, VM_ANYWHERE, room, VM_RW);
+    struct vm_segment *segment = vm_alloc(vm_space(), &vm_anon, VM_ANYWHERE, room, VM_RW | VM_MERGE);
 
     if (IS_ERR(segment))
         return false;

@@ -50,10 +50,10 @@ long linux_arch_prctl(int operation, unsigned long argument)
 
 long linux_getrandom(void *buffer, size_t length, unsigned flags)
 {
-    const unsigned known = 7; /* GRND_NONBLOCK, GRND_RANDOM, GRND_INSECURE */
+    const unsigned known = 7, sources = 6; /* GRND_NONBLOCK; of GRND_RANDOM and GRND_INSECURE one at most */
     size_t done = 0;
 
-    if (flags & ~known)
+    if ((flags & ~known) || (flags & sources) == sources)
         return -E_INVAL;
     if (length > INT32_MAX)
         length = INT32_MAX;
@@ -101,8 +101,10 @@ long linux_sysinfo(struct linux_sysinfo *to)
 static struct linux_rlimit *limits(void)
 {
     static struct linux_rlimit table[RLIMITS];
+    static bool filled;
 
-    if (table[RLIMIT_NOFILE].hard == 0) {
+    if (!filled) {
+        filled = true;
         for (int i = 0; i < RLIMITS; i++)
             table[i] = (struct linux_rlimit){RLIM_INFINITY, RLIM_INFINITY};
         table[RLIMIT_STACK] = (struct linux_rlimit){quire_config.stack, quire_config.stack};
@@ -159,13 +161,17 @@ long linux_sched_getaffinity(int pid, unsigned size, uint64_t *mask)
  * With one thread nobody is ever woken and nobody else can wake: a wait that would have to sleep ends by its time-out
  * or never. In the second case the program is ended, as the only useful thing to do.
  */
-long linux_futex(const uint32_t *word, int operation, uint32_t value, const struct linux_timespec *timeout)
+long linux_futex(const uint32_t *word, int operation, uint32_t value, const struct linux_timespec *timeout,
+                 const uint32_t *second, uint32_t bitset)
 {
     int command = operation & FUTEX_COMMAND;
     uint32_t now;
-    uint64_t span;
+    uint64_t span, base;
     error_t error;
 
+    (void)second; /* of other operations */
+    if ((command == FUTEX_WAIT_BITSET || command == FUTEX_WAKE_BITSET) && bitset == 0)
+        return -E_INVAL;
     if (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET)
         return is_aligned((uintptr_t)word, sizeof(*word)) ? 0 : -E_INVAL;
     if (command != FUTEX_WAIT && command != FUTEX_WAIT_BITSET)
@@ -184,7 +190,10 @@ long linux_futex(const uint32_t *word, int operation, uint32_t value, const stru
     error = linux_read_span(timeout, &span);
     if (error != E_SUCCESS)
         return -error;
-    /* FUTEX_WAIT_BITSET takes a moment, FUTEX_WAIT a time span; the monotonic clock is the usual one for both. */
-    linux_sleep_until(command == FUTEX_WAIT ? clock_monotonic() + span : span);
+    if (command == FUTEX_WAIT_BITSET) { /* a moment; FUTEX_WAIT takes a time span */
+        base = operation & FUTEX_CLOCK_REALTIME ? clock_realtime() : clock_monotonic();
+        span = span > base ? span - base : 0;
+    }
+    linux_sleep_until(clock_monotonic() + span);
     return -E_TIMEDOUT;
 }

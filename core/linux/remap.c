@@ -9,11 +9,9 @@ static error_t grow_in_place(struct vm_segment *segment, uintptr_t end, size_t m
     return vm_resize(vm_space(), segment, vm_size(segment) + more);
 }
 
-/* Cuts [address, address + size) out as a segment of its own and moves its pages; to: VM_ANYWHERE or a free range. */
-static long move(struct vm_segment *segment, uintptr_t address, size_t size, uintptr_t to, size_t new_size)
+/* Cuts [address, address + size) out as a segment of its own. */
+static struct vm_segment *cut_out(struct vm_segment *segment, uintptr_t address, size_t size)
 {
-    error_t error;
-
     if (vm_start(segment) != address)
         segment = vm_split(vm_space(), segment, address);
     if (!IS_ERR(segment) && vm_size(segment) != size) {
@@ -22,10 +20,30 @@ static long move(struct vm_segment *segment, uintptr_t address, size_t size, uin
         if (IS_ERR(rest))
             segment = rest;
     }
-    if (IS_ERR(segment))
-        return -ERR_OF(segment);
-    error = vm_move(vm_space(), segment, to, new_size);
-    return error != E_SUCCESS ? -error : (long)vm_start(segment);
+    return segment;
+}
+
+/*
+ * Moves the pages of [address, address + size) to a free range or to VM_ANYWHERE. After a failure the pieces are one
+ * again: giving a range the protection that it has merges it.
+ */
+static long move(struct vm_segment *segment, uintptr_t address, size_t size, uintptr_t to, size_t new_size)
+{
+    uintptr_t start = vm_start(segment);
+    size_t whole = vm_size(segment);
+    vm_flags_t protection = vm_flags(segment) & VM_PROTECTION;
+    error_t error;
+
+    if (!(vm_driver_of(segment)->properties & VM_DRIVER_MERGES))
+        return -E_NOTSUP;
+    segment = cut_out(segment, address, size);
+    error = ERR_OF(segment);
+    if (error == E_SUCCESS)
+        error = vm_move(vm_space(), segment, to, new_size);
+    if (error == E_SUCCESS)
+        return (long)vm_start(segment);
+    vm_protect(vm_space(), start, whole, protection);
+    return -error;
 }
 
 /* MREMAP_FIXED: what is at the new place, and what is more than the new size, goes first, as on Linux. */

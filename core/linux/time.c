@@ -116,7 +116,8 @@ long linux_clock_nanosleep(int clock, int flags, const struct linux_timespec *re
     error_t error = read_clock(clock, &now);
 
     (void)rest;
-    if (error == E_SUCCESS && !can_sleep(clock))
+    /* The alarm clocks need a device to wake the machine. */
+    if (error == E_SUCCESS ? !can_sleep(clock) : clock == CLOCK_REALTIME_ALARM || clock == CLOCK_BOOTTIME_ALARM)
         error = E_NOTSUP;
     if (error == E_SUCCESS)
         error = linux_read_span(request, &span);

@@ -105,6 +105,9 @@ long linux_openat(int directory, const char *user_path, int flags, unsigned mode
     error_t error = read_path(path, user_path);
 
     (void)mode;
+    flags |= O_LARGEFILE; /* 64-bit programs always have it */
+    if (flags & O_PATH)
+        flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     if (error == E_SUCCESS)
         error = walk(directory, path, &entry);
     if (error == E_NOENT && (flags & O_CREAT) && *path != '\0')
@@ -116,7 +119,6 @@ long linux_openat(int directory, const char *user_path, int flags, unsigned mode
     if (error != E_SUCCESS)
         return -error;
     found = archive_entry(linux_files(), entry);
-    flags |= O_LARGEFILE; /* 64-bit programs always have it */
     return linux_open_file(is_directory(&found) ? FILE_DIRECTORY : FILE_PACKED, (unsigned)flags, entry);
 }
 
@@ -372,7 +374,7 @@ static long put_entry(const struct open_file *file, char *to, size_t room)
 
 long linux_getdents64(int fd, void *buffer, unsigned size)
 {
-    struct open_file *file = linux_file(fd);
+    struct open_file *file = linux_file_open(fd);
     size_t done = 0;
 
     if (file == NULL)

@@ -12,6 +12,7 @@ first, all in one call. Keys of the table:
     memory      RAM, such as "64M"; the plan's if not given
     append      words for the core                 arguments  instead of the manifest's
     input       text typed on the console          cpu        QEMU's -cpu
+    repeat      how many times it is typed         stall      seconds in which nobody reads the output
     damage      what happens to the packed files before the boot (see DAMAGE)
     status      expected exit status, 0 to 255     timeout    seconds
     output      regular expressions that match, each behind the one before ("^" and "$" at lines)
@@ -69,7 +70,8 @@ DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
 
 KEYS: dict[str, type] = {
     "name": str, "image": str, "routes": list, "memory": str, "append": str, "arguments": list, "input": str,
-    "cpu": str, "damage": str, "status": int, "timeout": int, "output": list, "forbidden": list, "native": bool,
+    "cpu": str, "stall": int, "damage": str, "status": int, "timeout": int, "output": list, "forbidden": list,
+    "native": bool, "repeat": int,
 }  # fmt: skip
 
 
@@ -82,7 +84,9 @@ class Test(NamedTuple):
     append: str = ""
     arguments: tuple[str, ...] | None = None
     input: str = ""
+    repeat: int = 1
     cpu: str = ""
+    stall: int = 0
     damage: str = ""
     timeout: int = DEFAULT_TIMEOUT
     output: tuple[str, ...] = ()
@@ -195,8 +199,8 @@ def compare_native(test: Test, folder: Path, status: int, output: str) -> str:
     source = Path(__file__).with_name("images") / test.image / "main.c"
     program = folder / "native"
     subprocess.run(["clang", "-std=gnu11", "-O1", "-w", "-I", str(ROOT), str(source), "-o", str(program)], check=True)
-    done = subprocess.run([str(program), *(test.arguments or ())], input=test.input, capture_output=True, text=True,
-                          timeout=test.timeout, check=False)  # fmt: skip
+    done = subprocess.run([str(program), *(test.arguments or ())], input=test.input * test.repeat,
+                          capture_output=True, text=True, timeout=test.timeout, check=False)  # fmt: skip
     if done.returncode != status:
         return f"exit status {status}, on Linux {done.returncode}"
     for here, there in zip([*output.splitlines(), None], [*done.stdout.splitlines(), None], strict=False):
@@ -207,9 +211,11 @@ def compare_native(test: Test, folder: Path, status: int, output: str) -> str:
 
 def boot(test: Test, folder: Path) -> tuple[int, str]:
     """Runs the launcher: its status and its output."""
-    done = subprocess.run(launcher_command(test, folder), input=test.input.encode(), check=False,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
-    return done.returncode, done.stdout.decode(errors="replace").replace("\r\n", "\n")
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(launcher_command(test, folder), **streams) as launcher:
+        time.sleep(test.stall)
+        output, _ = launcher.communicate((test.input * test.repeat).encode())
+    return launcher.returncode, output.decode(errors="replace").replace("\r\n", "\n")
 
 
 def run_test(test: Test) -> Result:

@@ -19,6 +19,7 @@ from unittest import mock
 
 from support import IMAGES, FolderCase
 
+import console
 import qemu
 
 MARKER = r"\036quire: app\n"
@@ -117,6 +118,7 @@ class CommandTest(QemuCase):
             ("microvm",): ["--iso", "--machine", "microvm"],
             ("--append", "No closing quotation"): ["--append", "'open"],
             ("--append", "behind --"): ["--append", "a -- b"],
+            ("command line", "4017 bytes", "4000"): ["--", "a" * 2000, "b" * 1996],
         }.items():
             with self.subTest(words):
                 self.assert_refused(self.launch(*arguments), *words)
@@ -211,6 +213,24 @@ class StatusTest(QemuCase):
         os.close(main)
         os.close(terminal)
 
+    def test_signals_may_come_twice(self) -> None:
+        """Also while QEMU is being ended."""
+        session = console.Session(["sleep", "60"], console.ConsoleFilter("app"), None, 1)
+        ends = iter([signal.SIGTERM, signal.SIGTERM])
+        self.addCleanup(session.process.stdin.close)
+        self.addCleanup(session.process.stdout.close)
+        stop = session._stop
+
+        def stop_slowly(grace: float) -> int:
+            for number in ends:
+                os.kill(os.getpid(), number)
+            return stop(grace)
+
+        with mock.patch.object(session, "_stop", stop_slowly):
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            signal.signal(signal.SIGALRM, lambda number, frame: os.kill(os.getpid(), signal.SIGTERM))
+            self.assertEqual(session.run(None), (console.End.INTERRUPTED, signal.SIGTERM))
+
     def test_much_input_and_output(self) -> None:
         text = "0123456789abcdef" * 65536
         script = f"printf '{MARKER}'; head -c {len(text)}; printf '\\036quire: exit 0\\n'"
@@ -227,7 +247,8 @@ class StatusTest(QemuCase):
                 assert launcher.stdout
                 self.assertEqual(launcher.stdout.readline(), b"up\n")
                 launcher.send_signal(number)
-                self.assertEqual(launcher.wait(timeout=10), status)
+                self.assertEqual(launcher.communicate(timeout=10)[1], b"")
+                self.assertEqual(launcher.returncode, status)
             with self.assertRaises(ProcessLookupError):
                 os.kill(int(pid_file.read_text()), 0)
 

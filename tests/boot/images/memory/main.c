@@ -64,6 +64,12 @@ static int all(const char *memory, size_t size, char value)
     return 1;
 }
 
+/* The system call: musl's own brk() always fails. Returns the new end, or the old one if it cannot move. */
+static char *move_break(char *end)
+{
+    return (char *)syscall(SYS_brk, end);
+}
+
 static void check_mmap(void)
 {
     char *memory = map(3 * PAGE + 5);
@@ -119,6 +125,34 @@ static void check_mremap(void)
     show("munmap", munmap(memory, 2 * PAGE));
 }
 
+static void check_failed_mremap(void)
+{
+    const size_t too_much = (size_t)100 << 40;
+    char *memory = map(10 * PAGE), *end = move_break(NULL), *moved;
+
+    memset(memory, 4, 10 * PAGE);
+    show("the middle to too much", (long)mremap(memory + PAGE, PAGE, too_much, MREMAP_MAYMOVE));
+    moved = mremap(memory, 10 * PAGE, 64 * PAGE, MREMAP_MAYMOVE);
+    truth("it is still one", moved != MAP_FAILED && all(moved, 10 * PAGE, 4));
+    move_break(end + 8 * PAGE);
+    show("of the break", (long)mremap(end + PAGE, PAGE, too_much, MREMAP_MAYMOVE));
+    truth("it still grows", move_break(end + 9 * PAGE) == end + 9 * PAGE && move_break(end) == end);
+}
+
+static void check_large(void)
+{
+    const size_t size = (size_t)5 << 40;
+    char *memory = mmap(NULL, size, PROT_NONE, ANON | MAP_NORESERVE, -1, 0), *last = memory + size - PAGE;
+    char *other = mmap(NULL, size, PROT_NONE, ANON | MAP_NORESERVE, -1, 0);
+
+    truth("reservations of terabytes", memory != MAP_FAILED && other != MAP_FAILED && memory != other);
+    show("their last page", mprotect(last, PAGE, RW));
+    last[0] = 1;
+    truth("is memory", last[0] == 1 && last[1] == 0);
+    show("munmap", munmap(memory, size));
+    show("munmap", munmap(other, size));
+}
+
 static void check_mprotect(void)
 {
     char *memory = map(4 * PAGE);
@@ -168,12 +202,6 @@ static void check_madvise(void)
     show("munmap", munmap(memory, 4 * PAGE));
 }
 
-/* The system call: musl's own brk() always fails. Returns the new end, or the old one if it cannot move. */
-static char *move_break(char *end)
-{
-    return (char *)syscall(SYS_brk, end);
-}
-
 static void check_brk(void)
 {
     char *end = move_break(NULL);
@@ -209,6 +237,8 @@ int main(void)
 {
     check_mmap();
     check_mremap();
+    check_failed_mremap();
+    check_large();
     check_mprotect();
     check_execute();
     check_madvise();

@@ -143,6 +143,24 @@ static void write_protected(void)
     memory[0] = 2;
 }
 
+static void damage_space(void)
+{
+    memset(vm_space(), 0x5a, 64);
+    read_null();
+}
+
+/* The pointer lies behind what it points to. */
+static void damage_space_pointer(void)
+{
+    struct address_space *space = vm_space();
+
+    for (struct address_space **word = (struct address_space **)(void *)space; vm_space() == space; word++) {
+        if (*word == space)
+            *word = (struct address_space *)0x5a5a5a5a5a5a5a5a;
+    }
+    read_null();
+}
+
 static const struct misdeed {
     const char *name;
     void (*act)(void);
@@ -165,6 +183,8 @@ static const struct misdeed {
     {"free-image", free_image},
     {"use-after-free", use_after_free},
     {"write-protected", write_protected},
+    {"damage-space", damage_space},
+    {"damage-space-pointer", damage_space_pointer},
     {"abort", abort},
 };
 

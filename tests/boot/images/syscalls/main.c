@@ -1,15 +1,62 @@
 /* Unknown system calls return ENOSYS, wild pointers EFAULT, bad descriptors EBADF; nothing of it harms. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 static void show(const char *what, long result)
 {
     printf("%s: %ld %s\n", what, result, result == -1 ? strerror(errno) : "");
     fflush(stdout);
+}
+
+static void check_futex(void)
+{
+    enum { WAIT_BITSET = 9, REALTIME = 256 };
+    uint32_t word = 5;
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec++;
+    show("futex until a wall time", syscall(SYS_futex, &word, WAIT_BITSET | REALTIME, 5, &until, NULL, -1));
+    show("it is then", time(NULL) >= until.tv_sec && time(NULL) < until.tv_sec + 5);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    show("futex until a moment", syscall(SYS_futex, &word, WAIT_BITSET, 5, &until, NULL, -1));
+    show("futex without bits", syscall(SYS_futex, &word, WAIT_BITSET, 5, &until, NULL, 0));
+}
+
+static void check_writes(void)
+{
+    char *memory = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct iovec parts[] = {{"WRONG\n", 6}, {memory, (size_t)-1}};
+
+    munmap(memory + 4096, 4096);
+    memset(memory, '.', 4096);
+    memory[4095] = '\n';
+    show("write of 301 that are there", syscall(SYS_write, 1, memory + 4096 - 301, 400));
+    show("write of a negative part", syscall(SYS_writev, 1, parts, 2));
+}
+
+static void check_arguments(void)
+{
+    char bytes[8];
+    struct timespec none = {0, 0};
+    struct rlimit limit = {0, 0};
+
+    show("getrandom of two sources", syscall(SYS_getrandom, bytes, 8, 6));
+    show("sleep on clock 8", syscall(SYS_clock_nanosleep, 8, 0, &none, NULL));
+    show("sleep on clock 12", syscall(SYS_clock_nanosleep, 12, 0, &none, NULL));
+    show("getpid by eax", syscall(SYS_getpid | 1l << 32));
+    show("no more files", syscall(SYS_setrlimit, RLIMIT_NOFILE, &limit));
+    show("they are", syscall(SYS_getrlimit, RLIMIT_NOFILE, &limit));
+    show("none", (long)limit.rlim_max);
 }
 
 int main(void)
@@ -28,5 +75,8 @@ int main(void)
     show("write to 99", syscall(SYS_write, 99, "x", 1));
     show("close 99", syscall(SYS_close, 99));
     show("still alive", 0);
+    check_futex();
+    check_writes();
+    check_arguments();
     return 0;
 }
