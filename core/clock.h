@@ -7,6 +7,8 @@
 
 #include "core/base/types.h"
 
+C_DECLARATIONS_BEGIN
+
 /* Nanoseconds since some moment at boot; never goes back. */
 uint64_t clock_monotonic(void);
 /* Nanoseconds since 1970-01-01 UTC: the CMOS clock read once, then monotonic; 0-based where there is none. */
@@ -14,5 +16,7 @@ uint64_t clock_realtime(void);
 /* How the rate was found ("CPUID 0x15", "PM timer" ...), and it in Hz. */
 const char *clock_source(void);
 uint64_t clock_rate(void);
+
+C_DECLARATIONS_END
 
 #endif

@@ -4,6 +4,8 @@
 
 #include "core/base/types.h"
 
+C_DECLARATIONS_BEGIN
+
 struct quire_config {
     const char *name;             /* the application */
     const char *command_line;     /* read before the boot loader's, which wins */
@@ -16,5 +18,7 @@ struct quire_config {
 };
 
 extern const struct quire_config quire_config;
+
+C_DECLARATIONS_END
 
 #endif

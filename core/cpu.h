@@ -5,11 +5,13 @@
 #include "core/base/error.h"
 #include "core/base/types.h"
 
+C_DECLARATIONS_BEGIN
+
 /* Waits for an interrupt with interrupts enabled, or until the deadline (monotonic ns, core/clock.h), whichever is
  * first. */
 void cpu_wait_until(uint64_t deadline);
 /* Stops for ever. */
-_Noreturn void cpu_halt(void);
+__attribute__((noreturn)) void cpu_halt(void);
 /* Hardware random bits; false where there are none. */
 bool cpu_random(uint64_t *value);
 unsigned cpu_count(void);
@@ -21,7 +23,7 @@ void cpu_set_thread_pointer(uint64_t base);
 uint64_t cpu_thread_pointer(void);
 
 /* Starts the program: jumps to entry with the stack pointer given, registers zero, direction flag clear. */
-_Noreturn void cpu_start_program(vaddr_t entry, vaddr_t stack);
+__attribute__((noreturn)) void cpu_start_program(vaddr_t entry, vaddr_t stack);
 
 /* Extended state (x87, SSE, AVX ...): bytes of an XSAVE area (64-byte aligned), and saving into and loading from one.
  */
@@ -41,5 +43,7 @@ intptr_t user_string_length(const char *string, size_t max);
 
 /* The backtrace of the caller: return addresses, innermost first; the number of them. */
 size_t cpu_backtrace(uintptr_t *addresses, size_t max);
+
+C_DECLARATIONS_END
 
 #endif

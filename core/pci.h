@@ -9,6 +9,8 @@
 #include "core/base/error.h"
 #include "core/base/types.h"
 
+C_DECLARATIONS_BEGIN
+
 struct pci_device {
     uint8_t bus, slot, function;
     uint8_t class_code, subclass, interface; /* PCI Code and ID Assignment Specification */
@@ -45,5 +47,7 @@ struct pci_bar {
  * it no address; E_INVAL: no such index.
  */
 error_t pci_bar(const struct pci_device *device, unsigned index, struct pci_bar *bar);
+
+C_DECLARATIONS_END
 
 #endif

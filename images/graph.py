@@ -11,6 +11,7 @@ from pathlib import Path
 
 import sources
 from image import Image, archive_path, include_folders, packed_files
+from manifest import CXX_SUFFIXES
 from report import write_if_changed
 from tool import Failure
 
@@ -25,6 +26,8 @@ LIBC_FLAGS = {
     "glibc": "--target=x86_64-linux-gnu",
     "none": "--target=x86_64-linux-gnu -ffreestanding -nostdinc -fno-stack-protector",
 }
+LANGUAGE_C = "-std=gnu11"
+LANGUAGE_CXX = "-xc++ -std=gnu++17"
 BENCH_IMAGES = ("hello", "micro")  # what tests/bench/run.py boots
 UNIT_SANITIZE = "-fsanitize=address,undefined"
 FUZZ_SANITIZE = "-fsanitize=fuzzer,address,undefined"
@@ -42,7 +45,8 @@ class Toolchain:
         ask = lambda *arguments: subprocess.run(  # noqa: E731
             ["clang", *arguments], capture_output=True, text=True, check=True
         ).stdout.strip()
-        names = ("crt1.o", "crti.o", "crtbeginS.o", "crtendS.o", "crtn.o", "libc.a", "libm.a", "libgcc.a", "libgcc_eh.a")
+        names = ("crt1.o", "crti.o", "crtbeginS.o", "crtendS.o", "crtn.o", "libc.a", "libm.a", "libgcc.a", "libgcc_eh.a",
+                 "libstdc++.a")
         return Toolchain(ask("-print-resource-dir") + "/include", {n: ask(f"-print-file-name={n}") for n in names})
 
 
@@ -119,7 +123,9 @@ def libc_archive(ninja: Writer, libc: str, variant: str) -> list[Path]:
     objects = []
     for source in sources.LIBC_SOURCES[libc]:
         objects.append(folder / f"{Path(source).name}.o")
-        ninja.edge(objects[-1], "cc_app", [source], libc_flags=LIBC_FLAGS[libc], mode=APP_MODES[variant])
+        ninja.edge(
+            objects[-1], "cc_app", [source], libc_flags=LIBC_FLAGS[libc], language=LANGUAGE_C, mode=APP_MODES[variant]
+        )
     archive = folder / "libquire.a"
     ninja.edge(archive, "archive", objects)
     return [archive]
@@ -135,6 +141,7 @@ def app_objects(ninja: Writer, image: Image) -> list[Path]:
             "cc_app",
             [image.manifest.folder / source],
             libc_flags=LIBC_FLAGS[image.libc],
+            language=LANGUAGE_CXX if source.endswith(CXX_SUFFIXES) else LANGUAGE_C,
             mode=APP_MODES[image.variant],
             app_flags=flags,
         )
@@ -152,6 +159,8 @@ def program_inputs(ninja: Writer, image: Image, toolchain: Toolchain) -> list:
         return [*objects, *libraries]
     glibc = toolchain.glibc
     start, end = ("crt1.o", "crti.o", "crtbeginS.o"), ("libm.a", "libc.a", "libgcc.a", "libgcc_eh.a", "crtendS.o", "crtn.o")
+    if image.manifest.is_cxx:
+        end = ("libstdc++.a", *end)
     return [*(glibc[name] for name in start), *objects, *libraries, *(glibc[name] for name in end)]
 
 

@@ -65,7 +65,8 @@ class Image:
 
     def packages(self) -> dict[str, str]:
         """Debian packages that it needs beside the base, and why."""
-        return {**packages.LIBC[self.libc], **{package: f"wanted by {self.name}" for package in self.manifest.packages}}
+        cxx = packages.CXX if self.manifest.is_cxx else {}
+        return {**packages.LIBC[self.libc], **cxx, **{package: f"wanted by {self.name}" for package in self.manifest.packages}}
 
 
 def archive_path(image: Image, library: str) -> Path:

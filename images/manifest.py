@@ -21,7 +21,8 @@ LIBCS = ("musl", "glibc", "none")
 PAGES = ("4k", "2m", "1g")
 CACHES = ("uc", "wc", "wt", "wb")
 MACHINES = ("q35", "microvm", "pc")
-SOURCE_SUFFIXES = (".c", ".S")
+CXX_SUFFIXES = (".cc", ".cpp", ".cxx")
+SOURCE_SUFFIXES = (".c", ".S", *CXX_SUFFIXES)
 PAGE = 4096
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 # Names that ninja targets, folders of build/ and of the project have already.
@@ -58,6 +59,10 @@ class Manifest:
     windows: list[Window] = field(default_factory=list)
     devices: list[str] = field(default_factory=list)
     machine: str = "q35"
+
+    @property
+    def is_cxx(self) -> bool:
+        return any(source.endswith(CXX_SUFFIXES) for source in self.sources)
 
     @property
     def path(self) -> Path:
@@ -270,6 +275,8 @@ class Reader:
                     raise self.refuse(key, f"there is no {kind} {item} in {self.shown.parent}")
 
     def check_libc(self, manifest: Manifest) -> None:
+        if manifest.libc != "glibc" and manifest.is_cxx:
+            raise self.refuse("sources", 'C++ needs libc = "glibc": Debian\'s C++ library is built for that')
         if manifest.libc == "none" and manifest.libraries:
             raise self.refuse("libraries", 'must be empty with libc = "none": Debian\'s archives need a libc')
         if manifest.stack + manifest.heap > manifest.ram:

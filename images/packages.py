@@ -27,6 +27,7 @@ TEST = {
     "libclang-rt-dev": "sanitizers and fuzzing of the tests",
     "ovmf": "UEFI firmware for boot tests",
 }
+CXX = {"libstdc++-12-dev": "the C++ library"}
 LIBC = {"musl": {}, "glibc": {"libc6-dev": "the C library", "libgcc-12-dev": "its unwinder"}, "none": {}}
 
 

@@ -7,7 +7,9 @@
 
 #include "vm/vm.h"
 
-/* [start, start + size) of one address space. The core owns every field but `private`. */
+C_DECLARATIONS_BEGIN
+
+/* [start, start + size) of one address space. The core owns every field but `own`. */
 struct vm_segment {
     vaddr_t start;
     size_t size;
@@ -18,7 +20,7 @@ struct vm_segment {
     bool mapped;                 /* something may be mapped; cleared when all has been unmapped */
     struct vm_segment *child[2]; /* tree of the slot, vm/segments.c */
     union {
-        void *private;    /* the driver's */
+        void *own;        /* the driver's */
         paddr_t physical; /* drivers of vm_alloc_at: where the window starts */
     };
     uint64_t origin; /* equal for pieces that the core cut from one segment: they may be merged again */
@@ -69,5 +71,7 @@ void *vm_frame_memory(paddr_t);
 
 /* The largest page the segment may be backed with (flags, else the image's policy, else what the CPU has). */
 enum page_size vm_segment_largest_page(const struct vm_segment *);
+
+C_DECLARATIONS_END
 
 #endif

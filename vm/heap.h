@@ -8,11 +8,15 @@
 
 #include "vm/vm.h"
 
+C_DECLARATIONS_BEGIN
+
 /* At most this many bytes come from the map of RAM; power-of-two sizes waste nothing. */
 #define VM_SPAN_MAX ((size_t)2 << 20)
 
 /* Shorthand for the heap driver: memory of undefined contents, or NULL when there is none. */
 void *vm_span_alloc(size_t size);
 void vm_span_free(void *span);
+
+C_DECLARATIONS_END
 
 #endif

@@ -8,7 +8,7 @@ struct vm_segment *vm_image_add(struct address_space *space, const char *name, v
     struct vm_segment *segment = vm_segment_create(space, &vm_image, start, size, flags);
 
     if (!IS_ERR(segment))
-        segment->private = (void *)(uintptr_t)name;
+        segment->own = (void *)(uintptr_t)name;
     return segment;
 }
 
@@ -21,7 +21,7 @@ static error_t image_fault(struct address_space *space, struct vm_segment *segme
 
 static void image_describe(const struct vm_segment *segment, char *buffer, size_t size)
 {
-    text_format(buffer, size, "%s", (const char *)segment->private);
+    text_format(buffer, size, "%s", (const char *)segment->own);
 }
 
 const struct vm_segment_driver vm_image = {

@@ -22,7 +22,7 @@ static bool can_merge(struct address_space *space, const struct vm_segment *low,
     bool may = low->origin == high->origin || (low->flags & high->flags & VM_MERGE);
 
     return may && low->flags == high->flags && low->driver == high->driver && low->largest == high->largest &&
-           (low->driver->properties & VM_DRIVER_MERGES) && low->private == high->private &&
+           (low->driver->properties & VM_DRIVER_MERGES) && low->own == high->own &&
            segment_end(low) == high->start && segment_same_slot(space, low->start, high->start);
 }
 

@@ -376,7 +376,7 @@ static inline void clear(struct vm_segment *segment)
 {
     segment->magic = VM_SEGMENT_ALIVE;
     segment->child[0] = segment->child[1] = NULL;
-    segment->private = NULL;
+    segment->own = NULL;
     segment->mapped = false;
     for (unsigned i = 0; i < PAGE_SIZES; i++)
         segment->faults[i] = 0;

@@ -76,7 +76,7 @@ static void cut(struct address_space *space, struct vm_segment *segment, struct 
     second->largest = segment->largest;
     second->mapped = segment->mapped;
     second->origin = segment->origin;
-    second->private = segment->private;
+    second->own = segment->own;
     segment->size = at - segment->start;
     CHECK(segment_link(space, second) == E_SUCCESS, "vm_split: the slot of %#lx is gone", (unsigned long)at);
 }

@@ -19,6 +19,8 @@
 #include "core/base/error.h"
 #include "core/base/types.h"
 
+C_DECLARATIONS_BEGIN
+
 struct address_space;
 struct vm_segment;
 
@@ -180,5 +182,7 @@ void vm_set_page_policy(enum page_size);
 
 /* Whole-structure check of segments, slots and page tables; NULL or what is wrong. Slow: for tests. */
 const char *vm_validate(struct address_space *);
+
+C_DECLARATIONS_END
 
 #endif

@@ -42,18 +42,18 @@ uint8_t mandelbrot_value(size_t row, size_t column)
 
 uint64_t mandelbrot_computed(const struct vm_segment *segment)
 {
-    return ((const struct picture *)segment->private)->computed;
+    return ((const struct picture *)segment->own)->computed;
 }
 
 size_t mandelbrot_first_row(const struct vm_segment *segment)
 {
-    return ((const struct picture *)segment->private)->first_row;
+    return ((const struct picture *)segment->own)->first_row;
 }
 
 /* Computes the page at va into a frame and maps it. */
 static error_t compute_page(struct address_space *space, struct vm_segment *segment, vaddr_t va)
 {
-    struct picture *picture = segment->private;
+    struct picture *picture = segment->own;
     size_t row = picture->first_row + (va - segment->start) / VM_PAGE_SIZE;
     paddr_t frame = vm_frame_get();
 
@@ -84,7 +84,7 @@ static error_t compute_all(struct address_space *space, struct vm_segment *segme
 static void mandelbrot_free(struct address_space *space, struct vm_segment *segment)
 {
     vm_segment_unmap(space, segment, segment->start, segment->size, true);
-    free(segment->private);
+    free(segment->own);
     vm_segment_destroy(space, segment);
 }
 
@@ -102,7 +102,7 @@ static struct vm_segment *mandelbrot_alloc(struct address_space *space, vaddr_t 
         free(picture);
         return segment;
     }
-    segment->private = picture;
+    segment->own = picture;
     error_t error = flags & VM_POPULATE ? compute_all(space, segment) : E_SUCCESS;
 
     if (error) {
@@ -137,13 +137,13 @@ static error_t mandelbrot_fault(struct address_space *space, struct vm_segment *
 /* What was computed stays with the first part: nobody recorded which rows it was. */
 static error_t mandelbrot_split(struct address_space *space, struct vm_segment *first, struct vm_segment *second)
 {
-    struct picture *lower = first->private, *upper = calloc(1, sizeof(*upper));
+    struct picture *lower = first->own, *upper = calloc(1, sizeof(*upper));
 
     (void)space;
     if (!upper)
         return E_NOMEM;
     upper->first_row = lower->first_row + first->size / VM_PAGE_SIZE;
-    second->private = upper;
+    second->own = upper;
     return E_SUCCESS;
 }
 
@@ -151,7 +151,7 @@ static error_t mandelbrot_split(struct address_space *space, struct vm_segment *
 static void mandelbrot_join(struct address_space *space, struct vm_segment *first, struct vm_segment *second)
 {
     (void)space, (void)first;
-    free(second->private);
+    free(second->own);
 }
 
 static error_t mandelbrot_advise(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size,
@@ -164,7 +164,7 @@ static error_t mandelbrot_advise(struct address_space *space, struct vm_segment 
 
 static void mandelbrot_describe(const struct vm_segment *segment, char *buffer, size_t size)
 {
-    const struct picture *picture = segment->private;
+    const struct picture *picture = segment->own;
 
     snprintf(buffer, size, "rows from %zu on, %llu computed", picture->first_row,
              (unsigned long long)picture->computed);

@@ -38,6 +38,7 @@ PHDRS
     boot PT_LOAD FLAGS(6);
     tls PT_TLS FLAGS(4);
     note PT_NOTE FLAGS(4);
+    eh_frame_hdr PT_GNU_EH_FRAME FLAGS(4);
 }
 
 SECTIONS
@@ -59,6 +60,7 @@ SECTIONS
     __rela_iplt_start = .;
     .rela.iplt : AT_LOAD(.rela.iplt) { *(.rela.iplt .rela.plt .rela.dyn) }
     __rela_iplt_end = .;
+    .eh_frame_hdr : AT_LOAD(.eh_frame_hdr) { *(.eh_frame_hdr) } :rodata :eh_frame_hdr
     .eh_frame : AT_LOAD(.eh_frame) { KEEP(*(.eh_frame)) } :rodata
     .gcc_except_table : AT_LOAD(.gcc_except_table) { *(.gcc_except_table .gcc_except_table.*) } :rodata
     . = ALIGN(PAGE);

@@ -8,9 +8,11 @@
 
 #include "core/base/types.h"
 
+C_DECLARATIONS_BEGIN
+
 /* Reports the message (printf, see core/base/print.h) with registers, backtrace and segment map; ends with 134.
  * Implemented by core/panic.c, and on the host by tests/unit/fake. */
-_Noreturn void panic(const char *format, ...) __attribute__((format(printf, 1, 2), cold));
+void panic(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2), cold));
 
 #define CHECK(condition, ...)                                                                                          \
     do {                                                                                                               \
@@ -23,5 +25,7 @@ _Noreturn void panic(const char *format, ...) __attribute__((format(printf, 1, 2
 #else
 #define ASSERT(condition) ((void)sizeof(condition))
 #endif
+
+C_DECLARATIONS_END
 
 #endif

@@ -12,6 +12,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/types.h"
+
+C_DECLARATIONS_BEGIN
+
 typedef int error_t;
 
 enum {
@@ -23,9 +27,9 @@ enum {
     E_IO = 5,
     E_BADF = 9,
     E_AGAIN = 11,
-    E_NOMEM = 12,  /* out of frames, or the address range is taken */
-    E_ACCES = 13,  /* the segment's protection forbids the access */
-    E_FAULT = 14,  /* no segment, or a segment that never backs this address */
+    E_NOMEM = 12, /* out of frames, or the address range is taken */
+    E_ACCES = 13, /* the segment's protection forbids the access */
+    E_FAULT = 14, /* no segment, or a segment that never backs this address */
     E_BUSY = 16,
     E_EXIST = 17,
     E_NODEV = 19,
@@ -62,5 +66,7 @@ static inline error_t ERR_OF(const void *pointer)
 
 /* "E_NOMEM" and so on; "E_?" for a number that is not listed above. */
 const char *error_name(error_t error);
+
+C_DECLARATIONS_END
 
 #endif

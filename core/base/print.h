@@ -5,6 +5,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 
+#include "core/base/types.h"
+
+C_DECLARATIONS_BEGIN
+
 /*
  * %d %i %u %x %X %o %c %s %p %% with flags '-', '0', '+', ' ', '#', width, precision and '*', lengths hh h l ll z j t.
  * Writes at most size bytes, always terminated when size > 0. Returns the length the whole text would have had.
@@ -14,5 +18,7 @@ int text_format(char *buffer, size_t size, const char *format, ...) __attribute_
 
 /* Formats to the console (core/console.h); on the host, to stderr. Lines of more than 255 bytes are cut. */
 void kprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+C_DECLARATIONS_END
 
 #endif

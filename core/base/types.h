@@ -9,6 +9,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Around the declarations of public headers: applications may be C++. */
+#ifdef __cplusplus
+#define C_DECLARATIONS_BEGIN extern "C" {
+#define C_DECLARATIONS_END }
+#else
+#define C_DECLARATIONS_BEGIN
+#define C_DECLARATIONS_END
+#endif
+
 typedef uintptr_t vaddr_t;   /* a virtual address */
 typedef uint64_t paddr_t;    /* a physical address */
 typedef uint32_t vm_flags_t; /* VM_* of vm/vm.h, or'ed */

@@ -45,7 +45,7 @@ long linux_munmap(uintptr_t address, size_t length)
 }
 
 /*
- * Mappings of files: like anon, but MADV_DONTNEED leaves the contents, for they come back from nowhere else. `private`
+ * Mappings of files: like anon, but MADV_DONTNEED leaves the contents, for they come back from nowhere else. `own`
  * marks those that are MAP_SHARED.
  */
 static struct vm_segment *file_alloc(struct address_space *, vaddr_t, size_t, vm_flags_t);
@@ -57,7 +57,7 @@ static error_t file_fault(struct address_space *space, struct vm_segment *segmen
 
 static error_t file_protect(struct address_space *space, struct vm_segment *segment, vm_flags_t protection)
 {
-    if (segment->private != NULL && (protection & VM_WRITE))
+    if (segment->own != NULL && (protection & VM_WRITE))
         return E_ACCES;
     return vm_segment_protect_mapped(space, segment, protection);
 }
@@ -196,7 +196,7 @@ static error_t fill(uintptr_t address, size_t size, const struct archive_entry *
     for (uintptr_t at = address; shared && at < address + size;) {
         struct vm_segment *segment = vm_find(vm_space(), at);
 
-        segment->private = (void *)&file_mapping;
+        segment->own = (void *)&file_mapping;
         at += vm_size(segment);
     }
     return vm_protect(vm_space(), address, size, flags & VM_PROTECTION);

@@ -196,9 +196,10 @@ def find_difference(test: Test, status: int, output: str) -> str:
 
 def compare_native(test: Test, folder: Path, status: int, output: str) -> str:
     """Runs the same source on this host; why it differs, or nothing."""
-    source = Path(__file__).with_name("images") / test.image / "main.c"
+    source = next((Path(__file__).with_name("images") / test.image).glob("main.c*"))
     program = folder / "native"
-    subprocess.run(["clang", "-std=gnu11", "-O1", "-w", "-I", str(ROOT), str(source), "-o", str(program)], check=True)
+    compiler = ["clang++", "-std=gnu++17"] if source.suffix == ".cpp" else ["clang", "-std=gnu11"]
+    subprocess.run([*compiler, "-O1", "-w", "-I", str(ROOT), str(source), "-o", str(program)], check=True)
     done = subprocess.run([str(program), *(test.arguments or ())], input=test.input * test.repeat,
                           capture_output=True, text=True, timeout=test.timeout, check=False)  # fmt: skip
     if done.returncode != status:

@@ -12,7 +12,7 @@ MISTAKES = [
     ("no sources", 'summary = "x"\n', 1, "sources", "missing"),
     ("summary no string", 'sources = ["main.c"]\nsummary = 1\n', 2, "summary", "must be a string of one line"),
     ("empty sources", 'summary = "x"\nsources = []\n', 2, "sources", "at least one source file"),
-    ("source no C", 'summary = "x"\nsources = ["main.cc"]\n', 2, "sources", ".c or .S"),
+    ("source no C", 'summary = "x"\nsources = ["main.rs"]\n', 2, "sources", ".c or .S or .cc"),
     ("source absent", 'summary = "x"\nsources = ["main.c", "more.c"]\n', 2, "sources", "there is no file more.c"),
     ("source outside", 'summary = "x"\nsources = ["../x.c"]\n', 2, "sources", "inside the application's folder"),
     ("source twice", 'summary = "x"\nsources = ["main.c", "main.c"]\n', 2, "sources", "each listed once"),
@@ -71,6 +71,11 @@ class Mistakes(TreeCase):
         (folder / "app.toml").write_text(GOOD)
         (folder / "main.c").write_text("")
         self.refuse(self.configure(folder), "'Bad_Name' cannot be a name", "lower-case letters")
+
+    def test_cxx_with_musl(self):
+        folder = self.app("plus", GOOD.replace("main.c", "main.cpp"))
+        (folder / "main.cpp").write_text("int main() {}\n")
+        self.refuse(self.configure("plus"), "apps/plus/app.toml:2: sources: C++ needs libc = \"glibc\"")
 
     def test_a_broken_application_does_not_stop_another(self):
         self.app("bad", "summary = 1\n")

@@ -647,7 +647,7 @@ static struct vm_fault_info last_fault;
 
 static struct computed *computed_of(const struct vm_segment *segment)
 {
-    return segment->private;
+    return segment->own;
 }
 
 static struct vm_segment *computed_alloc(struct address_space *in, vaddr_t start, size_t size, vm_flags_t flags);
@@ -655,7 +655,7 @@ static struct vm_segment *computed_alloc(struct address_space *in, vaddr_t start
 static void computed_free(struct address_space *in, struct vm_segment *segment)
 {
     vm_segment_unmap(in, segment, segment->start, segment->size, true);
-    vm_frame_put(virt_to_phys(segment->private));
+    vm_frame_put(virt_to_phys(segment->own));
     vm_segment_destroy(in, segment);
 }
 
@@ -688,7 +688,7 @@ static error_t computed_split(struct address_space *in, struct vm_segment *first
     (void)in;
     if (frame == FRAME_NONE)
         return E_NOMEM;
-    second->private = vm_frame_memory(frame);
+    second->own = vm_frame_memory(frame);
     *computed_of(second) = (struct computed){computed_of(first)->first + first->size, 0};
     return E_SUCCESS;
 }
@@ -696,7 +696,7 @@ static error_t computed_split(struct address_space *in, struct vm_segment *first
 static void computed_join(struct address_space *in, struct vm_segment *first, struct vm_segment *second)
 {
     (void)in, (void)first;
-    vm_frame_put(virt_to_phys(second->private));
+    vm_frame_put(virt_to_phys(second->own));
 }
 
 static error_t computed_advise(struct address_space *in, struct vm_segment *segment, vaddr_t va, size_t size,
@@ -738,7 +738,7 @@ static struct vm_segment *computed_alloc(struct address_space *in, vaddr_t start
         vm_frame_put(frame);
         return segment;
     }
-    segment->private = vm_frame_memory(frame);
+    segment->own = vm_frame_memory(frame);
     *computed_of(segment) = (struct computed){0, 0};
     return segment;
 }
