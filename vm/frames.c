@@ -12,8 +12,6 @@
  * stacks of frames, so that the usual get and put are a load and a store, and a frame that is reused is still in the
  * cache. Frames in a magazine look handed out to the store. Single frames come from the child that the CPU has
  * reserved, so that they stay together and other children stay whole.
- *
- * The number of free frames is derived by counting when somebody asks, not kept.
  */
 #include "vm/frames.h"
 
@@ -49,6 +47,7 @@ static struct {
     uint16_t *state;
     uint64_t (*bits)[CHILD_FRAMES / 64];
     struct group *group;
+    size_t free; /* 4 KiB frames in the children */
     paddr_t metadata_start;
     size_t metadata;
 } store;
@@ -99,6 +98,7 @@ static void child_set_free(size_t child, unsigned count, unsigned flags)
 
     group->whole = (uint16_t)(group->whole - (old == CHILD_FRAMES) + (count == CHILD_FRAMES));
     group->partial = (uint16_t)(group->partial - (old > 0 && old < CHILD_FRAMES) + (count > 0 && count < CHILD_FRAMES));
+    store.free = store.free + count - old;
     store.state[child] = (uint16_t)(count | flags | (store.state[child] & EDGE));
     if (count == CHILD_FRAMES && child < store.lowest_whole)
         store.lowest_whole = child;
@@ -595,13 +595,17 @@ bool frames_overlap(paddr_t start, uint64_t size)
 
 /* ---- statistics ---- */
 
-struct frame_stats frames_stats(void)
+size_t frames_free(void)
 {
     const struct magazines *own = &this_cpu(magazines);
+
+    return store.free + own->count_4k + (size_t)own->count_2m * CHILD_FRAMES;
+}
+
+struct frame_stats frames_stats(void)
+{
     struct frame_stats stats = {.metadata = store.metadata};
 
-    for (size_t child = 0; child < store.children; child++)
-        stats.free += child_free(child);
     for (size_t g = 0; g < store.groups; g++) {
         stats.free_2m += store.group[g].whole;
         stats.free_1g += store.group[g].whole == GROUP_CHILDREN;
@@ -609,7 +613,7 @@ struct frame_stats frames_stats(void)
     for (size_t i = 0; i < store.range_count; i++)
         stats.total += (store.ranges[i].end - store.ranges[i].start) >> VM_PAGE_SHIFT;
     stats.total -= store.metadata >> VM_PAGE_SHIFT;
-    stats.free += own->count_4k + (size_t)own->count_2m * CHILD_FRAMES;
+    stats.free = frames_free();
     stats.highest = store.range_count ? store.ranges[store.range_count - 1].end : 0;
     return stats;
 }

@@ -45,6 +45,9 @@ void frames_declare_ram(const struct frame_range *ranges, size_t count);
 /* True if any byte of the range is RAM, ours or declared. */
 bool frames_overlap(paddr_t start, uint64_t size);
 
+/* Frames of 4 KiB that are not handed out, those in magazines included. Constant time. */
+size_t frames_free(void);
+
 struct frame_stats {
     size_t total;   /* 4 KiB frames managed, metadata excluded */
     size_t free;    /* of them not handed out; magazines count as free */

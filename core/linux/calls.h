@@ -23,6 +23,8 @@ size_t linux_pages(size_t length);
 /* Page aligned, not empty, and in the half of the address space that programs map. */
 bool linux_is_range(uintptr_t address, size_t size);
 /* vm_unmap; E_INVAL if that is no range, or holds a permanent segment. */
+/* False if RAM cannot hold that much more: asked before a mapping is made or grows that the program may write to. */
+bool linux_has_memory(size_t size);
 error_t linux_unmap_range(uintptr_t address, size_t size);
 
 /* files.c: descriptors. tree.c: names and directories. */

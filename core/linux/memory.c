@@ -32,6 +32,18 @@ bool linux_is_range(uintptr_t address, size_t size)
     return is_aligned(address, VM_PAGE_SIZE) && size != 0 && size <= LOW_HALF_END && address <= LOW_HALF_END - size;
 }
 
+/*
+ * Memory is backed when it is touched, but what RAM cannot hold now is refused when it is asked for: malloc answers
+ * NULL. Addresses alone (PROT_NONE, MAP_NORESERVE) are free, and vm_alloc itself refuses nothing. A few frames are left
+ * for page tables and the stack.
+ */
+#define FRAMES_LEFT 64u
+
+bool linux_has_memory(size_t size)
+{
+    return (size >> VM_PAGE_SHIFT) + FRAMES_LEFT <= frames_free();
+}
+
 error_t linux_unmap_range(uintptr_t address, size_t size)
 {
     error_t error = !linux_is_range(address, size) ? E_INVAL : vm_unmap(vm_space(), address, size);
@@ -232,6 +244,8 @@ long linux_mmap(uintptr_t address, size_t length, int protection, int flags, int
         return -E_INVAL;
     if (size == 0)
         return -E_NOMEM;
+    if ((protection & (int)VM_WRITE) && !(flags & MAP_NORESERVE) && !linux_has_memory(size))
+        return -E_NOMEM;
     if (flags & MAP_HUGETLB)
         error = huge_pages(flags, &size, &vm_flags);
     if (error == E_SUCCESS && !(flags & MAP_ANONYMOUS))
@@ -294,7 +308,7 @@ static error_t move_end(uintptr_t old_end, uintptr_t new_end)
     /* The program may have cut the range up by munmap or mprotect: what grows is its last part, if that is ordinary. */
     last = vm_find(vm_space(), old_end - 1);
     if (last == NULL || vm_driver_of(last) != &vm_anon || vm_start(last) + vm_size(last) != old_end ||
-        (vm_flags(last) & VM_PROTECTION) != VM_RW)
+        (vm_flags(last) & VM_PROTECTION) != VM_RW || !linux_has_memory(new_end - old_end))
         return E_NOMEM;
     return vm_resize(vm_space(), last, vm_size(last) + (new_end - old_end));
 }

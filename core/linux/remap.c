@@ -83,6 +83,8 @@ long linux_mremap(uintptr_t address, size_t length, size_t new_length, unsigned 
         error = new_size < size ? linux_unmap_range(address + new_size, size - new_size) : E_SUCCESS;
         return error != E_SUCCESS ? -error : (long)address;
     }
+    if ((vm_flags(segment) & VM_WRITE) && !linux_has_memory(new_size - size))
+        return -E_NOMEM;
     error = grow_in_place(segment, address + size, new_size - size);
     if (error == E_SUCCESS)
         return (long)address;
