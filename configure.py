@@ -12,6 +12,7 @@ import json
 import os
 import re
 import runpy
+import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ import plan  # noqa: E402
 from image import Choices, Image, archive_path, expected_plan, write_generated  # noqa: E402
 from manifest import Manifest, read_manifest  # noqa: E402
 from report import format_size, paint, parse_size, write_if_changed  # noqa: E402
-from tool import Failure, require  # noqa: E402
+from tool import Failure, core_line, core_words, require  # noqa: E402
 
 APPS = Path("apps")
 TEST_IMAGES = [Path("tests/boot/images"), Path("tests/bench/images")]
@@ -135,6 +136,18 @@ def shown_path(folder: Path) -> Path:
     return folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
 
 
+def check_path(folder: Path) -> None:
+    odd = re.findall(r"[^\w +,/.~()%=@!$-]", str(folder))
+    if odd:
+        raise Failure(f"{folder}: ninja cannot follow files below a path with {odd[0]!r} in it: rename the folder")
+
+
+def check_not_taken(folder: Path) -> None:
+    """folder: inside the project relative to its root."""
+    if folder.parent != APPS and folder.name in app_names():
+        raise Failure(f"{folder}: apps/{folder.name} has this name, and so its output folder: rename one")
+
+
 def app_names() -> list[str]:
     return sorted(path.parent.name for path in APPS.glob("*/app.toml"))
 
@@ -146,9 +159,7 @@ def find_app(word: str, caller: Path) -> Path:
         return APPS / name
     folder = (caller / word).resolve()
     if (folder / "app.toml").is_file():
-        odd = re.findall(r"[^\w +,/.~()%=@!$-]", str(folder))
-        if odd:
-            raise Failure(f"{folder}: ninja cannot follow files below a path with {odd[0]!r} in it: rename the folder")
+        check_path(folder)
         return shown_path(folder)
     if folder.is_dir():
         raise Failure(f"{word} has no app.toml; ./configure.py --new writes an application to start from")
@@ -170,22 +181,32 @@ def list_apps() -> None:
 
 def new_app(name: str, caller: Path) -> None:
     folder = (caller / name).resolve() if "/" in name else ROOT / APPS / name
-    if not manifests.NAME.fullmatch(folder.name) or folder.name in manifests.RESERVED or folder.name.endswith("-debug"):
-        raise Failure(f"--new {name}: a name is lower-case letters, digits and '-', and not one of ninja's targets")
+    last = folder.name if "/" in name else name
+    if not manifests.NAME.fullmatch(last) or last in manifests.RESERVED or last.endswith("-debug"):
+        raise Failure(f"--new {shlex.quote(name)}: a name is lower-case letters, digits and '-', and not one of ninja's targets")
     if folder.exists():
         raise Failure(f"--new {name}: {shown_path(folder)} exists already")
-    word = folder.name if folder.parent == ROOT / APPS else name
+    check_path(folder)
+    check_not_taken(shown_path(folder))
+    mine = folder.parent == ROOT / APPS
+    word = folder.name if mine else str(shown_path(folder))
     partial = folder.with_name(f".{folder.name}.new")
     try:
         partial.mkdir(parents=True)
         for source in sorted(TEMPLATE.iterdir()):
-            text = source.read_text().replace("@NAME@", folder.name).replace("@WORD@", word)
+            text = source.read_text().replace("@NAME@", folder.name).replace("@WORD@", shlex.quote(word))
             (partial / source.name).write_text(text)
         partial.rename(folder)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise Failure(f"--new {name}: {error.filename}: {error.strerror}") from None
-    print(f"Wrote {shown_path(folder)}: app.toml, main.c, README.md. Next: ./configure.py {word} && ninja run")
+    wrote, start, ninja = shown_path(folder), "./configure.py", "ninja run"
+    if caller != ROOT:
+        wrote = os.path.relpath(folder, caller)
+        word = word if mine else wrote
+        start = shlex.quote(os.path.relpath(ROOT / "configure.py", caller))
+        ninja = f"ninja -C {shlex.quote(os.path.relpath(ROOT, caller))} run"
+    print(f"Wrote {wrote}: app.toml, main.c, README.md. Next: {start} {shlex.quote(word)} && {ninja}")
 
 
 @dataclass
@@ -228,7 +249,7 @@ def need_packages(wanted: dict[str, str], word: str) -> None:
     absent = packages.missing(wanted)
     if absent:
         what = "package is" if len(absent) == 1 else "packages are"
-        raise Failure(f"the Debian {what} missing: {' '.join(absent)}; type   ./configure.py --setup {word}".rstrip())
+        raise Failure(f"the Debian {what} missing: {' '.join(absent)}; type   ./configure.py --setup {shlex.quote(word)}")
 
 
 def setup(folder: Path | None) -> None:
@@ -348,9 +369,7 @@ def write_graph(memory: Memory, current: Image) -> None:
 def configure(image: Image, memory: Memory) -> None:
     word = image.name if image.manifest.folder.parent == APPS else str(image.manifest.folder)
     need_packages({**packages.BASE, **image.packages()}, word)
-    taken = image.manifest.folder.parent != APPS and image.name in app_names()
-    if taken:
-        raise Failure(f"{image.manifest.folder}: apps/{image.name} has this name, and so its output folder: rename one")
+    check_not_taken(image.manifest.folder)
     usable(image)
     memory.remember(image)
     write_graph(memory, image)
@@ -395,9 +414,9 @@ def run(image: Image, arguments: list[str] | None) -> NoReturn:
 
 
 def chosen(options: argparse.Namespace) -> Choices:
-    for name, text in [("--cmdline", options.cmdline), *(("--", word) for word in options.args or [])]:
-        if "\n" in text and name == "--cmdline":
-            raise Failure("--cmdline must be one line")
+    if "\n" in options.cmdline:
+        raise Failure("--cmdline must be one line")
+    core_line(["quire.exit=debug", *core_words("--cmdline", options.cmdline)])
     names = ("libc", "ram", "pages", "machine", "args", "cpus", "cmdline", "accelerator", "debug")
     return Choices(**{name: getattr(options, name) for name in names})
 
@@ -412,7 +431,7 @@ def main(arguments: list[str]) -> int:
     if options.list:
         list_apps()
         return 0
-    if options.new:
+    if options.new is not None:
         new_app(options.new, caller)
         return 0
     folder = find_app(options.app, caller) if options.app else None

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import Iterator, NamedTuple
 
+from tool import Failure
+
 SEPARATOR = b"\x1e"
 END_OF_INPUT = b"\x04"
 STATUS_LINE = re.compile(rb"\x1equire: exit (\d{1,3})\r?\n")
@@ -77,6 +79,17 @@ class ConsoleFilter:
     def _shown(self, data: bytes) -> bytes:
         self.tail = (self.tail + data)[-1024:]
         return data
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Writes to standard output; a Failure if that does not work, BrokenPipeError if its reader has left."""
+    while data:
+        try:
+            data = data[os.write(descriptor, data) :]
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise Failure(f"standard output: {error.strerror}") from error
 
 
 class End(Enum):
@@ -207,8 +220,7 @@ class Session:
             self.typed, self.input_fd = b"", None
 
     def _show(self, data: bytes) -> None:
-        while data:
-            data = data[os.write(self.output_fd, data) :]
+        write_all(self.output_fd, data)
 
     def _stop(self, grace: float) -> int:
         """Gives QEMU so many seconds to end by itself, then ends it; its exit code."""

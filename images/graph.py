@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import sources
-from image import Image, archive_path, include_folders, packed_files
-from manifest import CXX_SUFFIXES
+from image import Image, archive_path, include_folders
+from manifest import CXX_SUFFIXES, packed_files
 from report import write_if_changed
 from tool import Failure
 

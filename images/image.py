@@ -12,7 +12,7 @@ from pathlib import Path
 
 import packages
 import plan
-from manifest import Manifest
+from manifest import Manifest, packed_files
 from report import write_if_changed
 from tool import Failure
 
@@ -79,22 +79,6 @@ def archive_path(image: Image, library: str) -> Path:
             f"name the -dev package that has it in packages"
         )
     return path
-
-
-def packed_files(manifest: Manifest) -> list[tuple[Path, str]]:
-    """(file on the host, name in the image) of all `files`; folders are walked, in the order of their names."""
-    result = []
-    for item in manifest.files:
-        source, _, target = item.partition(":")
-        path = manifest.folder / source
-        target = target or source.strip("/")
-        if path.is_file():
-            result.append((path, target))
-            continue
-        for found in sorted(path.rglob("*")):
-            if found.is_file():
-                result.append((found, str(Path(target) / found.relative_to(path))))
-    return result
 
 
 def c_string(text: str) -> str:

@@ -11,10 +11,11 @@ import difflib
 import re
 import tomllib
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Callable
 
-from report import SIZE_HELP, format_size, parse_size
+from archive import check_target
+from report import RAM_LEAST, RAM_MOST, RAM_RANGE, SIZE_HELP, format_size, parse_size
 from tool import Failure
 
 LIBCS = ("musl", "glibc", "none")
@@ -67,6 +68,25 @@ class Manifest:
     @property
     def path(self) -> Path:
         return self.folder / "app.toml"
+
+
+def packed_files(manifest: Manifest) -> list[tuple[Path, str]]:
+    """
+    (file on the host, name in the image) of all `files`; folders are walked, in the order of their names. Links that
+    lead nowhere are left out; what is no regular file is among them, for Reader.check_packed to refuse.
+    """
+    result = []
+    for item in manifest.files:
+        source, _, target = item.partition(":")
+        path = manifest.folder / source
+        target = target or source.strip("/")
+        if not path.is_dir():
+            result.append((path, target))
+            continue
+        for found in sorted(path.rglob("*")):
+            if found.exists() and not found.is_dir():
+                result.append((found, str(Path(target) / found.relative_to(path))))
+    return result
 
 
 # A check returns the value to keep, or raises ValueError with what is allowed.
@@ -145,7 +165,7 @@ def size(value: Any) -> int:
         raise ValueError(SIZE_HELP) from None
 
 
-def size_of(what: str, unit: int, least: int) -> Check:
+def size_of(what: str, unit: int, least: int, most: float = float("inf")) -> Check:
     """A size of whole units."""
 
     def check(value: Any) -> int:
@@ -153,7 +173,7 @@ def size_of(what: str, unit: int, least: int) -> Check:
             result = parse_size(value)
         except (TypeError, ValueError):
             result = 0
-        if result < least or result % unit:
+        if not least <= result <= most or result % unit:
             raise ValueError(f"{SIZE_HELP}: {what}")
         return result
 
@@ -161,7 +181,7 @@ def size_of(what: str, unit: int, least: int) -> Check:
 
 
 pages_of = size_of("whole 4K pages, more than 0", PAGE, PAGE)
-ram = size_of("whole MiB, at least 4M", 1 << 20, 4 << 20)
+ram = size_of(f"whole MiB, {RAM_RANGE}", 1 << 20, RAM_LEAST, RAM_MOST)
 
 
 def one_of(*allowed: str) -> Check:
@@ -273,6 +293,26 @@ class Reader:
                 if not found:
                     kind = "folder" if key == "include" else "file"
                     raise self.refuse(key, f"there is no {kind} {item} in {self.shown.parent}")
+        self.check_packed(manifest)
+
+    def check_packed(self, manifest: Manifest) -> None:
+        """What images/archive.py would refuse when it packs them."""
+        packed: set[str] = set()
+        for path, target in packed_files(manifest):
+            shown = path.relative_to(self.folder)
+            if not path.is_file():
+                raise self.refuse("files", f"{shown} is neither a file nor a folder")
+            try:
+                name = check_target(target, str(shown))
+            except UnicodeEncodeError:
+                raise self.refuse("files", f"{str(shown)!r} is not UTF-8 text") from None
+            except Failure as failure:
+                raise self.refuse("files", str(failure)) from None
+            if name in packed:
+                raise self.refuse("files", f"two files would be {name} in the image")
+            packed.add(name)
+        for name in sorted({str(parent) for name in packed for parent in PurePosixPath(name).parents} & packed):
+            raise self.refuse("files", f"{name} would be both a file and a folder in the image")
 
     def check_libc(self, manifest: Manifest) -> None:
         if manifest.libc != "glibc" and manifest.is_cxx:

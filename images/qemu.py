@@ -6,8 +6,9 @@
 The words behind -- are the program's arguments, instead of those in its manifest; a bare -- gives it none. The exit
 status is that of the program (0 to 255), told by the image's status line; besides
 
-    2     wrong options or a missing program        125   the image died without a status
-    124   the time given by --timeout was over      130   ended by Ctrl-C (128 and the signal's number)
+    2     wrong options, a missing program, or      125   the image died without a status
+          output that cannot be written             130   ended by Ctrl-C (128 and the signal's number)
+    124   the time given by --timeout was over
 
 The description (run.json) is written by configure.py:
 
@@ -30,10 +31,11 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
-from console import STATUS_LINE, ConsoleFilter, End, Outcome, Session, readable
-from tool import Failure, read_input, require, run_main
+from console import STATUS_LINE, ConsoleFilter, End, Outcome, Session, readable, write_all
+from report import RAM_LEAST, RAM_MOST, RAM_RANGE
+from tool import Failure, core_line, core_words, read_input, require, run_main
 
 ROOT = Path(__file__).resolve().parent.parent
 QEMU = "qemu-system-x86_64"
@@ -48,8 +50,6 @@ STATUS_DIED = 125
 # QEMU ends with 2 * value + 1 when the image writes the value there; only seven bits of it survive.
 DEBUG_EXIT = "isa-debug-exit,iobase=0x501,iosize=1"
 
-# What the core takes of a boot loader's command line, with some room (BOOT_COMMAND_LINE_MAX, core/boot_info.h).
-COMMAND_LINE_MAX = 4000
 COUNTING = ["-icount", "shift=0,sleep=off", "-cpu", "max,-erms,-fsrm", "-accel", "tcg,thread=single"]
 
 
@@ -120,10 +120,13 @@ def load_config(path: Path) -> Config:
 
 def parse_memory(text: str) -> int:
     """Bytes of "64M", "1G", "512K" or "64" (MiB, as for QEMU)."""
-    match = re.fullmatch(r"(\d+)([KMGkmg]?)", text)
-    if match is None or int(match[1]) == 0:
+    match = re.fullmatch(r"([0-9]{1,15})([KMGT]?)", text.upper())
+    if match is None:
         raise argparse.ArgumentTypeError(f"'{text}' is no amount of memory: write 64M, 1G or 4096K")
-    return int(match[1]) << {"K": 10, "M": 20, "G": 30}[match[2].upper() or "M"]
+    size = int(match[1]) << {"K": 10, "M": 20, "G": 30, "T": 40}[match[2] or "M"]
+    if not RAM_LEAST <= size <= RAM_MOST:
+        raise argparse.ArgumentTypeError(f"'{text}' must be {RAM_RANGE}")
+    return size
 
 
 def format_memory(size: int) -> str:
@@ -161,28 +164,13 @@ def quote_option(value: str | Path) -> str:
     return str(value).replace(",", ",,")
 
 
-def core_words(what: str, line: str) -> list[str]:
-    """The words of a line, quoted as in the shell; none of them begins the program's arguments."""
-    try:
-        words = shlex.split(line)
-    except ValueError as error:
-        raise Failure(f"{what}: {error}: {line}") from error
-    if "--" in words:
-        raise Failure(f"{what}: words for the program go behind -- at the end of the launcher's command line")
-    return words
-
-
 def command_line(config: Config, append: str, arguments: list[str] | None) -> str:
     """
     What the boot loader passes; the core reads it as the shell would (core/command_line.h). arguments: instead of the
     manifest's, also if there are none; None: the manifest's.
     """
     words = ["quire.exit=debug", *core_words("command_line", config.command_line), *core_words("--append", append)]
-    line = shlex.join(words + (["--", *arguments] if arguments is not None else []))
-    size = len(os.fsencode(line))
-    if size > COMMAND_LINE_MAX:
-        raise Failure(f"the command line has {size} bytes, and an image takes {COMMAND_LINE_MAX}: pass a file instead")
-    return line
+    return core_line(words + (["--", *arguments] if arguments is not None else []))
 
 
 def need_file(path: Path | None, what: str) -> Path:
@@ -236,8 +224,7 @@ def say(text: str) -> None:
 def show_hidden(console: ConsoleFilter) -> None:
     """The core did not come up: whatever was on the serial line is all there is to go by."""
     if not console.started:
-        sys.stdout.buffer.write(readable(STATUS_LINE.sub(b"", console.hidden)))
-        sys.stdout.flush()
+        write_all(sys.stdout.fileno(), readable(STATUS_LINE.sub(b"", console.hidden)))
 
 
 def explain_death(config: Config, console: ConsoleFilter, code: int) -> None:
@@ -291,12 +278,14 @@ def debug(config: Config, command: list[str], port: int) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
+    if sys.stdout is None:
+        raise Failure("standard output is closed: send it to /dev/null instead")
     config = load_config(options.config)
     accelerator, reason = choose_accelerator("tcg" if options.icount else options.accelerator or config.accelerator)
     port = free_port() if options.gdb else None
     command = build_command(config, options, accelerator, port)
     if options.dry_run:
-        print(shlex.join(command))
+        write_all(sys.stdout.fileno(), os.fsencode(shlex.join(command) + "\n"))
         return 0
     command[0] = require(QEMU)
     if options.verbose or sys.stderr.isatty():
@@ -321,8 +310,13 @@ def positive_seconds(text: str) -> float:
     return seconds
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Boots an image in QEMU.")
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Failure(f"{message}; images/qemu.py run --help lists the options")
+
+
+def make_parser() -> Parser:
+    parser = Parser(description="Boots an image in QEMU.")
     command = parser.add_subparsers(dest="action", required=True).add_parser("run", help="boot an image")
     command.add_argument("--config", type=Path, required=True, help="build/APP/run.json")
     route = command.add_mutually_exclusive_group()

@@ -8,6 +8,9 @@ import sys
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 SIZE_HELP = 'a size such as "64M", "1G" or "8K"'
+# RAM of an image.
+RAM_LEAST, RAM_MOST = 4 << 20, 64 << 40
+RAM_RANGE = "at least 4M and at most 64T"
 
 
 def parse_size(text: str) -> int:
@@ -20,7 +23,7 @@ def parse_size(text: str) -> int:
 
 def format_size(size: int) -> str:
     """Exact where a unit divides the size, otherwise with one decimal."""
-    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+    for unit, name in ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
         if size >= unit:
             return f"{size // unit} {name}" if size % unit == 0 else f"{size / unit:.1f} {name}"
     return f"{size} bytes"

@@ -1,6 +1,7 @@
 """What the tools of this folder share: failing with one clear line, and writing results whole or not at all."""
 
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -16,6 +17,10 @@ PACKAGES = {
 }
 
 
+# What the core takes of a boot loader's command line, with some room (BOOT_COMMAND_LINE_MAX, core/boot_info.h).
+COMMAND_LINE_MAX = 4000
+
+
 class Failure(Exception):
     """Bad input or a missing program: the message is the one line that the user sees."""
 
@@ -26,6 +31,26 @@ def require(program: str) -> str:
     if path is None:
         raise Failure(f"{program} is not installed: sudo apt-get install {PACKAGES[program]}")
     return path
+
+
+def core_words(what: str, line: str) -> list[str]:
+    """The words of a line for the core, quoted as in the shell; none of them begins the program's arguments."""
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise Failure(f"{what}: {error}: {line}") from error
+    if "--" in words:
+        raise Failure(f"{what}: words for the program go behind -- at the end of the command line")
+    return words
+
+
+def core_line(words: list[str]) -> str:
+    """The command line that the core reads as these words (core/command_line.h)."""
+    line = shlex.join(words)
+    size = len(os.fsencode(line))
+    if size > COMMAND_LINE_MAX:
+        raise Failure(f"the command line has {size} bytes, and an image takes {COMMAND_LINE_MAX}: pass a file instead")
+    return line
 
 
 def read_input(path: Path) -> bytes:

@@ -37,6 +37,7 @@ class Results:
         self.passed = 0
         self.failures: list[str] = []
         self.start = time.monotonic()
+        self.interrupted = ""  # what a suite has to say when Ctrl-C ends it
 
     def suite(self, title: str) -> None:
         seconds = time.monotonic() - self.start
@@ -173,12 +174,20 @@ def run_program(results: Results, name: str, command: list[str]) -> None:
 
 def run_fuzz(results: Results, plan: dict, seconds: int) -> None:
     results.suite(f"Fuzzing, {seconds} s each")
+    done_before: list[str] = []
     for name in plan["fuzz"]:
+        start = time.monotonic()
         seeds = ROOT / "tests/fuzz" / name
         with tempfile.TemporaryDirectory(prefix="quire-fuzz-") as corpus:
             command = [str(ROOT / "build/fuzz" / name), f"-max_total_time={seconds}", *FUZZ_OPTIONS]
             command += [f"-artifact_prefix={ROOT}/build/fuzz/{name}-", corpus, *([str(seeds)] if seeds.is_dir() else [])]
-            done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            try:
+                done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            except KeyboardInterrupt:
+                whole = f"{', '.join(done_before)} for {seconds} s each, " if done_before else ""
+                results.interrupted = f"fuzzed {whole}{name} for {time.monotonic() - start:.0f} of {seconds} s"
+                raise
+        done_before.append(name)
         if done.returncode:
             output = done.stdout.decode(errors="replace")
             results.fail(f"fuzz {name}", "the input is kept in build/fuzz; run the program with it", output)
@@ -217,11 +226,19 @@ def main(arguments: list[str]) -> int:
             parser.error(f"there is no suite {name!r}: {', '.join(suites)}")
     plan, results = load_plan(), Results()
     run_left_out(results, plan)
-    for name in options.suites or suites:
-        more = {"seconds": options.fuzz_seconds} if name == "fuzz" else {}
-        suites[name](results, plan, **more)
+    try:
+        for name in options.suites or suites:
+            more = {"seconds": options.fuzz_seconds} if name == "fuzz" else {}
+            suites[name](results, plan, **more)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: {results.interrupted or f'in the suite {name}'}", flush=True)
+        results.finish()
+        return 130
     return results.finish()
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:  # a second one, or before the first suite
+        sys.exit(130)

@@ -1,5 +1,6 @@
 """Manifests: every mistake is one line with file, line, key and what is allowed, and nothing is written."""
 
+import os
 import unittest
 
 from tree import TreeCase
@@ -26,6 +27,9 @@ MISTAKES = [
     ("library absent", GOOD + 'libraries = ["nonesuch"]\n', None, "libraries", "libnonesuch.a"),
     ("library, no libc", GOOD + 'libc = "none"\nlibraries = ["z"]\n', 4, "libraries", "must be empty"),
     ("file absent", GOOD + 'files = ["a.txt"]\n', 3, "files", "there is no file a.txt"),
+    ("file twice", GOOD + 'files = ["main.c", "app.toml:main.c"]\n', 3, "files", "two files would be main.c in the image"),
+    ("file and folder", GOOD + 'files = ["main.c:etc", "main.c:/etc/x"]\n', 3, "files", "etc would be both a file and a folder"),
+    ("file target", GOOD + 'files = ["main.c:a/./b"]\n', 3, "files", "no plain path"),
     ("args", GOOD + "args = [1]\n", 3, "args", "a list of strings"),
     ("env list", GOOD + 'env = ["A=b"]\n', 3, "env", "a table of strings"),
     ("env name", GOOD + '[env]\n"A B" = "c"\n', 3, "env", "a table of strings"),
@@ -33,6 +37,7 @@ MISTAKES = [
     ("ram number", GOOD + "[memory]\nram = 64\n", 4, "memory.ram", '"64M"'),
     ("ram words", GOOD + '[memory]\nram = "a lot"\n', 4, "memory.ram", '"64M"'),
     ("ram small", GOOD + '[memory]\nram = "1M"\n', 4, "memory.ram", "at least 4M"),
+    ("ram large", GOOD + '[memory]\nram = "65T"\n', 4, "memory.ram", "at most 64T"),
     ("stack", GOOD + '[memory]\nram = "64M"\nstack = "5K"\n', 5, "memory.stack", "whole 4K pages"),
     ("stack and heap", GOOD + '[memory]\nram = "8M"\nheap = "1G"\n', 4, "memory.ram", "stack and heap alone need"),
     ("pages", GOOD + '[memory]\npages = "8k"\n', 4, "memory.pages", "one of 4k, 2m, 1g"),
@@ -71,6 +76,14 @@ class Mistakes(TreeCase):
         (folder / "app.toml").write_text(GOOD)
         (folder / "main.c").write_text("")
         self.refuse(self.configure(folder), "'Bad_Name' cannot be a name", "lower-case letters")
+
+    def test_fifo(self):
+        folder = self.app("bad", GOOD + 'files = ["data"]\n')
+        (folder / "data").mkdir()
+        os.mkfifo(folder / "data/pipe")
+        self.refuse(self.configure("bad"), "apps/bad/app.toml:3: files: data/pipe is neither a file nor a folder")
+        (folder / "app.toml").write_text(GOOD + 'files = ["data/pipe"]\n')
+        self.refuse(self.configure("bad"), "apps/bad/app.toml:3: files: data/pipe is neither a file nor a folder")
 
     def test_cxx_with_musl(self):
         folder = self.app("plus", GOOD.replace("main.c", "main.cpp"))

@@ -52,11 +52,20 @@ class Options(TreeCase):
             ("--libc", "dietlibc", "'musl', 'glibc', 'none'"),
             ("--machine", "vax", "'q35', 'microvm', 'pc'"),
             ("--accelerator", "hax", "'auto', 'tcg', 'kvm'"),
+            ("--ram", "65T", "at most 64T"),
             ("--cmdline", "a\nb", "one line"),
+            ("--cmdline", 'a "b', "No closing quotation"),
+            ("--cmdline", "-- foo", "behind --"),
         ):
             with self.subTest(option=option, value=value):
                 self.refuse(self.configure("hello", option, value), option, allowed)
         self.assertFalse((self.tree / "build").exists())
+
+    def test_longest_command_line_of_the_core(self):
+        self.refuse(self.configure("hello", "--cmdline", "x" * 4000), "4017 bytes", "4000")
+
+    def test_most_ram(self):
+        self.assertIn("64 TiB of RAM", self.succeed(self.configure("hello", "--ram", "64T")))
 
     def test_option_without_its_value(self):
         self.refuse(self.configure("hello", "--ram"), "--ram", "expected one argument")
@@ -111,7 +120,29 @@ class New(TreeCase):
         self.refuse(self.configure("--new", "hello"), "apps/hello exists already")
         self.assertEqual((self.tree / "apps/hello/main.c").read_text(), before)
 
+    def next_step(self, done) -> str:
+        return self.succeed(done).split("Next: ")[1].split(" && ")[0]
+
+    def test_from_another_folder_the_hint_works(self):
+        place = self.scratch / "my programs"
+        place.mkdir()
+        for name, folder in (("one", place), ("./two", place), ("three", self.tree / "apps"), (str(place / "four"), self.tree)):
+            with self.subTest(name=name):
+                hint = self.next_step(self.configure("--new", name, folder=folder))
+                self.succeed(self.run_in(folder, "sh", "-c", hint))
+        readme = (place / "two/README.md").read_text()
+        self.assertIn(f"./configure.py '{place}/two'", readme)
+
+    def test_what_could_not_be_configured_is_not_written(self):
+        for name, words in (("./a b:c/x", "path with ':'"), ("./hello", "has this name")):
+            with self.subTest(name=name):
+                self.refuse(self.configure("--new", name, folder=self.scratch), words)
+        self.assertEqual([path.name for path in self.scratch.iterdir()], ["quire"])
+
     def test_bad_names(self):
+        for name in ("", "."):
+            with self.subTest(name=name):
+                self.refuse(self.configure("--new", name), "--new ", "a name is")
         for name in ("Hello", "test", "1st", "x-debug", "a_b", "core"):
             with self.subTest(name=name):
                 self.refuse(self.configure("--new", name), f"--new {name}", "a name is")

@@ -93,7 +93,7 @@ class CommandTest(QemuCase):
         self.assertEqual(self.after(command, "-cpu"), "max,-erms,-fsrm")
 
     def test_memory(self) -> None:
-        for text, shown in {"4": "4M", "512K": "512K", "2048M": "2G", "1g": "1G"}.items():
+        for text, shown in {"4": "4M", "4100K": "4100K", "2048M": "2G", "1g": "1G", "64T": "65536G"}.items():
             self.assertEqual(self.after(self.command("--memory", text), "-m"), shown)
         self.assertEqual(self.after(self.command(config=self.config(memory=(4 << 20) + 1)), "-m"), "4097K")
 
@@ -118,6 +118,9 @@ class CommandTest(QemuCase):
             ("microvm",): ["--iso", "--machine", "microvm"],
             ("--append", "No closing quotation"): ["--append", "'open"],
             ("--append", "behind --"): ["--append", "a -- b"],
+            ("--memory", "'4095K'", "at least 4M"): ["--memory", "4095K"],
+            ("--memory", "'65T'", "at most 64T"): ["--memory", "65T"],
+            ("--memory", "no amount"): ["--memory", "x"],
             ("command line", "4017 bytes", "4000"): ["--", "a" * 2000, "b" * 1996],
         }.items():
             with self.subTest(words):
@@ -161,6 +164,20 @@ class StatusTest(QemuCase):
     def test_refusal_before_the_marker(self) -> None:
         done = self.end("printf 'quire: this CPU has no long mode\\n\\036quire: exit 126\\n'")
         self.assertEqual((done.returncode, done.stdout), (126, "quire: this CPU has no long mode\n"))
+
+    def test_output_that_cannot_be_written(self) -> None:
+        command = [sys.executable, str(IMAGES / "qemu.py"), "run", "--config", str(self.config())]
+        for script in (f"printf '{MARKER}hello\\n'; exec sleep 60", "printf firmware"):
+            environment = self.stand_in(script)
+            for arguments in ([], ["--dry-run"]):
+                for where, words in ((">/dev/full", "No space left"), (">&-", "standard output is closed")):
+                    with self.subTest(script=script, arguments=arguments, where=where):
+                        line = f"{shlex.join(command + arguments)} </dev/null {where}"
+                        done = subprocess.run(
+                            line, shell=True, env=environment, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+                        )
+                        self.assertEqual((done.returncode, len(done.stderr.splitlines())), (2, 1), done.stderr)
+                        self.assertIn(words, done.stderr)
 
     def test_died_without_status(self) -> None:
         done = self.end(f"printf '{MARKER}almost\\n'")
