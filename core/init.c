@@ -8,6 +8,7 @@
 #include "core/config.h"
 #include "core/console.h"
 #include "core/linux/calls.h"
+#include "core/linux/file.h"
 #include "core/power.h"
 #include "core/program.h"
 #include "machine.h"

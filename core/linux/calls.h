@@ -27,26 +27,10 @@ bool linux_is_range(uintptr_t address, size_t size);
 bool linux_has_memory(size_t size);
 error_t linux_unmap_range(uintptr_t address, size_t size);
 
-/* files.c: descriptors. tree.c: names and directories. */
-enum file_kind { FILE_CONSOLE, FILE_PACKED, FILE_DIRECTORY };
-struct open_file { /* Linux's open file description */
-    enum file_kind kind;
-    unsigned references; /* descriptors that name it; 0: the structure is free */
-    unsigned flags;      /* O_* */
-    size_t entry;        /* of the archive */
-    uint64_t offset;     /* bytes; in a directory the entry that getdents64 gives next */
-};
-#define DESCRIPTORS 64
-struct open_file *linux_file(int fd); /* NULL: EBADF */
-/* The same for what O_PATH does not allow. */
-struct open_file *linux_file_open(int fd);
-/* user_copy as read and write answer: bytes copied, fewer where the program's memory ends; -E_FAULT if none. */
-long linux_copy(void *to, const void *from, size_t length);
-/* A descriptor for a new open file, or -E_MFILE. */
-long linux_open_file(enum file_kind, unsigned flags, size_t entry);
+/* files.c: descriptors (core/linux/file.h). transfer.c: reading and writing. tree.c: names and directories. */
 struct archive *linux_files(void); /* the packed files; empty if the image has none */
-/* Starts with stdin, stdout and stderr on the console. */
-void linux_files_init(void);
+struct file;
+bool linux_packed_entry(const struct file *, size_t *entry); /* false if it is none of them */
 
 long linux_read(int fd, void *buffer, size_t length);
 long linux_write(int fd, const void *buffer, size_t length);
@@ -54,13 +38,18 @@ long linux_readv(int fd, const struct linux_iovec *vector, int count);
 long linux_writev(int fd, const struct linux_iovec *vector, int count);
 long linux_pread64(int fd, void *buffer, size_t length, int64_t offset);
 long linux_pwrite64(int fd, const void *buffer, size_t length, int64_t offset);
+long linux_preadv(int fd, const struct linux_iovec *vector, int count, int64_t offset);
+long linux_pwritev(int fd, const struct linux_iovec *vector, int count, int64_t offset);
+long linux_preadv2(int fd, const struct linux_iovec *, int count, int64_t offset, unsigned long high, int flags);
+long linux_pwritev2(int fd, const struct linux_iovec *, int count, int64_t offset, unsigned long high, int flags);
 long linux_lseek(int fd, int64_t offset, int whence);
 long linux_close(int fd);
+long linux_close_range(unsigned first, unsigned last, unsigned flags);
 long linux_dup(int fd);
 long linux_dup2(int fd, int to);
 long linux_dup3(int fd, int to, int flags);
 long linux_fcntl(int fd, int command, unsigned long argument);
-long linux_ioctl(int fd, unsigned request, void *argument);
+long linux_ioctl(int fd, unsigned request, unsigned long argument);
 long linux_poll(struct linux_pollfd *list, unsigned count, int timeout);
 long linux_ppoll(struct linux_pollfd *list, unsigned count, const struct linux_timespec *timeout, const uint64_t *mask);
 long linux_fsync(int fd);
@@ -80,12 +69,6 @@ long linux_getcwd(char *buffer, size_t size);
 long linux_chdir(const char *path);
 long linux_fchdir(int fd);
 long linux_getdents64(int fd, void *buffer, unsigned size);
-
-/* console.c: the terminal behind descriptors 0, 1 and 2 */
-long console_file_read(void *buffer, size_t length, bool wait);
-long console_file_write(const void *buffer, size_t length);
-long console_file_ioctl(unsigned request, void *argument);
-bool console_file_readable(void);
 
 /* time.c */
 long linux_clock_gettime(int clock, struct linux_timespec *);
@@ -112,6 +95,7 @@ long linux_sysinfo(struct linux_sysinfo *);
 long linux_prlimit64(int pid, unsigned resource, const struct linux_rlimit *, struct linux_rlimit *old);
 long linux_getrlimit(unsigned resource, struct linux_rlimit *);
 long linux_setrlimit(unsigned resource, const struct linux_rlimit *);
+uint64_t linux_descriptor_limit(void); /* RLIMIT_NOFILE: descriptors are below it */
 long linux_sched_getaffinity(int pid, unsigned size, uint64_t *mask);
 long linux_futex(const uint32_t *word, int operation, uint32_t value, const struct linux_timespec *timeout,
                  const uint32_t *second, uint32_t bitset);

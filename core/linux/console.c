@@ -12,12 +12,14 @@
 #include "core/clock.h"
 #include "core/cpu.h"
 #include "core/linux/calls.h"
+#include "core/linux/file.h"
 
 #define LINE_SIZE 4096          /* as Linux's: longer lines are cut */
 #define POLL_INTERVAL 10000000u /* ns between looks at the port while a reader waits */
 
 #define CONTROL(letter) ((letter)&0x1f)
 #define DELETE 0x7f
+#define CONSOLE_DEVICE (4u << 8 | 64u) /* ttyS0 */
 
 static struct linux_termios settings = {
     .input = ICRNL,
@@ -147,7 +149,7 @@ static void collect(void)
         receive(c);
 }
 
-bool console_file_readable(void)
+static bool has_input(void)
 {
     collect();
     return line_taken < line_complete || line_end_of_file;
@@ -176,15 +178,17 @@ static uint64_t wait_end(bool wait)
     return clock_monotonic() + settings.characters[VTIME] * 100000000ull;
 }
 
-long console_file_read(void *buffer, size_t length, bool wait)
+static long console_file_read(struct file *file, void *buffer, size_t length, uint64_t *offset)
 {
+    bool wait = !(file->flags & O_NONBLOCK);
     uint64_t end = 0;
     size_t count;
     long done;
 
+    (void)offset;
     if (length == 0)
         return 0;
-    while (!console_file_readable()) {
+    while (!has_input()) {
         uint64_t now = clock_monotonic();
 
         if (end == 0)
@@ -205,11 +209,12 @@ long console_file_read(void *buffer, size_t length, bool wait)
     return done;
 }
 
-long console_file_write(const void *buffer, size_t length)
+static long console_file_write(struct file *file, const void *buffer, size_t length, uint64_t *offset)
 {
     char part[256];
     size_t done = 0;
 
+    (void)file, (void)offset;
     while (done < length) {
         size_t count = length - done < sizeof(part) ? length - done : sizeof(part);
         long copied = linux_copy(part, (const char *)buffer + done, count);
@@ -243,11 +248,13 @@ static long set_settings(const void *from, bool flush)
     return 0;
 }
 
-long console_file_ioctl(unsigned request, void *argument)
+static long console_file_ioctl(struct file *file, unsigned request, unsigned long address)
 {
+    void *argument = (void *)address;
     struct linux_winsize size;
     int number;
 
+    (void)file;
     switch (request) {
     case TCGETS:
         return -user_copy(argument, &settings, sizeof(settings));
@@ -273,3 +280,25 @@ long console_file_ioctl(unsigned request, void *argument)
         return -E_NOTTY;
     }
 }
+
+static unsigned console_file_poll(struct file *file)
+{
+    (void)file;
+    return POLLOUT | POLLWRNORM | (has_input() ? POLLIN | POLLRDNORM : 0);
+}
+
+static void console_file_stat(struct file *file, struct linux_stat *stat)
+{
+    (void)file;
+    stat->mode = LINUX_S_IFCHR | 0620;
+    stat->special_device = CONSOLE_DEVICE;
+}
+
+const struct file_operations console_operations = {
+    .name = "/dev/console",
+    .read = console_file_read,
+    .write = console_file_write,
+    .ioctl = console_file_ioctl,
+    .poll = console_file_poll,
+    .stat = console_file_stat,
+};

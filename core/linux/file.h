@@ -35,11 +35,14 @@ struct file_operations {
     long (*truncate)(struct file *, uint64_t size);
     /* NULL: that of the node, or of an anonymous inode if there is none. */
     void (*stat)(struct file *, struct linux_stat *);
+    /* Commands of fcntl that only this kind has (seals, the size of a pipe). NULL: EINVAL. */
+    long (*fcntl)(struct file *, int command, unsigned long argument);
     /* The object that mmap maps; errors encoded. NULL: ENODEV. */
     struct vm_object *(*object)(struct file *);
     /* The last descriptor was closed: give up what `own` holds. NULL: nothing. */
     void (*release)(struct file *);
-    bool has_offset;
+    bool has_offset; /* else pread and pwrite answer ESPIPE */
+    bool is_stored;  /* regular files and directories: fsync succeeds, else EINVAL */
 };
 
 struct file {
@@ -52,8 +55,8 @@ struct file {
 };
 
 /*
- * A new open file with one reference and no descriptor: NULL if there is no memory. file_install gives it the lowest free
- * descriptor at or above `lowest` and takes the reference over: the descriptor, or -E_MFILE (the reference stays).
+ * A new open file with one reference and no descriptor: NULL if there is no memory. file_install gives it the lowest
+ * free descriptor at or above `lowest` and takes the reference over: the descriptor, or -E_MFILE (the reference stays).
  * file_open is both: the descriptor, or -E_NOMEM, -E_MFILE with everything undone but `own`, which stays the caller's.
  */
 struct file *file_create(const struct file_operations *, unsigned flags, void *own);
@@ -64,10 +67,35 @@ void file_release(struct file *);
 
 struct file *linux_file(int fd);        /* NULL: EBADF */
 struct file *linux_file_usable(int fd); /* the same, and NULL for O_PATH */
+/* As fstat answers. */
+void file_stat(struct file *, struct linux_stat *);
+bool file_is_readable(const struct file *);
+bool file_is_writable(const struct file *);
 /* The next open descriptor at or above fd, or -1: for /proc/self/fd. */
 int linux_next_descriptor(int fd);
 
 /* user_copy as read and write answer: bytes copied, fewer where the program's memory ends; -E_FAULT if none. */
 long linux_copy(void *to, const void *from, size_t length);
+
+#define COUNT_MAX 0x7ffff000u /* bytes of one read or write, as on Linux */
+
+/*
+ * What descriptors ask of the tree of nodes. Images whose program opens no files have no tree: tree.c sets the pointer,
+ * and before that no file has a node.
+ */
+struct file_hooks {
+    void (*stat)(struct node *, struct linux_stat *);
+    void (*release)(struct node *);
+    /* fcntl's locks; 0 or -E_*. */
+    long (*lock)(struct file *, int command, unsigned long argument);
+    /* The file is about to go: locks of flock. */
+    void (*unlock)(struct file *);
+};
+extern const struct file_hooks *file_hooks;
+
+/* console.c: the open file that descriptors 0, 1 and 2 start with has these. */
+extern const struct file_operations console_operations;
+/* Starts with stdin, stdout and stderr on the console. */
+void linux_files_init(void);
 
 #endif

@@ -1,93 +1,193 @@
 /*
- * Descriptors and what can be read through them. An open file is the console or an entry of the packed files, which
- * are read-only and lie in memory: a read is a copy.
+ * Descriptors: a table from small numbers to open files, which grows as it is needed up to the limit RLIMIT_NOFILE.
+ * Several descriptors may name one open file; it goes with the last reference. The first table is part of the image, so
+ * that a program with few files allocates nothing here.
  */
-#include "core/clock.h"
+#include "core/linux/file.h"
+
+#include "core/allocate.h"
+#include "core/base/string.h"
 #include "core/cpu.h"
 #include "core/linux/calls.h"
 
-#define COUNT_MAX 0x7ffff000u      /* bytes of one read or write, as on Linux */
-#define VECTOR_MAX 1024            /* UIO_MAXIOV */
-#define OFFSET_MAX (INT64_MAX - 1) /* in a file; directories end at the number above */
+#define FIRST_DESCRIPTORS 64
 
-static struct open_file open_files[DESCRIPTORS];
-static struct open_file *descriptors[DESCRIPTORS];
-static bool close_on_exec[DESCRIPTORS]; /* kept and returned; nothing is ever executed */
-static struct archive packed_files;
+struct descriptor {
+    struct file *file;
+    bool close_on_exec; /* kept and returned; nothing is ever executed */
+};
 
-struct archive *linux_files(void)
-{
-    return &packed_files;
-}
+static struct descriptor first_table[FIRST_DESCRIPTORS], *table = first_table;
+static int table_size = FIRST_DESCRIPTORS;
+static int lowest_free; /* no descriptor below it is free */
+
+const struct file_hooks *file_hooks;
 
 void linux_files_init(void)
 {
-    open_files[0] = (struct open_file){.kind = FILE_CONSOLE, .references = 3, .flags = 2 /* O_RDWR */};
+    static struct file console = {
+        .operations = &console_operations, .flags = O_RDWR | O_LARGEFILE, .references = 4 /* never released */};
+
     for (int fd = 0; fd < 3; fd++)
-        descriptors[fd] = &open_files[0];
+        table[fd].file = &console;
 }
 
-struct open_file *linux_file(int fd)
+struct file *linux_file(int fd)
 {
-    return fd >= 0 && fd < DESCRIPTORS ? descriptors[fd] : NULL;
+    return (unsigned)fd < (unsigned)table_size ? table[fd].file : NULL;
 }
 
-struct open_file *linux_file_open(int fd)
+struct file *linux_file_usable(int fd)
 {
-    struct open_file *file = linux_file(fd);
+    struct file *file = linux_file(fd);
 
     return file == NULL || (file->flags & O_PATH) ? NULL : file;
 }
 
-/* The lowest free descriptor that is at least `lowest`, or -E_MFILE. */
-static int free_descriptor(int lowest)
+/* The access modes are 0, 1, 2 for reading, writing, both; of 3 Linux makes a file that allows neither. */
+bool file_is_readable(const struct file *file)
 {
-    for (int fd = lowest; fd < DESCRIPTORS; fd++)
-        if (descriptors[fd] == NULL)
-            return fd;
-    return -E_MFILE;
+    return ((file->flags + 1) & 1) != 0;
 }
 
-static long name_file(int fd, struct open_file *file, bool cloexec)
+bool file_is_writable(const struct file *file)
 {
-    descriptors[fd] = file;
-    close_on_exec[fd] = cloexec;
+    return ((file->flags + 1) & 2) != 0;
+}
+
+int linux_next_descriptor(int fd)
+{
+    for (; fd < table_size; fd++)
+        if (table[fd].file != NULL)
+            return fd;
+    return -1;
+}
+
+struct file *file_create(const struct file_operations *operations, unsigned flags, void *own)
+{
+    struct file *file = core_allocate(sizeof(*file));
+
+    if (file != NULL)
+        *file =
+            (struct file){.operations = operations, .own = own, .flags = flags & ~(unsigned)O_CLOEXEC, .references = 1};
+    return file;
+}
+
+void file_reference(struct file *file)
+{
     file->references++;
+}
+
+void file_release(struct file *file)
+{
+    if (--file->references > 0)
+        return;
+    if (file->node != NULL)
+        file_hooks->unlock(file);
+    if (file->operations->release != NULL)
+        file->operations->release(file);
+    if (file->node != NULL)
+        file_hooks->release(file->node);
+    core_release(file, sizeof(*file));
+}
+
+/* Makes room for a descriptor below the limit; E_NOMEM. */
+static error_t grow_table(int fd)
+{
+    int size = table_size;
+    struct descriptor *larger;
+
+    if (fd < table_size)
+        return E_SUCCESS;
+    while (size <= fd)
+        size *= 2;
+    larger = core_allocate((size_t)size * sizeof(*larger));
+    if (larger == NULL)
+        return E_NOMEM;
+    memcpy(larger, table, (size_t)table_size * sizeof(*table));
+    if (table != first_table)
+        core_release(table, (size_t)table_size * sizeof(*table));
+    table = larger;
+    table_size = size;
+    return E_SUCCESS;
+}
+
+static void set_descriptor(int fd, struct file *file, bool close_on_exec)
+{
+    table[fd] = (struct descriptor){file, close_on_exec};
+    if (fd == lowest_free)
+        lowest_free++;
+}
+
+long file_install(struct file *file, int lowest, bool close_on_exec)
+{
+    int fd = lowest > lowest_free ? lowest : lowest_free;
+    error_t error;
+
+    while (fd < table_size && table[fd].file != NULL)
+        fd++;
+    if (lowest <= lowest_free)
+        lowest_free = fd;
+    if ((uint64_t)fd >= linux_descriptor_limit())
+        return -E_MFILE;
+    error = grow_table(fd);
+    if (error != E_SUCCESS)
+        return -error;
+    set_descriptor(fd, file, close_on_exec);
     return fd;
 }
 
-long linux_open_file(enum file_kind kind, unsigned flags, size_t entry)
+long file_open(const struct file_operations *operations, unsigned flags, void *own)
 {
-    int fd = free_descriptor(0), i = 0;
+    struct file *file = file_create(operations, flags, own);
+    long fd;
 
+    if (file == NULL)
+        return -E_NOMEM;
+    fd = file_install(file, 0, (flags & O_CLOEXEC) != 0);
     if (fd < 0)
-        return fd;
-    while (open_files[i].references > 0) /* there are as many files as descriptors, and one of those is free */
-        i++;
-    open_files[i] = (struct open_file){.kind = kind, .flags = flags & ~(unsigned)O_CLOEXEC, .entry = entry};
-    return name_file(fd, &open_files[i], (flags & O_CLOEXEC) != 0);
+        core_release(file, sizeof(*file)); /* not file_release: `own` stays the caller's */
+    return fd;
 }
 
 long linux_close(int fd)
 {
-    struct open_file *file = linux_file(fd);
+    struct file *file = linux_file(fd);
 
     if (file == NULL)
         return -E_BADF;
-    file->references--;
-    descriptors[fd] = NULL;
+    table[fd].file = NULL;
+    if (fd < lowest_free)
+        lowest_free = fd;
+    file_release(file);
     return 0;
 }
 
-static long duplicate(int fd, int lowest, bool cloexec)
+long linux_close_range(unsigned first, unsigned last, unsigned flags)
 {
-    struct open_file *file = linux_file(fd);
-    int copy;
+    enum { CLOSE_RANGE_UNSHARE = 2, CLOSE_RANGE_CLOEXEC = 4 };
+
+    if ((flags & ~(unsigned)(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)) || first > last)
+        return -E_INVAL;
+    for (; first <= last && first < (unsigned)table_size; first++)
+        if (flags & CLOSE_RANGE_CLOEXEC)
+            table[first].close_on_exec = true;
+        else if (table[first].file != NULL)
+            linux_close((int)first);
+    return 0;
+}
+
+static long duplicate(int fd, int lowest, bool close_on_exec)
+{
+    struct file *file = linux_file(fd);
+    long copy;
 
     if (file == NULL)
         return -E_BADF;
-    copy = free_descriptor(lowest);
-    return copy < 0 ? copy : name_file(copy, file, cloexec);
+    copy = file_install(file, lowest, close_on_exec);
+    if (copy >= 0)
+        file_reference(file);
+    return copy;
 }
 
 long linux_dup(int fd)
@@ -97,14 +197,20 @@ long linux_dup(int fd)
 
 long linux_dup3(int fd, int to, int flags)
 {
-    struct open_file *file = linux_file(fd);
+    struct file *file = linux_file(fd);
+    error_t error;
 
     if (fd == to || (flags & ~O_CLOEXEC) != 0)
         return -E_INVAL;
-    if (file == NULL || to < 0 || to >= DESCRIPTORS)
+    if (file == NULL || to < 0 || (uint64_t)to >= linux_descriptor_limit())
         return -E_BADF;
+    error = grow_table(to);
+    if (error != E_SUCCESS)
+        return -error;
+    file_reference(file);
     linux_close(to);
-    return name_file(to, file, (flags & O_CLOEXEC) != 0);
+    set_descriptor(to, file, (flags & O_CLOEXEC) != 0);
+    return to;
 }
 
 long linux_dup2(int fd, int to)
@@ -116,276 +222,87 @@ long linux_dup2(int fd, int to)
 
 long linux_fcntl(int fd, int command, unsigned long argument)
 {
-    struct open_file *file = linux_file(fd);
-    const unsigned settable = O_APPEND | O_NONBLOCK;
+    struct file *file = linux_file(fd);
+    const unsigned settable = O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME;
 
     if (file == NULL)
+        return -E_BADF;
+    if ((file->flags & O_PATH) && command != F_DUPFD && command != F_DUPFD_CLOEXEC && command != F_GETFD &&
+        command != F_SETFD && command != F_GETFL)
         return -E_BADF;
     switch (command) {
     case F_DUPFD:
     case F_DUPFD_CLOEXEC:
-        return argument >= DESCRIPTORS ? -E_INVAL : duplicate(fd, (int)argument, command == F_DUPFD_CLOEXEC);
+        return argument >= linux_descriptor_limit() ? -E_INVAL
+                                                    : duplicate(fd, (int)argument, command == F_DUPFD_CLOEXEC);
     case F_GETFD:
-        return close_on_exec[fd];
+        return table[fd].close_on_exec;
     case F_SETFD:
-        close_on_exec[fd] = argument & 1;
+        table[fd].close_on_exec = argument & 1;
         return 0;
     case F_GETFL:
         return file->flags;
     case F_SETFL:
         file->flags = (file->flags & ~settable) | ((unsigned)argument & settable);
         return 0;
+    case F_GETLK:
+    case F_SETLK:
+    case F_SETLKW:
+    case F_OFD_GETLK:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW:
+        return file->node != NULL ? file_hooks->lock(file, command, argument) : -E_INVAL;
     default:
-        return -E_INVAL;
+        return file->operations->fcntl != NULL ? file->operations->fcntl(file, command, argument) : -E_INVAL;
     }
 }
 
-long linux_ioctl(int fd, unsigned request, void *argument)
+long linux_ioctl(int fd, unsigned request, unsigned long argument)
 {
-    struct open_file *file = linux_file_open(fd);
+    struct file *file = linux_file_usable(fd);
+    int on;
 
     if (file == NULL)
         return -E_BADF;
-    return file->kind == FILE_CONSOLE ? console_file_ioctl(request, argument) : -E_NOTTY;
-}
-
-long linux_copy(void *to, const void *from, size_t length)
-{
-    size_t left = user_copy_left(to, from, length);
-
-    return left > 0 && left == length ? -E_FAULT : (long)(length - left);
-}
-
-/* Copies from a packed file at the offset; the number of bytes, 0 at the end. */
-static long read_packed(const struct open_file *file, void *buffer, size_t length, uint64_t offset)
-{
-    struct archive_entry entry = archive_entry(&packed_files, file->entry);
-    size_t left = offset >= entry.size ? 0 : entry.size - offset;
-
-    if (length > left)
-        length = left;
-    return linux_copy(buffer, entry.bytes + offset, length);
-}
-
-long linux_read(int fd, void *buffer, size_t length)
-{
-    struct open_file *file = linux_file_open(fd);
-    long count;
-
-    if (file == NULL)
-        return -E_BADF;
-    if (length > COUNT_MAX)
-        length = COUNT_MAX;
-    switch (file->kind) {
-    case FILE_CONSOLE:
-        return console_file_read(buffer, length, !(file->flags & O_NONBLOCK));
-    case FILE_DIRECTORY:
-        return -E_ISDIR;
+    switch (request) {
+    case FIOCLEX:
+    case FIONCLEX:
+        table[fd].close_on_exec = request == FIOCLEX;
+        return 0;
+    case FIONBIO:
+        if (user_copy(&on, (const void *)argument, sizeof(on)) != E_SUCCESS)
+            return -E_FAULT;
+        file->flags = on ? file->flags | O_NONBLOCK : file->flags & ~(unsigned)O_NONBLOCK;
+        return 0;
     default:
-        count = read_packed(file, buffer, length, file->offset);
-        file->offset += count > 0 ? (uint64_t)count : 0;
-        return count;
+        return file->operations->ioctl != NULL ? file->operations->ioctl(file, request, argument) : -E_NOTTY;
     }
 }
 
-long linux_write(int fd, const void *buffer, size_t length)
+long linux_fstat(int fd, struct linux_stat *to)
 {
-    struct open_file *file = linux_file(fd);
-
-    if (file == NULL || file->kind != FILE_CONSOLE)
-        return -E_BADF; /* packed files are open for reading */
-    return console_file_write(buffer, length > COUNT_MAX ? COUNT_MAX : length);
-}
-
-long linux_pread64(int fd, void *buffer, size_t length, int64_t offset)
-{
-    struct open_file *file = linux_file_open(fd);
-
-    if (offset < 0)
-        return -E_INVAL;
-    if (file == NULL)
-        return -E_BADF;
-    if (file->kind == FILE_CONSOLE)
-        return -E_SPIPE;
-    return file->kind == FILE_DIRECTORY ? -E_ISDIR : read_packed(file, buffer, length, (uint64_t)offset);
-}
-
-long linux_pwrite64(int fd, const void *buffer, size_t length, int64_t offset)
-{
-    struct open_file *file = linux_file(fd);
-
-    (void)buffer;
-    (void)length;
-    if (offset < 0)
-        return -E_INVAL;
-    return file != NULL && file->kind == FILE_CONSOLE ? -E_SPIPE : -E_BADF;
-}
-
-static error_t check_parts(const struct linux_iovec *vector, int count)
-{
-    struct linux_iovec part;
-
-    if (count < 0 || count > VECTOR_MAX)
-        return E_INVAL;
-    for (int i = 0; i < count; i++) {
-        if (user_copy(&part, &vector[i], sizeof(part)) != E_SUCCESS)
-            return E_FAULT;
-        if (part.length > INT64_MAX)
-            return E_INVAL;
-    }
-    return E_SUCCESS;
-}
-
-/*
- * One read or write for each part of the vector, until one fails or is short; what was done before counts. From
- * the console only one part is filled: a second read might wait.
- */
-static long for_each_part(int fd, const struct linux_iovec *vector, int count, bool writing)
-{
-    struct linux_iovec part;
-    long done = 0, result;
-    error_t error;
-
-    if (linux_file(fd) == NULL)
-        return -E_BADF;
-    error = check_parts(vector, count);
-    if (error != E_SUCCESS)
-        return -error;
-    result = writing ? linux_write(fd, NULL, 0) : linux_read(fd, NULL, 0);
-    if (result == -E_BADF)
-        return result;
-    for (int i = 0; i < count; i++) {
-        if (user_copy(&part, &vector[i], sizeof(part)) != E_SUCCESS)
-            return done > 0 ? done : -E_FAULT;
-        if (part.length == 0)
-            continue;
-        if (!writing && done > 0 && linux_file(fd)->kind == FILE_CONSOLE)
-            break;
-        result = writing ? linux_write(fd, part.base, part.length) : linux_read(fd, part.base, part.length);
-        if (result < 0)
-            return done > 0 ? done : result;
-        done += result;
-        if ((size_t)result < part.length)
-            break;
-    }
-    return done;
-}
-
-long linux_readv(int fd, const struct linux_iovec *vector, int count)
-{
-    return for_each_part(fd, vector, count, false);
-}
-
-long linux_writev(int fd, const struct linux_iovec *vector, int count)
-{
-    return for_each_part(fd, vector, count, true);
-}
-
-long linux_lseek(int fd, int64_t offset, int whence)
-{
-    struct open_file *file = linux_file_open(fd);
-    uint64_t base;
+    struct file *file = linux_file(fd);
+    struct linux_stat stat;
 
     if (file == NULL)
         return -E_BADF;
-    if (file->kind == FILE_CONSOLE)
-        return -E_SPIPE;
-    switch (whence) {
-    case SEEK_SET:
-        base = 0;
-        break;
-    case SEEK_CUR:
-        base = file->offset;
-        break;
-    case SEEK_END:
-        base = archive_entry(&packed_files, file->entry).size;
-        break;
-    default:
-        return -E_INVAL;
-    }
-    if (__builtin_add_overflow((int64_t)base, offset, &offset) || offset < 0 ||
-        (file->kind == FILE_PACKED && offset > OFFSET_MAX))
-        return -E_INVAL;
-    file->offset = (uint64_t)offset;
-    return offset;
+    file_stat(file, &stat);
+    return -user_copy(to, &stat, sizeof(stat));
+}
+
+/* An anonymous inode of Linux is a regular file of no type, which only its owner may read and write. */
+void file_stat(struct file *file, struct linux_stat *stat)
+{
+    *stat = (struct linux_stat){.device = 1, .inode = 1, .links = 1, .mode = 0600, .block_size = VM_PAGE_SIZE};
+    if (file->operations->stat != NULL)
+        file->operations->stat(file, stat);
+    else if (file->node != NULL)
+        file_hooks->stat(file->node, stat);
 }
 
 long linux_fsync(int fd)
 {
-    struct open_file *file = linux_file_open(fd);
+    struct file *file = linux_file_usable(fd);
 
-    return file == NULL ? -E_BADF : file->kind == FILE_CONSOLE ? -E_INVAL : 0;
-}
-
-/* Fills in what happened to one descriptor; true if something did. */
-static bool poll_one(struct linux_pollfd *poll)
-{
-    struct open_file *file = linux_file(poll->descriptor);
-    int happened = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
-
-    poll->happened = 0;
-    if (poll->descriptor < 0)
-        return false;
-    if (file == NULL) {
-        poll->happened = POLLNVAL;
-        return true;
-    }
-    if (file->kind == FILE_CONSOLE && !console_file_readable())
-        happened &= ~(POLLIN | POLLRDNORM);
-    poll->happened = (int16_t)(happened & poll->events);
-    return poll->happened != 0;
-}
-
-static long poll_all(struct linux_pollfd *list, unsigned count)
-{
-    struct linux_pollfd poll;
-    long happened = 0;
-
-    for (unsigned i = 0; i < count; i++) {
-        if (user_copy(&poll, &list[i], sizeof(poll)) != E_SUCCESS)
-            return -E_FAULT;
-        happened += poll_one(&poll);
-        if (user_copy(&list[i], &poll, sizeof(poll)) != E_SUCCESS)
-            return -E_FAULT;
-    }
-    return happened;
-}
-
-/* end: monotonic ns; UINT64_MAX: no time-out. */
-static long poll_until(struct linux_pollfd *list, unsigned count, uint64_t end)
-{
-    const uint64_t interval = 10000000; /* ns between looks */
-
-    if (count > DESCRIPTORS)
-        return -E_INVAL;
-    for (;;) {
-        long happened = poll_all(list, count);
-        uint64_t now;
-
-        if (happened != 0 || end == 0)
-            return happened;
-        now = clock_monotonic();
-        if (now >= end)
-            return 0;
-        cpu_wait_until(end - now < interval ? end : now + interval);
-    }
-}
-
-long linux_poll(struct linux_pollfd *list, unsigned count, int timeout)
-{
-    if (timeout <= 0)
-        return poll_until(list, count, timeout == 0 ? 0 : UINT64_MAX);
-    return poll_until(list, count, clock_monotonic() + (uint64_t)timeout * 1000000);
-}
-
-long linux_ppoll(struct linux_pollfd *list, unsigned count, const struct linux_timespec *timeout, const uint64_t *mask)
-{
-    uint64_t span;
-    error_t error;
-
-    (void)mask; /* signals end the program or are ignored: none interrupts */
-    if (timeout == NULL)
-        return poll_until(list, count, UINT64_MAX);
-    error = linux_read_span(timeout, &span);
-    return error != E_SUCCESS ? -error : poll_until(list, count, span == 0 ? 0 : clock_monotonic() + span);
+    return file == NULL ? -E_BADF : file->operations->is_stored ? 0 : -E_INVAL;
 }

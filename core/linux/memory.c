@@ -7,6 +7,7 @@
 #include "core/config.h"
 #include "core/cpu.h"
 #include "core/linux/calls.h"
+#include "core/linux/file.h"
 #include "machine.h"
 #include "vm/driver.h"
 #include "vm/frames.h"
@@ -184,15 +185,16 @@ static error_t huge_pages(int map_flags, size_t *size, vm_flags_t *flags)
 /* A packed file that mmap may map; its contents in *entry. */
 static error_t mappable_file(int fd, int flags, int protection, struct archive_entry *entry)
 {
-    struct open_file *file = linux_file_open(fd);
+    struct file *file = linux_file_usable(fd);
+    size_t number;
 
     if (file == NULL)
         return E_BADF;
-    if (file->kind != FILE_PACKED)
+    if (!linux_packed_entry(file, &number))
         return E_NODEV;
     if ((flags & MAP_TYPE) != MAP_PRIVATE && (protection & VM_WRITE))
         return E_ACCES; /* the file is open for reading */
-    *entry = archive_entry(linux_files(), file->entry);
+    *entry = archive_entry(linux_files(), number);
     return E_SUCCESS;
 }
 

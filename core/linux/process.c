@@ -10,6 +10,9 @@
 #include "machine.h"
 #include "vm/frames.h"
 
+#define DESCRIPTORS_SOFT 1024
+#define DESCRIPTORS_MAX 65536 /* their table has to fit into one allocation (core/allocate.h) */
+
 _Noreturn void linux_exit(int status)
 {
     power_off(status & 0xff);
@@ -108,9 +111,14 @@ static struct linux_rlimit *limits(void)
         for (int i = 0; i < RLIMITS; i++)
             table[i] = (struct linux_rlimit){RLIM_INFINITY, RLIM_INFINITY};
         table[RLIMIT_STACK] = (struct linux_rlimit){quire_config.stack, quire_config.stack};
-        table[RLIMIT_NOFILE] = (struct linux_rlimit){DESCRIPTORS, DESCRIPTORS};
+        table[RLIMIT_NOFILE] = (struct linux_rlimit){DESCRIPTORS_SOFT, DESCRIPTORS_MAX};
     }
     return table;
+}
+
+uint64_t linux_descriptor_limit(void)
+{
+    return limits()[RLIMIT_NOFILE].soft;
 }
 
 long linux_prlimit64(int pid, unsigned resource, const struct linux_rlimit *new, struct linux_rlimit *old)

@@ -7,6 +7,7 @@
 #include "core/config.h"
 #include "core/cpu.h"
 #include "core/linux/calls.h"
+#include "core/linux/file.h"
 
 #define BLOCK_SIZE 4096
 #define EXECUTABLE_LINK "/proc/self/exe"
@@ -30,11 +31,35 @@ static error_t read_path(char *path, const char *user)
 }
 
 static size_t working_directory = ARCHIVE_ROOT;
+static struct archive packed_files;
+static const struct file_operations packed_operations, directory_operations;
+
+struct archive *linux_files(void)
+{
+    return &packed_files;
+}
+
+/* The entry that an open file is; ARCHIVE_ROOT is a number too. */
+static size_t entry_of(const struct file *file)
+{
+    return (size_t)file->own;
+}
+
+static bool is_directory_file(const struct file *file)
+{
+    return file->operations == &directory_operations;
+}
+
+bool linux_packed_entry(const struct file *file, size_t *entry)
+{
+    *entry = entry_of(file);
+    return file->operations == &packed_operations;
+}
 
 /* The directory that a relative path starts from. */
 static error_t base_of(int directory, const char *path, size_t *base)
 {
-    struct open_file *file;
+    struct file *file;
 
     *base = working_directory;
     if (directory == AT_FDCWD || *path == '/')
@@ -42,9 +67,9 @@ static error_t base_of(int directory, const char *path, size_t *base)
     file = linux_file(directory);
     if (file == NULL)
         return E_BADF;
-    if (file->kind != FILE_DIRECTORY)
+    if (!is_directory_file(file))
         return E_NOTDIR;
-    *base = file->entry;
+    *base = entry_of(file);
     return E_SUCCESS;
 }
 
@@ -119,7 +144,7 @@ long linux_openat(int directory, const char *user_path, int flags, unsigned mode
     if (error != E_SUCCESS)
         return -error;
     found = archive_entry(linux_files(), entry);
-    return linux_open_file(is_directory(&found) ? FILE_DIRECTORY : FILE_PACKED, (unsigned)flags, entry);
+    return file_open(is_directory(&found) ? &directory_operations : &packed_operations, (unsigned)flags, (void *)entry);
 }
 
 long linux_open(const char *path, int flags, unsigned mode)
@@ -151,34 +176,12 @@ static struct linux_stat stat_entry(size_t number)
     };
 }
 
-static struct linux_stat stat_console(void)
-{
-    return (struct linux_stat){
-        .device = FILES_DEVICE,
-        .links = 1,
-        .mode = LINUX_S_IFCHR | 0620,
-        .special_device = CONSOLE_DEVICE,
-        .block_size = BLOCK_SIZE,
-    };
-}
-
-long linux_fstat(int fd, struct linux_stat *to)
-{
-    struct open_file *file = linux_file(fd);
-    struct linux_stat stat;
-
-    if (file == NULL)
-        return -E_BADF;
-    stat = file->kind == FILE_CONSOLE ? stat_console() : stat_entry(file->entry);
-    return -user_copy(to, &stat, sizeof(stat));
-}
-
 /* The entry named as the *at calls do; *console if that is a descriptor of the console. */
 static error_t find_at(int directory, const char *user_path, int flags, size_t *entry, bool *console)
 {
     char path[ARCHIVE_PATH_MAX];
     error_t error = read_path(path, user_path);
-    struct open_file *file;
+    struct file *file;
 
     *console = false;
     if (error != E_SUCCESS)
@@ -192,8 +195,8 @@ static error_t find_at(int directory, const char *user_path, int flags, size_t *
     file = linux_file(directory);
     if (file == NULL)
         return E_BADF;
-    *console = file->kind == FILE_CONSOLE;
-    *entry = file->entry;
+    *console = file->operations == &console_operations;
+    *entry = entry_of(file);
     return E_SUCCESS;
 }
 
@@ -209,7 +212,9 @@ long linux_newfstatat(int directory, const char *path, struct linux_stat *to, in
     error = find_at(directory, path, flags, &entry, &console);
     if (error != E_SUCCESS)
         return -error;
-    stat = console ? stat_console() : stat_entry(entry);
+    if (console)
+        return linux_fstat(directory, to);
+    stat = stat_entry(entry);
     return -user_copy(to, &stat, sizeof(stat));
 }
 
@@ -310,11 +315,11 @@ long linux_chdir(const char *user_path)
 
 long linux_fchdir(int fd)
 {
-    struct open_file *file = linux_file(fd);
+    struct file *file = linux_file(fd);
 
     if (file == NULL)
         return -E_BADF;
-    return file->kind == FILE_CONSOLE ? -E_NOTDIR : change_directory(file->entry);
+    return is_directory_file(file) ? change_directory(entry_of(file)) : -E_NOTDIR;
 }
 
 /*
@@ -323,23 +328,23 @@ long linux_fchdir(int fd)
  */
 #define DIRECTORY_END INT64_MAX
 
-static uint64_t next_offset(const struct open_file *file, uint64_t offset)
+static uint64_t next_offset(const struct file *file, uint64_t offset)
 {
     size_t child;
 
     if (offset == 0)
         return 1;
-    child = archive_next_child(linux_files(), file->entry, offset == 1 ? SIZE_MAX : offset - 2);
+    child = archive_next_child(linux_files(), entry_of(file), offset == 1 ? SIZE_MAX : offset - 2);
     return child == SIZE_MAX ? DIRECTORY_END : child + 2;
 }
 
 /* Name and number of the entry at an offset. */
-static const char *child_at(const struct open_file *file, uint64_t offset, size_t *number)
+static const char *child_at(const struct file *file, uint64_t offset, size_t *number)
 {
     const char *name, *part;
 
     if (offset < 2) {
-        *number = offset == 0 ? file->entry : archive_parent(linux_files(), file->entry);
+        *number = offset == 0 ? entry_of(file) : archive_parent(linux_files(), entry_of(file));
         return offset == 0 ? "." : "..";
     }
     *number = offset - 2;
@@ -351,7 +356,7 @@ static const char *child_at(const struct open_file *file, uint64_t offset, size_
 }
 
 /* Bytes written for the entry at the file's offset, 0 if there is no room, or a negative error. */
-static long put_entry(const struct open_file *file, char *to, size_t room)
+static long put_entry(const struct file *file, char *to, size_t room)
 {
     size_t number;
     const char *name = child_at(file, file->offset, &number);
@@ -372,15 +377,10 @@ static long put_entry(const struct open_file *file, char *to, size_t room)
     return entry.length;
 }
 
-long linux_getdents64(int fd, void *buffer, unsigned size)
+static long directory_getdents64(struct file *file, void *buffer, size_t size)
 {
-    struct open_file *file = linux_file_open(fd);
     size_t done = 0;
 
-    if (file == NULL)
-        return -E_BADF;
-    if (file->kind != FILE_DIRECTORY)
-        return -E_NOTDIR;
     /* lseek may have set any offset: beyond the last entry there is nothing. */
     while (file->offset < linux_files()->count + 2) {
         long length = put_entry(file, (char *)buffer + done, size - done);
@@ -392,3 +392,56 @@ long linux_getdents64(int fd, void *buffer, unsigned size)
     }
     return (long)done;
 }
+
+long linux_getdents64(int fd, void *buffer, unsigned size)
+{
+    struct file *file = linux_file_usable(fd);
+
+    if (file == NULL)
+        return -E_BADF;
+    return file->operations->getdents64 != NULL ? file->operations->getdents64(file, buffer, size) : -E_NOTDIR;
+}
+
+static void entry_stat(struct file *file, struct linux_stat *stat)
+{
+    *stat = stat_entry(entry_of(file));
+}
+
+/* Copies from a packed file at the offset; the number of bytes, 0 at the end. */
+static long packed_read(struct file *file, void *buffer, size_t length, uint64_t *offset)
+{
+    struct archive_entry entry = archive_entry(&packed_files, entry_of(file));
+    size_t left = *offset >= entry.size ? 0 : entry.size - *offset;
+    long count = linux_copy(buffer, entry.bytes + *offset, length > left ? left : length);
+
+    *offset += count > 0 ? (uint64_t)count : 0;
+    return count;
+}
+
+static long directory_read(struct file *file, void *buffer, size_t length, uint64_t *offset)
+{
+    (void)file, (void)buffer, (void)length, (void)offset;
+    return -E_ISDIR;
+}
+
+static long entry_seek(struct file *file, int64_t offset, int whence)
+{
+    const uint64_t bases[] = {0, file->offset, archive_entry(&packed_files, entry_of(file)).size};
+
+    if (whence > SEEK_END || __builtin_add_overflow((int64_t)bases[whence], offset, &offset) || offset < 0 ||
+        (!is_directory_file(file) && offset > INT64_MAX - 1))
+        return -E_INVAL;
+    file->offset = (uint64_t)offset;
+    return offset;
+}
+
+static const struct file_operations packed_operations = {
+    .read = packed_read, .seek = entry_seek, .stat = entry_stat, .has_offset = true, .is_stored = true};
+static const struct file_operations directory_operations = {
+    .read = directory_read,
+    .seek = entry_seek,
+    .getdents64 = directory_getdents64,
+    .stat = entry_stat,
+    .has_offset = true,
+    .is_stored = true,
+};

@@ -1,0 +1,149 @@
+/*
+ * Slabs (Bonwick, USENIX 1994) on single frames, in the permanent map of RAM. A slab is a frame: a header, then objects
+ * of one size class. Objects are taken from the list of those that were given back, else from the part that was never
+ * used, so a fresh slab needs no preparation. A slab's frame goes back with its last object. What is larger than half
+ * a frame is a run of frames. The class follows from the size, which both calls are told.
+ */
+#include "core/allocate.h"
+
+#include "core/base/assert.h"
+#include "core/base/string.h"
+#include "machine.h"
+#include "vm/frames.h"
+
+struct slab {                     /* the start of a frame */
+    struct slab *next, *previous; /* of the same class, with room */
+    void *returned;               /* objects given back, linked through their first words */
+    uint16_t fresh;               /* offset in the frame of what was never used */
+    uint16_t used;                /* objects that are out */
+    uint16_t object_size;         /* of the class, to catch a wrong size */
+};
+
+#define SLAB_START 48u
+_Static_assert(sizeof(struct slab) <= SLAB_START && SLAB_START % 16 == 0, "objects are aligned to 16 bytes");
+
+/* Bytes of an object: multiples of 16; the larger ones divide what a slab holds without much left over. */
+static const uint16_t class_sizes[] = {16, 32, 48, 64, 96, 128, 192, 256, 336, 448, 576, 672, 1008, 1344, 2016};
+static struct slab *slabs[ARRAY_LENGTH(class_sizes)]; /* with room */
+
+#define SMALL_MAX 2016u
+
+static unsigned class_of(size_t size)
+{
+    unsigned class = 0;
+
+    while (class_sizes[class] < size)
+        class ++;
+    return class;
+}
+
+static bool is_full(const struct slab *slab)
+{
+    return slab->returned == NULL && slab->fresh + slab->object_size > VM_PAGE_SIZE;
+}
+
+static void link_slab(struct slab *slab, struct slab **list)
+{
+    slab->previous = NULL;
+    slab->next = *list;
+    if (slab->next != NULL)
+        slab->next->previous = slab;
+    *list = slab;
+}
+
+static void unlink_slab(struct slab *slab, struct slab **list)
+{
+    if (slab->previous != NULL)
+        slab->previous->next = slab->next;
+    else
+        *list = slab->next;
+    if (slab->next != NULL)
+        slab->next->previous = slab->previous;
+}
+
+static struct slab *make_slab(unsigned class)
+{
+    paddr_t frame = frame_get(PAGE_4K);
+    struct slab *slab;
+
+    if (frame == FRAME_NONE)
+        return NULL;
+    slab = phys_to_virt(frame);
+    *slab = (struct slab){.fresh = SLAB_START, .object_size = class_sizes[class]};
+    link_slab(slab, &slabs[class]);
+    return slab;
+}
+
+static void *allocate_small(size_t size)
+{
+    unsigned class = class_of(size);
+    struct slab *slab = slabs[class] != NULL ? slabs[class] : make_slab(class);
+    void *object;
+
+    if (slab == NULL)
+        return NULL;
+    object = slab->returned;
+    if (object != NULL) {
+        slab->returned = *(void **)object;
+    } else {
+        object = (char *)slab + slab->fresh;
+        slab->fresh += slab->object_size;
+    }
+    slab->used++;
+    if (is_full(slab))
+        unlink_slab(slab, &slabs[class]);
+    return memset(object, 0, slab->object_size);
+}
+
+static void release_small(void *object, size_t size)
+{
+    struct slab *slab = (struct slab *)align_down((uintptr_t)object, VM_PAGE_SIZE);
+    unsigned class = class_of(size);
+    bool was_full = is_full(slab);
+
+    CHECK(slab->object_size == class_sizes[class] && slab->used > 0, "%p of %zu bytes was not allocated", object, size);
+    if (--slab->used == 0) {
+        if (!was_full)
+            unlink_slab(slab, &slabs[class]);
+        frame_put(virt_to_phys(slab), PAGE_4K);
+        return;
+    }
+    *(void **)object = slab->returned;
+    slab->returned = object;
+    if (was_full)
+        link_slab(slab, &slabs[class]);
+}
+
+/* log2 of the frames. */
+static unsigned run_order(size_t size)
+{
+    return log2_ceil((size + VM_PAGE_SIZE - 1) >> VM_PAGE_SHIFT);
+}
+
+void *core_allocate(size_t size)
+{
+    paddr_t run;
+    void *memory;
+
+    ASSERT(size > 0 && size <= ALLOCATE_MAX);
+    if (size <= SMALL_MAX)
+        return allocate_small(size);
+    run = size <= VM_PAGE_SIZE ? frame_get(PAGE_4K) : frame_get_run(run_order(size));
+    if (run == FRAME_NONE)
+        return NULL;
+    memory = phys_to_virt(run);
+    machine_zero_pages(memory, VM_PAGE_SIZE << run_order(size));
+    return memory;
+}
+
+void core_release(void *memory, size_t size)
+{
+    if (memory == NULL)
+        return;
+    if (size <= SMALL_MAX)
+        release_small(memory, size);
+    else if (size <= VM_PAGE_SIZE)
+        frame_put(virt_to_phys(memory), PAGE_4K);
+    else
+        frame_put_run(virt_to_phys(memory), run_order(size));
+}
