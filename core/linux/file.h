@@ -25,7 +25,9 @@ struct file_operations {
     long (*write)(struct file *, const void *user, size_t length, uint64_t *offset);
     /* NULL: ENOTTY. */
     long (*ioctl)(struct file *, unsigned request, unsigned long argument);
-    /* POLLIN, POLLOUT, POLLERR, POLLHUP ... as they are now. NULL: always readable and writable. */
+    /* Commands of fcntl that belong to the kind: F_SETPIPE_SZ and F_GETPIPE_SZ (NULL: EBADF). */
+    long (*fcntl)(struct file *, int command, unsigned long argument);
+    /* POLLIN, POLLOUT, POLLERR, POLLHUP ... as they are now. NULL: always readable and writable, and not for epoll. */
     unsigned (*poll)(struct file *);
     /* New offset for lseek. NULL: ESPIPE. */
     long (*seek)(struct file *, int64_t offset, int whence);
@@ -47,12 +49,20 @@ struct file_operations {
 
 struct file {
     const struct file_operations *operations;
-    struct node *node;   /* what path names it, a reference is held; NULL: none */
-    void *own;           /* the kind's */
-    uint64_t offset;     /* bytes; in a directory a position of getdents64 */
-    unsigned flags;      /* O_*, without those that only open looks at */
-    unsigned references; /* descriptors, and whoever else holds it (epoll, mappings do not) */
+    struct node *node;     /* what path names it, a reference is held; NULL: none */
+    void *own;             /* the kind's */
+    uint64_t offset;       /* bytes; in a directory a position of getdents64 */
+    unsigned flags;        /* O_*, without those that only open looks at */
+    unsigned references;   /* descriptors, and whoever else holds it (epoll, mappings do not) */
+    struct watch *watches; /* file_release closes them all first */
 };
+
+/* Something happened to the file: POLLIN, POLLOUT ... that may be true of it now. */
+static inline void file_wake(struct file *file, unsigned events)
+{
+    for (struct watch *watch = file->watches; watch != NULL; watch = watch->next)
+        watch->wake(watch, events);
+}
 
 /*
  * A new open file with one reference and no descriptor: NULL if there is no memory. file_install gives it the lowest
