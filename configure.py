@@ -275,6 +275,11 @@ def usable(image: Image) -> None:
     need_packages(image.packages(), str(image.manifest.folder) if image.manifest.folder.parent != APPS else image.name)
     for library in image.manifest.libraries:
         archive_path(image, library)
+    for item in manifests.missing_files(image.manifest):
+        raise Failure(
+            f"{image.manifest.path}: files: there is no {manifests.split_item(item)[0]} on this machine: "
+            f"name the package that has it in packages"
+        )
     expected, current = expected_plan(image)
     if expected.over > 0:
         kind = "" if current else " (with an allowance for the image)"
@@ -347,10 +352,7 @@ def dependencies(images: list[Image]) -> list[Path]:
     found += PROGRAM_LISTS
     for image in images:
         found.append(image.manifest.path)
-        for item in image.manifest.files:
-            path = image.manifest.folder / item.split(":")[0]
-            if path.is_dir():
-                found += [path, *sorted(below for below in path.rglob("*") if below.is_dir())]
+        found += manifests.packed_folders(image.manifest)
     return [path for path in dict.fromkeys(found) if path.exists()]
 
 

@@ -3,7 +3,8 @@
 #include "core/base/print.h"
 #include "core/base/string.h"
 
-#define HEADER_SIZE 110u /* magic and thirteen fields of eight hexadecimal digits */
+#define HEADER_SIZE 110u  /* magic and thirteen fields of eight hexadecimal digits */
+#define PADDING_MAX 4096u /* bytes of the end of a name and of what puts the contents on a page */
 #define CHECKED ((uint64_t)1 << 63)
 #define MANIFEST ".quire"
 #define TRAILER "TRAILER!!!"
@@ -58,13 +59,14 @@ static bool field(const uint8_t *header, enum header_field which, uint32_t *valu
     return parse_field(header + 6 + 8 * which, value);
 }
 
-/* True if the first end of the string is at the length: looks no further. */
-static bool ends_at(const char *text, size_t length)
+/* Length of the text that ends within so many bytes, or that number. */
+static size_t length_within(const char *text, size_t limit)
 {
-    for (size_t i = 0; i < length; i++)
-        if (text[i] == '\0')
-            return false;
-    return text[length] == '\0';
+    size_t length = 0;
+
+    while (length < limit && text[length] != '\0')
+        length++;
+    return length;
 }
 
 /* NULL, or what is wrong with the entry that starts at the offset. */
@@ -81,15 +83,17 @@ static const char *parse_record(const struct archive *archive, uint64_t offset, 
     if (!field(header, MODE, &record->mode) || !field(header, TIME, &record->time) || !field(header, SIZE, &size) ||
         !field(header, NAME_SIZE, &name_size) || !field(header, CHECKSUM, &record->checksum))
         return "its header has a field that is no number";
-    if (name_size < 2 || name_size > ARCHIVE_PATH_MAX)
+    if (name_size < 2 || name_size > ARCHIVE_PATH_MAX + PADDING_MAX)
         return "the length of its name is out of range";
     name_end = offset + HEADER_SIZE + name_size;
     if (name_end > archive->size)
         return "its name reaches past the end";
     record->name = (const char *)header + HEADER_SIZE;
-    record->name_length = name_size - 1;
-    if (!ends_at(record->name, record->name_length))
+    record->name_length = length_within(record->name, name_size < ARCHIVE_PATH_MAX ? name_size : ARCHIVE_PATH_MAX);
+    if (record->name_length == name_size || record->name_length == ARCHIVE_PATH_MAX)
         return "its name does not end where it should";
+    if (name_size - record->name_length > PADDING_MAX)
+        return "there is more behind its name than a page needs";
     record->data = align_up(name_end, 4);
     record->size = size;
     if (record->data > archive->size || archive->size - record->data < size)
@@ -133,7 +137,7 @@ error_t archive_measure(struct archive *archive, const void *bytes, size_t size)
         return refused(archive, "it is not an archive of packed files");
     text = (const char *)archive->bytes + manifest.data;
     end = text + manifest.size;
-    if (!parse_line(&text, end, "quire-files ", &version) || version != 1)
+    if (!parse_line(&text, end, "quire-files ", &version) || version != 2)
         return refused(archive, "it is of another version than this image reads");
     if (!parse_line(&text, end, "bytes ", &length) || !parse_line(&text, end, "entries ", &entries))
         return refused(archive, "its first entry is damaged");
@@ -185,19 +189,44 @@ static error_t refused_entry(struct archive *archive, size_t number, const char 
     return E_INVAL;
 }
 
-static const char *check_entry(const struct record *record, const struct record *previous)
+/*
+ * True if the directory that an entry is in is there. In the order of names it is the entry before, or one that the
+ * entry before lies in, which was checked then.
+ */
+static bool has_parent(const struct record *record, const struct record *previous)
 {
+    size_t length = record->name_length;
+
+    while (length > 0 && record->name[length] != '/')
+        length--;
+    if (length == 0)
+        return true;
+    if (previous->name == NULL || previous->name_length < length || memcmp(previous->name, record->name, length) != 0)
+        return false;
+    return previous->name[length] == '/' || (previous->mode & ARCHIVE_TYPE) == ARCHIVE_DIRECTORY;
+}
+
+static const char *check_entry(const struct archive *archive, const struct record *record,
+                               const struct record *previous)
+{
+    const char *target = (const char *)archive->bytes + record->data;
     uint32_t type = record->mode & ARCHIVE_TYPE;
 
     if (!is_plain_path(record->name))
         return "its name is no plain relative path";
-    if (type != ARCHIVE_REGULAR && type != ARCHIVE_DIRECTORY)
-        return "it is neither a file nor a directory";
+    if (type != ARCHIVE_REGULAR && type != ARCHIVE_DIRECTORY && type != ARCHIVE_LINK)
+        return "it is neither a file nor a directory nor a link";
     if (type == ARCHIVE_DIRECTORY && record->size != 0)
         return "it is a directory with contents";
+    if (type == ARCHIVE_LINK && (record->size == 0 || record->size >= ARCHIVE_PATH_MAX))
+        return "it is a link whose target is empty or too long";
+    if (type == ARCHIVE_LINK && length_within(target, record->size) != record->size)
+        return "it is a link whose target has a zero byte in it";
     if (previous->name != NULL &&
         compare_paths(previous->name, previous->name_length, record->name, record->name_length) >= 0)
         return "it is out of order";
+    if (!has_parent(record, previous))
+        return "it is in no directory";
     return NULL;
 }
 
@@ -213,7 +242,7 @@ error_t archive_index(struct archive *archive, uint64_t *index)
             return refused_entry(archive, i, "unnamed", wrong);
         if (i == archive->count)
             break;
-        wrong = check_entry(&record, &previous);
+        wrong = check_entry(archive, &record, &previous);
         if (wrong != NULL)
             return refused_entry(archive, i, record.name, wrong);
         index[i] = offset;
@@ -371,16 +400,39 @@ size_t archive_next_child(const struct archive *archive, size_t directory, size_
     return SIZE_MAX;
 }
 
+/*
+ * The sum of the bytes modulo 2^32. Eight at a time: even and odd bytes are added up apart, in lanes of 16 bits, which
+ * hold 257 bytes at least.
+ */
+static uint32_t sum_bytes(const uint8_t *bytes, size_t size)
+{
+    const uint64_t even = 0x00ff00ff00ff00ff;
+    size_t done = 0;
+    uint32_t sum = 0;
+
+    while (size - done >= sizeof(uint64_t)) {
+        uint64_t lanes = 0, word;
+
+        for (int i = 0; i < 128 && size - done >= sizeof(word); i++, done += sizeof(word)) {
+            memcpy(&word, bytes + done, sizeof(word));
+            lanes += (word & even) + (word >> 8 & even);
+        }
+        sum += (uint32_t)((lanes & 0xffff) + (lanes >> 16 & 0xffff) + (lanes >> 32 & 0xffff) + (lanes >> 48));
+    }
+    for (; done < size; done++)
+        sum += bytes[done];
+    return sum;
+}
+
 error_t archive_verify(struct archive *archive, size_t number)
 {
     struct record record;
-    uint32_t sum = 0;
+    uint32_t sum;
 
     if (number == ARCHIVE_ROOT || (archive->index[number] & CHECKED) != 0)
         return E_SUCCESS;
     record = record_of(archive, number);
-    for (uint64_t i = 0; i < record.size; i++)
-        sum += archive->bytes[record.data + i];
+    sum = sum_bytes(archive->bytes + record.data, record.size);
     if (sum != record.checksum) {
         text_format(archive->problem, sizeof(archive->problem),
                     "the packed file %.80s is corrupt: checksum %08x, not %08x", record.name, sum, record.checksum);

@@ -2,13 +2,14 @@
  * The packed files of an image: a read-only cpio archive, "new ASCII with checksum" (magic 070702, cpio(5)), as
  * images/archive.py writes it. Its first entry is the file ".quire" with the lines
  *
- *     quire-files 1
+ *     quire-files 2
  *     bytes N         length of the whole archive
  *     entries M       entries between this one and TRAILER!!!
  *
  * and the others follow in the order of their names, '/' below every other byte: a directory stands right before what
  * is in it, and names are found by bisection. Everything is checked once, when the archive is opened; file contents
- * when they are first used. Pure; runs on the host.
+ * when they are first used. Contents of a page and more begin at a page of the archive: the name is padded with zero
+ * bytes, which count as part of it. Pure; runs on the host.
  */
 #ifndef CORE_ARCHIVE_H
 #define CORE_ARCHIVE_H
@@ -23,6 +24,7 @@
 #define ARCHIVE_TYPE 0170000u
 #define ARCHIVE_DIRECTORY 0040000u
 #define ARCHIVE_REGULAR 0100000u
+#define ARCHIVE_LINK 0120000u
 
 /* An archive with no entries is a zeroed structure: a root directory with nothing in it. */
 struct archive {
@@ -36,9 +38,10 @@ struct archive {
 struct archive_entry {
     const char *path; /* no '/' at either end; terminated */
     size_t path_length;
-    uint32_t mode;
+    uint32_t mode; /* 0755 for directories and programs, 0644, 0777 for links */
     uint64_t time; /* seconds since 1970 */
-    const uint8_t *bytes;
+    const uint8_t
+        *bytes; /* of a link: its target, not terminated, of 1 to ARCHIVE_PATH_MAX - 1 bytes, none of them 0 */
     size_t size;
 };
 
@@ -59,7 +62,7 @@ struct archive_entry archive_entry(const struct archive *, size_t number);
 error_t archive_find(const struct archive *, const char *path, size_t length, size_t *number);
 
 /*
- * Resolves a path as the system calls do, from the directory given or, if it begins with '/', from the root. E_NOENT,
+ * Resolves a path from the directory given or, if it begins with '/', from the root; links are not followed. E_NOENT,
  * E_NOTDIR, E_NAMETOOLONG.
  */
 error_t archive_walk(const struct archive *, size_t directory, const char *path, size_t *number);

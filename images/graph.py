@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import sources
+from archive import collect, packed_size
 from image import Image, archive_path, include_folders
 from manifest import CXX_SUFFIXES, packed_files
-from report import write_if_changed
+from report import format_size, write_if_changed
 from tool import Failure
 
 BUILD = Path("build")
@@ -29,6 +30,7 @@ LIBC_FLAGS = {
 LANGUAGE_C = "-std=gnu11"
 LANGUAGE_CXX = "-xc++ -std=gnu++17"
 BENCH_IMAGES = ("hello", "micro")  # what tests/bench/run.py boots
+PACK_ALONE = 256 << 20  # bytes from which on packing has the terminal, to show how far it is
 UNIT_SANITIZE = "-fsanitize=address,undefined"
 FUZZ_SANITIZE = "-fsanitize=fuzzer,address,undefined"
 
@@ -169,9 +171,17 @@ def files_archive(ninja: Writer, image: Image) -> list[Path]:
     if not packed:
         return []
     archive = image.output(".files")
-    arguments = shell_words(f"{path}:{target}" for path, target in packed)
-    tools = ["images/archive.py", *(path for path, _ in packed)]
-    ninja.edge(archive, "pack", [], tools, root=shell(image.manifest.folder), files=arguments)
+    size = packed_size(collect(packed))
+    hosts = [path for path, _ in packed if path.is_symlink() or not path.is_dir()]
+    ninja.edge(
+        archive,
+        "pack",
+        [],
+        ["images/archive.py", *(path for path in hosts if path.exists())],
+        files=value(json.dumps([(str(path), target) for path, target in packed])),
+        what=value(f"{archive} ({len(hosts)} files, {format_size(size)})"),
+        pool="console" if size >= PACK_ALONE else "",
+    )
     return [archive]
 
 

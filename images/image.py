@@ -12,6 +12,7 @@ from pathlib import Path
 
 import packages
 import plan
+from archive import collect, packed_size
 from manifest import Manifest, packed_files
 from report import write_if_changed
 from tool import Failure
@@ -153,7 +154,8 @@ def expected_plan(image: Image) -> tuple[plan.Plan, bool]:
     rows = [plan.Row("image", plan.IMAGE_ALLOWANCE, "allowance: the sizes are known after the first build")]
     if current:
         rows = plan.image_rows(linked.read_bytes())
-    files = sum(path.stat().st_size + 256 for path, _ in packed_files(image.manifest))
+    packed = packed_files(image.manifest)
+    files = packed_size(collect(packed)) if packed else 0
     return plan.make_plan(plan_settings(image), rows, files), current
 
 

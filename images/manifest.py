@@ -11,10 +11,10 @@ import difflib
 import re
 import tomllib
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Callable
 
-from archive import check_target
+from archive import Pair, collect, expand, split_item
 from report import RAM_LEAST, RAM_MOST, RAM_RANGE, SIZE_HELP, format_size, parse_size
 from tool import Failure
 
@@ -70,23 +70,21 @@ class Manifest:
         return self.folder / "app.toml"
 
 
-def packed_files(manifest: Manifest) -> list[tuple[Path, str]]:
-    """
-    (file on the host, name in the image) of all `files`; folders are walked, in the order of their names. Links that
-    lead nowhere are left out; what is no regular file is among them, for Reader.check_packed to refuse.
-    """
-    result = []
-    for item in manifest.files:
-        source, _, target = item.partition(":")
-        path = manifest.folder / source
-        target = target or source.strip("/")
-        if not path.is_dir():
-            result.append((path, target))
-            continue
-        for found in sorted(path.rglob("*")):
-            if found.exists() and not found.is_dir():
-                result.append((found, str(Path(target) / found.relative_to(path))))
-    return result
+def packed_files(manifest: Manifest) -> list[Pair]:
+    """What `files` stands for: a path on the host and a name in the image for every file, link and folder."""
+    return expand(manifest.folder, manifest.files)
+
+
+def missing_files(manifest: Manifest) -> list[str]:
+    """Items of `files` from the root of this machine that are not there: a package may still bring them."""
+    return [item for item in manifest.files if item.startswith("/") and not Path(split_item(item)[0]).exists()]
+
+
+def packed_folders(manifest: Manifest) -> list[Path]:
+    """Folders in which a new file would be packed."""
+    roots = [manifest.folder / split_item(item)[0] for item in manifest.files if not item.startswith("!")]
+    folders = [path for path, _ in packed_files(manifest) if path.is_dir() and not path.is_symlink()]
+    return list(dict.fromkeys([*(path for path in roots if path.is_dir()), *folders]))
 
 
 # A check returns the value to keep, or raises ValueError with what is allowed.
@@ -138,6 +136,13 @@ def is_inside(path: str) -> bool:
 def inside(value: Any) -> list[str]:
     if not is_texts(value) or not all(map(is_inside, value)):
         raise ValueError("a list of paths inside the application's folder")
+    return value
+
+
+def packed(value: Any) -> list[str]:
+    parts = [item.lstrip("!/").split(":")[0] for item in words(value)]
+    if not all(is_inside(part) or not part for part in parts):
+        raise ValueError('a list of paths inside the application\'s folder or from the root of this machine, "HOST:TARGET", "!PATTERN"')
     return value
 
 
@@ -200,7 +205,7 @@ TOP: dict[str, Check] = {
     "packages": names,
     "include": inside,
     "libraries": names,
-    "files": inside,
+    "files": packed,
     "args": texts,
     "env": environment,
     "cflags": words,
@@ -286,33 +291,19 @@ class Reader:
         ]
 
     def check_files(self, manifest: Manifest) -> None:
-        for key, wanted in (("sources", manifest.sources), ("files", manifest.files), ("include", manifest.include)):
+        own = [item for item in manifest.files if not item.startswith("!") and not item.startswith("/")]
+        for key, wanted in (("sources", manifest.sources), ("files", own), ("include", manifest.include)):
             for item in wanted:
-                path = self.folder / item.split(":")[0] if key == "files" else self.folder / item
+                path = self.folder / (split_item(item)[0] if key == "files" else item)
                 found = path.is_dir() if key == "include" else path.is_file() if key == "sources" else path.exists()
                 if not found:
                     kind = "folder" if key == "include" else "file"
                     raise self.refuse(key, f"there is no {kind} {item} in {self.shown.parent}")
-        self.check_packed(manifest)
-
-    def check_packed(self, manifest: Manifest) -> None:
-        """What images/archive.py would refuse when it packs them."""
-        packed: set[str] = set()
-        for path, target in packed_files(manifest):
-            shown = path.relative_to(self.folder)
-            if not path.is_file():
-                raise self.refuse("files", f"{shown} is neither a file nor a folder")
-            try:
-                name = check_target(target, str(shown))
-            except UnicodeEncodeError:
-                raise self.refuse("files", f"{str(shown)!r} is not UTF-8 text") from None
-            except Failure as failure:
-                raise self.refuse("files", str(failure)) from None
-            if name in packed:
-                raise self.refuse("files", f"two files would be {name} in the image")
-            packed.add(name)
-        for name in sorted({str(parent) for name in packed for parent in PurePosixPath(name).parents} & packed):
-            raise self.refuse("files", f"{name} would be both a file and a folder in the image")
+        absent = missing_files(manifest)
+        try:
+            collect(expand(self.folder, [item for item in manifest.files if item not in absent]), self.folder)
+        except Failure as failure:
+            raise self.refuse("files", str(failure)) from None
 
     def check_libc(self, manifest: Manifest) -> None:
         if manifest.libc != "glibc" and manifest.is_cxx:

@@ -5,7 +5,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
-from typing import Callable, NoReturn
+from typing import Callable, Iterable, NoReturn
 
 # Debian's package for each program that the tools call.
 PACKAGES = {
@@ -60,16 +60,23 @@ def read_input(path: Path) -> bytes:
         raise Failure(f"{path}: {error.strerror}") from error
 
 
-def write_output(path: Path, data: bytes) -> None:
+def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
     """Writes the file under another name first, so that nobody ever sees half of it."""
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
+        with partial.open("wb") as stream:
+            stream.writelines(pieces)
         os.replace(partial, path)
-    except OSError as error:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
-        raise Failure(f"{path}: {error.strerror}") from error
+        if isinstance(error, OSError):
+            raise Failure(f"{path}: {error.strerror}") from error
+        raise
+
+
+def write_output(path: Path, data: bytes) -> None:
+    write_pieces(path, [data])
 
 
 def run_main(name: str, main: Callable[[list[str]], int]) -> NoReturn:

@@ -29,6 +29,7 @@ MISTAKES = [
     ("file absent", GOOD + 'files = ["a.txt"]\n', 3, "files", "there is no file a.txt"),
     ("file twice", GOOD + 'files = ["main.c", "app.toml:main.c"]\n', 3, "files", "two files would be main.c in the image"),
     ("file and folder", GOOD + 'files = ["main.c:etc", "main.c:/etc/x"]\n', 3, "files", "etc would be both a file and a folder"),
+    ("file outside", GOOD + 'files = ["../x"]\n', 3, "files", "paths inside the application's folder"),
     ("file target", GOOD + 'files = ["main.c:a/./b"]\n', 3, "files", "no plain path"),
     ("args", GOOD + "args = [1]\n", 3, "args", "a list of strings"),
     ("env list", GOOD + 'env = ["A=b"]\n', 3, "env", "a table of strings"),
@@ -84,6 +85,22 @@ class Mistakes(TreeCase):
         self.refuse(self.configure("bad"), "apps/bad/app.toml:3: files: data/pipe is neither a file nor a folder")
         (folder / "app.toml").write_text(GOOD + 'files = ["data/pipe"]\n')
         self.refuse(self.configure("bad"), "apps/bad/app.toml:3: files: data/pipe is neither a file nor a folder")
+
+    def test_files_of_packages(self):
+        self.app("bad", GOOD + 'files = ["/usr/share/no-such-package"]\n')
+        self.refuse(self.configure("bad"), "apps/bad/app.toml: files: there is no /usr/share/no-such-package", "packages")
+        self.app("good", GOOD + f'files = ["{self.scratch}/tree:usr/lib/tree", "!**/test/**"]\n')
+        for name in ("a.py", "test/b.py", "sub/c.py"):
+            path = self.scratch / "tree" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("text")
+        (self.scratch / "tree/link").symlink_to("/etc/nowhere")
+        self.succeed(self.configure("good"))
+        self.assertIn("(3 files,", self.succeed(self.ninja("build/good/good.files")))
+        packed = (self.tree / "build/good/good.files").read_bytes()
+        for name in (b"usr/lib/tree/a.py\0", b"usr/lib/tree/sub/c.py\0", b"usr/lib/tree/link\0", b"/etc/nowhere"):
+            self.assertIn(name, packed)
+        self.assertNotIn(b"b.py", packed)
 
     def test_cxx_with_musl(self):
         folder = self.app("plus", GOOD.replace("main.c", "main.cpp"))

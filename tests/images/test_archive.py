@@ -1,6 +1,8 @@
 """images/archive.py: the format, its order, and what is refused."""
 
 import os
+import shutil
+import subprocess
 import unittest
 
 from support import FolderCase
@@ -17,9 +19,12 @@ def parse(packed: bytes) -> list[tuple[str, dict[str, int], bytes]]:
         values = [int(packed[offset + 6 + 8 * i : offset + 14 + 8 * i], 16) for i in range(13)]
         fields = dict(zip(names, values, strict=True))
         end = offset + 110 + fields["namesize"]
-        assert packed[end - 1] == 0
-        name = packed[offset + 110 : end - 1].decode()
+        name, padding = packed[offset + 110 : end].split(b"\0", 1)
+        assert not any(padding) and len(padding) < 4096
+        assert not padding or fields["filesize"] >= 4096
+        name = name.decode()
         start = end + -end % 4
+        assert fields["filesize"] < 4096 or start % 4096 == 0
         data = packed[start : start + fields["filesize"]]
         assert len(data) == fields["filesize"] and sum(data) & 0xFFFFFFFF == fields["check"]
         offset = start + len(data) + -len(data) % 4
@@ -27,6 +32,10 @@ def parse(packed: bytes) -> list[tuple[str, dict[str, int], bytes]]:
             assert offset == len(packed)
             return entries
         entries.append((name, fields, data))
+
+
+def parse_names(packed: bytes) -> list[tuple[str, int]]:
+    return [(name, fields["mode"]) for name, fields, _ in parse(packed)]
 
 
 class ArchiveTest(FolderCase):
@@ -47,11 +56,73 @@ class ArchiveTest(FolderCase):
         self.assertEqual(entries[4][2], b"deep")
 
     def test_manifest_tells_length_and_count(self) -> None:
-        # Lengths around those where the number of digits changes the length of the archive itself.
-        for size in (0, 1, 200, *range(9500, 9560), 99400, 99500):
-            packed = archive.pack([archive.Entry("file", archive.MODE_FILE, bytes(size))])
-            text = f"quire-files 1\nbytes {len(packed)}\nentries 1\n"
+        for size in (0, 1, 200, *range(4090, 4100), 9500, 99500):
+            entries = [archive.Entry("file", archive.MODE_FILE, bytes(size))]
+            packed = archive.pack(entries)
+            text = f"quire-files 2\nbytes {len(packed):012}\nentries 1\n"
             self.assertEqual(parse(packed)[0][2].decode(), text)
+            self.assertEqual(archive.packed_size(entries), len(packed))
+
+    def test_folders_and_links(self) -> None:
+        self.write("tree/bin/run", b"x" * 5000, 0o755)
+        self.write("tree/bin/data", b"y" * 4096)
+        (self.folder / "tree/empty").mkdir(0o700)
+        (self.folder / "tree/link").symlink_to("bin/run")
+        (self.folder / "tree/nowhere").symlink_to("/does/not/exist")
+        (self.folder / "named").symlink_to("tree/bin/run")
+        entries = {name: (oct(fields["mode"]), data) for name, fields, data in parse(self.pack("tree:", "named"))}
+        self.assertEqual(list(entries), [".quire", "bin", "bin/data", "bin/run", "empty", "link", "named", "nowhere"])
+        self.assertEqual(entries["link"], ("0o120777", b"bin/run"))
+        self.assertEqual(entries["nowhere"], ("0o120777", b"/does/not/exist"))
+        self.assertEqual(entries["empty"][0], "0o40755")
+        self.assertEqual(entries["named"], ("0o100755", b"x" * 5000))  # an item itself is what it leads to
+        self.assertEqual(list(dict(parse_names(self.pack("tree")))), [".quire", "tree", *(f"tree/{n}" for n in
+                         ("bin", "bin/data", "bin/run", "empty", "link", "nowhere"))])  # fmt: skip
+
+    def test_exclusions(self) -> None:
+        for pattern, matching, other in (
+            ("**/test/**", ["test", "test/a", "a/test", "a/b/test/c/d"], ["a/tests", "testing/b", "a/testb"]),
+            ("**/*.pyc", ["a.pyc", "a/b.pyc"], ["a.py", "a.pyc/b"]),
+            ("a/*", ["a/b"], ["a", "a/b/c", "b/a"]),
+            ("a/**", ["a", "a/b", "a/b/c"], ["ab", "b/a"]),
+            ("/a/**/z", ["a/z", "a/b/z", "a/b/c/z"], ["a", "a/bz"]),
+            ("a?[b]", ["ax[b]"], ["axb", "a/[b]"]),
+            ("**", ["a", "a/b"], []),
+        ):
+            for name in matching:
+                self.assertTrue(archive.exclusion(pattern).fullmatch(name), (pattern, name))
+            for name in other:
+                self.assertFalse(archive.exclusion(pattern).fullmatch(name), (pattern, name))
+        for name in ("lib/a.py", "lib/test/b.py", "lib/sub/test/c.py", "lib/sub/d.py", "lib/sub/d.pyc"):
+            self.write(name)
+        found = archive.expand(self.folder, ["!**/test/**", "lib:usr/lib", "!**/*.pyc", "lib/test/b.py"])
+        names = [name for _, name in found]
+        self.assertEqual(names, ["usr/lib", "usr/lib/a.py", "usr/lib/sub", "usr/lib/sub/d.py", "lib/test/b.py"])
+
+    def test_other_readers(self) -> None:
+        """What cpio and bsdtar make of it; both where they are installed."""
+        self.write("tree/large", b"z" * 10000, 0o755)
+        self.write("tree/small", b"a")
+        (self.folder / "tree/link").symlink_to("large")
+        (self.folder / "packed").write_bytes(self.pack("tree:"))
+        for command in (["cpio", "-i", "--quiet", "-F", "../packed"], ["bsdtar", "-xf", "../packed"]):
+            if shutil.which(command[0]) is None:
+                continue
+            out = self.folder / command[0]
+            out.mkdir()
+            done = subprocess.run(command, cwd=out, capture_output=True, text=True, check=False)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), command)
+            self.assertEqual((out / "large").read_bytes(), b"z" * 10000)
+            self.assertEqual((out / "small").read_bytes(), b"a")
+            self.assertEqual(os.readlink(out / "link"), "large")
+            self.assertTrue(os.access(out / "large", os.X_OK))
+
+    def test_a_file_that_changes_meanwhile(self) -> None:
+        path = self.write("file", b"12345")
+        entries = archive.collect([(path, "file")])
+        path.write_bytes(b"1")
+        with self.assertRaisesRegex(archive.Failure, "5 bytes and has 1"):
+            archive.pack(entries)
 
     def test_reproducible(self) -> None:
         self.write("x/one", b"1")
@@ -74,12 +145,12 @@ class ArchiveTest(FolderCase):
         for words, files in {
             ("not inside of",): [self.folder / "outside"],
             ("missing", "No such file"): [root / "missing"],
-            ("not a regular file",): [root / "b"],
-            ("fifo", "not a regular file"): [root / "fifo"],
+            ("fifo", "neither a file nor a folder"): [root / "fifo"],
             ("no plain path",): [f"{root}/a:../x"],
             ("no plain path", "''"): [f"{root}/a:"],
-            ("two files named 'a'",): [root / "a", f"{root}/b/c:a"],
-            ("both a file and a directory",): [root / "a", f"{root}/b/c:a/b"],
+            ("two files would be a",): [root / "a", f"{root}/b/c:a"],
+            ("a would be both a file and a folder",): [root / "a", f"{root}/b/c:a/b"],
+            ("b would be both",): [f"{root}/b", f"{root}/a:b"],
             ("taken by the archive",): [f"{root}/a:.quire"],
             ("longer than 255",): [f"{root}/a:{'n' * 256}"],
             ("longer than 4095",): [f"{root}/a:{'n/' * 2049}"],

@@ -16,6 +16,7 @@ void console_write(const char *bytes, size_t length)
 
 #define DIRECTORY (ARCHIVE_DIRECTORY | 0755)
 #define REGULAR (ARCHIVE_REGULAR | 0644)
+#define LINK (ARCHIVE_LINK | 0777)
 
 struct source {
     const char *path;
@@ -24,27 +25,31 @@ struct source {
 };
 
 static const struct source files[] = {
-    {"a", DIRECTORY, ""},     {"a/b", DIRECTORY, ""}, {"a/b/c.txt", REGULAR, "deep"}, {"a/b.txt", REGULAR, "next"},
-    {"a-b", REGULAR, "dash"}, {"empty", REGULAR, ""}, {"z", DIRECTORY, ""},           {"z/\xc3\xa9", REGULAR, "accent"},
+    {"a", DIRECTORY, ""},           {"a/b", DIRECTORY, ""},
+    {"a/b/c.txt", REGULAR, "deep"}, {"a/b/link", LINK, "../b.txt"},
+    {"a/b.txt", REGULAR, "next"},   {"a-b", REGULAR, "dash"},
+    {"empty", REGULAR, ""},         {"z", DIRECTORY, ""},
+    {"z/empty", DIRECTORY, ""},     {"z/\xc3\xa9", REGULAR, "accent"},
 };
 #define FILES (sizeof(files) / sizeof(files[0]))
 
+static size_t padding = 44; /* zero bytes behind the end of a regular file's name */
+
 struct image {
-    uint8_t bytes[4096];
+    uint8_t bytes[16384];
     size_t size;
 };
 
 static void add_entry(struct image *image, const char *name, uint32_t mode, const char *contents)
 {
     uint32_t sum = 0;
-    size_t length = strlen(contents);
+    size_t length = strlen(contents), name_size = strlen(name) + 1 + (mode == REGULAR ? padding : 0);
 
     for (size_t i = 0; i < length; i++)
         sum += (uint8_t)contents[i];
-    image->size += (size_t)sprintf((char *)image->bytes + image->size,
-                                   "070702%08x%08x%08x%08x%08x%08x%08zx%08x%08x%08x%08x%08zx%08x%s", 1, mode, 0, 0, 1,
-                                   77, length, 0, 0, 0, 0, strlen(name) + 1, sum, name) +
-                   1;
+    sprintf((char *)image->bytes + image->size, "070702%08x%08x%08x%08x%08x%08x%08zx%08x%08x%08x%08x%08zx%08x%s", 1,
+            mode, 0, 0, 1, 77, length, 0, 0, 0, 0, name_size, sum, name);
+    image->size += 110 + name_size;
     image->size = (image->size + 3) & ~(size_t)3;
     memcpy(image->bytes + image->size, contents, length);
     image->size = (image->size + length + 3) & ~(size_t)3;
@@ -57,9 +62,9 @@ static struct image pack(const struct source *sources, size_t count)
     char manifest[64];
 
     for (int pass = 0; pass < 2; pass++) {
-        snprintf(manifest, sizeof(manifest), "quire-files 1\nbytes %06zu\nentries %zu\n", image.size, count);
+        snprintf(manifest, sizeof(manifest), "quire-files 2\nbytes %06zu\nentries %zu\n", image.size, count);
         memset(&image, 0, sizeof(image));
-        add_entry(&image, ".quire", REGULAR, manifest);
+        add_entry(&image, ".quire", ARCHIVE_REGULAR | 0600, manifest);
         for (size_t i = 0; i < count; i++)
             add_entry(&image, sources[i].path, sources[i].mode, sources[i].contents);
         add_entry(&image, "TRAILER!!!", 0, "");
@@ -67,8 +72,8 @@ static struct image pack(const struct source *sources, size_t count)
     return image;
 }
 
-/* Bytes and index in memory of exactly their size: an access beyond is seen by the sanitizer. Nothing is kept of what is
- * refused. */
+/* Bytes and index in memory of exactly their size: an access beyond is seen by the sanitizer. Nothing is kept of what
+ * is refused. */
 static error_t open_copy(struct archive *archive, const void *bytes, size_t size)
 {
     uint8_t *copy = malloc(size);
@@ -155,6 +160,8 @@ static void walks(void **state)
         {"", "a-b/", E_NOTDIR, NULL},
         {"", "a-b/..", E_NOTDIR, NULL},
         {"", "a-b/x", E_NOTDIR, NULL},
+        {"", "a/b/link", E_SUCCESS, "a/b/link"}, /* not followed */
+        {"", "a/b/link/x", E_NOTDIR, NULL},
         {"", "...", E_NOENT, NULL},
     };
     struct archive archive = opened();
@@ -211,8 +218,8 @@ static void directories(void **state)
     (void)state;
     assert_children(&archive, "/", "a a-b empty z ");
     assert_children(&archive, "a", "a/b a/b.txt ");
-    assert_children(&archive, "a/b", "a/b/c.txt ");
-    assert_children(&archive, "z", "z/\xc3\xa9 ");
+    assert_children(&archive, "a/b", "a/b/c.txt a/b/link ");
+    assert_children(&archive, "z", "z/empty z/\xc3\xa9 ");
     close_copy(&archive);
 
     assert_children(&none, "/", "");
@@ -230,7 +237,14 @@ static void refuses(void **state)
         {{{"/a", REGULAR, ""}, {"b", REGULAR, ""}, {"c", REGULAR, ""}}, "plain"},
         {{{"a/../b", REGULAR, ""}, {"b", REGULAR, ""}, {"c", REGULAR, ""}}, "plain"},
         {{{"a/", REGULAR, ""}, {"b", REGULAR, ""}, {"c", REGULAR, ""}}, "plain"},
-        {{{"a", 0120777, "b"}, {"b", REGULAR, ""}, {"c", REGULAR, ""}}, "neither"},
+        {{{"a", 0020666, ""}, {"b", REGULAR, ""}, {"c", REGULAR, ""}}, "neither"},
+        {{{"a", LINK, ""}, {"b", REGULAR, ""}, {"c", REGULAR, ""}}, "target is empty"},
+        {{{"a", DIRECTORY, ""}, {"b/c", REGULAR, ""}, {"c", REGULAR, ""}}, "in no directory"},
+        {{{"a", REGULAR, ""}, {"a/b", REGULAR, ""}, {"c", REGULAR, ""}}, "in no directory"},
+        {{{"a", LINK, "c"}, {"a/b", REGULAR, ""}, {"c", DIRECTORY, ""}}, "in no directory"},
+        {{{"a", DIRECTORY, ""}, {"a/b", DIRECTORY, ""}, {"a/c/d", REGULAR, ""}}, "in no directory"},
+        {{{"a/b", REGULAR, ""}, {"c", REGULAR, ""}, {"d", REGULAR, ""}}, "in no directory"},
+
         {{{"a", DIRECTORY, "contents"}, {"b", REGULAR, ""}, {"c", REGULAR, ""}}, "directory with"},
     };
 
@@ -241,6 +255,56 @@ static void refuses(void **state)
 
         assert_int_equal(open_copy(&archive, image.bytes, image.size), E_INVAL);
         assert_non_null(strstr(archive.problem, cases[i].problem));
+    }
+}
+
+/* Targets of links are text of a bounded length; sums of files of all lengths are those of the bytes. */
+static void contents(void **state)
+{
+    static char text[ARCHIVE_PATH_MAX + 2];
+    struct source sources[] = {{"a", LINK, text}};
+    struct archive archive;
+    struct image image;
+
+    (void)state;
+    memset(text, 0xff, ARCHIVE_PATH_MAX + 1);
+    for (size_t length = ARCHIVE_PATH_MAX + 1; length > 0; length -= length > 40 ? 39 : 1) {
+        text[length] = '\0';
+        image = pack(sources, 1);
+        assert_int_equal(open_copy(&archive, image.bytes, image.size), length < ARCHIVE_PATH_MAX ? E_SUCCESS : E_INVAL);
+        if (length >= ARCHIVE_PATH_MAX)
+            continue;
+        assert_int_equal(archive_entry(&archive, 0).size, length);
+        assert_int_equal(archive_verify(&archive, 0), E_SUCCESS);
+        *(uint8_t *)(archive_entry(&archive, 0).bytes + length / 2) = 0;
+        assert_int_equal(archive_index(&archive, archive.index), E_INVAL);
+        assert_non_null(strstr(archive.problem, "zero byte"));
+        close_copy(&archive);
+    }
+}
+
+static void padding_of_names(void **state)
+{
+    static const struct {
+        size_t padding;
+        const char *problem;
+    } cases[] = {{0, NULL}, {4094, NULL}, {4096, "behind its name"}, {2 * 4096, "out of range"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct archive archive;
+        struct image image;
+        error_t error;
+
+        padding = cases[i].padding;
+        image = pack(files + 5, 1);
+        error = open_copy(&archive, image.bytes, image.size);
+        padding = 44;
+        assert_int_equal(error, cases[i].problem == NULL ? E_SUCCESS : E_INVAL);
+        if (error)
+            assert_non_null(strstr(archive.problem, cases[i].problem));
+        else
+            close_copy(&archive);
     }
 }
 
@@ -304,6 +368,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(long_names), cmocka_unit_test(directories),
         cmocka_unit_test(refuses),    cmocka_unit_test(truncated),
         cmocka_unit_test(damaged),    cmocka_unit_test(corrupt_contents),
+        cmocka_unit_test(contents),   cmocka_unit_test(padding_of_names),
     };
 
     return harness_main(argc, argv, tests, sizeof(tests) / sizeof(tests[0]));
