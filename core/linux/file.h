@@ -25,8 +25,6 @@ struct file_operations {
     long (*write)(struct file *, const void *user, size_t length, uint64_t *offset);
     /* NULL: ENOTTY. */
     long (*ioctl)(struct file *, unsigned request, unsigned long argument);
-    /* Commands of fcntl that belong to the kind: F_SETPIPE_SZ and F_GETPIPE_SZ (NULL: EBADF). */
-    long (*fcntl)(struct file *, int command, unsigned long argument);
     /* POLLIN, POLLOUT, POLLERR, POLLHUP ... as they are now. NULL: always readable and writable, and not for epoll. */
     unsigned (*poll)(struct file *);
     /* New offset for lseek. NULL: ESPIPE. */
@@ -37,7 +35,8 @@ struct file_operations {
     long (*truncate)(struct file *, uint64_t size);
     /* NULL: that of the node, or of an anonymous inode if there is none. */
     void (*stat)(struct file *, struct linux_stat *);
-    /* Commands of fcntl that only this kind has (seals, the size of a pipe). NULL: EINVAL. */
+    /* Commands of fcntl that only this kind has (seals, the size of a pipe). NULL: EINVAL, for
+     * F_SETPIPE_SZ and F_GETPIPE_SZ EBADF. */
     long (*fcntl)(struct file *, int command, unsigned long argument);
     /* The object that mmap maps; errors encoded. NULL: ENODEV. */
     struct vm_object *(*object)(struct file *);
@@ -45,6 +44,16 @@ struct file_operations {
     void (*release)(struct file *);
     bool has_offset; /* else pread and pwrite answer ESPIPE */
     bool is_stored;  /* regular files and directories: fsync succeeds, else EINVAL */
+    /* The kind calls file_wake whenever the answer of poll may have changed; otherwise epoll asks it again and again.
+     */
+    bool wakes;
+};
+
+/* Somebody who wants to hear of changes of an open file: an item of an epoll instance. */
+struct watch {
+    struct watch *next; /* of the file */
+    void (*wake)(struct watch *, unsigned events);
+    void (*close)(struct watch *); /* the file goes away: take the watch off its list */
 };
 
 struct file {

@@ -82,6 +82,8 @@ void file_release(struct file *file)
 {
     if (--file->references > 0)
         return;
+    while (file->watches != NULL)
+        file->watches->close(file->watches);
     if (file->node != NULL)
         file_hooks->unlock(file);
     if (file->operations->release != NULL)
@@ -253,7 +255,9 @@ long linux_fcntl(int fd, int command, unsigned long argument)
     case F_OFD_SETLKW:
         return file->node != NULL ? file_hooks->lock(file, command, argument) : -E_INVAL;
     default:
-        return file->operations->fcntl != NULL ? file->operations->fcntl(file, command, argument) : -E_INVAL;
+        if (file->operations->fcntl != NULL)
+            return file->operations->fcntl(file, command, argument);
+        return command == F_SETPIPE_SZ || command == F_GETPIPE_SZ ? -E_BADF : -E_INVAL;
     }
 }
 
