@@ -14,7 +14,16 @@
 #define VECTOR_PIC 0x20
 #define VECTOR_TIMER 0x30
 #define VECTOR_SPURIOUS 0xff
+#define VECTOR_SYSCALL 0x100 /* in a trap frame: none, but the system call whose number is `error` */
 #define EXCEPTIONS 32
+
+/* Flags (Intel SDM vol. 1, 3.4.3). */
+#define FLAG_TRAP 0x100
+#define FLAG_INTERRUPT 0x200
+#define FLAG_DIRECTION 0x400
+#define FLAG_NESTED_TASK 0x4000
+#define FLAG_RESUME 0x10000
+#define FLAG_ALIGNMENT 0x40000
 
 #define EXCEPTION_DIVIDE 0
 #define EXCEPTION_DEBUG 1
@@ -45,7 +54,6 @@
 #define IST_COUNT 6
 
 #define STACK_GUARD 4096
-#define STACK_SMALL 4096
 #define STACK_REPORT 12288 /* room for a report */
 #define FAULT_SLICE 8192
 #define FAULT_SLICES 4
@@ -69,12 +77,12 @@ struct tss {
 /* Registers as trap.S pushes them; the lower half only once the fault is known to be fatal. */
 struct trap_frame {
     uint64_t vector;
-    uint64_t failure; /* page fault: what vm_handle_fault answered */
+    uint64_t failure; /* page fault: what vm_handle_fault answered; system call: syscall_stack of the caller */
     uint64_t r15, r14, r13, r12, rbp, rbx;
     uint64_t r11, r10, r9, r8, rsi, rdx, rcx, rax;
     uint64_t address; /* page fault: what was accessed */
     uint64_t rdi;
-    uint64_t error;
+    uint64_t error; /* system call: its number */
     uint64_t rip, cs, rflags, rsp, ss;
 };
 
@@ -85,6 +93,14 @@ struct cpu_features {
     uint32_t extended_state_size; /* bytes of an XSAVE or FXSAVE area */
 };
 extern struct cpu_features cpu_features;
+
+/* True if the frame is the program's own: not the core's, and not a segment driver's that the core called. */
+bool trap_is_program(const struct trap_frame *);
+
+/* What a timer interrupt and an exception of the program do besides; NULL: nothing, and the report (signal.c). The
+ * second returns false for the report. */
+extern void (*trap_timer)(struct trap_frame *);
+extern bool (*trap_exception)(struct trap_frame *);
 
 /* The time-stamp counter at boot: clock_monotonic counts from here. */
 extern uint64_t boot_tsc;

@@ -39,7 +39,8 @@ struct gate { /* Intel SDM vol. 3, figure 6-8 */
 #define CR4_OSXSAVE (1u << 18)
 
 #define EFER_VALUE 0xd01u /* SCE, LME, LMA, NXE */
-#define RFLAGS_DF 0x400u
+/* Cleared on entry to the core. */
+#define FMASK_VALUE (FLAG_TRAP | FLAG_INTERRUPT | FLAG_DIRECTION | FLAG_NESTED_TASK | FLAG_ALIGNMENT)
 
 /* x87, SSE, AVX, AVX-512: the state that compiled code uses. */
 #define XCR0_WANTED 0xe7u
@@ -53,7 +54,9 @@ struct gate { /* Intel SDM vol. 3, figure 6-8 */
 PERCPU uintptr_t percpu_self_offset;
 PERCPU uint64_t cpu_gdt[GDT_ENTRIES];
 PERCPU struct tss cpu_tss;
-PERCPU uintptr_t syscall_stack; /* top of the running thread's kernel stack; 0: on it, or on another of the core's */
+/* Top of the running thread's kernel stack, 8 bytes below a multiple of 16; 0: on it, or on another of the core's. */
+PERCPU uintptr_t syscall_stack;
+PERCPU uintptr_t syscall_rsp; /* syscall.S, for an instruction or two */
 
 struct cpu_features cpu_features;
 uint64_t boot_tsc;
@@ -178,7 +181,7 @@ static void set_stacks(void)
     }
     guard_page(__bss_guard);
     cpu_tss.io_map = sizeof cpu_tss;
-    syscall_stack = (uintptr_t)__boot_stack_end;
+    syscall_stack = (uintptr_t)__boot_stack_end - 8;
 }
 
 static void load_tables(void)
@@ -222,7 +225,7 @@ static void set_control_registers(void)
     msr_write(MSR_EFER, EFER_VALUE);
     msr_write(MSR_STAR, (uint64_t)SELECTOR_CODE << 32);
     msr_write(MSR_LSTAR, (uint64_t)syscall_entry);
-    msr_write(MSR_FMASK, RFLAGS_DF);
+    msr_write(MSR_FMASK, FMASK_VALUE);
 }
 
 void cpu_early_init(void)

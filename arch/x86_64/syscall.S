@@ -2,10 +2,14 @@
  * The `syscall` instruction, in ring 0: it saves nothing but rip in rcx and flags in r11, so the program's stack is
  * left at once (its red zone may be in use) for the thread's kernel stack. Registers as on Linux: number in rax,
  * arguments in rdi, rsi, rdx, r10, r8, r9; all but rax, rcx and r11 are preserved. The way back is a jump. Of
- * the flags only the direction flag and the interrupt flag are defined afterwards: clear, and as before.
+ * the flags only direction, interrupt and trap flag are defined afterwards: clear, and as before. The core runs with
+ * interrupts off.
  *
  * While a call runs, syscall_stack of the CPU is 0: a segment driver of the application, called from inside the core,
  * may make system calls itself, and those stay on the stack they are on.
+ *
+ * If something is to be done before the program goes on (a signal, rt_sigreturn), linux_attention is not 0: then all
+ * registers become a struct trap_frame, which may come back as that of another place.
  *
  * The number lies where a seventh argument would be, for linux_absent.
  */
@@ -13,19 +17,33 @@
 
 #define SYSCALL_COUNT 512 /* LINUX_SYSCALL_COUNT of core/linux/linux.h, compared in cpu.c */
 
+/* What lies above the stack pointer while a call runs. */
+#define CALL_NUMBER 0
+#define CALL_R9 8
+#define CALL_R8 16
+#define CALL_R10 24
+#define CALL_RDX 32
+#define CALL_RSI 40
+#define CALL_RDI 48
+#define CALL_FLAGS 56
+#define CALL_RIP 64
+#define CALL_STACK 72 /* syscall_stack before */
+#define CALL_RSP 80
+
     .section .text.syscall_entry, "ax", @progbits
     .balign 64
     .globl syscall_entry
 syscall_entry:
-    movq %rsp, %r11
+    movq %rsp, %gs:syscall_rsp
     movq %gs:syscall_stack, %rsp
     testq %rsp, %rsp
     jz syscall_nested
 syscall_on_stack:
-    pushq %r11
+    pushq %gs:syscall_rsp
     pushq %gs:syscall_stack
     movq $0, %gs:syscall_stack
     pushq %rcx
+    pushq %r11
     pushq %rdi
     pushq %rsi
     pushq %rdx
@@ -39,6 +57,8 @@ syscall_on_stack:
 syscall_known:
     call *linux_syscalls(, %rax, 8)
 syscall_leave:
+    cmpl $0, %gs:linux_attention
+    jne syscall_attend
     addq $8, %rsp
     popq %r9
     popq %r8
@@ -46,15 +66,34 @@ syscall_leave:
     popq %rdx
     popq %rsi
     popq %rdi
+    popq %r11
     popq %rcx
     popq %gs:syscall_stack
+    andl $(FLAG_TRAP | FLAG_INTERRUPT), %r11d
+    jnz syscall_flags
+    popq %rsp
+    jmp *%rcx
+
+/* The instruction behind sti and popfq runs before the first interrupt or trap. */
+syscall_flags:
+    testl $FLAG_TRAP, %r11d
+    jnz syscall_trap
+    popq %rsp
+    sti
+    jmp *%rcx
+
+syscall_trap:
+    pushq %r11
+    popfq
     popq %rsp
     jmp *%rcx
 
 /* Below the red zone of whoever called. */
 syscall_nested:
-    leaq -128(%r11), %rsp
+    movq %gs:syscall_rsp, %rsp
+    subq $128, %rsp
     andq $-16, %rsp
+    subq $8, %rsp
     jmp syscall_on_stack
 
 /* Linux looks at eax only. */
@@ -65,5 +104,47 @@ syscall_large:
     jb syscall_known
     call linux_absent
     jmp syscall_leave
+
+/* struct trap_frame, from its high end; `at` is how far the stack pointer is below the call's words. */
+    .set at, 0
+    .macro push_word offset
+    pushq (\offset + at)(%rsp)
+    .set at, at + 8
+    .endm
+    .macro push_value value
+    pushq \value
+    .set at, at + 8
+    .endm
+
+syscall_attend:
+    push_value $SELECTOR_DATA
+    push_word CALL_RSP
+    push_word CALL_FLAGS
+    push_value $SELECTOR_CODE
+    push_word CALL_RIP
+    push_word CALL_NUMBER
+    push_word CALL_RDI
+    push_value $0
+    push_value %rax
+    push_word CALL_RIP
+    push_word CALL_RDX
+    push_word CALL_RSI
+    push_word CALL_R8
+    push_word CALL_R9
+    push_word CALL_R10
+    push_word CALL_FLAGS
+    push_value %rbx
+    push_value %rbp
+    push_value %r12
+    push_value %r13
+    push_value %r14
+    push_value %r15
+    push_word CALL_STACK
+    push_value $VECTOR_SYSCALL
+    movq %rsp, %rdi
+    call syscall_finish
+    movq 8(%rsp), %rax
+    movq %rax, %gs:syscall_stack
+    jmp trap_return
 
     .section .note.GNU-stack, "", @progbits

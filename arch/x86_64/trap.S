@@ -93,6 +93,7 @@ trap_common:
     pushq %rdi
     movq %rsp, %rdi
     call trap_handle
+    .globl trap_return
 trap_return:
     addq $16, %rsp
     popq %r15
@@ -202,6 +203,6 @@ program_enter:
     stack machine_stack, STACK_REPORT
     stack fault_stack, FAULT_SLICE * FAULT_SLICES
     stack exception_stack, STACK_REPORT
-    stack interrupt_stack, STACK_SMALL
+    stack interrupt_stack, STACK_REPORT
 
     .section .note.GNU-stack, "", @progbits

@@ -8,6 +8,7 @@
 #include "core/base/string.h"
 #include "core/cpu.h"
 #include "core/panic.h"
+#include "core/percpu.h"
 #include "vm/fault.h"
 #include "vm/space.h"
 
@@ -37,6 +38,12 @@ struct fixup {
 extern const struct fixup __fixups_start[], __fixups_end[];
 extern char __core_text_start[], __core_text_end[], __text_start[], __text_end[], __rodata_start[], __data_end[];
 extern char fault_stack_guard[], fault_stack_top[];
+
+extern struct tss cpu_tss;
+extern uintptr_t syscall_stack;
+
+void (*trap_timer)(struct trap_frame *);
+bool (*trap_exception)(struct trap_frame *);
 
 void trap_handle(struct trap_frame *frame); /* called by trap.S */
 
@@ -368,15 +375,28 @@ static bool fix_up(struct trap_frame *frame)
     return false;
 }
 
+bool trap_is_program(const struct trap_frame *frame)
+{
+    uintptr_t fault_stack = (uintptr_t)fault_stack_top - (frame->vector == EXCEPTION_PAGE ? FAULT_SLICE : 0);
+
+    /* syscall_finish looks at the kernel stack by itself: at the end of a call it is in use. */
+    return !is_core(frame->rip) && this_cpu(cpu_tss).ist[IST_PAGE - 1] == fault_stack &&
+           (frame->vector == VECTOR_SYSCALL || this_cpu(syscall_stack) != 0);
+}
+
 void trap_handle(struct trap_frame *frame)
 {
     if (frame->vector == VECTOR_TIMER) {
         lapic_timer_interrupt();
+        if (trap_timer != NULL)
+            trap_timer(frame);
         return;
     }
     bool of_address =
         frame->vector == EXCEPTION_PAGE || frame->vector == EXCEPTION_PROTECTION || frame->vector == EXCEPTION_STACK;
 
-    if (!of_address || !fix_up(frame))
+    if (of_address && fix_up(frame))
+        return;
+    if (trap_exception == NULL || !trap_is_program(frame) || !trap_exception(frame))
         report(frame);
 }

@@ -56,6 +56,7 @@ enum {
     E_NODATA = 61,
     E_OVERFLOW = 75,
     E_NOTSUP = 95, /* the driver has no such operation */
+    E_TIMEDOUT = 110,
 };
 
 #define ERR_MAX 4095

@@ -193,8 +193,75 @@ struct linux_sigaction {
 #define SIGNALS 64
 enum { SIG_DFL, SIG_IGN };
 enum { SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK };
-enum { SIGINT = 2, SIGABRT = 6, SIGKILL = 9, SIGCHLD = 17, SIGCONT = 18, SIGSTOP = 19, SIGURG = 23, SIGWINCH = 28 };
-enum { SIGTSTP = 20, SIGTTIN = 21, SIGTTOU = 22 };
+enum {
+    SIGHUP = 1,
+    SIGINT,
+    SIGQUIT,
+    SIGILL,
+    SIGTRAP,
+    SIGABRT,
+    SIGBUS,
+    SIGFPE,
+    SIGKILL,
+    SIGUSR1,
+    SIGSEGV,
+    SIGUSR2,
+    SIGPIPE,
+    SIGALRM,
+    SIGTERM,
+    SIGSTKFLT,
+    SIGCHLD,
+    SIGCONT,
+    SIGSTOP,
+    SIGTSTP,
+    SIGTTIN,
+    SIGTTOU,
+    SIGURG,
+    SIGXCPU,
+    SIGXFSZ,
+    SIGVTALRM,
+    SIGPROF,
+    SIGWINCH,
+    SIGIO,
+    SIGPWR,
+    SIGSYS,
+};
+#define SA_NOCLDSTOP 0x1u
+#define SA_NOCLDWAIT 0x2u
+#define SA_SIGINFO 0x4u
+#define SA_EXPOSE_TAGBITS 0x800u
+#define SA_RESTORER 0x04000000u
+#define SA_ONSTACK 0x08000000u
+#define SA_RESTART 0x10000000u
+#define SA_NODEFER 0x40000000u
+#define SA_RESETHAND 0x80000000u
+
+/* Why there is a signal (asm-generic/siginfo.h). */
+enum { SI_USER = 0, SI_KERNEL = 0x80, SI_QUEUE = -1, SI_TIMER = -2, SI_TKILL = -6 };
+enum { ILL_OPN = 2 };
+enum { FPE_INTDIV = 1, FPE_FLTDIV = 3, FPE_FLTOVF, FPE_FLTUND, FPE_FLTRES, FPE_FLTINV, FPE_FLTUNK = 14 };
+enum { SEGV_MAPERR = 1, SEGV_ACCERR };
+enum { BUS_ADRALN = 1, BUS_ADRERR };
+enum { TRAP_BRKPT = 1, TRAP_TRACE };
+
+/* What the kernel keeps of a siginfo_t: its first bytes, the rest is zero. */
+struct signal_info {
+    int32_t signal, error, code, padding;
+    union {
+        struct {
+            int32_t pid;
+            uint32_t uid;
+            uint64_t value;
+        } sender;
+        struct {
+            int32_t id, overrun;
+            uint64_t value;
+        } timer;
+        uintptr_t address; /* of a fault */
+        uint64_t words[4];
+    };
+};
+#define LINUX_SIGINFO_SIZE 128
 
 struct linux_stack { /* stack_t */
     uintptr_t start;
@@ -202,12 +269,12 @@ struct linux_stack { /* stack_t */
     size_t size;
 };
 enum { SS_ONSTACK = 1, SS_DISABLE = 2 };
+#define SS_AUTODISARM (1u << 31)
 #define LINUX_MINSIGSTKSZ 2048
 
 enum { ARCH_SET_GS = 0x1001, ARCH_SET_FS, ARCH_GET_FS, ARCH_GET_GS };
 enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1, FUTEX_WAIT_BITSET = 9, FUTEX_WAKE_BITSET = 10 };
 #define FUTEX_COMMAND 0x7f
 #define FUTEX_CLOCK_REALTIME 0x100
-#define E_TIMEDOUT 110 /* ETIMEDOUT, no error of the rest of the core */
 
 #endif

@@ -70,6 +70,9 @@ long linux_chdir(const char *path);
 long linux_fchdir(int fd);
 long linux_getdents64(int fd, void *buffer, unsigned size);
 
+/* console.c: takes in what has arrived, in which Ctrl-C may be. */
+void console_look(void);
+
 /* time.c */
 long linux_clock_gettime(int clock, struct linux_timespec *);
 long linux_clock_getres(int clock, struct linux_timespec *);
@@ -81,7 +84,6 @@ long linux_getrusage(int who, struct linux_rusage *);
 long linux_times(struct linux_tms *);
 /* Nanoseconds of a time span from the program; E_FAULT, E_INVAL. Spans of more than centuries are cut. */
 error_t linux_read_span(const struct linux_timespec *, uint64_t *nanoseconds);
-void linux_sleep_until(uint64_t deadline);
 
 /* process.c */
 _Noreturn void linux_exit(int status);
@@ -108,8 +110,6 @@ long linux_sigaltstack(const struct linux_stack *, struct linux_stack *old);
 long linux_kill(int pid, int signal);
 long linux_tgkill(int group, int thread, int signal);
 long linux_tkill(int thread, int signal);
-/* A signal from inside the core (Ctrl-C on the console). */
-long linux_raise(int signal);
 
 /* names.c: "mmap" for 9, terminated; false if the number has no name. */
 bool linux_syscall_name(unsigned long number, char *name, size_t size);

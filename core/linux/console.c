@@ -13,9 +13,9 @@
 #include "core/cpu.h"
 #include "core/linux/calls.h"
 #include "core/linux/file.h"
+#include "core/linux/wait.h"
 
-#define LINE_SIZE 4096          /* as Linux's: longer lines are cut */
-#define POLL_INTERVAL 10000000u /* ns between looks at the port while a reader waits */
+#define LINE_SIZE 4096 /* as Linux's: longer lines are cut */
 
 #define CONTROL(letter) ((letter)&0x1f)
 #define DELETE 0x7f
@@ -123,7 +123,7 @@ static void receive(char c)
         c = '\r';
     if ((settings.local & ISIG) && is_control(c, VINTR)) {
         echo("^C\n", 3);
-        linux_raise(SIGINT);
+        linux_send_signal(SIGINT);
         return;
     }
     if (canonical() && edit(c))
@@ -149,6 +149,11 @@ static void collect(void)
         receive(c);
 }
 
+void console_look(void)
+{
+    collect();
+}
+
 static bool has_input(void)
 {
     collect();
@@ -169,10 +174,8 @@ static size_t available(size_t length)
 }
 
 /* Until when a read waits: for ever, or in raw mode without VMIN as long as VTIME (tenths of a second) says. */
-static uint64_t wait_end(bool wait)
+static uint64_t wait_end(void)
 {
-    if (!wait)
-        return 0;
     if (canonical() || settings.characters[VMIN] > 0)
         return UINT64_MAX;
     return clock_monotonic() + settings.characters[VTIME] * 100000000ull;
@@ -189,13 +192,17 @@ static long console_file_read(struct file *file, void *buffer, size_t length, ui
     if (length == 0)
         return 0;
     while (!has_input()) {
-        uint64_t now = clock_monotonic();
+        error_t error;
 
+        if (!wait)
+            return -E_AGAIN;
         if (end == 0)
-            end = wait_end(wait);
-        if (now >= end)
-            return wait ? 0 : -E_AGAIN;
-        cpu_wait_until(end - now < POLL_INTERVAL ? end : now + POLL_INTERVAL);
+            end = wait_end();
+        error = linux_wait(end);
+        if (error == E_TIMEDOUT)
+            return 0;
+        if (error != E_SUCCESS)
+            return -E_RESTART;
     }
     count = available(length);
     done = linux_copy(buffer, line + line_taken, count);

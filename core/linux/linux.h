@@ -21,4 +21,14 @@ extern const linux_syscall linux_syscalls[LINUX_SYSCALL_COUNT];
 long linux_absent(unsigned long, unsigned long, unsigned long, unsigned long, unsigned long, unsigned long,
                   unsigned long number);
 
+struct trap_frame;
+
+/*
+ * Not 0: linux_attend is called at the exit of the program's running or next call, with its frame (core/linux/frame.h), and
+ * clears it. Calls made by a segment driver inside of a fault or another call do not look at it. For the running CPU
+ * (this_cpu).
+ */
+extern uint32_t linux_attention;
+void linux_attend(struct trap_frame *);
+
 #endif

@@ -3,6 +3,7 @@
 #include "core/cpu.h"
 #include "core/linux/calls.h"
 #include "core/linux/file.h"
+#include "core/linux/wait.h"
 
 /* Fills in what happened to one descriptor; true if something did. */
 static bool poll_one(struct linux_pollfd *poll)
@@ -41,20 +42,17 @@ static long poll_all(struct linux_pollfd *list, unsigned count)
 /* end: monotonic ns; UINT64_MAX: no time-out. */
 static long poll_until(struct linux_pollfd *list, unsigned count, uint64_t end)
 {
-    const uint64_t interval = 10000000; /* ns between looks */
-
     if (count > linux_descriptor_limit())
         return -E_INVAL;
     for (;;) {
         long happened = poll_all(list, count);
-        uint64_t now;
+        error_t error;
 
         if (happened != 0 || end == 0)
             return happened;
-        now = clock_monotonic();
-        if (now >= end)
-            return 0;
-        cpu_wait_until(end - now < interval ? end : now + interval);
+        error = linux_wait(end);
+        if (error != E_SUCCESS)
+            return error == E_TIMEDOUT ? 0 : -error;
     }
 }
 

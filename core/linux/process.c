@@ -5,6 +5,8 @@
 #include "core/config.h"
 #include "core/cpu.h"
 #include "core/linux/calls.h"
+#include "core/linux/timers.h"
+#include "core/linux/wait.h"
 #include "core/power.h"
 #include "core/random.h"
 #include "machine.h"
@@ -165,9 +167,16 @@ long linux_sched_getaffinity(int pid, unsigned size, uint64_t *mask)
     return user_copy(mask, &all, sizeof(all)) != E_SUCCESS ? -E_FAULT : (long)sizeof(all);
 }
 
+static long wait_for_signal(void)
+{
+    while (linux_wait(WAIT_FOR_EVER) == E_SUCCESS)
+        ;
+    return -E_RESTART;
+}
+
 /*
- * With one thread nobody is ever woken and nobody else can wake: a wait that would have to sleep ends by its time-out
- * or never. In the second case the program is ended, as the only useful thing to do.
+ * With one thread nobody is ever woken and nobody else can wake: a wait that would have to sleep ends by its time-out,
+ * by the handler of a timer's signal, or never. In the last case the program is ended, as the only useful thing to do.
  */
 long linux_futex(const uint32_t *word, int operation, uint32_t value, const struct linux_timespec *timeout,
                  const uint32_t *second, uint32_t bitset)
@@ -190,11 +199,13 @@ long linux_futex(const uint32_t *word, int operation, uint32_t value, const stru
         return -E_FAULT;
     if (now != value)
         return -E_AGAIN;
-    if (timeout == NULL) {
+    if (timeout == NULL && (linux_timers == NULL || linux_timers->next() == UINT64_MAX)) {
         kprintf("quire: %s waits for ever: no other thread could wake it from its futex at %p\n", quire_config.name,
                 (const void *)word);
         power_off(128 + SIGABRT);
     }
+    if (timeout == NULL)
+        return wait_for_signal();
     error = linux_read_span(timeout, &span);
     if (error != E_SUCCESS)
         return -error;
@@ -202,6 +213,9 @@ long linux_futex(const uint32_t *word, int operation, uint32_t value, const stru
         base = operation & FUTEX_CLOCK_REALTIME ? clock_realtime() : clock_monotonic();
         span = span > base ? span - base : 0;
     }
-    linux_sleep_until(clock_monotonic() + span);
-    return -E_TIMEDOUT;
+    base = clock_monotonic();
+    do
+        error = linux_wait(base + span);
+    while (error == E_SUCCESS);
+    return -error;
 }

@@ -1,26 +1,38 @@
 /*
- * Signals that the program sends to itself. Dispositions, mask and alternate stack are kept and returned as on Linux; a
- * signal is then ignored, ends the program (128 + its number, as a shell reports it), or waits until it is unblocked.
- * Handlers are not called: sending a signal that has one is ENOSYS, which is said once.
+ * Signals: what is pending, what is blocked, and the default actions. A signal is sent by making it pending; what then
+ * happens is decided at the exit of a system call, or where an interrupt or exception of the program ends (handlers.c).
+ * A signal that nothing is done about, and that is not blocked, is dropped when it is sent, so that what is deliverable
+ * always either runs a handler or ends the program (128 + its number, as a shell reports it).
  */
+#include "core/linux/signals.h"
+
+#include "core/allocate.h"
 #include "core/base/print.h"
 #include "core/config.h"
 #include "core/cpu.h"
 #include "core/linux/calls.h"
+#include "core/linux/wait.h"
+#include "core/percpu.h"
 #include "core/power.h"
 
-static struct linux_sigaction actions[SIGNALS + 1];
-static uint64_t blocked, pending; /* bit n - 1 for signal n */
-static struct linux_stack alternate_stack = {.flags = SS_DISABLE};
+/* What the default action leaves running: what ignores, and what would stop a program that nobody could continue. */
+#define HARMLESS                                                                                                       \
+    (1ull << (SIGCHLD - 1) | 1ull << (SIGCONT - 1) | 1ull << (SIGURG - 1) | 1ull << (SIGWINCH - 1) |                   \
+     1ull << (SIGSTOP - 1) | 1ull << (SIGTSTP - 1) | 1ull << (SIGTTIN - 1) | 1ull << (SIGTTOU - 1))
+/* Those that the program's own instructions caused come first (Linux: SYNCHRONOUS_MASK). */
+#define SYNCHRONOUS                                                                                                    \
+    (1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1) | 1ull << (SIGILL - 1) | 1ull << (SIGTRAP - 1) |                     \
+     1ull << (SIGFPE - 1) | 1ull << (SIGSYS - 1))
+#define UNBLOCKABLE (1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1))
 
-static uint64_t bit(int signal)
-{
-    return (uint64_t)1 << (signal - 1);
-}
+struct thread_signals thread_signals = {.alternate = {.flags = SS_DISABLE}};
+struct process_signals process_signals = {.ignored = HARMLESS};
+const struct signal_handlers *signal_handlers;
+PERCPU uint32_t linux_attention;
 
 static const char *signal_name(int signal)
 {
-    static const char *const names[] = {
+    static const char names[][10] = {
         "?",         "SIGHUP",  "SIGINT",    "SIGQUIT", "SIGILL",   "SIGTRAP", "SIGABRT", "SIGBUS",
         "SIGFPE",    "SIGKILL", "SIGUSR1",   "SIGSEGV", "SIGUSR2",  "SIGPIPE", "SIGALRM", "SIGTERM",
         "SIGSTKFLT", "SIGCHLD", "SIGCONT",   "SIGSTOP", "SIGTSTP",  "SIGTTIN", "SIGTTOU", "SIGURG",
@@ -30,57 +42,246 @@ static const char *signal_name(int signal)
     return signal > 0 && (size_t)signal < ARRAY_LENGTH(names) ? names[signal] : "real-time signal";
 }
 
-/* What the default action leaves running: what ignores, and what would stop a program that nobody could continue. */
-static bool is_harmless(int signal)
+bool signal_is_harmless(int signal)
 {
-    return signal == SIGCHLD || signal == SIGCONT || signal == SIGURG || signal == SIGWINCH || signal == SIGSTOP ||
-           signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
+    return (HARMLESS & signal_bit(signal)) != 0;
 }
 
-static long deliver(int signal)
+_Noreturn void signal_end_program(int signal)
 {
-    static bool reported;
-    uintptr_t handler = actions[signal].handler;
+    kprintf("quire: %s was ended by signal %d (%s)\n", quire_config.name, signal, signal_name(signal));
+    power_off(128 + signal);
+}
 
-    if (handler == SIG_IGN || (handler == SIG_DFL && is_harmless(signal)))
-        return 0;
-    if (handler == SIG_DFL) {
-        kprintf("quire: %s was ended by signal %d (%s)\n", quire_config.name, signal, signal_name(signal));
-        power_off(128 + signal);
+/* ---- pending signals ---- */
+
+static void notice(void)
+{
+    if (signals_deliverable() != 0)
+        this_cpu(linux_attention) |= ATTEND_SIGNALS;
+}
+
+void signal_send_entry(struct pending_signals *to, struct signal_entry *entry)
+{
+    int signal = entry->info.signal;
+
+    entry->next = NULL;
+    if (to->first[signal] == NULL)
+        to->first[signal] = entry;
+    else
+        to->last[signal]->next = entry;
+    to->last[signal] = entry;
+    to->set |= signal_bit(signal);
+    notice();
+}
+
+static void free_entry(struct signal_entry *entry, struct signal_info *info)
+{
+    (void)info;
+    core_release(entry, sizeof(*entry));
+}
+
+error_t signal_send(struct pending_signals *to, const struct signal_info *info)
+{
+    int signal = info->signal;
+    struct signal_entry *entry;
+
+    if (process_signals.ignored & ~thread_signals.blocked & signal_bit(signal))
+        return E_SUCCESS;
+    if (signal < SIGNAL_REALTIME) {
+        if (to->set & signal_bit(signal))
+            return E_SUCCESS;
+        entry = &to->standard[signal];
+    } else {
+        entry = core_allocate(sizeof(*entry));
+        if (entry == NULL && info->code != SI_USER)
+            return E_AGAIN;
+        if (entry == NULL) {
+            to->set |= signal_bit(signal);
+            notice();
+            return E_SUCCESS;
+        }
+        entry->taken = free_entry;
     }
-    if (!reported)
-        kprintf("quire: the handler of signal %d (%s) is not called: handlers are not there\n", signal,
-                signal_name(signal));
-    reported = true;
-    return -E_NOSYS;
+    entry->info = *info;
+    signal_send_entry(to, entry);
+    return E_SUCCESS;
 }
 
-long linux_raise(int signal)
+void signal_withdraw(struct pending_signals *from, struct signal_entry *entry)
 {
+    int signal = entry->info.signal;
+    struct signal_entry **link = &from->first[signal], *before = NULL;
+
+    for (; *link != entry; link = &before->next)
+        before = *link;
+    *link = entry->next;
+    if (from->last[signal] == entry)
+        from->last[signal] = before;
+    if (from->first[signal] == NULL)
+        from->set &= ~signal_bit(signal);
+}
+
+static void take_first(struct pending_signals *from, int signal, struct signal_info *info)
+{
+    struct signal_entry *entry = from->first[signal];
+
+    if (entry == NULL) { /* sent without info */
+        *info = (struct signal_info){.signal = signal, .code = SI_USER};
+        from->set &= ~signal_bit(signal);
+        return;
+    }
+    *info = entry->info;
+    signal_withdraw(from, entry);
+    if (entry->taken != NULL)
+        entry->taken(entry, info);
+}
+
+int signal_take(uint64_t set, struct signal_info *info)
+{
+    struct pending_signals *from = &thread_signals.pending;
+    uint64_t found = from->set & set;
+    int signal;
+
+    if (found == 0) {
+        from = &process_signals.pending;
+        found = from->set & set;
+    }
+    if (found == 0)
+        return 0;
+    if (found & SYNCHRONOUS)
+        found &= SYNCHRONOUS;
+    signal = __builtin_ctzll(found) + 1;
+    take_first(from, signal, info);
+    return signal;
+}
+
+void signal_forget(int signal)
+{
+    struct signal_info info;
+
+    while (thread_signals.pending.set & signal_bit(signal))
+        take_first(&thread_signals.pending, signal, &info);
+    while (process_signals.pending.set & signal_bit(signal))
+        take_first(&process_signals.pending, signal, &info);
+}
+
+void signals_block(uint64_t blocked)
+{
+    thread_signals.blocked = blocked & ~UNBLOCKABLE;
+    /* What is ignored is kept as long as it is blocked. */
+    for (uint64_t set = (thread_signals.pending.set | process_signals.pending.set) & process_signals.ignored &
+                        ~thread_signals.blocked;
+         set != 0; set &= set - 1)
+        signal_forget(__builtin_ctzll(set) + 1);
+    notice();
+}
+
+/* ---- delivery ---- */
+
+/* The actions of signals that run no handler. Returns the first one that does, taken, or 0. */
+static int next_handled(struct signal_info *info)
+{
+    int signal = signal_take(signals_deliverable(), info);
+
+    if (signal != 0 && process_signals.actions[signal].handler == SIG_DFL)
+        signal_end_program(signal);
+    return signal;
+}
+
+void signals_deliver(struct trap_frame *frame, bool in_call)
+{
+    struct signal_info info;
+    int signal;
+
+    while ((signal = next_handled(&info)) != 0) {
+        if (in_call && frame_result(frame) == -E_RESTART) {
+            if (process_signals.actions[signal].flags & SA_RESTART)
+                frame_restart_call(frame);
+            else
+                frame_set_result(frame, -E_INTR);
+        }
+        in_call = false;
+        signal_handlers->deliver(frame, signal, &info);
+    }
+    if (in_call && frame_result(frame) == -E_RESTART)
+        frame_restart_call(frame);
+}
+
+void linux_attend(struct trap_frame *frame)
+{
+    uint32_t why = this_cpu(linux_attention);
+    long result = frame_result(frame);
+
+    this_cpu(linux_attention) = 0;
+    if (why & ATTEND_INTERRUPTS)
+        frame_enable_interrupts(frame);
+    if (why & ATTEND_RETURN)
+        signal_handlers->leave(frame);
+    if (thread_signals.has_saved && result != -E_INTR && result != -E_RESTART) {
+        thread_signals.has_saved = false;
+        signals_block(thread_signals.saved);
+    }
+    signals_deliver(frame, !(why & ATTEND_RETURN));
+    if (thread_signals.has_saved) { /* no handler's frame took it */
+        thread_signals.has_saved = false;
+        signals_block(thread_signals.saved);
+    }
+    this_cpu(linux_attention) &= ~(uint32_t)ATTEND_MASK;
+}
+
+error_t linux_temporary_mask(const uint64_t *user, size_t size)
+{
+    uint64_t mask;
+
+    if (user == NULL)
+        return E_SUCCESS;
+    if (size != sizeof(mask))
+        return E_INVAL;
+    if (user_copy(&mask, user, sizeof(mask)) != E_SUCCESS)
+        return E_FAULT;
+    thread_signals.saved = thread_signals.blocked;
+    thread_signals.has_saved = true;
+    this_cpu(linux_attention) |= ATTEND_MASK;
+    signals_block(mask);
+    return E_SUCCESS;
+}
+
+bool linux_signal_waits(void)
+{
+    if (signals_deliverable() == 0)
+        return false;
+    notice();
+    return true;
+}
+
+/* ---- sending ---- */
+
+void linux_send_signal(int signal)
+{
+    signal_send(&process_signals.pending, &(struct signal_info){.signal = signal, .code = SI_KERNEL});
+}
+
+static long send_as_user(struct pending_signals *to, int signal, int code)
+{
+    struct signal_info info = {.signal = signal, .code = code, .sender = {.pid = 1}};
+
     if (signal < 0 || signal > SIGNALS)
         return -E_INVAL;
-    if (signal == 0)
-        return 0;
-    if (blocked & bit(signal)) {
-        pending |= bit(signal);
-        return 0;
-    }
-    return deliver(signal);
+    return signal == 0 ? 0 : -signal_send(to, &info);
 }
 
 long linux_kill(int pid, int signal)
 {
-    /* 0 and -1: the process group, and all processes: on Linux the sender of the latter is left out. */
-    if (pid != 0 && pid != 1 && pid != -1)
-        return -E_SRCH;
-    return pid == -1 ? -E_SRCH : linux_raise(signal);
+    /* 0: the process group. -1: all processes, of which Linux leaves out the sender. */
+    return pid != 0 && pid != 1 ? -E_SRCH : send_as_user(&process_signals.pending, signal, SI_USER);
 }
 
 long linux_tkill(int thread, int signal)
 {
     if (thread <= 0)
         return -E_INVAL;
-    return thread == 1 ? linux_raise(signal) : -E_SRCH;
+    return thread == 1 ? send_as_user(&thread_signals.pending, signal, SI_TKILL) : -E_SRCH;
 }
 
 long linux_tgkill(int group, int thread, int signal)
@@ -90,40 +291,11 @@ long linux_tgkill(int group, int thread, int signal)
     return group == 1 ? linux_tkill(thread, signal) : -E_SRCH;
 }
 
-long linux_rt_sigaction(int signal, const struct linux_sigaction *new, struct linux_sigaction *old, size_t set_size)
-{
-    struct linux_sigaction wanted;
-
-    if (set_size != sizeof(wanted.mask) || signal < 1 || signal > SIGNALS)
-        return -E_INVAL;
-    if (new != NULL) {
-        if (user_copy(&wanted, new, sizeof(wanted)) != E_SUCCESS)
-            return -E_FAULT;
-        if (signal == SIGKILL || signal == SIGSTOP)
-            return -E_INVAL;
-    }
-    if (old != NULL && user_copy(old, &actions[signal], sizeof(*old)) != E_SUCCESS)
-        return -E_FAULT;
-    if (new != NULL) {
-        actions[signal] = wanted;
-        if (wanted.handler == SIG_IGN || (wanted.handler == SIG_DFL && is_harmless(signal)))
-            pending &= ~bit(signal);
-    }
-    return 0;
-}
-
-static void deliver_unblocked(void)
-{
-    for (int signal = 1; signal <= SIGNALS && (pending & ~blocked) != 0; signal++)
-        if (pending & ~blocked & bit(signal)) {
-            pending &= ~bit(signal);
-            deliver(signal);
-        }
-}
+/* ---- masks ---- */
 
 long linux_rt_sigprocmask(int how, const uint64_t *new, uint64_t *old, size_t set_size)
 {
-    uint64_t set, before = blocked;
+    uint64_t set, before = thread_signals.blocked;
 
     if (set_size != sizeof(set))
         return -E_INVAL;
@@ -132,39 +304,16 @@ long linux_rt_sigprocmask(int how, const uint64_t *new, uint64_t *old, size_t se
             return -E_FAULT;
         if (how < SIG_BLOCK || how > SIG_SETMASK)
             return -E_INVAL;
-        blocked = how == SIG_BLOCK ? blocked | set : how == SIG_UNBLOCK ? blocked & ~set : set;
-        blocked &= ~(bit(SIGKILL) | bit(SIGSTOP));
+        signals_block(how == SIG_BLOCK ? before | set : how == SIG_UNBLOCK ? before & ~set : set);
     }
     if (old != NULL && user_copy(old, &before, sizeof(before)) != E_SUCCESS)
         return -E_FAULT;
-    deliver_unblocked();
     return 0;
 }
 
 long linux_rt_sigpending(uint64_t *set, size_t set_size)
 {
-    uint64_t waiting = pending & blocked;
+    uint64_t waiting = (thread_signals.pending.set | process_signals.pending.set) & thread_signals.blocked;
 
     return set_size > sizeof(waiting) ? -E_INVAL : -user_copy(set, &waiting, set_size);
-}
-
-long linux_sigaltstack(const struct linux_stack *new, struct linux_stack *old)
-{
-    struct linux_stack wanted;
-
-    if (new != NULL) {
-        if (user_copy(&wanted, new, sizeof(wanted)) != E_SUCCESS)
-            return -E_FAULT;
-        if (wanted.flags != 0 && wanted.flags != SS_DISABLE && wanted.flags != SS_ONSTACK)
-            return -E_INVAL;
-        if (wanted.flags != SS_DISABLE && wanted.size < LINUX_MINSIGSTKSZ)
-            return -E_NOMEM;
-    }
-    if (old != NULL && user_copy(old, &alternate_stack, sizeof(*old)) != E_SUCCESS)
-        return -E_FAULT;
-    if (new != NULL) {
-        alternate_stack = wanted.flags == SS_DISABLE ? (struct linux_stack){.flags = SS_DISABLE} : wanted;
-        alternate_stack.flags &= SS_DISABLE;
-    }
-    return 0;
 }

@@ -1,6 +1,7 @@
 #include "core/clock.h"
 #include "core/cpu.h"
 #include "core/linux/calls.h"
+#include "core/linux/wait.h"
 #include "vm/frames.h"
 #include "vm/vm.h"
 
@@ -97,10 +98,23 @@ error_t linux_read_span(const struct linux_timespec *user, uint64_t *nanoseconds
     return E_SUCCESS;
 }
 
-void linux_sleep_until(uint64_t deadline)
+/* A handler ends the sleep, with or without SA_RESTART; the rest of the time goes where `rest` says. */
+static long sleep_until(uint64_t deadline, struct linux_timespec *rest)
 {
-    while (clock_monotonic() < deadline)
-        cpu_wait_until(deadline);
+    uint64_t now;
+    struct linux_timespec left;
+    error_t error;
+
+    do
+        error = linux_wait(deadline);
+    while (error == E_SUCCESS);
+    if (error == E_TIMEDOUT)
+        return 0;
+    now = clock_monotonic();
+    left = timespec_of(deadline > now ? deadline - now : 0);
+    if (rest != NULL && user_copy(rest, &left, sizeof(left)) != E_SUCCESS)
+        return -E_FAULT;
+    return -error;
 }
 
 static bool can_sleep(int clock)
@@ -109,13 +123,11 @@ static bool can_sleep(int clock)
            clock != CLOCK_MONOTONIC_COARSE;
 }
 
-/* Nothing interrupts a sleep: the rest is never asked for. */
 long linux_clock_nanosleep(int clock, int flags, const struct linux_timespec *request, struct linux_timespec *rest)
 {
     uint64_t span, now;
     error_t error = read_clock(clock, &now);
 
-    (void)rest;
     /* The alarm clocks need a device to wake the machine. */
     if (error == E_SUCCESS ? !can_sleep(clock) : clock == CLOCK_REALTIME_ALARM || clock == CLOCK_BOOTTIME_ALARM)
         error = E_NOTSUP;
@@ -125,8 +137,7 @@ long linux_clock_nanosleep(int clock, int flags, const struct linux_timespec *re
         return -error;
     if (flags & TIMER_ABSTIME)
         span = span > now ? span - now : 0;
-    linux_sleep_until(clock_monotonic() + span);
-    return 0;
+    return sleep_until(clock_monotonic() + span, flags & TIMER_ABSTIME ? NULL : rest);
 }
 
 long linux_nanosleep(const struct linux_timespec *request, struct linux_timespec *rest)

@@ -1,0 +1,42 @@
+/* The program's registers at the end of its system calls (core/linux/frame.h). */
+#include "core/linux/frame.h"
+
+#include "arch/x86_64/arch.h"
+#include "core/base/error.h"
+#include "core/linux/linux.h"
+#include "core/linux/wait.h"
+#include "core/percpu.h"
+
+#define SYSCALL_LENGTH 2 /* bytes of the instruction */
+
+void syscall_finish(struct trap_frame *frame); /* called by syscall.S */
+
+long frame_result(const struct trap_frame *frame)
+{
+    return (long)frame->rax;
+}
+
+void frame_set_result(struct trap_frame *frame, long result)
+{
+    frame->rax = (uint64_t)result;
+}
+
+void frame_restart_call(struct trap_frame *frame)
+{
+    frame->rax = frame->error;
+    frame->rip -= SYSCALL_LENGTH;
+}
+
+void frame_enable_interrupts(struct trap_frame *frame)
+{
+    frame->rflags |= FLAG_INTERRUPT;
+}
+
+/* A call made by a segment driver is ended as it is; whatever waits, waits for the program's own next call. */
+void syscall_finish(struct trap_frame *frame)
+{
+    if (frame->failure != 0 && trap_is_program(frame))
+        linux_attend(frame);
+    else if ((long)frame->rax == -E_RESTART)
+        frame->rax = (uint64_t)-E_INTR;
+}

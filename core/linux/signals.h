@@ -1,0 +1,106 @@
+/*
+ * Signals inside of the core. What every image has (signals.c): sending, masks, default actions. What comes with the
+ * first handler (handlers.c): running handlers. Frames on the program's stack are the machine's (core/linux/frame.h).
+ */
+#ifndef CORE_LINUX_SIGNALS_H
+#define CORE_LINUX_SIGNALS_H
+
+#include "core/base/error.h"
+#include "core/base/types.h"
+#include "core/linux/abi.h"
+#include "core/linux/frame.h"
+#include "core/linux/linux.h"
+
+#define SIGNAL_REALTIME 32 /* the first one that queues */
+
+static inline uint64_t signal_bit(int signal)
+{
+    return (uint64_t)1 << (signal - 1);
+}
+
+/* Of one number there may be one (standard signals from kill and the core) or many (real-time signals, timers). */
+struct signal_entry {
+    struct signal_entry *next;
+    struct signal_info info;
+    /* The entry is out of the queue, to be freed or used again; may still change the info that the program gets. NULL:
+     * one of pending_signals. */
+    void (*taken)(struct signal_entry *, struct signal_info *);
+};
+
+struct pending_signals {
+    uint64_t set;
+    struct signal_entry *first[SIGNALS + 1], *last[SIGNALS + 1]; /* by number */
+    struct signal_entry standard[SIGNAL_REALTIME];
+};
+
+/* Of the one thread. */
+struct thread_signals {
+    uint64_t blocked;
+    uint64_t saved; /* the mask before a call that has one of its own (ppoll), if there is one */
+    bool has_saved;
+    struct linux_stack alternate;
+    struct pending_signals pending;
+};
+extern struct thread_signals thread_signals;
+
+/* Of the process. */
+struct process_signals {
+    struct linux_sigaction actions[SIGNALS + 1];
+    uint64_t ignored; /* signals of which nothing happens: SIG_IGN, or SIG_DFL that does nothing */
+    struct pending_signals pending;
+};
+extern struct process_signals process_signals;
+
+/* True if the default action is to do nothing. */
+bool signal_is_harmless(int signal);
+
+/*
+ * Sends the thread or the process a signal with its info. E_AGAIN: a real-time signal that nothing can hold (those of
+ * kill are sent without their info then). signal_send_entry queues an entry of the caller's, which may not be queued
+ * already.
+ */
+error_t signal_send(struct pending_signals *to, const struct signal_info *);
+void signal_send_entry(struct pending_signals *to, struct signal_entry *);
+/* Takes the entry out without delivering it; `taken` is not called. */
+void signal_withdraw(struct pending_signals *from, struct signal_entry *);
+/* Takes the signal with the lowest number of the set that is pending, the thread's first: its number, or 0. */
+int signal_take(uint64_t set, struct signal_info *);
+/* Forgets what is pending of a signal. */
+void signal_forget(int signal);
+
+/* What is pending and neither blocked nor ignored. */
+static inline uint64_t signals_deliverable(void)
+{
+    return (thread_signals.pending.set | process_signals.pending.set) & ~thread_signals.blocked &
+           ~process_signals.ignored;
+}
+
+/* The mask of the thread; SIGKILL and SIGSTOP are never blocked. */
+void signals_block(uint64_t blocked);
+
+/* The default action of a signal that is not harmless: one line, and the end. */
+_Noreturn void signal_end_program(int signal);
+
+/*
+ * A mask for the rest of the running call, as ppoll, pselect and epoll_pwait have: if the call returns -E_INTR (or
+ * -E_RESTART), a handler runs with this mask and the old one comes back behind it; otherwise the old one comes back at
+ * once. user NULL: nothing. E_INVAL (the size), E_FAULT.
+ */
+error_t linux_temporary_mask(const uint64_t *user, size_t size);
+
+/* The handlers' part; NULL until the first rt_sigaction. */
+struct signal_handlers {
+    /* Has the frame run the signal's handler; what cannot be done becomes a SIGSEGV. */
+    void (*deliver)(struct trap_frame *, int signal, const struct signal_info *);
+    /* rt_sigreturn. */
+    void (*leave)(struct trap_frame *);
+};
+extern const struct signal_handlers *signal_handlers;
+
+/* Delivers what is pending. in_call: the frame is that of a call which has just ended, with its result. */
+void signals_deliver(struct trap_frame *, bool in_call);
+
+/* Why linux_attend is called (linux_attention). */
+enum { ATTEND_SIGNALS = 1, ATTEND_RETURN = 2, ATTEND_MASK = 4, ATTEND_INTERRUPTS = 8 };
+
+#endif
