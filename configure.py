@@ -37,7 +37,7 @@ TEST_IMAGES = [Path("tests/boot/images"), Path("tests/bench/images")]
 PROGRAM_LISTS = [Path("tests/unit/programs.py"), Path("tests/unit/programs_core.py")]
 TEMPLATE = ROOT / "images/template"
 MEMORY = Path("build/configuration.json")
-TOOLS = ["archive", "fat", "graph", "image", "manifest", "packages", "plan", "report", "sources", "symbols", "tool"]
+TOOLS = ["archive", "calls", "disassembly", "fat", "graph", "image", "manifest", "packages", "plan", "report", "sources", "symbols", "tool"]
 
 EXAMPLES = """
 examples:

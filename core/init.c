@@ -1,17 +1,14 @@
 #include "core/init.h"
 
-#include "core/archive.h"
 #include "core/base/print.h"
 #include "core/base/string.h"
 #include "core/boot_info.h"
 #include "core/command_line.h"
 #include "core/config.h"
 #include "core/console.h"
-#include "core/linux/calls.h"
-#include "core/linux/file.h"
+#include "core/linux/linux.h"
 #include "core/power.h"
 #include "core/program.h"
-#include "machine.h"
 #include "vm/space.h"
 
 #define MARKER "\x1e" /* before the first line of the core: what is older comes from the firmware and the loader */
@@ -90,38 +87,6 @@ static void add_image(void)
     add_section("boot tables", __boot_tables, __image_end, VM_RW);
 }
 
-/* The index of the packed files: kept for as long as the machine runs. */
-static uint64_t *make_index(size_t count)
-{
-    size_t size = align_up(count * sizeof(uint64_t), VM_PAGE_SIZE);
-    struct vm_segment *segment;
-
-    if (size == 0)
-        return NULL;
-    segment = vm_alloc(vm_space(), &vm_anon, VM_ANYWHERE, size, VM_RW | VM_POPULATE);
-    if (IS_ERR(segment))
-        refuse("there is no room for the index of %zu packed files: %s", count, error_name(ERR_OF(segment)));
-    return (uint64_t *)vm_start(segment);
-}
-
-static void find_files(void)
-{
-    const struct boot_module *module = &boot_info.modules[0];
-    struct archive *files = linux_files();
-    error_t error;
-
-    if (!quire_config.has_files)
-        return;
-    if (boot_info.module_count == 0)
-        refuse("the packed files are missing: give %s.files to the loader as a module (QEMU: -initrd)",
-               quire_config.name);
-    error = archive_measure(files, phys_to_virt(module->start), module->end - module->start);
-    if (error == E_SUCCESS)
-        error = archive_index(files, make_index(files->count));
-    if (error != E_SUCCESS)
-        refuse("the module %s.files cannot be used: %s", quire_config.name, files->problem);
-}
-
 _Noreturn void core_main(void)
 {
     static struct command_line command_line; /* too large for the stack */
@@ -130,7 +95,6 @@ _Noreturn void core_main(void)
     check_ram();
     vm_set_page_policy(quire_config.pages);
     add_image();
-    linux_files_init();
-    find_files();
+    linux_init();
     program_start(&command_line);
 }

@@ -29,6 +29,7 @@ LIBC_FLAGS = {
 }
 LANGUAGE_C = "-std=gnu11"
 LANGUAGE_CXX = "-xc++ -std=gnu++17"
+CALL_TOOLS = ("images/calls.py", "images/disassembly.py", "images/tool.py")
 BENCH_IMAGES = ("hello", "micro")  # what tests/bench/run.py boots
 PACK_ALONE = 256 << 20  # bytes from which on packing has the terminal, to show how far it is
 UNIT_SANITIZE = "-fsanitize=address,undefined"
@@ -107,8 +108,45 @@ def core_object(ninja: Writer, variant: str) -> Path:
         modes = HOT_MODES if source in sources.HOT else MODES
         ninja.edge(objects[-1], "cc_core", [source], mode=modes[variant])
     result = folder / "quire-core.o"
-    ninja.edge(result, "link_core", objects, [sources.PUBLIC_SYMBOLS], public_symbols=sources.PUBLIC_SYMBOLS)
+    renamed = BUILD / "core" / "calls.txt"
+    ninja.edge(renamed, "call_symbols", [], [sources.CALLS, *CALL_TOOLS])
+    ninja.edge(
+        result,
+        "link_core",
+        objects,
+        [sources.PUBLIC_SYMBOLS, renamed],
+        public_symbols=sources.PUBLIC_SYMBOLS,
+        calls=str(renamed),
+    )
     return result
+
+
+def calls_object(ninja: Writer, folder: Path, report: list[Path], options: list, inputs: list) -> Path:
+    """The tables of system calls, made by images/calls.py with these options."""
+    source = folder / "calls.S"
+    words = shell(*options, *(["--report", *report] if report else []))
+    ninja.edge([source, *report], "calls", [], [sources.CALLS, *CALL_TOOLS, *inputs], options=words, output=shell(source))
+    ninja.edge(folder / "calls.o", "cc_core", [source])
+    return folder / "calls.o"
+
+
+def image_calls(ninja: Writer, image: Image, inputs: list, ldflags: str, script: Path) -> Path:
+    """
+    The system calls of an image. inputs: of its link, without them. Without a libc the numbers could stand in any code,
+    and packed files are there to be opened.
+    """
+    options = ["--need", "files"] if image.manifest.files else []
+    report = [image.calls_report]
+    if image.manifest.calls is not None:
+        parts = ["--parts", ",".join(image.manifest.calls)] if image.manifest.calls != "all" else []
+        return calls_object(ninja, image.folder, report, [*options, *parts], [])
+    if image.libc == "none":
+        return calls_object(ninja, image.folder, report, options, [])
+    every = calls_object(ninja, BUILD / "core", [], [], [])
+    link_map = image.folder / "program.map"
+    ninja.edge(link_map, "link_map", [*inputs[:2], every, *inputs[2:]], [script], script=str(script), ldflags=ldflags)
+    options += ["--map", link_map, "--ignore", *inputs[:2], every]
+    return calls_object(ninja, image.folder, report, options, [link_map])
 
 
 def link_script(ninja: Writer) -> Path:
@@ -193,6 +231,7 @@ def linked_program(ninja: Writer, image: Image, files: list[Path], toolchain: To
     ninja.edge(config, "cc_core", [image.folder / "config.c"], mode=MODES[image.variant])
     inputs = [core_object(ninja, image.variant), config, *program_inputs(ninja, image, toolchain)]
     ldflags = shell_words(image.manifest.ldflags)
+    inputs.insert(2, image_calls(ninja, image, inputs, ldflags, script))
     no_plan = "--defsym=quire_plan_ram=0"
     ninja.edge(first, "link", inputs, [script], script=str(script), link_options=no_plan, ldflags=ldflags)
     ninja.edge(blob, "symbols", [first], ["images/symbols.py"])
@@ -201,10 +240,11 @@ def linked_program(ninja: Writer, image: Image, files: list[Path], toolchain: To
         [plan, options],
         "plan",
         [],
-        [first, blob, *files, image.folder / "plan.json", "images/plan.py"],
+        [first, blob, *files, image.folder / "plan.json", image.calls_report, "images/plan.py"],
         elf=shell(first),
         symbols=shell(blob),
         files_option=shell("--files", *files) if files else "",
+        calls=shell(image.calls_report),
         settings=shell(image.folder / "plan.json"),
         text=shell(plan),
         link_options_file=shell(options),

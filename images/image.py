@@ -64,6 +64,11 @@ class Image:
     def output(self, suffix: str) -> Path:
         return self.folder / f"{self.name}{suffix}"
 
+    @property
+    def calls_report(self) -> Path:
+        """What images/calls.py chose."""
+        return self.folder / "calls.json"
+
     def packages(self) -> dict[str, str]:
         """Debian packages that it needs beside the base, and why."""
         cxx = packages.CXX if self.manifest.is_cxx else {}
@@ -156,7 +161,10 @@ def expected_plan(image: Image) -> tuple[plan.Plan, bool]:
         rows = plan.image_rows(linked.read_bytes())
     packed = packed_files(image.manifest)
     files = packed_size(collect(packed)) if packed else 0
-    return plan.make_plan(plan_settings(image), rows, files), current
+    result = plan.make_plan(plan_settings(image), rows, files)
+    if current and image.calls_report.is_file():
+        result.calls = json.loads(image.calls_report.read_text())
+    return result, current
 
 
 def link_headers(image: Image) -> None:

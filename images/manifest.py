@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from archive import Pair, collect, expand, split_item
+from calls import Interface
 from report import RAM_LEAST, RAM_MOST, RAM_RANGE, SIZE_HELP, format_size, parse_size
 from tool import Failure
 
@@ -45,6 +46,7 @@ class Manifest:
     summary: str
     sources: list[str]
     libc: str = "musl"
+    calls: str | list[str] | None = None  # "all", parts, or what the program can make
     packages: list[str] = field(default_factory=list)
     include: list[str] = field(default_factory=list)
     libraries: list[str] = field(default_factory=list)
@@ -154,6 +156,13 @@ def sources(value: Any) -> list[str]:
     return value
 
 
+def calls(value: Any) -> str | list[str]:
+    parts = [part.name for part in Interface.read().parts]
+    if value != "all" and not (is_texts(value) and set(value) <= set(parts)):
+        raise ValueError(f'"all" or a list of parts, {", ".join(parts)}: what is linked of the system calls')
+    return value
+
+
 def environment(value: Any) -> dict[str, str]:
     good = isinstance(value, dict) and all(
         re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) and is_text(item) for name, item in value.items()
@@ -201,6 +210,7 @@ def one_of(*allowed: str) -> Check:
 TOP: dict[str, Check] = {
     "summary": line,
     "libc": one_of(*LIBCS),
+    "calls": calls,
     "sources": sources,
     "packages": names,
     "include": inside,

@@ -49,6 +49,7 @@ class Plan:
     name: str
     ram: int
     rows: list[Row] = field(default_factory=list)
+    calls: dict | None = None  # what images/calls.py reports
 
     @property
     def need(self) -> int:
@@ -106,13 +107,17 @@ def make_plan(settings: dict, image: list[Row], files: int) -> Plan:
 
 
 def render(plan: Plan) -> str:
-    """The plan as a table that ends with the need and the RAM."""
+    """The plan as a table that ends with the need, the RAM and the system calls."""
     rows = [f"Memory plan of {plan.name}"]
     for row in plan.rows:
         shown = format_size(row.size) if row.counted else f"({format_size(row.size)})"
         rows.append(f"    {row.label:<20} {shown:>12}   {row.note}".rstrip())
     rows.append(f"    {'RAM needed':<20} {format_size(plan.need):>12}   less at boot is refused")
     rows.append(f"    {'RAM configured':<20} {format_size(plan.ram):>12}   {format_size(FIRMWARE)} of it for firmware")
+    if plan.calls:
+        linked = f"{plan.calls['linked']} of {plan.calls['there']}"
+        note = f"{plan.calls['why']} (parts: {' '.join(plan.calls['parts'])})"
+        rows.append(f"    {'system calls linked':<20} {linked:>12}   {note}")
     left = f"{format_size(-plan.over)} are left for what the program allocates" if plan.over <= 0 else overflow(plan)
     return "\n".join([*rows, f"    {left}", ""])
 
@@ -127,6 +132,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--elf", type=Path, required=True, help="the linked image")
     parser.add_argument("--symbols", type=Path, required=True, help="symbol blob that the last link will add")
     parser.add_argument("--files", type=Path, help="the packed files")
+    parser.add_argument("--calls", type=Path, help="what images/calls.py chose (JSON)")
     parser.add_argument("--settings", type=Path, required=True, help="what configure.py decided (JSON)")
     parser.add_argument("--text", type=Path, required=True, help="the plan, for people")
     parser.add_argument("--linker-options", type=Path, required=True, help="the need, for the last link")
@@ -135,6 +141,7 @@ def main(arguments: list[str]) -> int:
     image.append(Row("image symbols", pages(options.symbols.stat().st_size)))
     files = options.files.stat().st_size if options.files else 0
     plan = make_plan(json.loads(read_input(options.settings)), image, files)
+    plan.calls = json.loads(read_input(options.calls)) if options.calls else None
     if plan.over > 0:
         raise Failure(f"{plan.name}: the memory plan is {overflow(plan)}")
     write_output(options.text, render(plan).encode())

@@ -30,7 +30,6 @@ CORE = [
     "core/linux/files.c",
     "core/linux/handlers.c",
     "core/linux/memory.c",
-    "core/linux/names.c",
     "core/linux/poll.c",
     "core/linux/process.c",
     "core/linux/remap.c",
@@ -78,6 +77,9 @@ HOT = {
 # The linker script of every image, and the names that the core shows to applications.
 IMAGE_SCRIPT = "arch/x86_64/image.ld.S"
 PUBLIC_SYMBOLS = "core/public-symbols.txt"
+
+# Every system call, and what is here of it (images/calls.py).
+CALLS = "core/linux/calls.def"
 
 # What every program with this C library is linked with, beside the library: compiled as application code.
 LIBC_SOURCES = {"musl": ["core/libc/fortify.c"], "glibc": [], "none": ["core/libc/none.c"]}

@@ -31,6 +31,8 @@ error_t linux_unmap_range(uintptr_t address, size_t size);
 struct archive *linux_files(void); /* the packed files; empty if the image has none */
 struct file;
 bool linux_packed_entry(const struct file *, size_t *entry); /* false if it is none of them */
+/* Finds the packed files; refuses what is no archive. */
+void linux_tree_init(void);
 
 long linux_read(int fd, void *buffer, size_t length);
 long linux_write(int fd, const void *buffer, size_t length);
@@ -110,8 +112,5 @@ long linux_sigaltstack(const struct linux_stack *, struct linux_stack *old);
 long linux_kill(int pid, int signal);
 long linux_tgkill(int group, int thread, int signal);
 long linux_tkill(int thread, int signal);
-
-/* names.c: "mmap" for 9, terminated; false if the number has no name. */
-bool linux_syscall_name(unsigned long number, char *name, size_t size);
 
 #endif

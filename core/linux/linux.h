@@ -14,8 +14,11 @@ typedef long (*linux_syscall)(unsigned long, unsigned long, unsigned long, unsig
 
 /* One past the highest number in the table; the trap sends numbers from here on to linux_absent, in the same way. */
 #define LINUX_SYSCALL_COUNT 512
-/* Never NULL: calls that are not there point to linux_absent. */
-extern const linux_syscall linux_syscalls[LINUX_SYSCALL_COUNT];
+/* Once linux_init has run never NULL: calls that are not there point to linux_absent. */
+extern linux_syscall linux_syscalls[LINUX_SYSCALL_COUNT];
+
+/* Makes the table and runs the initialisation of the parts that the image has. Refuses (core/init.h) as they do. */
+void linux_init(void);
 
 /* ENOSYS, reported by name the first time. */
 long linux_absent(unsigned long, unsigned long, unsigned long, unsigned long, unsigned long, unsigned long,

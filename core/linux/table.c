@@ -1,22 +1,67 @@
 /*
  * Which function serves which number. The functions have the types of the calls; the trap passes registers, and what a
- * function does not take it does not look at (psABI, 3.2.3), so the table may hold them all as one type.
+ * function does not take it does not look at (psABI, 3.2.3), so the table may hold them all as one type. It is filled
+ * when the machine starts: in the file an image has only the calls that its program can make.
  */
+#include "core/linux/table.h"
+
 #include "core/base/print.h"
+#include "core/base/string.h"
 #include "core/linux/calls.h"
 #include "core/linux/linux.h"
 
-/* The range first, then what is there: the override is meant. */
-#pragma clang diagnostic ignored "-Winitializer-overrides"
+#define NUMBER_SIZE 2
+#define NUMBER_END 0xffffu
 
-const linux_syscall linux_syscalls[LINUX_SYSCALL_COUNT] = {
-    [0 ... LINUX_SYSCALL_COUNT - 1] = linux_absent,
-#define CALL(number, name, function, part, missing) [number] = (linux_syscall)(void (*)(void))function,
-#define NONE(number, name, reason)
-#include "core/linux/calls.def"
-#undef CALL
-#undef NONE
-};
+linux_syscall linux_syscalls[LINUX_SYSCALL_COUNT];
+
+static void *at_distance(const void *from, int32_t distance)
+{
+    return (void *)((intptr_t)from + distance);
+}
+
+void linux_init(void)
+{
+    for (size_t i = 0; i < LINUX_SYSCALL_COUNT; i++)
+        linux_syscalls[i] = linux_absent;
+    for (const struct linux_call *call = linux_calls; call->function != 0; call++)
+        linux_syscalls[call->number] = (linux_syscall)at_distance(call, call->function);
+    for (const int32_t *init = linux_inits; *init != 0; init++)
+        ((void (*)(void))at_distance(init, *init))();
+}
+
+/* The call's name in the list of those that are absent, or NULL; the part follows its end. */
+static const char *absent_name(unsigned long number)
+{
+    const char *p = linux_absent_calls;
+    uint16_t here;
+
+    for (memcpy(&here, p, NUMBER_SIZE); here != NUMBER_END; memcpy(&here, p, NUMBER_SIZE)) {
+        p += NUMBER_SIZE;
+        if (here == number)
+            return p;
+        p += strlen(p) + 1;
+        p += strlen(p) + 1;
+    }
+    return NULL;
+}
+
+static void report_absent(unsigned long number)
+{
+    const char *name = absent_name(number);
+    const char *part = name != NULL ? name + strlen(name) + 1 : "";
+
+    if (*part != '\0')
+        kprintf("quire: system call %s (%lu) is of the part %s, without which this image was linked: ENOSYS; "
+                "calls = \"all\" in app.toml links every part\n",
+                name, number, part);
+    else if (name != NULL)
+        kprintf("quire: system call %s (%lu) is not there: ENOSYS\n", name, number);
+    else
+        kprintf(
+            "quire: system call %lu is not in this image: ENOSYS; calls = \"all\" in app.toml links those there are\n",
+            number);
+}
 
 long linux_absent(unsigned long a, unsigned long b, unsigned long c, unsigned long d, unsigned long e, unsigned long f,
                   unsigned long number)
@@ -24,14 +69,11 @@ long linux_absent(unsigned long a, unsigned long b, unsigned long c, unsigned lo
     static uint64_t reported[LINUX_SYSCALL_COUNT / 64 + 1]; /* the last word: numbers beyond the table */
     size_t index = number < LINUX_SYSCALL_COUNT ? number : LINUX_SYSCALL_COUNT;
     uint64_t bit = (uint64_t)1 << index % 64;
-    char name[40] = "";
 
     (void)a, (void)b, (void)c, (void)d, (void)e, (void)f;
     if (!(reported[index / 64] & bit)) {
         reported[index / 64] |= bit;
-        linux_syscall_name(number, name, sizeof(name));
-        kprintf("quire: system call %s%s%lu%s is not there: ENOSYS\n", name, *name ? " (" : "", number,
-                *name ? ")" : "");
+        report_absent(number);
     }
     return -E_NOSYS;
 }

@@ -4,16 +4,52 @@
  */
 #include "core/base/print.h"
 #include "core/base/string.h"
+#include "core/boot_info.h"
 #include "core/config.h"
 #include "core/cpu.h"
+#include "core/init.h"
 #include "core/linux/calls.h"
 #include "core/linux/file.h"
+#include "machine.h"
+#include "vm/vm.h"
 
 #define BLOCK_SIZE 4096
 #define EXECUTABLE_LINK "/proc/self/exe"
 #define CONSOLE_DEVICE (4u << 8 | 64u) /* ttyS0 */
 #define FILES_DEVICE 1u
 enum { X_OK = 1, W_OK = 2, R_OK = 4 };
+
+/* The index of the packed files: kept for as long as the machine runs. */
+static uint64_t *make_index(size_t count)
+{
+    size_t size = align_up(count * sizeof(uint64_t), VM_PAGE_SIZE);
+    struct vm_segment *segment;
+
+    if (size == 0)
+        return NULL;
+    segment = vm_alloc(vm_space(), &vm_anon, VM_ANYWHERE, size, VM_RW | VM_POPULATE);
+    if (IS_ERR(segment))
+        refuse("there is no room for the index of %zu packed files: %s", count, error_name(ERR_OF(segment)));
+    return (uint64_t *)vm_start(segment);
+}
+
+void linux_tree_init(void)
+{
+    const struct boot_module *module = &boot_info.modules[0];
+    struct archive *files = linux_files();
+    error_t error;
+
+    if (!quire_config.has_files)
+        return;
+    if (boot_info.module_count == 0)
+        refuse("the packed files are missing: give %s.files to the loader as a module (QEMU: -initrd)",
+               quire_config.name);
+    error = archive_measure(files, phys_to_virt(module->start), module->end - module->start);
+    if (error == E_SUCCESS)
+        error = archive_index(files, make_index(files->count));
+    if (error != E_SUCCESS)
+        refuse("the module %s.files cannot be used: %s", quire_config.name, files->problem);
+}
 
 /* Copies the path in; E_FAULT, E_NAMETOOLONG. */
 static error_t read_path(char *path, const char *user)
