@@ -25,8 +25,8 @@
      1ull << (SIGFPE - 1) | 1ull << (SIGSYS - 1))
 #define UNBLOCKABLE (1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1))
 
-struct thread_signals thread_signals = {.alternate = {.flags = SS_DISABLE}};
-struct process_signals process_signals = {.ignored = HARMLESS};
+struct thread_signals thread_signals;
+struct process_signals process_signals;
 const struct signal_handlers *signal_handlers;
 PERCPU uint32_t linux_attention;
 
@@ -40,6 +40,13 @@ static const char *signal_name(int signal)
     };
 
     return signal > 0 && (size_t)signal < ARRAY_LENGTH(names) ? names[signal] : "real-time signal";
+}
+
+/* Not initialisers: the file would hold the queues, too. */
+void linux_signals_init(void)
+{
+    thread_signals.alternate.flags = SS_DISABLE;
+    process_signals.ignored = HARMLESS;
 }
 
 bool signal_is_harmless(int signal)

@@ -51,6 +51,8 @@ struct process_signals {
 };
 extern struct process_signals process_signals;
 
+void linux_signals_init(void);
+
 /* True if the default action is to do nothing. */
 bool signal_is_harmless(int signal);
 
