@@ -48,6 +48,7 @@ CORE = [
     "vm/dispatch.c",
     "vm/drivers.c",
     "vm/fault.c",
+    "vm/file.c",
     "vm/frames.c",
     "vm/guard.c",
     "vm/heap.c",

@@ -21,6 +21,8 @@ static error_t call_driver(const struct driver_call *call)
     case CALL_JOIN:
         driver->join(call->space, call->segment, call->second);
         return E_SUCCESS;
+    case CALL_COPY:
+        return driver->copy(call->space, call->segment, call->start, call->second);
     case CALL_ADVISE:
         return driver->advise(call->space, call->segment, call->start, call->size, call->advice);
     }

@@ -11,7 +11,7 @@
 
 /* One call of a driver: what the operation takes of these. */
 struct driver_call {
-    enum { CALL_FREE, CALL_RESIZE, CALL_FAULT, CALL_PROTECT, CALL_SPLIT, CALL_JOIN, CALL_ADVISE } operation;
+    enum { CALL_FREE, CALL_RESIZE, CALL_FAULT, CALL_PROTECT, CALL_SPLIT, CALL_JOIN, CALL_ADVISE, CALL_COPY } operation;
     struct address_space *space;
     struct vm_segment *segment, *second;
     vaddr_t start;
@@ -74,6 +74,15 @@ static inline void driver_join(struct address_space *space, struct vm_segment *s
     else
         driver_call_saving_state(
             &(struct driver_call){.operation = CALL_JOIN, .space = space, .segment = segment, .second = second});
+}
+
+static inline error_t driver_copy(struct address_space *space, struct vm_segment *segment, vaddr_t from,
+                                  struct vm_segment *second)
+{
+    if (driver_is_plain(segment))
+        return segment->driver->copy(space, segment, from, second);
+    return driver_call_saving_state(&(struct driver_call){
+        .operation = CALL_COPY, .space = space, .segment = segment, .second = second, .start = from});
 }
 
 static inline error_t driver_advise(struct address_space *space, struct vm_segment *segment, vaddr_t start, size_t size,

@@ -15,6 +15,10 @@
 
 #define MMU_TABLE_CACHE 16
 
+/* A flag of mmu_map beside VM_* of vm/vm.h: the frame belongs to somebody else (a memory object). Unmapping never gives
+ * it back, and mmu_protect never makes it writable: who lends it decides at each write fault. */
+#define VM_BORROWED (1u << 31)
+
 /* One set of page tables. Owned by its address space; no field is for others. */
 struct mmu {
     paddr_t root;    /* the top-level table */
@@ -30,7 +34,7 @@ struct mmu_count {
 struct mmu_entry {
     paddr_t frame; /* physical address of the page's first byte */
     enum page_size size;
-    vm_flags_t flags; /* VM_READ, VM_WRITE, VM_EXEC, cache flags; no VM_READ: kept but inaccessible */
+    vm_flags_t flags; /* VM_READ, VM_WRITE, VM_EXEC, cache flags, VM_BORROWED; no VM_READ: kept but inaccessible */
     bool accessed, dirty;
 };
 
@@ -45,10 +49,13 @@ void mmu_trim(struct mmu *mmu);
 
 /*
  * Maps one page of the given size at va to the frame at pa, both aligned to it, with accessed and dirty preset.
- * flags: VM_READ (without it the entry is kept but inaccessible), VM_WRITE, VM_EXEC, one VM_CACHE_*.
+ * flags: VM_READ (without it the entry is kept but inaccessible), VM_WRITE, VM_EXEC, one VM_CACHE_*, VM_BORROWED.
  * E_EXIST if a page, or a table of smaller pages, is there; E_NOMEM if a table frame is missing.
  */
 error_t mmu_map(struct mmu *mmu, vaddr_t va, paddr_t pa, enum page_size size, vm_flags_t flags);
+
+/* Gives the page of 4 KiB that is mapped at va another frame and other flags. The old frame stays with its owner. */
+void mmu_replace(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags);
 
 /* Maps [va, va + size) to [pa, pa + size) in the largest pages that fit, at most `largest`. The range is unmapped. */
 error_t mmu_map_range(struct mmu *mmu, vaddr_t va, paddr_t pa, size_t size, enum page_size largest, vm_flags_t flags);
@@ -58,11 +65,16 @@ error_t mmu_split(struct mmu *mmu, vaddr_t va);
 
 /*
  * Removes every entry of the range and the tables left empty. Pages may not reach out of the range (mmu_split).
- * With release, the frames of the pages go back by mmu_release_frame(). removed, if not NULL, is added to.
+ * With release, the frames of the pages that are not borrowed go back by mmu_release_frame(). removed, if not NULL, is
+ * added to.
  */
 void mmu_unmap(struct mmu *mmu, vaddr_t va, size_t size, bool release, struct mmu_count *removed);
 
-/* Gives every page of the range the protection of flags; cache flags stay. Pages may not reach out of the range. */
+/* Removes the borrowed pages of the range and no others. */
+void mmu_unmap_borrowed(struct mmu *mmu, vaddr_t va, size_t size);
+
+/* Gives every page of the range the protection of flags, borrowed ones without VM_WRITE; the other flags stay. Pages
+ * may not reach out of the range. */
 void mmu_protect(struct mmu *mmu, vaddr_t va, size_t size, vm_flags_t flags);
 
 /*

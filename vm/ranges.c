@@ -6,6 +6,7 @@
  * are merged.
  */
 #include "vm/dispatch.h"
+#include "vm/fault.h"
 #include "vm/segments.h"
 
 static error_t check_range(vaddr_t start, size_t size)
@@ -17,18 +18,24 @@ static error_t check_range(vaddr_t start, size_t size)
     return E_SUCCESS;
 }
 
+/* Whether they could be one segment. */
+static bool are_alike(struct address_space *space, const struct vm_segment *low, const struct vm_segment *high)
+{
+    return low->flags == high->flags && low->driver == high->driver && low->largest == high->largest &&
+           (low->driver->properties & VM_DRIVER_MERGES) && low->own == high->own && segment_end(low) == high->start &&
+           segment_same_slot(space, low->start, high->start);
+}
+
 static bool can_merge(struct address_space *space, const struct vm_segment *low, const struct vm_segment *high)
 {
-    bool may = low->origin == high->origin || (low->flags & high->flags & VM_MERGE);
-
-    return may && low->flags == high->flags && low->driver == high->driver && low->largest == high->largest &&
-           (low->driver->properties & VM_DRIVER_MERGES) && low->own == high->own &&
-           segment_end(low) == high->start && segment_same_slot(space, low->start, high->start);
+    return (low->origin == high->origin || (low->flags & high->flags & VM_MERGE)) && are_alike(space, low, high);
 }
 
 /* The upper of two neighbours goes up in the lower one. */
 static void absorb(struct address_space *space, struct vm_segment *low, struct vm_segment *high)
 {
+    if (low->driver->join)
+        driver_join(space, low, high);
     low->size += high->size;
     low->mapped |= high->mapped;
     for (unsigned i = 0; i < PAGE_SIZES; i++)
@@ -67,11 +74,7 @@ static error_t split_at(struct address_space *space, vaddr_t at, struct vm_segme
 /* Takes a cut back that was just made. */
 static void join(struct address_space *space, struct vm_segment *second)
 {
-    struct vm_segment *first = segment_find(space, second->start - 1);
-
-    if (first->driver->join)
-        driver_join(space, first, second);
-    absorb(space, first, second);
+    absorb(space, segment_find(space, second->start - 1), second);
 }
 
 /* Makes room for two cuts: structures, and tables where a large page lies across an edge. */
@@ -217,4 +220,59 @@ error_t vm_advise(struct address_space *space, vaddr_t start, size_t size, int a
         segment = segment_next(space, to, end);
     }
     return error ? error : covered ? E_SUCCESS : E_NOMEM;
+}
+
+error_t vm_mark(struct address_space *space, vaddr_t start, size_t size, vm_flags_t clear, vm_flags_t set)
+{
+    error_t error = check_range(start, size);
+    vaddr_t end = start + size;
+
+    if (error || ((clear | set) & ~(VM_MARKS | VM_PAGES)))
+        return E_INVAL;
+    if (!is_covered(space, start, end))
+        return E_NOMEM;
+    error = split_edges(space, start, end);
+    for (vaddr_t at = start; !error && at < end;) {
+        struct vm_segment *segment = segment_find(space, at);
+
+        at = segment_end(segment);
+        segment->flags = (segment->flags & ~clear) | set;
+        if ((clear | set) & VM_PAGES)
+            segment->largest = largest_page_of(segment->flags);
+        merge_at(space, segment->start);
+    }
+    merge_at(space, end);
+    return error;
+}
+
+error_t vm_populate(struct address_space *space, vaddr_t start, size_t size, vm_flags_t access)
+{
+    error_t error = check_range(start, size);
+    vaddr_t end = start + size;
+
+    while (!error && start < end) {
+        struct mmu_entry entry;
+        bool mapped = mmu_query(&space->mmu, start, &entry);
+
+        if (!mapped || !(entry.flags & VM_READ) || !(entry.flags & access))
+            error = vm_handle_fault(start, access, mapped && (entry.flags & VM_READ));
+        else
+            start = align_down(start, page_bytes(entry.size)) + page_bytes(entry.size);
+    }
+    return error;
+}
+
+error_t vm_join(struct address_space *space, struct vm_segment *first, struct vm_segment *second)
+{
+    if (!(first->driver->properties & VM_DRIVER_MERGES))
+        return E_NOTSUP;
+    if (segment_end(first) != second->start || !are_alike(space, first, second))
+        return E_INVAL;
+    absorb(space, first, second);
+    return E_SUCCESS;
+}
+
+void vm_merge(struct address_space *space, vaddr_t at)
+{
+    merge_at(space, at);
 }

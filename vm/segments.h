@@ -72,6 +72,9 @@ bool segment_same_slot(struct address_space *space, vaddr_t a, vaddr_t b);
 /* Cuts the segment at an address inside it (vm_split without its checks): the upper part, of the same origin. */
 struct vm_segment *segment_split(struct address_space *space, struct vm_segment *segment, vaddr_t at);
 
+/* What vm_alloc checks of its arguments, the slots left out: E_INVAL, E_NOMEM. */
+error_t segment_check_arguments(vaddr_t start, size_t size, vm_flags_t flags);
+
 /* A segment structure: alive, no counts, not linked, place and kind still to be filled in; NULL: no frame. */
 struct vm_segment *segment_allocate(struct address_space *space);
 void segment_release(struct address_space *space, struct vm_segment *segment);

@@ -26,13 +26,20 @@ static bool flags_are_bad(vm_flags_t flags)
     return (flags & ~VM_FLAGS_ALL) || ((flags & (VM_WRITE | VM_EXEC)) && !(flags & VM_READ));
 }
 
+inline error_t segment_check_arguments(vaddr_t start, size_t size, vm_flags_t flags)
+{
+    if (range_is_bad(start, size) || flags_are_bad(flags))
+        return E_INVAL;
+    return start + size > LOW_HALF_END ? E_NOMEM : E_SUCCESS;
+}
+
 struct vm_segment *vm_alloc(struct address_space *space, const struct vm_segment_driver *driver, vaddr_t start,
                             size_t size, vm_flags_t flags)
 {
-    if (!driver || range_is_bad(start, size) || flags_are_bad(flags))
-        return ERR_PTR(E_INVAL);
-    if (start + size > LOW_HALF_END)
-        return ERR_PTR(E_NOMEM);
+    error_t error = driver ? segment_check_arguments(start, size, flags) : E_INVAL;
+
+    if (UNLIKELY(error))
+        return ERR_PTR(error);
     return driver->vm_alloc ? driver->vm_alloc(space, start, size, flags) : ERR_PTR(E_NOTSUP);
 }
 
@@ -118,15 +125,17 @@ struct vm_segment *vm_split(struct address_space *space, struct vm_segment *segm
     return second;
 }
 
-/* Addresses for the moved segment; with VM_POPULATE what it grows by is backed. */
-static struct vm_segment *move_target(struct address_space *space, const struct vm_segment *segment, vaddr_t to,
-                                      size_t size)
+/* A segment at `to` that will show what the segment shows from `from` on. */
+static struct vm_segment *make_copy(struct address_space *space, struct vm_segment *segment, vaddr_t from, vaddr_t to,
+                                    size_t size)
 {
     struct vm_segment *target = vm_segment_create(space, segment->driver, to, size, segment->flags);
 
-    if (IS_ERR(target) || !(segment->flags & VM_POPULATE) || size <= segment->size)
+    if (IS_ERR(target))
         return target;
-    error_t error = vm_segment_populate(space, target, target->start + segment->size, size - segment->size);
+    target->largest = segment->largest;
+    target->own = segment->own;
+    error_t error = segment->driver->copy ? driver_copy(space, segment, from, target) : E_SUCCESS;
 
     if (error) {
         vm_segment_destroy(space, target);
@@ -135,9 +144,40 @@ static struct vm_segment *move_target(struct address_space *space, const struct 
     return target;
 }
 
-/* The segment takes over the place of the target, which goes. */
+/* The copy is not wanted after all: nothing that is mapped there is more than a copy. */
+static void drop_copy(struct address_space *space, struct vm_segment *segment, struct vm_segment *target)
+{
+    vm_segment_unmap(space, target, target->start, target->size, true);
+    if (segment->driver->join)
+        driver_join(space, segment, target);
+    vm_segment_destroy(space, target);
+}
+
+/* Addresses for the moved segment; with VM_POPULATE what it grows by is backed. */
+static struct vm_segment *move_target(struct address_space *space, struct vm_segment *segment, vaddr_t to, size_t size)
+{
+    struct vm_segment *target = make_copy(space, segment, segment->start, to, size);
+
+    if (IS_ERR(target) || !(segment->flags & VM_POPULATE) || size <= segment->size)
+        return target;
+    error_t error = vm_segment_populate(space, target, target->start + segment->size, size - segment->size);
+
+    if (error) {
+        drop_copy(space, segment, target);
+        return ERR_PTR(error);
+    }
+    return target;
+}
+
+/* The segment takes over the place of the target, and what shows its contents there; the target goes. */
 static void take_place(struct address_space *space, struct vm_segment *segment, struct vm_segment *target)
 {
+    void *own = segment->own;
+
+    segment->own = target->own;
+    target->own = own;
+    if (segment->driver->join)
+        driver_join(space, segment, target);
     segment_unlink(space, target);
     segment_unlink(space, segment);
     segment->start = target->start;
@@ -168,13 +208,47 @@ error_t vm_move(struct address_space *space, struct vm_segment *segment, vaddr_t
         return ERR_OF(target);
     error = mmu_move(&space->mmu, segment->start, target->start, kept);
     if (error) {
-        vm_segment_free_owned(space, target);
+        drop_copy(space, segment, target);
         return error;
     }
     if (kept < segment->size)
         vm_segment_unmap(space, segment, segment->start + kept, segment->size - kept, true);
     take_place(space, segment, target);
     return E_SUCCESS;
+}
+
+static bool copy_is_bad(const struct vm_segment *segment, vaddr_t from, vaddr_t to, size_t size, bool take)
+{
+    return range_is_bad(to, size) || !is_aligned(from, VM_PAGE_SIZE) || from - segment->start >= segment->size ||
+           (take && size > segment_end(segment) - from);
+}
+
+struct vm_segment *vm_copy(struct address_space *space, struct vm_segment *segment, vaddr_t from, vaddr_t to,
+                           size_t size, bool take)
+{
+    check_alive(segment, "vm_copy");
+    if (copy_is_bad(segment, from, to, size, take))
+        return ERR_PTR(E_INVAL);
+    if (to + size > LOW_HALF_END)
+        return ERR_PTR(E_NOMEM);
+    if (!(segment->driver->properties & VM_DRIVER_MERGES) || segment_in_ram_map(segment))
+        return ERR_PTR(E_NOTSUP);
+    struct vm_segment *second = make_copy(space, segment, from, to, size);
+
+    if (IS_ERR(second) || !take || !segment->mapped)
+        return second;
+    error_t error = mmu_split(&space->mmu, from);
+
+    if (!error)
+        error = mmu_split(&space->mmu, from + size);
+    if (!error)
+        error = mmu_move(&space->mmu, from, second->start, size);
+    if (error) {
+        drop_copy(space, segment, second);
+        return ERR_PTR(error);
+    }
+    second->mapped = true;
+    return second;
 }
 
 struct vm_segment *vm_find(struct address_space *space, vaddr_t va)

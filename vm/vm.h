@@ -54,7 +54,11 @@ struct vm_segment;
  * that vm_protect and vm_unmap cut off need no such flag to be merged with what they were cut from.) */
 #define VM_MERGE (1u << 9)
 
-#define VM_FLAGS_ALL (VM_PROTECTION | VM_POPULATE | VM_NOZERO | VM_PAGES | VM_CACHE | VM_MERGE)
+/* Bits for the caller, which mean nothing here; vm_mark changes them, and segments are alike only if theirs are. */
+#define VM_MARKS (0xffu << 16)
+#define VM_MARK(number) (1u << (16 + (number)))
+
+#define VM_FLAGS_ALL (VM_PROTECTION | VM_POPULATE | VM_NOZERO | VM_PAGES | VM_CACHE | VM_MERGE | VM_MARKS)
 
 /* Anything (addresses of vm_alloc). */
 #define VM_ANYWHERE ((vaddr_t)0)
@@ -74,7 +78,8 @@ struct vm_segment_driver {
     /* New size, never 0. Growing into addresses that are taken: E_NOMEM. NULL: E_NOTSUP. */
     error_t (*vm_resize)(struct address_space *, struct vm_segment *, size_t);
     /* Serves one fault, described by vm_fault_info(). E_ACCES: the protection forbids it; E_FAULT: never backed;
-     * E_NOMEM: no frame. Runs on an interrupt stack: may touch demand-backed memory, may not block. Required. */
+     * E_RANGE: behind the end of what the segment shows (SIGBUS on Linux); E_NOMEM: no frame. Runs on an interrupt
+     * stack: may touch demand-backed memory, may not block. Required. */
     error_t (*vm_fault)(struct address_space *, struct vm_segment *);
 
     const char *name;    /* unique, lower case */
@@ -85,19 +90,22 @@ struct vm_segment_driver {
     /* The segment was cut at `second`, a new segment that holds its upper part and began as a copy of the first: divide
      * what is private. On an error the core puts them together again. NULL: E_NOTSUP. */
     error_t (*split)(struct address_space *, struct vm_segment *first, struct vm_segment *second);
-    /* A cut just made is taken back: give up what split gave the second, which then vanishes. NULL: nothing to give up.
-     */
+    /* The second goes up in its lower neighbour (a cut is taken back, or two that are alike are merged) or in the
+     * segment that it was copied for: give up what split or copy gave it. NULL: nothing to give up. */
     void (*join)(struct address_space *, struct vm_segment *first, struct vm_segment *second);
     /* VM_ADVICE_* for a range of the segment. NULL: nothing happens, which is success. */
     error_t (*advise)(struct address_space *, struct vm_segment *, vaddr_t, size_t, int advice);
     /* One line about the segment, into the buffer (at most size bytes, terminated), for the map. NULL: none. */
     void (*describe)(const struct vm_segment *, char *buffer, size_t size);
+    /* `second`, an empty segment at another place, is to show what the segment shows from `from` on: give it an `own`
+     * for that place. Only for drivers that merge. NULL: the same `own` serves. */
+    error_t (*copy)(struct address_space *, struct vm_segment *segment, vaddr_t from, struct vm_segment *second);
 };
 
 /* The operations of this driver use only general registers (-mgeneral-regs-only): the core saves no vector state
  * around them in faults and system calls. Without it a driver is ordinary compiled code. */
 #define VM_DRIVER_GENERAL_REGISTERS (1u << 0)
-/* Neighbouring segments of this driver with equal flags may be merged; it keeps nothing per segment. */
+/* Neighbouring segments of this driver with equal flags and `own` may be merged; it keeps nothing else per segment. */
 #define VM_DRIVER_MERGES (1u << 1)
 
 enum vm_advice {
@@ -109,7 +117,7 @@ enum vm_advice {
 struct address_space *vm_space(void);
 
 /* Drivers by name. Registering: E_EXIST if the name is taken, E_INVAL without a name, vm_fault and one way to
- * allocate. From the start there are anon, heap, phys, stack, image and guard. */
+ * allocate. From the start there are anon, heap, phys, stack, image and guard; file where the image maps files. */
 error_t vm_driver_register(const struct vm_segment_driver *driver);
 const struct vm_segment_driver *vm_driver(const char *name); /* NULL if unknown */
 
@@ -139,11 +147,26 @@ error_t vm_resize(struct address_space *, struct vm_segment *, size_t);
 error_t vm_protect(struct address_space *, vaddr_t, size_t, vm_flags_t protection);
 error_t vm_unmap(struct address_space *, vaddr_t, size_t);
 error_t vm_advise(struct address_space *, vaddr_t, size_t, int advice);
+/* Clears and sets marks (VM_MARKS) and the page size for what is backed from now on (VM_PAGES), in a range without
+ * holes (else E_NOMEM); segments are split and merged to fit. E_NOTSUP: one that has to be cut cannot be. */
+error_t vm_mark(struct address_space *, vaddr_t, size_t, vm_flags_t clear, vm_flags_t set);
+/* Backs the range now, for reading or writing, page by page as if each were touched: the error of the first page that
+ * could not be (E_FAULT: no segment there), those before it are backed. */
+error_t vm_populate(struct address_space *, vaddr_t, size_t, vm_flags_t access);
 /* Cuts the segment at an address inside it; the upper part is returned as a segment of its own. */
 struct vm_segment *vm_split(struct address_space *, struct vm_segment *, vaddr_t);
+/* Takes a cut back: the second goes up in the first. E_INVAL if the second does not follow the first or is not like it;
+ * E_NOTSUP for drivers that do not merge. */
+error_t vm_join(struct address_space *, struct vm_segment *first, struct vm_segment *second);
+/* Merges the two segments that meet at the address if they are alike and may be merged (VM_MERGE). */
+void vm_merge(struct address_space *, vaddr_t);
 /* Moves the segment to the given addresses (or VM_ANYWHERE) and gives it the new size; pages move, their contents are
  * not copied. Afterwards the segment's start has changed. Only for drivers that merge. E_NOTSUP, E_NOMEM. */
 error_t vm_move(struct address_space *, struct vm_segment *, vaddr_t, size_t);
+/* A second segment, of the size and at `to` or VM_ANYWHERE, that shows what the segment shows from `from` on. take: its
+ * pages move there and the old place is as never touched; the size must then lie inside the segment. Only for drivers
+ * that merge. Segment or encoded error: E_NOTSUP, E_NOMEM, E_INVAL. */
+struct vm_segment *vm_copy(struct address_space *, struct vm_segment *, vaddr_t from, vaddr_t to, size_t, bool take);
 
 /* The segment that holds the address, or NULL. vm_next: the first one that ends above the address, or NULL. */
 struct vm_segment *vm_find(struct address_space *, vaddr_t);

@@ -82,20 +82,24 @@ static const entry_t protections[VM_PROTECTION + 1] = {
 
 #define PROTECTION_BITS (PTE_PRESENT | PTE_KEPT | PTE_WRITE | PTE_NX)
 
-/* The page attribute table is laid out by arch/x86_64/cpu.c. */
-static entry_t cache_bits(vm_flags_t flags, unsigned level)
+/* What ordinary memory has not. The page attribute table is laid out by arch/x86_64/cpu.c. */
+static entry_t rare_bits(vm_flags_t flags, unsigned level)
 {
+    entry_t borrowed = flags & VM_BORROWED ? PTE_BORROWED : 0;
+
+    if ((flags & VM_CACHE) == VM_CACHE_WB)
+        return borrowed;
     if ((flags & VM_CACHE) == VM_CACHE_WC)
-        return level == 0 ? PTE_PAT_4K : PTE_PAT_LARGE;
-    return (flags & VM_CACHE) == VM_CACHE_WT ? PTE_PWT : PTE_PCD | PTE_PWT;
+        return borrowed | (level == 0 ? PTE_PAT_4K : PTE_PAT_LARGE);
+    return borrowed | ((flags & VM_CACHE) == VM_CACHE_WT ? PTE_PWT : PTE_PCD | PTE_PWT);
 }
 
 static inline entry_t make_leaf(paddr_t pa, unsigned level, vm_flags_t flags)
 {
     entry_t entry = pa | protections[flags & VM_PROTECTION] | PTE_ACCESSED | PTE_DIRTY | (level > 0 ? PTE_LARGE : 0);
 
-    if (UNLIKELY((flags & VM_CACHE) != VM_CACHE_WB))
-        entry |= cache_bits(flags, level);
+    if (UNLIKELY(flags & (VM_CACHE | VM_BORROWED)))
+        entry |= rare_bits(flags, level);
     return entry;
 }
 
@@ -107,6 +111,8 @@ static vm_flags_t leaf_flags(entry_t entry, unsigned level)
         flags |= VM_WRITE;
     if (!(entry & PTE_NX))
         flags |= VM_EXEC;
+    if (entry & PTE_BORROWED)
+        flags |= VM_BORROWED;
     if (entry & (level == 0 ? PTE_PAT_4K : PTE_PAT_LARGE))
         return flags | VM_CACHE_WC;
     if (entry & PTE_PCD)
@@ -282,6 +288,15 @@ error_t mmu_map(struct mmu *mmu, vaddr_t va, paddr_t pa, enum page_size size, vm
     return map_at_level(mmu, va, PAGE_1G, make_leaf(pa, PAGE_1G, flags));
 }
 
+void mmu_replace(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags)
+{
+    struct path path = path_to(mmu, va, 0);
+
+    ASSERT(path.level == 0 && *path.entry != 0);
+    *path.entry = make_leaf(pa, 0, flags);
+    machine_flush_page(va);
+}
+
 /* The largest page that both addresses and the length allow. */
 static enum page_size largest_fit(vaddr_t va, paddr_t pa, size_t size, enum page_size largest)
 {
@@ -379,8 +394,7 @@ static void flush_run(const struct flush *flush)
 struct walk {
     struct mmu *mmu;
     void (*leaf)(struct walk *, entry_t *entry, unsigned level, vaddr_t va);
-    bool removing; /* leaves are cleared: keep the counts */
-    bool pruning;  /* give empty tables back */
+    bool pruning; /* give empty tables back */
     bool release;
     error_t error;
     vaddr_t target; /* of a move: what is added to va */
@@ -397,7 +411,7 @@ static void walk_table(struct walk *walk, entry_t *parent, entry_t *table, unsig
 
         if (*entry != 0 && entry_is_leaf(*entry, level)) {
             walk->leaf(walk, entry, level, va);
-            if (walk->removing)
+            if (*entry == 0)
                 parent_count(parent, -1);
         } else if (*entry != 0) {
             walk_table(walk, entry, entry_table(*entry), level - 1, va, end);
@@ -432,17 +446,30 @@ static void leaf_remove(struct walk *walk, entry_t *entry, unsigned level, vaddr
     walk->count.pages[level]++;
     if (old & PTE_PRESENT)
         flush_add(&walk->flush, va);
-    if (walk->release)
+    if (walk->release && !(old & PTE_BORROWED))
         mmu_release_frame(leaf_frame(old, level), (enum page_size)level);
 }
 
 void mmu_unmap(struct mmu *mmu, vaddr_t va, size_t size, bool release, struct mmu_count *removed)
 {
-    struct walk walk = {.mmu = mmu, .leaf = leaf_remove, .removing = true, .pruning = true, .release = release};
+    struct walk walk = {.mmu = mmu, .leaf = leaf_remove, .pruning = true, .release = release};
 
     walk_range(&walk, va, size);
     for (unsigned i = 0; removed && i < PAGE_SIZES; i++)
         removed->pages[i] += walk.count.pages[i];
+}
+
+static void leaf_remove_borrowed(struct walk *walk, entry_t *entry, unsigned level, vaddr_t va)
+{
+    if (*entry & PTE_BORROWED)
+        leaf_remove(walk, entry, level, va);
+}
+
+void mmu_unmap_borrowed(struct mmu *mmu, vaddr_t va, size_t size)
+{
+    struct walk walk = {.mmu = mmu, .leaf = leaf_remove_borrowed, .pruning = true};
+
+    walk_range(&walk, va, size);
 }
 
 static void leaf_protect(struct walk *walk, entry_t *entry, unsigned level, vaddr_t va)
@@ -452,6 +479,8 @@ static void leaf_protect(struct walk *walk, entry_t *entry, unsigned level, vadd
     ASSERT(is_aligned(va, 1ull << level_shift(level)));
     (void)level;
     *entry = (old & ~(entry_t)PROTECTION_BITS) | walk->target;
+    if (UNLIKELY(old & PTE_BORROWED))
+        *entry &= ~(entry_t)PTE_WRITE;
     if ((old & PTE_PRESENT) && old != *entry)
         flush_add(&walk->flush, va);
 }
@@ -553,7 +582,7 @@ static void prune(struct mmu *mmu, vaddr_t va, size_t size)
 error_t mmu_move(struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size)
 {
     struct walk prepare = {.mmu = mmu, .leaf = leaf_prepare_move, .target = to - from};
-    struct walk move = {.mmu = mmu, .leaf = leaf_move, .removing = true, .target = to - from};
+    struct walk move = {.mmu = mmu, .leaf = leaf_move, .target = to - from};
     error_t error = split_misaligned(mmu, from, to, size);
 
     if (error)

@@ -35,6 +35,8 @@
 
 /* Software: a leaf that is kept with its frame but not accessible. Goes with PTE_PRESENT clear. */
 #define PTE_KEPT PTE_BIT(9)
+/* Software: a leaf whose frame belongs to somebody else (VM_BORROWED of vm/mmu.h). */
+#define PTE_BORROWED PTE_BIT(10)
 
 /* Physical address of the table or 4 KiB frame; larger leaves leave the low bits to the bits above. */
 #define PTE_ADDRESS PTE_VALUE(0x000ffffffffff000)

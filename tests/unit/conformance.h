@@ -29,6 +29,7 @@ struct conformance_options {
     size_t first;                     /* bytes at the low end of a segment that are never backed */
     bool never_backed;                /* every access is refused */
     bool no_contents;                 /* there is no memory behind it: a device */
+    bool keeps_contents;              /* VM_ADVICE_DONTNEED drops pages, but what was written is kept elsewhere */
     bool may_refuse;                  /* operations that are there may still answer E_NOTSUP */
     uint64_t (*fresh)(size_t offset); /* the 8 bytes that a fresh page reads as at the offset; NULL: zeros */
     paddr_t physical; /* drivers with vm_alloc_at: the start of a range, twice the size long, that is accepted */

@@ -18,6 +18,7 @@ VM = [
     "vm/heap.c",
     "vm/phys.c",
     "vm/stack.c",
+    "vm/file.c",
     "vm/image.c",
     "vm/guard.c",
 ]
@@ -29,6 +30,7 @@ PROGRAMS: dict[str, list[str]] = {
     "test_space": ["tests/unit/test_space.c", *SPACE],
     "test_drivers": ["tests/unit/test_drivers.c", "tests/unit/conformance.c", *SPACE],
     "test_pager": ["tests/unit/test_pager.c", "apps/pager/mandelbrot.c", "tests/unit/conformance.c", *SPACE],
+    "test_file": ["tests/unit/test_file.c", "tests/unit/conformance.c", *SPACE],
     "test_model": ["tests/unit/test_model.c", "tests/unit/model.c", *SPACE],
 }
 

@@ -825,6 +825,42 @@ static void test_random(void **state)
     finish();
 }
 
+/* Frames that belong to others: never given back, never made writable by mmu_protect, the same after moves and splits.
+ */
+static void test_borrowed(void **state)
+{
+    struct mmu_count removed = {{0}};
+    size_t released_before = released.pages[PAGE_4K];
+
+    (void)state;
+    setup();
+    assert_int_equal(mmu_map(&mmu, VA, PA, PAGE_2M, VM_READ | VM_BORROWED), E_SUCCESS);
+    assert_mapped(VA, PA, PAGE_2M, VM_READ | VM_BORROWED);
+    assert_int_equal(mmu_split(&mmu, VA + VM_PAGE_SIZE), E_SUCCESS);
+    assert_mapped(VA + VM_PAGE_SIZE, PA + VM_PAGE_SIZE, PAGE_4K, VM_READ | VM_BORROWED);
+    mmu_protect(&mmu, VA, 2 * VM_PAGE_SIZE, VM_RW);
+    assert_mapped(VA, PA, PAGE_4K, VM_READ | VM_BORROWED);
+    mmu_protect(&mmu, VA, VM_PAGE_SIZE, 0);
+    assert_mapped(VA, PA, PAGE_4K, VM_BORROWED);
+    mmu_protect(&mmu, VA, VM_PAGE_SIZE, VM_READ);
+    fill_tlb(VA, VM_PAGE_SIZE, VM_PAGE_SIZE);
+    mmu_replace(&mmu, VA, PA + GIB, VM_RW);
+    assert_mapped(VA, PA + GIB, PAGE_4K, VM_RW);
+    assert_accounts();
+    assert_int_equal(mmu_move(&mmu, VA, VA + GIB, 4 * VM_PAGE_SIZE), E_SUCCESS);
+    assert_mapped(VA + GIB, PA + GIB, PAGE_4K, VM_RW);
+    assert_mapped(VA + GIB + VM_PAGE_SIZE, PA + VM_PAGE_SIZE, PAGE_4K, VM_READ | VM_BORROWED);
+    assert_count(VA + GIB, 4 * VM_PAGE_SIZE, 4, 0, 0);
+    mmu_unmap_borrowed(&mmu, VA + GIB, 3 * VM_PAGE_SIZE);
+    assert_count(VA + GIB, 4 * VM_PAGE_SIZE, 2, 0, 0);
+    assert_mapped(VA + GIB, PA + GIB, PAGE_4K, VM_RW);
+    assert_unmapped(VA + GIB + VM_PAGE_SIZE);
+    mmu_unmap(&mmu, VA, 2 * GIB, true, &removed);
+    assert_int_equal(removed.pages[PAGE_4K], 508 + 2);
+    assert_int_equal(released.pages[PAGE_4K] - released_before, 1);
+    finish();
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -850,6 +886,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_move_splits_where_alignment_differs),
         cmocka_unit_test(test_move_of_nothing),
         cmocka_unit_test(test_table_cache),
+        cmocka_unit_test(test_borrowed),
         cmocka_unit_test(test_random),
     };
 
