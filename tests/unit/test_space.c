@@ -78,7 +78,7 @@ static void test_bad_arguments(void **state)
     assert_error(vm_alloc_at(space, &vm_phys, GIB + 1, PAGE, VM_RW), E_INVAL);
     assert_error(vm_alloc_at(space, &vm_phys, GIB, PAGE - 1, VM_RW), E_INVAL);
     assert_error(vm_alloc_at(space, &vm_phys, ~(paddr_t)VM_PAGE_MASK, 2 * PAGE, VM_RW), E_INVAL);
-    assert_error(vm_alloc_at(space, &vm_phys, GIB, PAGE, VM_RW | 1u << 20), E_INVAL);
+    assert_error(vm_alloc_at(space, &vm_phys, GIB, PAGE, VM_RW | 1u << 30), E_INVAL);
     assert_int_equal(vm_protect(space, A + 1, PAGE, VM_READ), E_INVAL);
     assert_int_equal(vm_protect(space, A, PAGE + 1, VM_READ), E_INVAL);
     assert_int_equal(vm_protect(space, A, PAGE, VM_POPULATE), E_INVAL);
