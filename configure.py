@@ -7,6 +7,7 @@ if sys.version_info < (3, 11):
     sys.exit(f"configure.py: Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
 
 import argparse
+import dataclasses
 import difflib
 import json
 import os
@@ -23,6 +24,7 @@ ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "images"))
 sys.dont_write_bytecode = True
 
+import elf  # noqa: E402
 import graph  # noqa: E402
 import manifest as manifests  # noqa: E402
 import packages  # noqa: E402
@@ -37,7 +39,7 @@ TEST_IMAGES = [Path("tests/boot/images"), Path("tests/bench/images")]
 PROGRAM_LISTS = [Path("tests/unit/programs.py"), Path("tests/unit/programs_core.py")]
 TEMPLATE = ROOT / "images/template"
 MEMORY = Path("build/configuration.json")
-TOOLS = ["archive", "calls", "disassembly", "fat", "graph", "image", "manifest", "packages", "plan", "report", "sources", "symbols", "tool"]
+TOOLS = ["archive", "calls", "disassembly", "elf", "fat", "graph", "image", "manifest", "packages", "plan", "report", "sources", "symbols", "tool"]
 
 EXAMPLES = """
 examples:
@@ -48,6 +50,8 @@ examples:
   ./configure.py --run                          build and boot what is configured; the status is the program's
   ./configure.py --new counter                  write apps/counter, a program to start from
   ./configure.py ../mine/server --debug         an application outside of this repository
+  ./configure.py --program /bin/busybox -- ls   an existing static program (Debian: busybox-static)
+  ./configure.py --program ./server --files data:srv/data --files etc:/etc --env MODE=fast --ram 1G
 
 then:
   ninja          build/APP/APP.elf and build/APP/APP.iso        ninja test    every test
@@ -76,10 +80,18 @@ def cpus_option(text: str) -> int:
     return int(text)
 
 
+def variable_option(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or "\0" in value:
+        raise argparse.ArgumentTypeError(f"{text!r} must be NAME=VALUE")
+    return name, value
+
+
 def make_parser() -> Parser:
     parser = Parser(
         prog="./configure.py",
         usage="./configure.py [--setup] [--run] APP [options] [-- ARGUMENTS OF THE PROGRAM]\n"
+        "       ./configure.py [--run] --program FILE [options] [-- ARGUMENTS OF THE PROGRAM]\n"
         "       ./configure.py --run [-- ARGUMENTS OF THE PROGRAM]\n"
         "       ./configure.py --list | --new NAME | --help",
         description="Chooses the application that ninja builds into a bootable image, and prints its memory plan.",
@@ -96,7 +108,17 @@ def make_parser() -> Parser:
     what.add_argument("--list", action="store_true", help="the applications, a line each")
     what.add_argument("--new", metavar="NAME", help="write a small working application: apps/NAME, or a path")
     what.add_argument("--again", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--program", metavar="FILE", help="instead of APP: a static Linux program (ELF, x86-64) as it is, not built here"
+    )
     program = parser.add_argument_group("the program (default: what its manifest says)")
+    program.add_argument(
+        "--files", metavar="HOST[:TARGET]", action="append", default=[],
+        help="pack a file or a folder (TARGET /: its contents in the root, the default); !PATTERN leaves out; may be repeated",
+    )  # fmt: skip
+    program.add_argument(
+        "--env", metavar="NAME=VALUE", type=variable_option, action="append", default=[], help="a variable; may be repeated"
+    )
     program.add_argument("--libc", choices=manifests.LIBCS, help="C library that it is linked with")
     program.add_argument("--debug", action="store_true", help="build with assertions and less optimisation")
     program.add_argument("--release", dest="debug", action="store_false", help="build optimised (the default)")
@@ -233,7 +255,11 @@ class Memory:
 
 
 def image_of(folder: Path, choices: Choices, base: Path = graph.BUILD) -> Image:
-    manifest = read_manifest(folder)
+    manifest = manifests.bare_program(Path(choices.program), app_names()) if choices.program else read_manifest(folder)
+    if choices.files or choices.env:
+        manifest = dataclasses.replace(
+            manifest, files=[*manifest.files, *choices.files], env={**manifest.env, **choices.env}
+        )
     return Image(manifest, choices, base / (manifest.name + ("-debug" if choices.debug else "")))
 
 
@@ -245,11 +271,18 @@ def image_again(entry: dict) -> Image:
         raise Failure(f"{MEMORY} is of another version; configure again: ./configure.py --setup hello") from None
 
 
+def word_of(image: Image) -> str:
+    """What to type for the image."""
+    if image.manifest.bare:
+        return f"--program {shlex.quote(str(image.manifest.program_path))}"
+    return shlex.quote(image.name if image.manifest.folder.parent == APPS else str(image.manifest.folder))
+
+
 def need_packages(wanted: dict[str, str], word: str) -> None:
     absent = packages.missing(wanted)
     if absent:
         what = "package is" if len(absent) == 1 else "packages are"
-        raise Failure(f"the Debian {what} missing: {' '.join(absent)}; type   ./configure.py --setup {shlex.quote(word)}")
+        raise Failure(f"the Debian {what} missing: {' '.join(absent)}; type   ./configure.py --setup {word}")
 
 
 def setup(folder: Path | None) -> None:
@@ -272,9 +305,11 @@ def folders_of(*parents: Path) -> list[Path]:
 
 def usable(image: Image) -> None:
     """Raises Failure for what would not build: packages, libraries, the memory plan."""
-    need_packages(image.packages(), str(image.manifest.folder) if image.manifest.folder.parent != APPS else image.name)
+    need_packages(image.packages(), word_of(image))
     for library in image.manifest.libraries:
         archive_path(image, library)
+    if image.manifest.program:
+        elf.read_program(image.manifest.program_path)
     for item in manifests.missing_files(image.manifest):
         raise Failure(
             f"{image.manifest.path}: files: there is no {manifests.split_item(item)[0]} on this machine: "
@@ -351,7 +386,7 @@ def dependencies(images: list[Image]) -> list[Path]:
     found += [folder / "app.toml" for folder in folders_of(APPS, *TEST_IMAGES)]
     found += PROGRAM_LISTS
     for image in images:
-        found.append(image.manifest.path)
+        found += [image.manifest.path, *([image.manifest.program_path] if image.manifest.program else [])]
         found += manifests.packed_folders(image.manifest)
     return [path for path in dict.fromkeys(found) if path.exists()]
 
@@ -369,9 +404,9 @@ def write_graph(memory: Memory, current: Image) -> None:
 
 
 def configure(image: Image, memory: Memory) -> None:
-    word = image.name if image.manifest.folder.parent == APPS else str(image.manifest.folder)
-    need_packages({**packages.BASE, **image.packages()}, word)
-    check_not_taken(image.manifest.folder)
+    need_packages({**packages.BASE, **image.packages()}, word_of(image))
+    if not image.manifest.bare:
+        check_not_taken(image.manifest.folder)
     usable(image)
     memory.remember(image)
     write_graph(memory, image)
@@ -383,7 +418,7 @@ def report(image: Image, next_step: str, stream: TextIO) -> None:
     cpus = "1 CPU" if image.choices.cpus == 1 else f"{image.choices.cpus} CPUs"
     print(plan.render(expected), file=stream)
     print(
-        f"{paint(f'Configured {image.name}', '1;32', stream)}: {image.libc}, {image.variant}, "
+        f"{paint(f'Configured {image.name}', '1;32', stream)}: {'an existing program' if image.manifest.program else image.libc}, {image.variant}, "
         f"{format_size(image.ram)} of RAM, {cpus}, pages up to {image.pages}. {next_step}".rstrip(),
         file=stream,
     )
@@ -419,8 +454,37 @@ def chosen(options: argparse.Namespace) -> Choices:
     if "\n" in options.cmdline:
         raise Failure("--cmdline must be one line")
     core_line(["quire.exit=debug", *core_words("--cmdline", options.cmdline)])
-    names = ("libc", "ram", "pages", "machine", "args", "cpus", "cmdline", "accelerator", "debug")
-    return Choices(**{name: getattr(options, name) for name in names})
+    names = ("program", "files", "libc", "ram", "pages", "machine", "args", "cpus", "cmdline", "accelerator", "debug")
+    return Choices(**{name: getattr(options, name) for name in names}, env=dict(options.env))
+
+
+def find_program(word: str, caller: Path) -> str:
+    """The absolute path of --program: of a word without '/' that is no file here, the program in PATH."""
+    path = Path(os.path.abspath(caller / word))
+    if "/" not in word and not path.exists() and shutil.which(word):
+        path = Path(shutil.which(word))
+    check_path(path)
+    if not path.exists():
+        raise Failure(f"--program: there is no file {word}")
+    return str(path)
+
+
+def find_tree(item: str, caller: Path) -> str:
+    """--files as an item of a manifest's files: an absolute path, and its name in the image."""
+    if item.startswith("!"):
+        return item
+    host, colon, target = item.rpartition(":")
+    path = Path(os.path.abspath(caller / (host if colon else item)))
+    if not path.exists():
+        raise Failure(f"--files {item}: there is no file or folder {host if colon else item}")
+    return f"{path}:{target if colon else '/' if path.is_dir() else path.name}"
+
+
+def check_options(options: argparse.Namespace) -> None:
+    if options.program and options.app:
+        raise Failure(f"--program takes the place of an application: leave out {options.app}")
+    if options.program and options.libc:
+        raise Failure("--libc has no meaning with --program, which is linked already")
 
 
 def main(arguments: list[str]) -> int:
@@ -436,12 +500,16 @@ def main(arguments: list[str]) -> int:
     if options.new is not None:
         new_app(options.new, caller)
         return 0
-    folder = find_app(options.app, caller) if options.app else None
+    check_options(options)
+    if options.program:
+        options.program = find_program(options.program, caller)
+    options.files = [find_tree(item, caller) for item in options.files]
+    folder = find_app(options.app, caller) if options.app else Path() if options.program else None
     if options.setup:
-        setup(folder)
-    elif not folder and not options.run:
+        setup(folder if options.app else None)
+    elif folder is None and not options.run:
         raise Failure("which application? type   ./configure.py --setup hello   (--list shows all, --help the options)")
-    if folder:
+    if folder is not None:
         image = image_of(folder, chosen(options))
         configure(image, Memory.load())
         if options.run:

@@ -6,6 +6,8 @@
 
 C_DECLARATIONS_BEGIN
 
+struct program;
+
 struct quire_config {
     const char *name;             /* the application */
     const char *command_line;     /* read before the boot loader's, which wins */
@@ -15,6 +17,10 @@ struct quire_config {
     uint64_t stack;                 /* bytes of the program's stack */
     enum page_size pages;           /* page policy */
     bool has_files;                 /* the image needs its root file system module */
+    /* An existing program among the packed files, instead of one that is linked in: its path without a '/' in front,
+     * and what loads it (core/program.h). NULL in other images. */
+    const char *program;
+    void (*load)(struct program *, bool fixed);
 };
 
 extern const struct quire_config quire_config;

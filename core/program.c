@@ -14,22 +14,13 @@
 #include "core/base/string.h"
 #include "core/config.h"
 #include "core/cpu.h"
+#include "core/elf.h"
 #include "core/init.h"
 #include "core/linux/abi.h"
 #include "core/random.h"
 #include "vm/space.h"
 
 #include <cpuid.h>
-
-/* ELF-64 file header, as far as it is read here (System V gABI, chapter 4). */
-struct elf_header {
-    uint8_t identification[16];
-    uint16_t type, machine;
-    uint32_t version;
-    uint64_t entry, program_headers, section_headers;
-    uint32_t flags;
-    uint16_t header_size, program_header_size, program_header_count;
-};
 
 enum {
     AT_NULL = 0,
@@ -61,7 +52,14 @@ struct auxiliary {
 #define SIGNAL_FRAME 1024 /* bytes of a signal frame besides the extended state, generously */
 
 extern const struct elf_header __image_start; /* the linker maps the file's headers there */
-void _start(void);                            /* the libc's */
+void _start(void) __attribute__((weak));      /* the libc's; not in an image with an existing program */
+
+static struct program program;
+
+const struct program *program_running(void)
+{
+    return &program;
+}
 
 /* The part of the stack that is still free, from its low end: what is pushed goes to its high end. */
 struct room {
@@ -130,7 +128,7 @@ static size_t push_arguments(struct room *room, const struct command_line *line)
     size_t count = line->has_arguments ? line->argument_count : count_strings(arguments);
 
     push_strings(room, arguments, count);
-    push_string(room, quire_config.name);
+    push_string(room, program.name);
     return count + 1;
 }
 
@@ -156,14 +154,13 @@ static uintptr_t *put_pointers(uintptr_t *slot, const char **strings, size_t cou
 /* Returns the initial stack pointer. */
 static vaddr_t build_stack(struct room room, const struct command_line *line)
 {
-    const struct elf_header *elf = &__image_start;
     const uint64_t end = 0, random[2] = {random_word(), random_word()};
     uintptr_t name, *stack, *slot;
     size_t argument_count, environment_count, size;
     const char *strings;
 
     push(&room, &end, sizeof(end));
-    name = push_string(&room, quire_config.name);
+    name = push_string(&room, program.path);
     environment_count = push_environment(&room, line);
     argument_count = push_arguments(&room, line);
     strings = room.high;
@@ -173,12 +170,12 @@ static vaddr_t build_stack(struct room room, const struct command_line *line)
         {AT_HWCAP, hardware_capabilities()},
         {AT_PAGESZ, VM_PAGE_SIZE},
         {AT_CLKTCK, CLOCK_TICKS},
-        {AT_PHDR, (uintptr_t)elf + elf->program_headers},
-        {AT_PHENT, elf->program_header_size},
-        {AT_PHNUM, elf->program_header_count},
+        {AT_PHDR, program.headers},
+        {AT_PHENT, program.header_size},
+        {AT_PHNUM, program.header_count},
         {AT_BASE, 0},
         {AT_FLAGS, 0},
-        {AT_ENTRY, (uintptr_t)_start},
+        {AT_ENTRY, program.entry},
         {AT_UID, 0},
         {AT_EUID, 0},
         {AT_GID, 0},
@@ -202,6 +199,21 @@ static vaddr_t build_stack(struct room room, const struct command_line *line)
     return (vaddr_t)stack;
 }
 
+/* The program that the image was linked with. */
+static void use_linked_program(void)
+{
+    const struct elf_header *elf = &__image_start;
+
+    program = (struct program){
+        .entry = (vaddr_t)_start,
+        .headers = (vaddr_t)elf + elf->program_headers,
+        .header_size = elf->program_header_size,
+        .header_count = elf->program_header_count,
+        .path = quire_config.name,
+        .name = quire_config.name,
+    };
+}
+
 _Noreturn void program_start(const struct command_line *line)
 {
     size_t size = quire_config.stack + VM_STACK_GUARD;
@@ -212,5 +224,9 @@ _Noreturn void program_start(const struct command_line *line)
         refuse("there is no room for a stack of %llu KiB: %s", (unsigned long long)quire_config.stack / 1024,
                error_name(ERR_OF(segment)));
     end = (char *)vm_start(segment) + size;
-    cpu_start_program((vaddr_t)_start, build_stack((struct room){end - quire_config.stack / 2, end}, line));
+    if (quire_config.load != NULL)
+        quire_config.load(&program, line->aslr_off);
+    else
+        use_linked_program();
+    cpu_start_program(program.entry, build_stack((struct room){end - quire_config.stack / 2, end}, line));
 }

@@ -1,13 +1,32 @@
-/* The start of the program. */
+/* The start of the program: one that is linked into the image, or an existing one among the packed files. */
 #ifndef CORE_PROGRAM_H
 #define CORE_PROGRAM_H
 
 #include "core/command_line.h"
 
+/* What the auxiliary vector tells about the program, and where it begins. */
+struct program {
+    vaddr_t entry;
+    vaddr_t headers; /* AT_PHDR; 0: not in memory */
+    size_t header_size, header_count;
+    const char *path; /* AT_EXECFN, /proc/self/exe */
+    const char *name; /* argv[0] */
+};
+
 /*
  * Makes the stack segment, lays out arguments, environment and auxiliary vector on it as Linux does, and enters the
- * program at _start. Refuses (core/init.h) if they do not fit or the stack cannot be had.
+ * program. Refuses (core/init.h) if they do not fit or the stack cannot be had.
  */
 _Noreturn void program_start(const struct command_line *);
+
+/* The one that was started. */
+const struct program *program_running(void);
+
+/*
+ * core/load.c: maps the static ELF file quire_config.program, for an image that has one; quire_config.load is this or
+ * NULL, so that other images do without it. fixed: position-independent programs lie at the same address in every run.
+ * Refuses what cannot be run.
+ */
+void quire_load_program(struct program *, bool fixed);
 
 #endif

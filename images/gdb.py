@@ -134,13 +134,16 @@ class Fault(gdb.Command):
 
 
 class Start(gdb.Command):
-    """Runs to the beginning of the program's main."""
+    """Runs to the beginning of the program's main; of a program without names to where the core starts it."""
 
     def __init__(self) -> None:
         super().__init__("quire-start", gdb.COMMAND_RUNNING)
 
     def invoke(self, argument: str, from_tty: bool) -> None:
-        gdb.execute("thbreak main")
+        try:
+            gdb.execute("thbreak main")
+        except gdb.error:
+            gdb.execute("thbreak cpu_start_program")
         gdb.execute("continue")
 
 

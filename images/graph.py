@@ -190,6 +190,8 @@ def app_objects(ninja: Writer, image: Image) -> list[Path]:
 
 def program_inputs(ninja: Writer, image: Image, toolchain: Toolchain) -> list:
     """The program's part of the link line, in order: start files, objects, libraries, end files."""
+    if image.manifest.program:
+        return []  # it is one of the packed files
     libraries = [archive_path(image, library) for library in image.manifest.libraries]
     libraries += libc_archive(ninja, image.libc, image.variant)
     objects = app_objects(ninja, image)

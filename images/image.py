@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import elf
 import packages
 import plan
 from archive import collect, packed_size
@@ -26,6 +27,9 @@ PAGE_NAMES = {"4k": "PAGE_4K", "2m": "PAGE_2M", "1g": "PAGE_1G"}
 class Choices:
     """What the command line decides; None: as the manifest says."""
 
+    program: str | None = None  # --program: its absolute path; files and env are added to the manifest's
+    files: list[str] = field(default_factory=list)
+    env: dict[str, str] = field(default_factory=dict)
     libc: str | None = None
     ram: int | None = None
     pages: str | None = None
@@ -102,9 +106,13 @@ def config_c(image: Image) -> str:
     manifest, choices = image.manifest, image.choices
     arguments = manifest.args if choices.args is None else choices.args
     environment = [f"{name}={value}" for name, value in manifest.env.items()]
+    program = ""
+    if manifest.program:
+        program = f"    .program = {c_string(manifest.program_name)},\n    .load = quire_load_program,\n"
     return f"""\
 /* Written by configure.py. */
 #include "core/config.h"
+#include "core/program.h"
 
 {c_strings("arguments", arguments)}
 {c_strings("environment", environment)}
@@ -120,7 +128,7 @@ const struct quire_config quire_config = {{
     .stack = {manifest.stack},
     .pages = {PAGE_NAMES[image.pages]},
     .has_files = {"true" if manifest.files else "false"},
-}};
+{program}}};
 """
 
 
@@ -131,8 +139,17 @@ def plan_settings(image: Image) -> dict:
         "ram": image.ram,
         "stack": manifest.stack,
         "heap": manifest.heap,
+        "program": elf.read_program(manifest.program_path).private if manifest.program else 0,
         "windows": [[window.name, window.size, window.cache] for window in manifest.windows],
     }
+
+
+def program_settings(manifest: Manifest) -> dict | None:
+    """For the debugger: the existing program, and where it lies with quire.aslr=off."""
+    if not manifest.program:
+        return None
+    path = manifest.program_path
+    return {"file": str(path), "base": elf.read_program(path).base}
 
 
 def run_settings(image: Image) -> dict:
@@ -142,6 +159,7 @@ def run_settings(image: Image) -> dict:
         "iso": str(image.output(".iso")),
         "files": str(image.output(".files")) if image.manifest.files else None,
         "debug_elf": str(image.output(".debug")),
+        "program": program_settings(image.manifest),
         "memory": image.ram,
         "cpus": image.choices.cpus,
         "command_line": image.choices.cmdline,

@@ -11,7 +11,7 @@ import difflib
 import re
 import tomllib
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Callable
 
 from archive import Pair, collect, expand, split_item
@@ -27,6 +27,10 @@ CXX_SUFFIXES = (".cc", ".cpp", ".cxx")
 SOURCE_SUFFIXES = (".c", ".S", *CXX_SUFFIXES)
 PAGE = 4096
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+# An existing program is started as Linux starts the first one; its stack is what people are used to.
+PROGRAM_ENVIRONMENT = {"HOME": "/", "TERM": "linux"}
+PROGRAM_MEMORY = {"ram": 256 << 20, "stack": 8 << 20}
+NOT_WITH_PROGRAM = ("sources", "libc", "libraries", "include", "cflags", "ldflags", "calls")
 # Names that ninja targets, folders of build/ and of the project have already.
 RESERVED = set("all apps arch bench clean configure core debug docs fuzz images run test tests unit vm".split())
 
@@ -44,7 +48,9 @@ class Manifest:
     folder: Path
     name: str
     summary: str
-    sources: list[str]
+    sources: list[str] = field(default_factory=list)
+    program: str = ""  # an existing static program instead of sources; also the first of `files`
+    bare: bool = False  # there is no app.toml: made for --program
     libc: str = "musl"
     calls: str | list[str] | None = None  # "all", parts, or what the program can make
     packages: list[str] = field(default_factory=list)
@@ -69,7 +75,17 @@ class Manifest:
 
     @property
     def path(self) -> Path:
-        return self.folder / "app.toml"
+        """Where it is written what is built."""
+        return self.program_path if self.bare else self.folder / "app.toml"
+
+    @property
+    def program_path(self) -> Path:
+        return self.folder / self.program
+
+    @property
+    def program_name(self) -> str:
+        """Of the existing program in the image, where it lies in the root."""
+        return PurePosixPath(self.program).name
 
 
 def packed_files(manifest: Manifest) -> list[Pair]:
@@ -148,6 +164,12 @@ def packed(value: Any) -> list[str]:
     return value
 
 
+def program(value: Any) -> str:
+    if not is_text(value) or not value or value.endswith("/") or not is_inside(value.removeprefix("/")):
+        raise ValueError("the path of a static program in the application's folder or from the root of this machine")
+    return value
+
+
 def sources(value: Any) -> list[str]:
     if not inside(value) or not all(item.endswith(SOURCE_SUFFIXES) for item in value):
         raise ValueError(f"a list of at least one source file ({' or '.join(SOURCE_SUFFIXES)})")
@@ -212,6 +234,7 @@ TOP: dict[str, Check] = {
     "libc": one_of(*LIBCS),
     "calls": calls,
     "sources": sources,
+    "program": program,
     "packages": names,
     "include": inside,
     "libraries": names,
@@ -325,6 +348,23 @@ class Reader:
             raise self.refuse("ram", f"stack and heap alone need {needed}", "memory")
 
 
+def program_keys(top: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a manifest with an existing program, with what they imply."""
+    name = PurePosixPath(top["program"]).name
+    files = [f"{top['program']}:{name}", *top.get("files", [])]
+    return {**top, "libc": "none", "files": files, "env": PROGRAM_ENVIRONMENT | top.get("env", {})}
+
+
+def bare_program(path: Path, taken: list[str]) -> Manifest:
+    """What --program stands for. The name is made from the file's; taken: names that others have."""
+    name = re.sub(r"[^a-z0-9]+", "-", path.name.lower()).strip("-")
+    name = (name if name[:1].isalpha() else f"program-{name}")[:24].strip("-")
+    if name in RESERVED or name in taken or name.endswith("-debug"):
+        name += "-program"
+    top = program_keys({"program": path.name, "summary": f"the existing program {path.name}"})
+    return Manifest(folder=path.parent, name=name, bare=True, **top, **PROGRAM_MEMORY)
+
+
 def read_manifest(folder: Path, shown: Path | None = None) -> Manifest:
     """Reads and checks folder/app.toml; `shown` is its path in messages. The application is named after its folder."""
     reader = Reader(folder, shown or folder / "app.toml")
@@ -334,13 +374,18 @@ def read_manifest(folder: Path, shown: Path | None = None) -> Manifest:
             f"{reader.shown.parent}: an application is named after its folder, and {name!r} cannot be a name: "
             f"use lower-case letters, digits and '-', beginning with a letter, and none of {', '.join(sorted(RESERVED))}"
         )
-    top = reader.check(reader.data, TOP, ("summary", "sources"))
+    top = reader.check(reader.data, TOP, ("summary",) if "program" in reader.data else ("summary", "sources"))
+    memory = reader.table("memory", MEMORY)
+    if "program" in top:
+        for key in set(NOT_WITH_PROGRAM) & set(top):
+            raise reader.refuse(key, "has no meaning with program, which is linked already")
+        top, memory = program_keys(top), PROGRAM_MEMORY | memory
     manifest = Manifest(
         folder=folder,
         name=name,
         windows=reader.windows(),
         **top,
-        **reader.table("memory", MEMORY),
+        **memory,
         **reader.table("qemu", QEMU),
     )
     reader.check_files(manifest)

@@ -54,6 +54,15 @@ def owner(path: str) -> str | None:
     return answer.split(":")[0] if answer else None
 
 
+def is_known(package: str) -> bool:
+    """True if the lists of packages on this machine have it; they may be empty."""
+    try:
+        done = subprocess.run(["apt-cache", "show", "--no-all-versions", package], capture_output=True, check=False)
+    except FileNotFoundError:
+        return False
+    return done.returncode == 0 and b"Package:" in done.stdout
+
+
 def headers(package: str) -> list[str]:
     """Paths of the headers that a package puts below /usr/include."""
     listed = query("-L", package).stdout.splitlines()

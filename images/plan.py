@@ -9,6 +9,7 @@ the linker as the symbol quire_plan_ram, which becomes quire_config.ram: less RA
 Needed RAM is the sum of
     image       the loaded segments in whole pages, with the symbol table for backtraces
     files       the packed files, in whole pages (a boot module)
+    program     of an existing program its writable segments
     core        tables of the frame allocator, 128 bytes for 2 MiB of RAM, and 64 KiB for the rest
     stack, heap as the manifest says
     page tables 4 KiB each: the map of RAM (a page directory a GiB, some for the edges), and three upper levels with one
@@ -94,6 +95,8 @@ def make_plan(settings: dict, image: list[Row], files: int) -> Plan:
     windows = settings["windows"]
     if files:
         plan.rows.append(Row("files", pages(files), "packed, loaded as a boot module"))
+    if settings.get("program"):
+        plan.rows.append(Row("program", settings["program"], "what it writes to; the rest is shared with its file"))
     plan.rows.append(Row("core", CORE_FIXED + CORE_PER_2M * -(-plan.ram // (2 << 20)), "frame tables and the rest"))
     plan.rows.append(Row("stack", settings["stack"]))
     if settings["heap"]:

@@ -17,6 +17,7 @@ The description (run.json) is written by configure.py:
     files          packed files, or null           accelerator   auto, kvm or tcg
     debug_elf      the ELF file with debug data    memory        bytes of RAM
     command_line   words for the core          cpus          their number
+    program        of an image with an existing program: its file and its base with quire.aslr=off, or null
 
 File names in it are relative to the project's root folder.
 """
@@ -65,6 +66,7 @@ class Config(NamedTuple):
     devices: list[str]
     machine: str
     accelerator: str
+    program: tuple[str, int] | None = None
 
 
 def config_value(path: Path, values: dict[str, Any], key: str, kinds: tuple[type, ...]) -> Any:
@@ -75,6 +77,15 @@ def config_value(path: Path, values: dict[str, Any], key: str, kinds: tuple[type
         allowed = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
         raise Failure(f"{path}: '{key}' is {json.dumps(value)}, not {allowed}")
     return value
+
+
+def program_value(path: Path, values: dict[str, Any]) -> tuple[str, int] | None:
+    program = values.get("program")
+    if program is None:
+        return None
+    if not isinstance(program, dict) or not isinstance(program.get("file"), str) or not isinstance(program.get("base"), int):
+        raise Failure(f"{path}: 'program' must have a file and a base")
+    return str(ROOT / program["file"]), program["base"]
 
 
 def choice(path: Path, key: str, value: str, allowed: tuple[str, ...]) -> str:
@@ -115,6 +126,7 @@ def load_config(path: Path) -> Config:
         devices=devices,
         machine=choice(path, "machine", text("machine"), MACHINES),
         accelerator=choice(path, "accelerator", text("accelerator"), ACCELERATORS),
+        program=program_value(path, values),
     )
 
 
@@ -267,6 +279,9 @@ def default_interrupt() -> None:
 def debug(config: Config, command: list[str], port: int) -> int:
     """Runs QEMU, stopped, below gdb: the image prints between gdb's lines and reads no input; Ctrl-C goes to gdb."""
     gdb = [require("gdb"), "-q", str(need_file(config.debug_elf, "file with debug data"))]
+    if config.program:
+        file, base = config.program
+        gdb += ["-ex", f"add-symbol-file {shlex.quote(file)} -o {base:#x}"]
     gdb += ["-x", str(ROOT / "images" / "gdb.py"), "-ex", f"target remote 127.0.0.1:{port}"]
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True) as machine:
@@ -283,6 +298,8 @@ def run(options: argparse.Namespace) -> int:
     config = load_config(options.config)
     accelerator, reason = choose_accelerator("tcg" if options.icount else options.accelerator or config.accelerator)
     port = free_port() if options.gdb else None
+    if options.gdb and config.program and config.program[1]:
+        options.append = f"{options.append} quire.aslr=off".strip()  # so that the program lies where gdb is told
     command = build_command(config, options, accelerator, port)
     if options.dry_run:
         write_all(sys.stdout.fileno(), os.fsencode(shlex.join(command) + "\n"))

@@ -16,6 +16,8 @@ long linux_mmap(uintptr_t address, size_t length, int protection, int flags, int
 long linux_munmap(uintptr_t address, size_t length);
 long linux_mprotect(uintptr_t address, size_t length, unsigned long protection);
 long linux_brk(uintptr_t end);
+/* Before the program starts: its data segment begins at this page, behind the program. E_NOMEM. */
+error_t linux_brk_begin(uintptr_t start);
 long linux_mremap(uintptr_t address, size_t length, size_t new_length, unsigned flags, uintptr_t new_address);
 long linux_madvise(uintptr_t address, size_t length, int advice);
 /* The bytes as whole pages; 0 if there are none or too many for the address space. */

@@ -293,6 +293,16 @@ static bool make_data_segment(void)
     return vm_resize(vm_space(), segment, VM_PAGE_SIZE) == E_SUCCESS;
 }
 
+error_t linux_brk_begin(uintptr_t start)
+{
+    struct vm_segment *segment = vm_alloc(vm_space(), &vm_anon, start, VM_PAGE_SIZE, VM_RW | VM_MERGE);
+
+    if (IS_ERR(segment))
+        return ERR_OF(segment);
+    data_segment.start = data_segment.end = start;
+    return E_SUCCESS;
+}
+
 /* The page that follows the last one: the pages between the start and it are there. */
 static uintptr_t pages_end(uintptr_t end)
 {
