@@ -3,8 +3,7 @@
 #include "core/base/print.h"
 #include "core/base/string.h"
 
-/* Takes one word off the source, a character at a time: command_line_says compares them, command_line_add keeps them.
- */
+/* Takes one word off the source, a character at a time. */
 struct word_reader {
     const char *next;
     char quote; /* the open one, or 0 */
@@ -43,27 +42,6 @@ static int word_next(struct word_reader *reader)
             return (unsigned char)c;
         }
     }
-}
-
-bool command_line_says(const char *source, const char *word)
-{
-    struct word_reader reader = {.next = source};
-
-    while (word_begin(&reader)) {
-        bool same = true, separator = true;
-        size_t i = 0;
-        int c;
-
-        for (; (c = word_next(&reader)) >= 0; i++) {
-            same = same && word[i] != '\0' && (unsigned char)word[i] == c;
-            separator = separator && i < 2 && c == '-';
-        }
-        if (same && word[i] == '\0')
-            return true;
-        if (separator && i == 2)
-            return false;
-    }
-    return false;
 }
 
 /* Copies a word into the text; E_INVAL for an open quote, E_RANGE if there is no room. */

@@ -36,7 +36,4 @@ struct command_line {
  */
 error_t command_line_add(struct command_line *, const char *source);
 
-/* True if the source has this very word before `--`. For questions before core_main: needs no memory. */
-bool command_line_says(const char *source, const char *word);
-
 #endif

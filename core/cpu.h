@@ -10,13 +10,15 @@ C_DECLARATIONS_BEGIN
 /* Waits for an interrupt with interrupts enabled, or until the deadline (monotonic ns, core/clock.h), whichever is
  * first. */
 void cpu_wait_until(uint64_t deadline);
-/* Stops for ever. */
-__attribute__((noreturn)) void cpu_halt(void);
 /* Hardware random bits; false where there are none. */
 bool cpu_random(uint64_t *value);
+/* A counter that never reads the same for long: for seeds, not for time. */
+uint64_t cpu_cycles(void);
 unsigned cpu_count(void);
 /* "GenuineIntel ..." brand string for reports. */
 const char *cpu_name(void);
+/* What AT_HWCAP is on this machine: EDX of CPUID's leaf 1. */
+uint32_t cpu_capabilities(void);
 
 /* fs base: the thread pointer of the running program. */
 void cpu_set_thread_pointer(uint64_t base);

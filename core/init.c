@@ -36,18 +36,24 @@ _Noreturn void refuse(const char *format, ...)
     power_off(STATUS_REFUSED);
 }
 
-static void read_command_line(struct command_line *line)
+const struct command_line *core_command_line(void)
 {
+    static struct command_line line; /* too large for the stack */
+    static bool done;
     const char *const sources[] = {quire_config.command_line, boot_info.command_line};
 
+    if (done)
+        return &line;
+    done = true;
     for (size_t i = 0; i < ARRAY_LENGTH(sources); i++)
-        if (sources[i] != NULL && command_line_add(line, sources[i]) != E_SUCCESS)
-            refuse("%s", line->problem);
-    if (line->debug_exit)
+        if (sources[i] != NULL && command_line_add(&line, sources[i]) != E_SUCCESS)
+            refuse("%s", line.problem);
+    if (line.debug_exit)
         power_use_debug_exit();
-    for (size_t i = 0; i < line->unused_count; i++)
+    for (size_t i = 0; i < line.unused_count; i++)
         kprintf("quire: the word %s on the command line has no use: the program's words come after --\n",
-                line->unused[i]);
+                line.unused[i]);
+    return &line;
 }
 
 /*
@@ -89,12 +95,9 @@ static void add_image(void)
 
 _Noreturn void core_main(void)
 {
-    static struct command_line command_line; /* too large for the stack */
-
-    read_command_line(&command_line);
     check_ram();
     vm_set_page_policy(quire_config.pages);
     add_image();
     linux_init();
-    program_start(&command_line);
+    program_start(core_command_line());
 }

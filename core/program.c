@@ -20,8 +20,6 @@
 #include "core/random.h"
 #include "vm/space.h"
 
-#include <cpuid.h>
-
 enum {
     AT_NULL = 0,
     AT_PHDR = 3,
@@ -132,14 +130,6 @@ static size_t push_arguments(struct room *room, const struct command_line *line)
     return count + 1;
 }
 
-static unsigned hardware_capabilities(void)
-{
-    unsigned unused, features = 0;
-
-    __get_cpuid(1, &unused, &unused, &unused, &features);
-    return features;
-}
-
 /* Pointers to `count` strings that follow each other, then NULL; the strings' end in *strings. */
 static uintptr_t *put_pointers(uintptr_t *slot, const char **strings, size_t count)
 {
@@ -167,7 +157,7 @@ static vaddr_t build_stack(struct room room, const struct command_line *line)
 
     const struct auxiliary vector[] = {
         {AT_MINSIGSTKSZ, cpu_extended_state_size() + SIGNAL_FRAME},
-        {AT_HWCAP, hardware_capabilities()},
+        {AT_HWCAP, cpu_capabilities()},
         {AT_PAGESZ, VM_PAGE_SIZE},
         {AT_CLKTCK, CLOCK_TICKS},
         {AT_PHDR, program.headers},

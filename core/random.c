@@ -8,7 +8,7 @@ static uint64_t generate(void)
     static uint64_t state;
     uint64_t z;
 
-    state += __builtin_ia32_rdtsc() | 1;
+    state += cpu_cycles() | 1;
     z = state * 0x9e3779b97f4a7c15u;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;

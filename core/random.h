@@ -1,4 +1,4 @@
-/* Random numbers for programs: getrandom, AT_RANDOM. */
+/* Random numbers: getrandom, AT_RANDOM, where segments begin. */
 #ifndef CORE_RANDOM_H
 #define CORE_RANDOM_H
 

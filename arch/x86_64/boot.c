@@ -10,11 +10,10 @@
 #include "arch/x86_64/boot_info_private.h"
 #include "arch/x86_64/fixmap.h"
 #include "arch/x86_64/physmap.h"
-#include "core/command_line.h"
 #include "core/config.h"
 #include "core/console.h"
-#include "core/cpu.h"
 #include "core/init.h"
+#include "core/random.h"
 #include "machine.h"
 #include "vm/frames.h"
 #include "vm/space.h"
@@ -151,24 +150,10 @@ static void start_frames(void)
     frames_declare_ram(ranges, frame_ranges(ranges, all));
 }
 
-static bool option_given(const char *word)
-{
-    return command_line_says(quire_config.command_line, word) || command_line_says(boot_info.command_line, word);
-}
-
-/* Where segments begin: never 0, which stands for fixed addresses. The mixing function is that of splitmix64 (Steele,
- * Lea, Flood, OOPSLA 2014), so that the few bits of the time stamp that vary count where there is nothing better. */
+/* Where segments begin: never 0, which stands for fixed addresses. */
 static uint64_t address_seed(void)
 {
-    uint64_t bits = 0;
-
-    if (option_given("quire.aslr=off"))
-        return 0;
-    cpu_random(&bits);
-    bits ^= tsc_read();
-    bits = (bits ^ bits >> 30) * 0xbf58476d1ce4e5b9;
-    bits = (bits ^ bits >> 27) * 0x94d049bb133111eb;
-    return (bits ^ bits >> 31) | 1;
+    return core_command_line()->aslr_off ? 0 : random_word() | 1;
 }
 
 void boot_main(uint32_t magic, paddr_t information, paddr_t load_address)
@@ -178,6 +163,7 @@ void boot_main(uint32_t magic, paddr_t information, paddr_t load_address)
     announce();
     cpu_early_init();
     read_boot_info(magic, information, load_address);
+    core_command_line();
     divide_memory();
     start_frames();
     if (vm_space_init(&space, image_physical(__boot_tables), address_seed()) != E_SUCCESS)

@@ -48,9 +48,6 @@ struct gate { /* Intel SDM vol. 3, figure 6-8 */
 #define XCR0_AVX 4u
 #define XCR0_AVX512 0xe0u
 
-/* Entries 0 to 3 as after reset, 4 write combining; the rest is not used (pte.h). */
-#define PAT_VALUE 0x0007040100070406ull
-
 PERCPU uintptr_t percpu_self_offset;
 PERCPU uint64_t cpu_gdt[GDT_ENTRIES];
 PERCPU struct tss cpu_tss;
@@ -221,7 +218,7 @@ static void set_control_registers(void)
     __asm__ volatile("movq %0, %%cr4" : : "r"(cr4) : "memory");
     if (cpu_features.xsave)
         enable_extended_state();
-    msr_write(MSR_PAT, PAT_VALUE);
+    msr_write(MSR_PAT, PAT_LAYOUT);
     msr_write(MSR_EFER, EFER_VALUE);
     msr_write(MSR_STAR, (uint64_t)SELECTOR_CODE << 32);
     msr_write(MSR_LSTAR, (uint64_t)syscall_entry);
@@ -244,10 +241,14 @@ void cpu_early_init(void)
 
 /* ---- the rest of core/cpu.h ---- */
 
-_Noreturn void cpu_halt(void)
+uint64_t cpu_cycles(void)
 {
-    for (;;)
-        __asm__ volatile("cli; hlt");
+    return tsc_read();
+}
+
+uint32_t cpu_capabilities(void)
+{
+    return cpuid(1, 0).d;
 }
 
 unsigned cpu_count(void)

@@ -27,7 +27,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 abort();
             break;
         }
-        command_line_says(text + at, "quire.aslr=off");
     }
     free(text);
     return 0;

@@ -152,22 +152,7 @@ static void too_long(void **state)
     free(line);
 }
 
-static void early_questions(void **state)
-{
-    const char *source = "a quire.aslr=off \"quire.b=c d\" -- quire.late";
-
-    (void)state;
-    assert_true(command_line_says(source, "quire.aslr=off"));
-    assert_true(command_line_says(source, "quire.b=c d"));
-    assert_true(command_line_says(source, "a"));
-    assert_false(command_line_says(source, "quire.aslr"));
-    assert_false(command_line_says(source, "quire.aslr=off2"));
-    assert_false(command_line_says(source, "quire.late"));
-    assert_false(command_line_says("", "a"));
-    assert_true(command_line_says("- --a -a b", "b"));
-}
-
-/* Any bytes: no crash, words inside the text, and the two readers agree about every unused word. */
+/* Any bytes: no crash, and words that lie inside the text. */
 static void random_lines(void **state)
 {
     struct random random = {harness_seed()};
@@ -184,7 +169,7 @@ static void random_lines(void **state)
         source[length] = '\0';
         if (command_line_add(line, source) == E_SUCCESS)
             for (size_t j = 0; j < line->unused_count; j++)
-                assert_true(command_line_says(source, line->unused[j]));
+                assert_in_range(line->unused[j] - line->text, 0, line->text_used - 1);
         else
             assert_true(line->problem[0] != '\0');
         free(line);
@@ -194,9 +179,9 @@ static void random_lines(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(options),  cmocka_unit_test(environment),     cmocka_unit_test(arguments),
-        cmocka_unit_test(quotes),   cmocka_unit_test(other_words),     cmocka_unit_test(refused),
-        cmocka_unit_test(too_long), cmocka_unit_test(early_questions), cmocka_unit_test(random_lines),
+        cmocka_unit_test(options),  cmocka_unit_test(environment),  cmocka_unit_test(arguments),
+        cmocka_unit_test(quotes),   cmocka_unit_test(other_words),  cmocka_unit_test(refused),
+        cmocka_unit_test(too_long), cmocka_unit_test(random_lines),
     };
 
     return harness_main(argc, argv, tests, sizeof(tests) / sizeof(tests[0]));
