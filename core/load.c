@@ -1,9 +1,12 @@
 /*
- * Loading an existing static program (after Linux's fs/binfmt_elf.c): every PT_LOAD becomes one segment for the pages
- * that have bytes in the file, and one of anon for the zeros behind them. brk begins behind the last one. Nothing is
+ * Loading an existing static program (after Linux's fs/binfmt_elf.c). Every PT_LOAD becomes a private mapping of the
+ * packed file for the pages that have bytes there, and one of anon for the zeros behind them; brk begins behind the
+ * last one. Text and constants are the archive's own pages, data are copied when they are written to. Nothing is
  * writable and executable at once.
  */
+#include "core/allocate.h"
 #include "core/archive.h"
+#include "core/base/print.h"
 #include "core/base/string.h"
 #include "core/config.h"
 #include "core/cpu.h"
@@ -12,7 +15,9 @@
 #include "core/linux/calls.h"
 #include "core/program.h"
 #include "core/random.h"
-#include "vm/vm.h"
+#include "machine.h"
+#include "vm/frames.h"
+#include "vm/object.h"
 
 /* Where position-independent programs lie: Linux's place for them (ELF_ET_DYN_BASE), moved up by so many random pages,
  * which leaves brk 400 GiB in the region of 2 TiB. */
@@ -50,16 +55,109 @@ static void check(const void *result, vaddr_t start)
                error_name(ERR_OF(result)));
 }
 
-static void map_segment(const struct archive_entry *file, const struct elf_segment *segment, uint64_t base)
+/*
+ * The packed file as a memory object. Its pages are those of the archive where the contents lie on pages there; the
+ * last one, behind whose end other bytes of the archive follow, and all pages of an archive that the loader put
+ * elsewhere are copied into frames of the object's own.
+ */
+static struct {
+    struct vm_object object;
+    struct archive_entry file;
+    paddr_t *copies; /* a frame for each page, or 0 */
+} source;
+
+static error_t source_page(struct vm_object *object, uint64_t page, bool write, paddr_t *frame)
 {
-    vaddr_t start = base + align_down(segment->address, VM_PAGE_SIZE), at = base + segment->address;
+    uint64_t offset = page * VM_PAGE_SIZE, left = source.file.size - offset;
+    const uint8_t *bytes = source.file.bytes + offset;
+
+    (void)object, (void)write; /* is mapped privately only */
+    if (page > source.file.size / VM_PAGE_SIZE || left == 0)
+        return E_FAULT;
+    if (left >= VM_PAGE_SIZE && is_aligned((uintptr_t)bytes, VM_PAGE_SIZE)) {
+        *frame = virt_to_phys(bytes);
+        return E_SUCCESS;
+    }
+    if (source.copies[page] == 0) {
+        *frame = frame_get(PAGE_4K);
+        if (*frame == FRAME_NONE)
+            return E_NOMEM;
+        machine_zero_pages(phys_to_virt(*frame), VM_PAGE_SIZE);
+        memcpy(phys_to_virt(*frame), bytes, left < VM_PAGE_SIZE ? left : VM_PAGE_SIZE);
+        source.copies[page] = *frame;
+    }
+    *frame = source.copies[page];
+    return E_SUCCESS;
+}
+
+static void source_count(struct vm_object *object)
+{
+    (void)object; /* it lives as long as the image */
+}
+
+static void source_describe(struct vm_object *object, char *buffer, size_t size)
+{
+    (void)object;
+    text_format(buffer, size, "%s", program_running()->path);
+}
+
+static uint64_t source_inode(struct vm_object *object)
+{
+    (void)object;
+    return 1;
+}
+
+static const struct vm_object_operations source_operations = {
+    .page = source_page,
+    .reference = source_count,
+    .release = source_count,
+    .describe = source_describe,
+    .inode = source_inode,
+};
+
+static void make_source(const struct archive_entry *file)
+{
+    source.object.operations = &source_operations;
+    source.file = *file;
+    source.copies = core_allocate((file->size / VM_PAGE_SIZE + 1) * sizeof(*source.copies));
+    if (source.copies == NULL)
+        refuse_program("is too large, or there is too little RAM for it");
+}
+
+/* Clears the rest of the page that the file's bytes of a segment end in. */
+static void clear_tail(vaddr_t from, vaddr_t to)
+{
+    static const char zeros[256];
+
+    while (from < to) {
+        size_t part = to - from < sizeof(zeros) ? to - from : sizeof(zeros);
+
+        if (user_copy((void *)from, zeros, part) != E_SUCCESS)
+            refuse_program("needs more RAM than there is");
+        from += part;
+    }
+}
+
+static void map_segment(const struct elf_segment *segment, uint64_t base)
+{
+    vaddr_t at = base + segment->address, start = align_down(at, VM_PAGE_SIZE);
+    vaddr_t file_end = at + segment->file_size, zeros = align_up(file_end, VM_PAGE_SIZE);
     vaddr_t end = align_up(at + segment->memory_size, VM_PAGE_SIZE);
     vm_flags_t flags = VM_READ | (segment->write ? VM_WRITE : 0) | (segment->execute ? VM_EXEC : 0);
+    bool has_tail = segment->file_size < segment->memory_size && file_end < zeros;
 
-    check(vm_alloc(vm_space(), &vm_anon, start, end - start, VM_RW | VM_MERGE), start);
-    if (user_copy((void *)at, file->bytes + segment->offset, segment->file_size) != E_SUCCESS)
-        refuse("there is too little RAM for the program %s", quire_config.program);
-    check(ERR_PTR(vm_protect(vm_space(), start, end - start, flags)), start);
+    if (segment->file_size == 0)
+        zeros = start;
+    else
+        check(vm_object_map(vm_space(), &source.object, segment->offset / VM_PAGE_SIZE, start, zeros - start,
+                            VM_MERGE | (has_tail ? VM_RW : flags | (segment->write ? 0 : VM_POPULATE)), false, false),
+              start);
+    if (segment->file_size != 0 && has_tail) {
+        clear_tail(file_end, zeros);
+        check(ERR_PTR(vm_protect(vm_space(), start, zeros - start, flags)), start);
+    }
+    if (zeros < end)
+        check(vm_alloc(vm_space(), &vm_anon, zeros, end - zeros, VM_MERGE | flags), zeros);
 }
 
 void quire_load_program(struct program *program, bool fixed)
@@ -73,8 +171,9 @@ void quire_load_program(struct program *program, bool fixed)
     if (wrong != NULL)
         refuse_program(wrong);
     base = choose_base(&elf, fixed);
+    make_source(&file);
     for (size_t i = 0; i < elf.segment_count; i++)
-        map_segment(&file, &elf.segments[i], base);
+        map_segment(&elf.segments[i], base);
     check(ERR_PTR(linux_brk_begin(base + elf.end)), base + elf.end);
     memcpy(path + 1, file.path, file.path_length + 1);
     for (const char *c = path; *c != '\0'; c++)

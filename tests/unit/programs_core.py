@@ -8,10 +8,12 @@ PROGRAMS: dict[str, list[str]] = {
         "core/command_line.c",
         "core/base/print.c",
     ],
+    "test_elf": ["tests/unit/test_elf.c", "tests/unit/fake/harness.c", "core/elf.c"],
     "test_archive": ["tests/unit/test_archive.c", "tests/unit/fake/harness.c", "core/archive.c", "core/base/print.c"],
 }
 
 FUZZERS: dict[str, list[str]] = {
     "fuzz_archive": ["tests/fuzz/fuzz_archive.c", "core/archive.c", "core/base/print.c"],
+    "fuzz_elf": ["tests/fuzz/fuzz_elf.c", "core/elf.c"],
     "fuzz_command_line": ["tests/fuzz/fuzz_command_line.c", "core/command_line.c", "core/base/print.c"],
 }
