@@ -62,6 +62,10 @@ struct linux_timeval {
     int64_t seconds, microseconds;
 };
 
+struct linux_itimerspec {
+    struct linux_timespec interval, value;
+};
+
 struct linux_iovec {
     void *base;
     size_t length;

@@ -54,8 +54,6 @@ long linux_dup2(int fd, int to);
 long linux_dup3(int fd, int to, int flags);
 long linux_fcntl(int fd, int command, unsigned long argument);
 long linux_ioctl(int fd, unsigned request, unsigned long argument);
-long linux_poll(struct linux_pollfd *list, unsigned count, int timeout);
-long linux_ppoll(struct linux_pollfd *list, unsigned count, const struct linux_timespec *timeout, const uint64_t *mask);
 long linux_fsync(int fd);
 
 long linux_open(const char *path, int flags, unsigned mode);

@@ -66,7 +66,9 @@ struct file {
     struct watch *watches; /* file_release closes them all first */
 };
 
-/* Something happened to the file: POLLIN, POLLOUT ... that may be true of it now. */
+/* Something happened to the file: POLLIN, POLLOUT ... that may be true of it now; 0: a file that does not wake was
+ * read.
+ */
 static inline void file_wake(struct file *file, unsigned events)
 {
     for (struct watch *watch = file->watches; watch != NULL; watch = watch->next)
@@ -92,6 +94,8 @@ bool file_is_readable(const struct file *);
 bool file_is_writable(const struct file *);
 /* The next open descriptor at or above fd, or -1: for /proc/self/fd. */
 int linux_next_descriptor(int fd);
+/* One past the highest descriptor that the table has a place for: Linux's max_fds. */
+int linux_descriptor_places(void);
 
 /* user_copy as read and write answer: bytes copied, fewer where the program's memory ends; -E_FAULT if none. */
 long linux_copy(void *to, const void *from, size_t length);

@@ -63,6 +63,11 @@ int linux_next_descriptor(int fd)
     return -1;
 }
 
+int linux_descriptor_places(void)
+{
+    return table_size;
+}
+
 struct file *file_create(const struct file_operations *operations, unsigned flags, void *own)
 {
     struct file *file = core_allocate(sizeof(*file));

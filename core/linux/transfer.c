@@ -33,6 +33,8 @@ static long read_file(struct file *file, void *buffer, size_t length, uint64_t *
             return -E_FAULT; /* no program's memory is that long */
         length = COUNT_MAX;
     }
+    if (UNLIKELY(file->watches != NULL) && !file->operations->wakes)
+        file_wake(file, 0);
     return file->operations->read(file, buffer, length, offset);
 }
 
