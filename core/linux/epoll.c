@@ -89,9 +89,14 @@ static uint32_t happened(const struct item *item)
 
 static void make_ready(struct item *item)
 {
-    if (!link_is_alone(&item->ready))
-        return;
-    link_append(&item->epoll->ready, &item->ready);
+    if (link_is_alone(&item->ready))
+        link_append(&item->epoll->ready, &item->ready);
+}
+
+/* Something new: who watches the instance has to hear of it even if the item was ready before. */
+static void make_ready_anew(struct item *item)
+{
+    make_ready(item);
     file_wake(item->epoll->file, POLLIN | POLLRDNORM);
 }
 
@@ -102,7 +107,7 @@ static void item_wake(struct watch *watch, unsigned events)
     if (events == 0)
         item->seen = 0; /* it was read: whatever is there now is news */
     else if (events & wanted(item))
-        make_ready(item);
+        make_ready_anew(item);
 }
 
 static void ask(struct epoll *epoll)
@@ -112,7 +117,9 @@ static void ask(struct epoll *epoll)
         uint32_t now = happened(item), before = item->seen;
 
         item->seen = now;
-        if (item->events & EPOLLET ? now & ~before : now)
+        if (now & ~before)
+            make_ready_anew(item);
+        else if (now && !(item->events & EPOLLET))
             make_ready(item);
     }
 }
@@ -168,7 +175,7 @@ static void set_item(struct item *item, const struct linux_epoll_event *event)
     item->data = event->data;
     item->seen = happened(item);
     if (item->seen != 0)
-        make_ready(item);
+        make_ready_anew(item);
 }
 
 static error_t add_item(struct epoll *epoll, struct file *file, int fd, const struct linux_epoll_event *event)
