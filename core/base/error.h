@@ -26,6 +26,7 @@ enum {
     E_INTR = 4,
     E_IO = 5,
     E_NXIO = 6,
+    E_2BIG = 7,
     E_BADF = 9,
     E_AGAIN = 11,
     E_NOMEM = 12, /* out of frames, or the address range is taken */

@@ -31,8 +31,6 @@ error_t linux_unmap_range(uintptr_t address, size_t size);
 
 /* files.c: descriptors (core/linux/file.h). transfer.c: reading and writing. tree.c: names and directories. */
 struct archive *linux_files(void); /* the packed files; empty if the image has none */
-struct file;
-bool linux_packed_entry(const struct file *, size_t *entry); /* false if it is none of them */
 /* Finds the packed files; refuses what is no archive. */
 void linux_tree_init(void);
 

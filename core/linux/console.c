@@ -296,7 +296,10 @@ static unsigned console_file_poll(struct file *file)
 
 static void console_file_stat(struct file *file, struct linux_stat *stat)
 {
-    (void)file;
+    if (file->node != NULL) {
+        file_hooks->stat(file->node, stat);
+        return;
+    }
     stat->mode = LINUX_S_IFCHR | 0620;
     stat->special_device = CONSOLE_DEVICE;
 }

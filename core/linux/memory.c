@@ -182,30 +182,23 @@ static error_t huge_pages(int map_flags, size_t *size, vm_flags_t *flags)
     return E_SUCCESS;
 }
 
-/* A packed file that mmap may map; its contents in *entry. */
-static error_t mappable_file(int fd, int flags, int protection, struct archive_entry *entry)
+/* A regular file that mmap may map. */
+static error_t mappable_file(int fd, int flags, int protection, struct file **file)
 {
-    struct file *file = linux_file_usable(fd);
-    size_t number;
-
-    if (file == NULL)
+    *file = linux_file_usable(fd);
+    if (*file == NULL)
         return E_BADF;
-    if (!linux_packed_entry(file, &number))
+    if (!file_is_readable(*file))
+        return E_ACCES;
+    if ((*file)->operations->object == NULL)
         return E_NODEV;
-    if ((flags & MAP_TYPE) != MAP_PRIVATE && (protection & VM_WRITE))
-        return E_ACCES; /* the file is open for reading */
-    *entry = archive_entry(linux_files(), number);
-    return E_SUCCESS;
+    return (flags & MAP_TYPE) != MAP_PRIVATE && (protection & VM_WRITE) ? E_ACCES : E_SUCCESS;
 }
 
 /* Copies the file's bytes from offset on to the start of the range, then gives it its protection. */
-static error_t fill(uintptr_t address, size_t size, const struct archive_entry *entry, uint64_t offset,
-                    vm_flags_t flags, bool shared)
+static error_t fill(uintptr_t address, size_t size, struct file *file, uint64_t offset, vm_flags_t flags, bool shared)
 {
-    size_t length = offset >= entry->size ? 0 : entry->size - offset;
-    error_t error = user_copy((void *)address, entry->bytes + offset, length < size ? length : size);
-
-    if (error != E_SUCCESS)
+    if (file->operations->read(file, (void *)address, size, &offset) < 0)
         return E_NOMEM; /* the range is there: only a frame can be missing */
     for (uintptr_t at = address; shared && at < address + size;) {
         struct vm_segment *segment = vm_find(vm_space(), at);
@@ -216,7 +209,7 @@ static error_t fill(uintptr_t address, size_t size, const struct archive_entry *
     return vm_protect(vm_space(), address, size, flags & VM_PROTECTION);
 }
 
-static long map_file(uintptr_t address, size_t size, vm_flags_t flags, int map_flags, const struct archive_entry *entry,
+static long map_file(uintptr_t address, size_t size, vm_flags_t flags, int map_flags, struct file *file,
                      uint64_t offset)
 {
     bool shared = (map_flags & MAP_TYPE) != MAP_PRIVATE;
@@ -225,7 +218,7 @@ static long map_file(uintptr_t address, size_t size, vm_flags_t flags, int map_f
 
     if (at < 0 && at > -ERR_MAX)
         return at;
-    error = fill((uintptr_t)at, size, entry, offset, flags, shared);
+    error = fill((uintptr_t)at, size, file, offset, flags, shared);
     if (error == E_SUCCESS)
         return at;
     vm_unmap(vm_space(), (uintptr_t)at, size);
@@ -236,7 +229,7 @@ long linux_mmap(uintptr_t address, size_t length, int protection, int flags, int
 {
     vm_flags_t vm_flags = protection_flags((unsigned)protection) | VM_MERGE | (flags & MAP_POPULATE ? VM_POPULATE : 0);
     size_t size = linux_pages(length);
-    struct archive_entry entry;
+    struct file *file;
     error_t error = E_SUCCESS;
     int type = flags & MAP_TYPE;
 
@@ -251,12 +244,12 @@ long linux_mmap(uintptr_t address, size_t length, int protection, int flags, int
     if (flags & MAP_HUGETLB)
         error = huge_pages(flags, &size, &vm_flags);
     if (error == E_SUCCESS && !(flags & MAP_ANONYMOUS))
-        error = mappable_file(fd, flags, protection, &entry);
+        error = mappable_file(fd, flags, protection, &file);
     if (error != E_SUCCESS)
         return -error;
     if (flags & MAP_ANONYMOUS)
         return map(&vm_anon, address, size, vm_flags, flags);
-    return map_file(address, size, vm_flags, flags, &entry, offset);
+    return map_file(address, size, vm_flags, flags, file, offset);
 }
 
 long linux_mprotect(uintptr_t address, size_t length, unsigned long protection)

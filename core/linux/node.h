@@ -16,8 +16,8 @@ struct text;
 void text_add(struct text *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /*
- * Files whose contents the core makes (/proc, /sys): generate is called on open, and the text is then a snapshot of that
- * open file. write may be NULL (EACCES). Directories on the way are made. Paths begin with '/'.
+ * Files whose contents the core makes (/proc, /sys): generate is called on open, and the text is then a snapshot of
+ * that open file. write may be NULL (EACCES). Directories on the way are made. Paths begin with '/'.
  */
 struct generated_file {
     const char *path;
@@ -31,6 +31,9 @@ error_t tree_add_link(const char *path, const char *text, void (*generate)(struc
 /* A character device; operations.own is `own` of every file opened on it. number: major << 8 | minor. */
 error_t tree_add_device(const char *path, uint32_t mode, unsigned number, const struct file_operations *, void *own);
 error_t tree_add_directory(const char *path, uint32_t mode);
+/* The directory of descriptors, /proc/self/fd, under this path: links named by the descriptors that are open, which
+ * lead to the files themselves. */
+error_t tree_add_descriptors(const char *path);
 
 /* The absolute path of a node, as /proc/self/fd, getcwd and maps show it: the length, " (deleted)" behind if so. */
 size_t node_path(const struct node *, char *buffer, size_t size);
@@ -39,6 +42,18 @@ size_t node_path(const struct node *, char *buffer, size_t size);
 struct node *node_create_anonymous(const char *name, uint32_t mode);
 struct file *node_open(struct node *, unsigned flags); /* an open file on it; NULL: no memory */
 struct vm_object *node_object(struct node *);          /* of a regular file; a mapping takes its own reference */
+/* F_SEAL_* of a regular file; at first F_SEAL_SEAL: none may be added. */
+void node_set_seals(struct node *, unsigned seals);
+unsigned node_seals(const struct node *);
+/* True if somebody maps the object shared and may write: set by who maps files, for F_SEAL_WRITE. */
+extern bool (*node_writable_mapping)(struct vm_object *);
+
+/* FIFOs (mknod): makes the open file, whose flags are set, one end of the node's pipe, or blocks until it can; sets its
+ * operations, own and node, with a reference to the node. Set by the part "events"; without it opening is ENXIO. */
+extern error_t (*node_open_fifo)(struct file *, struct node *);
+void **node_own(struct node *); /* of a FIFO: its pipe; given up by node_release_fifo */
+extern void (*node_release_fifo)(void *own);
+
 void node_reference(struct node *);
 void node_release(struct node *);
 

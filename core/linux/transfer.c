@@ -33,6 +33,8 @@ static long read_file(struct file *file, void *buffer, size_t length, uint64_t *
             return -E_FAULT; /* no program's memory is that long */
         length = COUNT_MAX;
     }
+    if (offset != NULL && (int64_t)(*offset + length) < 0)
+        return -E_INVAL;
     if (UNLIKELY(file->watches != NULL) && !file->operations->wakes)
         file_wake(file, 0);
     return file->operations->read(file, buffer, length, offset);
@@ -49,6 +51,8 @@ static long write_file(struct file *file, const void *buffer, size_t length, uin
             return -E_FAULT;
         length = COUNT_MAX;
     }
+    if (offset != NULL && (int64_t)(*offset + length) < 0)
+        return -E_INVAL;
     return file->operations->write(file, buffer, length, offset);
 }
 

@@ -1,0 +1,102 @@
+/*
+ * /proc/self/fd: a link for each open descriptor, made and removed when the directory is looked at. What such a link
+ * leads to is the file itself, whatever its name has become.
+ */
+#include "core/allocate.h"
+#include "core/base/print.h"
+#include "core/base/string.h"
+#include "core/linux/text.h"
+#include "core/linux/tree.h"
+
+#define LINK_MODE (S_IFLNK | 0700)
+
+static int number_of(const char *name)
+{
+    int number = 0;
+
+    for (; *name != '\0'; name++)
+        number = number * 10 + (*name - '0');
+    return number;
+}
+
+static struct file *file_of(const struct node *link)
+{
+    return link->names != NULL ? linux_file(number_of(link->names->name)) : NULL;
+}
+
+static void describe(const struct node *link, struct text *text)
+{
+    const struct file *file = file_of(link);
+    char *path;
+
+    if (file == NULL)
+        return;
+    if (file->node == NULL) {
+        text_add(text, strncmp(file->operations->name, "pipe", 4) == 0 ? "%s:[1]" : "%s", file->operations->name);
+        return;
+    }
+    path = core_allocate(PATH_MAX);
+    if (path == NULL)
+        return;
+    node_path(file->node, path, PATH_MAX);
+    text_add(text, "%s", path);
+    core_release(path, PATH_MAX);
+}
+
+static struct node *follow(const struct node *link)
+{
+    const struct file *file = file_of(link);
+
+    if (file == NULL || file->node == NULL)
+        return NULL;
+    node_reference(file->node);
+    return file->node;
+}
+
+static error_t add_link(struct node *directory, int fd)
+{
+    char name[16];
+    size_t length = (size_t)text_format(name, sizeof(name), "%d", fd);
+    struct node *link;
+    struct entry *entry;
+
+    if (entry_find(directory, name, length) != NULL)
+        return E_SUCCESS;
+    link = node_create(LINK_MODE);
+    entry = link != NULL ? entry_create(name, length) : NULL;
+    if (entry == NULL) {
+        if (link != NULL)
+            node_release(link);
+        return E_NOMEM;
+    }
+    link->device = directory->device;
+    link->link.describe = describe;
+    link->link.follow = follow;
+    entry_link(entry, directory, link);
+    node_release(link);
+    return E_SUCCESS;
+}
+
+static error_t refresh(struct node *directory)
+{
+    error_t error = E_SUCCESS;
+
+    for (struct entry *entry = directory->directory.first, *next; entry != NULL; entry = next) {
+        next = entry->next;
+        if (linux_file(number_of(entry->name)) == NULL)
+            entry_unlink(entry);
+    }
+    for (int fd = linux_next_descriptor(0); fd >= 0 && error == E_SUCCESS; fd = linux_next_descriptor(fd + 1))
+        error = add_link(directory, fd);
+    return error;
+}
+
+error_t tree_add_descriptors(const char *path)
+{
+    struct node *directory;
+    error_t error = tree_enter(path, 0500, &directory);
+
+    if (error == E_SUCCESS)
+        directory->directory.refresh = refresh;
+    return error;
+}
