@@ -9,22 +9,22 @@ struct symbols_header {
     uint32_t count;
     uint64_t base;
     uint32_t limit;
-    uint32_t token_count;
-    uint32_t token_bytes;
+    uint16_t token_count;
+    uint16_t token_bytes;
+    uint32_t distance_bytes;
     uint32_t name_bytes;
 };
 
 _Static_assert(sizeof(struct symbols_header) == 32, "layout of images/symbols.py");
 
-struct strings { /* byte strings, each behind its length byte */
+struct strings { /* byte strings, each behind its length byte; or numbers */
     const uint8_t *start;
     size_t size;
 };
 
 struct symbols {
     const struct symbols_header *header;
-    const uint32_t *offsets;
-    struct strings tokens, names;
+    struct strings tokens, distances, names;
 };
 
 struct output { /* size includes the terminator */
@@ -39,32 +39,45 @@ static bool symbols_open(struct symbols *symbols, const void *blob, size_t size)
 
     if (size < sizeof(*header) || !is_aligned((uintptr_t)blob, 8) || header->magic != SYMBOLS_MAGIC)
         return false;
-    needed = sizeof(*header) + 4 * (uint64_t)header->count + header->token_bytes + header->name_bytes;
+    needed = sizeof(*header) + (uint64_t)header->token_bytes + header->distance_bytes + header->name_bytes;
     if (needed > size)
         return false;
     symbols->header = header;
-    symbols->offsets = (const uint32_t *)(header + 1);
-    symbols->tokens.start = (const uint8_t *)(symbols->offsets + header->count);
-    symbols->tokens.size = header->token_bytes;
-    symbols->names.start = symbols->tokens.start + header->token_bytes;
-    symbols->names.size = header->name_bytes;
+    symbols->tokens = (struct strings){(const uint8_t *)(header + 1), header->token_bytes};
+    symbols->distances = (struct strings){symbols->tokens.start + header->token_bytes, header->distance_bytes};
+    symbols->names = (struct strings){symbols->distances.start + header->distance_bytes, header->name_bytes};
     return true;
 }
 
-/* The index of the last symbol that starts at or before the offset; count if there is none. */
-static size_t find_index(const struct symbols *symbols, uint32_t offset)
+/* Takes the next number (ULEB128 of at most 32 bits); false if there is none. */
+static bool take_number(struct strings *numbers, uint32_t *number)
 {
-    size_t low = 0, high = symbols->header->count;
+    *number = 0;
+    for (unsigned shift = 0; numbers->size > 0 && shift < 32; shift += 7) {
+        uint8_t byte = *numbers->start++;
 
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (symbols->offsets[middle] <= offset)
-            low = middle + 1;
-        else
-            high = middle;
+        numbers->size--;
+        *number |= (uint32_t)(byte & 0x7f) << shift;
+        if (byte < 0x80)
+            return true;
     }
-    return low == 0 ? symbols->header->count : low - 1;
+    return false;
+}
+
+/* The index of the last symbol that starts at or before the offset, and its start; false if there is none. */
+static bool find_index(const struct symbols *symbols, uint32_t offset, size_t *index, uint32_t *start)
+{
+    struct strings left = symbols->distances;
+    uint32_t at = 0, distance;
+    size_t i = 0;
+
+    while (i < symbols->header->count && take_number(&left, &distance) && distance <= offset - at) {
+        at += distance;
+        i++;
+    }
+    *index = i - 1;
+    *start = at;
+    return i > 0;
 }
 
 /* The string with the index: walks over those before it, which is fast enough for a report. False: there is none. */
@@ -118,6 +131,7 @@ bool symbols_find(const void *blob, size_t blob_size, uintptr_t address, char *n
     struct output output = {.text = name, .size = size};
     struct symbols symbols;
     struct strings encoded;
+    uint32_t start;
     size_t index;
 
     if (size == 0 || !symbols_open(&symbols, blob, blob_size))
@@ -125,10 +139,9 @@ bool symbols_find(const void *blob, size_t blob_size, uintptr_t address, char *n
     if (address < symbols.header->base || address - symbols.header->base >= symbols.header->limit)
         return false;
     address -= symbols.header->base;
-    index = find_index(&symbols, (uint32_t)address);
-    if (index == symbols.header->count || !string_at(symbols.names, index, &encoded))
+    if (!find_index(&symbols, (uint32_t)address, &index, &start) || !string_at(symbols.names, index, &encoded))
         return false;
-    *offset = address - symbols.offsets[index];
+    *offset = address - start;
     return expand(&symbols, encoded, &output);
 }
 

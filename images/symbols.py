@@ -5,14 +5,16 @@ The blob, little endian:
 
     u32  magic 0x4d595351 ("QSYM")
     u32  count         number of symbols
-    u64  base          address that the offsets count from
-    u32  limit         offset of the end of the last function's section
-    u32  token_count   at most 128
-    u32  token_bytes   length of the token strings
+    u64  base          address of the first function
+    u32  limit         distance from there to the end of the last function's section
+    u16  token_count   at most 128
+    u16  token_bytes   length of the token strings
+    u32  distance_bytes
     u32  name_bytes    length of the name strings
-    u32  offsets[count]              ascending: start of each function less base
     u8   tokens[token_bytes]         token_count strings, each a length byte and its bytes
-    u8   names[name_bytes]           count strings, each a length byte and its bytes, in the order of the offsets
+    u8   distances[distance_bytes]   count numbers: from the start of the function before, of the first one 0; seven
+                                     bits a byte, low ones first, the top bit set in all but the last byte (ULEB128)
+    u8   names[name_bytes]           count strings, each a length byte and its bytes, in the order of the functions
 
 Names are ASCII. A byte of 0x80 + t in a name stands for token t, which holds plain text only; tokens are found by
 byte-pair encoding (Gage, "A New Algorithm for Data Compression", 1994), which about halves the names.
@@ -24,10 +26,11 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+from calls import PREFIX
 from tool import Failure, read_input, run_main, write_output
 
 MAGIC = 0x4D595351
-HEADER = struct.Struct("<IIQIIII")
+HEADER = struct.Struct("<IIQIHHII")
 TOKENS_MAX = 128
 TOKEN_FIRST = 0x80
 STRING_MAX = 255
@@ -89,7 +92,7 @@ def read_functions(elf: bytes) -> tuple[list[Symbol], int]:
                 continue
             if info & 15 not in (STT_NOTYPE, STT_FUNC, STT_GNU_IFUNC):
                 continue
-            name = text_at(strings, name_offset)
+            name = text_at(strings, name_offset).removeprefix(PREFIX)
             if not name or name.startswith((".L", "$")):
                 continue
             candidate = (preference(name, info & 15), name)
@@ -126,6 +129,15 @@ def pack_strings(strings: list[bytes]) -> bytes:
     return b"".join(bytes([len(string)]) + string for string in strings)
 
 
+def leb128(number: int) -> bytes:
+    """DWARF 5, 7.6."""
+    result = bytearray()
+    while number >= 0x80:
+        result.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*result, number])
+
+
 def make_blob(symbols: list[Symbol], end: int) -> bytes:
     if not symbols:
         raise Failure("no function symbols: was the file stripped?")
@@ -134,9 +146,10 @@ def make_blob(symbols: list[Symbol], end: int) -> bytes:
         raise Failure("the code spans more than 4 GiB")
     tokens, names = compress([symbol.name.encode("ascii")[:STRING_MAX] for symbol in symbols])
     token_bytes, name_bytes = pack_strings(tokens), pack_strings(names)
-    header = HEADER.pack(MAGIC, len(symbols), base, end - base, len(tokens), len(token_bytes), len(name_bytes))
-    offsets = struct.pack(f"<{len(symbols)}I", *(symbol.address - base for symbol in symbols))
-    return header + offsets + token_bytes + name_bytes
+    starts = [base, *(symbol.address for symbol in symbols)]
+    distances = b"".join(leb128(start - before) for before, start in zip(starts, starts[1:]))
+    lengths = len(tokens), len(token_bytes), len(distances), len(name_bytes)
+    return HEADER.pack(MAGIC, len(symbols), base, end - base, *lengths) + token_bytes + distances + name_bytes
 
 
 def main(arguments: list[str]) -> int:
