@@ -602,7 +602,7 @@ size_t frames_free(void)
     return store.free + own->count_4k + (size_t)own->count_2m * CHILD_FRAMES;
 }
 
-struct frame_stats frames_stats(void)
+COLD struct frame_stats frames_stats(void)
 {
     struct frame_stats stats = {.metadata = store.metadata};
 
@@ -656,7 +656,7 @@ static bool part_add(size_t child, unsigned first, unsigned count)
     return true;
 }
 
-error_t frames_init(const struct frame_range *ranges, size_t count)
+COLD error_t frames_init(const struct frame_range *ranges, size_t count)
 {
     memset(&store, 0, sizeof(store));
     memset(&this_cpu(magazines), 0, sizeof(magazines));

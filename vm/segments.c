@@ -176,7 +176,7 @@ static bool place_in_large_region(struct address_space *space, size_t size, stru
 }
 
 /* When the slots of the size with headroom are used up: larger ones, then those with less headroom, then none. */
-static __attribute__((noinline)) bool find_other_place(struct address_space *space, unsigned least, unsigned order,
+static COLD __attribute__((noinline)) bool find_other_place(struct address_space *space, unsigned least, unsigned order,
                                                        size_t size, struct place *place)
 {
     for (unsigned larger = order + 1; larger <= SLOT_ORDER_MAX; larger++) {
@@ -563,7 +563,7 @@ void vm_space_use(struct address_space *space)
     current_space = space;
 }
 
-error_t vm_space_init(struct address_space *space, paddr_t root, uint64_t seed)
+COLD error_t vm_space_init(struct address_space *space, paddr_t root, uint64_t seed)
 {
     memset(space, 0, sizeof(*space));
     space->mmu.root = root;

@@ -339,7 +339,7 @@ static void fill_split(entry_t *table, entry_t large, unsigned level)
         table[i] = entry | (pa + ((paddr_t)i << level_shift(level - 1)));
 }
 
-error_t mmu_split(struct mmu *mmu, vaddr_t va)
+COLD error_t mmu_split(struct mmu *mmu, vaddr_t va)
 {
     struct path path = path_to(mmu, va, 0);
     paddr_t tables[ROOT_LEVEL];

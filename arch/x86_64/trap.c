@@ -265,7 +265,7 @@ static void describe_double_fault(struct cause *cause)
 static const struct {
     const char *name;
     uint8_t status;
-} exceptions[EXCEPTIONS] = {
+} exceptions[] = {
     [EXCEPTION_DIVIDE] = {"division by zero, or its result does not fit", STATUS_FLOAT},
     [EXCEPTION_DEBUG] = {"debug trap", STATUS_TRAP},
     [EXCEPTION_NMI] = {"non-maskable interrupt", STATUS_PANIC},
@@ -285,7 +285,7 @@ static const struct {
 
 static void describe(const struct trap_frame *frame, struct cause *cause)
 {
-    const char *name = frame->vector < EXCEPTIONS ? exceptions[frame->vector].name : NULL;
+    const char *name = frame->vector < ARRAY_LENGTH(exceptions) ? exceptions[frame->vector].name : NULL;
 
     cause->status = name ? exceptions[frame->vector].status : STATUS_PANIC;
     switch (frame->vector) {
