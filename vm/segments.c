@@ -177,7 +177,7 @@ static bool place_in_large_region(struct address_space *space, size_t size, stru
 
 /* When the slots of the size with headroom are used up: larger ones, then those with less headroom, then none. */
 static COLD __attribute__((noinline)) bool find_other_place(struct address_space *space, unsigned least, unsigned order,
-                                                       size_t size, struct place *place)
+                                                            size_t size, struct place *place)
 {
     for (unsigned larger = order + 1; larger <= SLOT_ORDER_MAX; larger++) {
         if (region_find_slot(space, region_of_order(space, larger), place))
