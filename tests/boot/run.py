@@ -18,6 +18,8 @@ first, all in one call. Keys of the table:
     output      regular expressions that match, each behind the one before ("^" and "$" at lines)
     forbidden   regular expressions that match nowhere
     native      true: the program is also compiled for this host, and must print and return the same there
+    program     a source of tests/boot/linux: compiled to a static program, which is packed instead of the image's own and
+                runs on this host as well, the same file, and must print and return the same there
 """
 
 import argparse
@@ -33,8 +35,13 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "images"))
+
+import archive  # noqa: E402
+
 TABLE = Path(__file__).with_name("tests.toml")
 IMAGES = ROOT / "build" / "test"  # where configure.py puts the images that are built for tests
+PROGRAMS = Path(__file__).with_name("linux")
 LAUNCHER = ROOT / "images" / "qemu.py"
 OVMF = Path("/usr/share/ovmf/OVMF.fd")
 DEFAULT_TIMEOUT = 30
@@ -71,7 +78,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
 KEYS: dict[str, type] = {
     "name": str, "image": str, "routes": list, "memory": str, "append": str, "arguments": list, "input": str,
     "cpu": str, "stall": int, "damage": str, "status": int, "timeout": int, "output": list, "forbidden": list,
-    "native": bool, "repeat": int,
+    "native": bool, "repeat": int, "program": str,
 }  # fmt: skip
 
 
@@ -92,6 +99,7 @@ class Test(NamedTuple):
     output: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()
     native: bool = False
+    program: str = ""
 
 
 class Result(NamedTuple):
@@ -166,8 +174,29 @@ def damaged_config(test: Test, config: Path, folder: Path) -> Path:
     return folder / "run.json"
 
 
+def compile_program(test: Test, folder: Path) -> Path:
+    """A static program of this host's C library."""
+    source, program = PROGRAMS / test.program, folder / "program"
+    compiler = ["clang++", "-std=gnu++17"] if source.suffix == ".cpp" else ["clang", "-std=gnu11"]
+    command = [*compiler, "-O1", "-w", "-static", "-I", str(ROOT), str(source), "-o", str(program)]
+    subprocess.run([*command, "-lm"], check=True)
+    return program
+
+
+def program_config(test: Test, config: Path, folder: Path) -> Path:
+    """A description of the same image with the test's program in the place of its own."""
+    values = json.loads(config.read_text())
+    own = Path(values["program"]["file"]).name
+    packed = archive.pack(archive.collect([(compile_program(test, folder), own)]))
+    (folder / "files").write_bytes(packed)
+    (folder / "run.json").write_text(json.dumps(values | {"files": str(folder / "files")}))
+    return folder / "run.json"
+
+
 def launcher_command(test: Test, folder: Path) -> list[str]:
     config = IMAGES / test.image / "run.json"
+    if test.program:
+        config = program_config(test, config, folder)
     if test.damage:
         config = damaged_config(test, config, folder)
     command = [sys.executable, str(LAUNCHER), "run", "--config", str(config), "--timeout", str(test.timeout)]
@@ -194,12 +223,18 @@ def find_difference(test: Test, status: int, output: str) -> str:
     return ""
 
 
-def compare_native(test: Test, folder: Path, status: int, output: str) -> str:
-    """Runs the same source on this host; why it differs, or nothing."""
+def compile_native(test: Test, folder: Path) -> Path:
+    """The same source for this host."""
     source = next((Path(__file__).with_name("images") / test.image).glob("main.c*"))
-    program = folder / "native"
     compiler = ["clang++", "-std=gnu++17"] if source.suffix == ".cpp" else ["clang", "-std=gnu11"]
-    subprocess.run([*compiler, "-O1", "-w", "-I", str(ROOT), str(source), "-o", str(program)], check=True)
+    command = [*compiler, "-O1", "-w", "-I", str(ROOT), str(source), "-o", str(folder / "native")]
+    subprocess.run(command, check=True)
+    return folder / "native"
+
+
+def compare_native(test: Test, folder: Path, status: int, output: str) -> str:
+    """Runs the program on this host; why it differs, or nothing."""
+    program = folder / "program" if test.program else compile_native(test, folder)
     done = subprocess.run([str(program), *(test.arguments or ())], input=test.input * test.repeat,
                           capture_output=True, text=True, timeout=test.timeout, check=False)  # fmt: skip
     if done.returncode != status:
@@ -227,7 +262,7 @@ def run_test(test: Test) -> Result:
         folder = Path(name)
         status, output = boot(test, folder)
         problem = find_difference(test, status, output)
-        if test.native and not problem:
+        if (test.native or test.program) and not problem:
             problem = compare_native(test, folder, status, output)
     return Result(test, problem, time.monotonic() - start, output)
 

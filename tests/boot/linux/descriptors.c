@@ -2,7 +2,7 @@
  * Descriptors, fcntl, locks, pipes. Left out: what needs a second process (locks that conflict, SIGIO), F_SETOWN,
  * leases, splice and tee, F_SETPIPE_SZ above what is allowed to everybody.
  */
-#include "tests/boot/linux.h"
+#include "tests/boot/linux/linux.h"
 
 #include <poll.h>
 #include <signal.h>

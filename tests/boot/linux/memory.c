@@ -3,7 +3,7 @@
  * huge pages that succeed (reserved by the administrator or not), MADV_COLLAPSE, MADV_MERGEABLE, MADV_HWPOISON, NUMA,
  * protection keys, MAP_FIXED below vm.mmap_min_addr as root, residency of pages read from a disk.
  */
-#include "tests/boot/linux.h"
+#include "tests/boot/linux/linux.h"
 
 #include <setjmp.h>
 #include <signal.h>

@@ -3,7 +3,7 @@
  * offsets (entries are sorted here), sizes of directories, EXDEV, limits of links, who may link what
  * (fs.protected_hardlinks), RENAME_WHITEOUT, device nodes.
  */
-#include "tests/boot/linux.h"
+#include "tests/boot/linux/linux.h"
 
 #include <dirent.h>
 #include <limits.h>

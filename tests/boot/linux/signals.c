@@ -2,7 +2,7 @@
  * Signals that the program sends itself. Left out: stopping and continuing (SIGSTOP, SIGTSTP), other processes and
  * groups, core dumps. What ends the program is in the tests of tests.toml that end with a status of 128 and more.
  */
-#include "tests/boot/linux.h"
+#include "tests/boot/linux/linux.h"
 
 #include <setjmp.h>
 #include <signal.h>

@@ -2,7 +2,7 @@
  * Waiting for many things. Times are short and only compared with what they must at least be. Left out: what needs
  * a second thread or process (a wake-up from outside), sockets, timers that are cancelled by setting the clock.
  */
-#include "tests/boot/linux.h"
+#include "tests/boot/linux/linux.h"
 
 #include <poll.h>
 #include <signal.h>

@@ -3,7 +3,7 @@
  * out because file systems and kernels differ: O_DIRECT, SEEK_DATA inside a file, st_blocks, st_blksize, FALLOC_FL_* that
  * only some have, RWF_* other than 0, what exactly is copied before an EFAULT in the middle of a block device's page.
  */
-#include "tests/boot/linux.h"
+#include "tests/boot/linux/linux.h"
 
 #include <limits.h>
 #include <signal.h>
