@@ -23,14 +23,11 @@ _Static_assert(sizeof(struct linux_epoll_event) == 12, "struct epoll_event of x8
 
 #define PIPE_SIZE_MAX ((size_t)1 << 20) /* /proc/sys/fs/pipe-max-size */
 
-struct pipe;
-
 /*
- * Opens an end of the pipe at *home, which is made if it is NULL and becomes NULL again when the last end is closed: a
- * FIFO of the file system is the pointer. Waits for the other end as Linux does (fifo(7)). The file, or an encoded
- * error: E_NOMEM, E_NXIO, E_INTR as E_RESTART.
+ * The file, whose flags are set, becomes an end of the FIFO's pipe: operations and own. Waits for the other end as Linux
+ * does (fifo(7)). E_NOMEM, E_NXIO, E_RESTART (a signal) leave it as it was.
  */
-struct file *pipe_open(struct pipe **home, unsigned flags);
+error_t pipe_open_fifo(struct file *, struct node *);
 
 long linux_pipe(int *fds);
 long linux_pipe2(int *fds, int flags);

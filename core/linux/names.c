@@ -6,6 +6,7 @@
 #include "core/base/string.h"
 #include "core/cpu.h"
 #include "core/linux/calls.h"
+#include "core/linux/events.h"
 #include "core/linux/file_calls.h"
 #include "core/linux/tree.h"
 
@@ -93,6 +94,8 @@ long linux_mknodat(int directory, const char *path, unsigned mode, unsigned devi
         type = S_IFREG;
     if (type != S_IFREG && type != S_IFCHR && type != S_IFBLK && type != S_IFIFO && type != S_IFSOCK)
         return -E_INVAL;
+    if (type == S_IFIFO)
+        node_open_fifo = pipe_open_fifo; /* so that only images whose program can make a FIFO have pipes for it */
     return make_at(directory, path, type | (mode & 07777 & ~file_mode_mask), device);
 }
 

@@ -48,11 +48,9 @@ unsigned node_seals(const struct node *);
 /* True if somebody maps the object shared and may write: set by who maps files, for F_SEAL_WRITE. */
 extern bool (*node_writable_mapping)(struct vm_object *);
 
-/* FIFOs (mknod): makes the open file, whose flags are set, one end of the node's pipe, or blocks until it can; sets its
- * operations, own and node, with a reference to the node. Set by the part "events"; without it opening is ENXIO. */
+/* FIFOs: pipe_open_fifo (events.h), set when one is made; NULL before. */
 extern error_t (*node_open_fifo)(struct file *, struct node *);
-void **node_own(struct node *); /* of a FIFO: its pipe; given up by node_release_fifo */
-extern void (*node_release_fifo)(void *own);
+void **node_own(struct node *); /* of a FIFO: its pipe; NULL while nobody has it open */
 
 void node_reference(struct node *);
 void node_release(struct node *);

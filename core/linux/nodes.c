@@ -65,8 +65,6 @@ static void destroy(struct node *node)
         contents_destroy(&node->contents);
     else if (node_type(node) == S_IFLNK)
         core_release(node->link.text, node->link.length + 1);
-    else if (node_type(node) == S_IFIFO && node->own != NULL)
-        node_release_fifo(node->own);
     core_release(node, sizeof(*node));
 }
 

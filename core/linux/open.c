@@ -13,7 +13,6 @@
 unsigned file_mode_mask = 022;
 static const struct file_hooks node_hooks = {node_stat, node_release, file_lock, file_unlock};
 error_t (*node_open_fifo)(struct file *, struct node *);
-void (*node_release_fifo)(void *own);
 
 static const struct file_operations path_operations = {.is_stored = true};
 
@@ -75,7 +74,7 @@ error_t file_bind(struct file *file, struct node *node)
     else if (node_type(node) == S_IFCHR)
         error = bind_device(file, &node->special);
     else if (node_type(node) == S_IFIFO && node_open_fifo != NULL)
-        return node_open_fifo(file, node);
+        error = node_open_fifo(file, node);
     else
         error = E_NXIO;
     if (error != E_SUCCESS)

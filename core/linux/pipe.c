@@ -11,6 +11,7 @@
 #include "core/cpu.h"
 #include "core/linux/calls.h"
 #include "core/linux/events.h"
+#include "core/linux/node.h"
 #include "core/linux/wait.h"
 #include "machine.h"
 #include "vm/frames.h"
@@ -399,22 +400,31 @@ static struct pipe *create_pipe(void)
     return pipe;
 }
 
-/* A new end of the pipe; NULL: no memory. */
-static struct file *open_end(struct pipe *pipe, const struct file_operations *operations, unsigned flags)
+/* Makes the file, whose flags say which, an end of the pipe; false: no memory. */
+static bool add_end(struct pipe *pipe, struct file *file)
 {
     struct end *end = core_allocate(sizeof(*end));
-    struct file *file = end != NULL ? file_create(operations, flags, end) : NULL;
 
-    if (file == NULL) {
-        core_release(end, sizeof(*end));
-        return NULL;
-    }
+    if (end == NULL)
+        return false;
     *end = (struct end){.next = pipe->ends, .pipe = pipe, .file = file, .writers_then = pipe->writers_ever};
     pipe->ends = end;
     pipe->readers += file_is_readable(file);
     pipe->writers += file_is_writable(file);
     pipe->writers_ever += file_is_writable(file);
-    return file;
+    file->own = end;
+    return true;
+}
+
+/* A new end of the pipe; NULL: no memory. */
+static struct file *open_end(struct pipe *pipe, unsigned flags)
+{
+    struct file *file = file_create(&pipe_operations, flags, NULL);
+
+    if (file == NULL || add_end(pipe, file))
+        return file;
+    core_release(file, sizeof(*file));
+    return NULL;
 }
 
 /* Waits until somebody holds the other end; that they came and left again would do too, but nobody can in one thread.
@@ -434,26 +444,29 @@ static error_t wait_for_other(const struct pipe *pipe, const struct file *file)
     return E_SUCCESS;
 }
 
-struct file *pipe_open(struct pipe **home, unsigned flags)
+error_t pipe_open_fifo(struct file *file, struct node *node)
 {
-    struct pipe *pipe = *home != NULL ? *home : create_pipe();
-    struct file *file = pipe != NULL ? open_end(pipe, &fifo_operations, flags) : NULL;
+    struct pipe **home = (struct pipe **)node_own(node), *pipe = *home != NULL ? *home : create_pipe();
+    const struct file_operations *before = file->operations;
     error_t error;
 
-    if (file == NULL) {
-        if (pipe != NULL && pipe->ends == NULL)
+    if (pipe == NULL)
+        return E_NOMEM;
+    if (!add_end(pipe, file)) {
+        if (pipe->ends == NULL)
             destroy_pipe(pipe);
-        return ERR_PTR(E_NOMEM);
+        return E_NOMEM;
     }
+    file->operations = &fifo_operations;
     pipe->home = home;
     *home = pipe;
     wake_ends(pipe, POLLOUT | POLLWRNORM);
     error = wait_for_other(pipe, file);
     if (error != E_SUCCESS) {
-        file_release(file);
-        return ERR_PTR(error);
+        pipe_release(file);
+        file->operations = before;
     }
-    return file;
+    return error;
 }
 
 /* Both ends of a new pipe; E_NOMEM. */
@@ -463,8 +476,8 @@ static error_t create_ends(struct file *ends[2], unsigned flags)
 
     if (pipe == NULL)
         return E_NOMEM;
-    ends[0] = open_end(pipe, &pipe_operations, flags & ~(unsigned)O_DIRECT);
-    ends[1] = ends[0] != NULL ? open_end(pipe, &pipe_operations, flags | O_WRONLY) : NULL;
+    ends[0] = open_end(pipe, flags & ~(unsigned)O_DIRECT);
+    ends[1] = ends[0] != NULL ? open_end(pipe, flags | O_WRONLY) : NULL;
     if (ends[1] != NULL)
         return E_SUCCESS;
     if (ends[0] != NULL)

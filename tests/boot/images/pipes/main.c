@@ -67,6 +67,7 @@ static void reading_and_writing(void)
     SHOW(pread(ends[0], bytes, 1, 0));
     SHOW(pwrite(ends[1], bytes, 1, 0));
     SHOW(fsync(ends[1]));
+    SHOW(ftruncate(ends[1], 0));
     SHOW(close(ends[1]));
     SHOW(polled(ends[0]));
     SHOW(read(ends[0], bytes, 5));
@@ -242,6 +243,47 @@ static void alarmed(int signal)
     (void)signal;
 }
 
+static void named(void)
+{
+    int reader, writer, both;
+    struct stat stat;
+    const char *path = "/tmp/quire-fifo";
+
+    puts("-- named");
+    unlink(path);
+    SHOW(mkfifo(path, 0600));
+    SHOW(mkfifo(path, 0600));
+    SHOW(open(path, O_WRONLY | O_NONBLOCK));
+    SHOW((reader = open(path, O_RDONLY | O_NONBLOCK)) >= 0);
+    SHOW(polled(reader));
+    SHOW(read(reader, bytes, 10));
+    SHOW((writer = open(path, O_WRONLY)) >= 0);
+    SHOW(read(reader, bytes, 10));
+    SHOW(write(writer, "named", 5));
+    SHOW(polled(reader));
+    SHOW(fstat(reader, &stat));
+    SHOW(stat.st_mode);
+    SHOW(stat.st_size);
+    SHOW(close(writer));
+    SHOW(polled(reader));
+    SHOW(read(reader, bytes, 10));
+    SHOW(read(reader, bytes, 10));
+    SHOW(polled(reader));
+    SHOW(close(reader));
+    SHOW((both = open(path, O_RDWR)) >= 0);
+    SHOW(write(both, "left", 4));
+    SHOW(polled(both));
+    SHOW(waiting(both));
+    SHOW(close(both));
+    SHOW((both = open(path, O_RDWR | O_NONBLOCK)) >= 0);
+    SHOW(read(both, bytes, 10));
+    SHOW(unlink(path));
+    SHOW(write(both, "gone", 4));
+    SHOW(read(both, bytes, 10));
+    SHOW(lseek(both, 0, SEEK_CUR));
+    SHOW(close(both));
+}
+
 /* Calls that would wait for ever end with a signal. */
 static void interrupted(void)
 {
@@ -278,6 +320,7 @@ int main(int argc, char **argv)
     no_reader();
     errors();
     counters();
+    named();
     if (argc > 1 && !strcmp(argv[1], "signals"))
         interrupted();
     return 0;
