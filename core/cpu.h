@@ -10,6 +10,9 @@ C_DECLARATIONS_BEGIN
 /* Waits for an interrupt with interrupts enabled, or until the deadline (monotonic ns, core/clock.h), whichever is
  * first. */
 void cpu_wait_until(uint64_t deadline);
+/* Interrupts whatever runs at that time (monotonic ns), if it has interrupts enabled, or some time before; UINT64_MAX:
+ * not at all. The last call counts. False: this machine has no such timer. */
+bool cpu_set_alarm(uint64_t deadline);
 /* Hardware random bits; false where there are none. */
 bool cpu_random(uint64_t *value);
 /* A counter that never reads the same for long: for seeds, not for time. */

@@ -63,6 +63,7 @@
 
 #ifndef __ASSEMBLER__
 
+#include "core/base/error.h"
 #include "core/base/types.h"
 
 struct tss {
@@ -101,6 +102,9 @@ bool trap_is_program(const struct trap_frame *);
  * second returns false for the report. */
 extern void (*trap_timer)(struct trap_frame *);
 extern bool (*trap_exception)(struct trap_frame *);
+
+/* Calls the function, which may access any memory: its result, or E_FAULT if that was not there (user_copy.S). */
+error_t user_try(error_t (*function)(void *), void *argument);
 
 /* The time-stamp counter at boot: clock_monotonic counts from here. */
 extern uint64_t boot_tsc;

@@ -2,9 +2,7 @@
 #include "core/linux/frame.h"
 
 #include "arch/x86_64/arch.h"
-#include "core/base/error.h"
 #include "core/linux/linux.h"
-#include "core/linux/wait.h"
 #include "core/percpu.h"
 
 #define SYSCALL_LENGTH 2 /* bytes of the instruction */
@@ -32,11 +30,16 @@ void frame_enable_interrupts(struct trap_frame *frame)
     frame->rflags |= FLAG_INTERRUPT;
 }
 
+void frame_on_interrupt(void (*interrupt)(struct trap_frame *program))
+{
+    trap_timer = interrupt;
+}
+
 /* A call made by a segment driver is ended as it is; whatever waits, waits for the program's own next call. */
 void syscall_finish(struct trap_frame *frame)
 {
     if (frame->failure != 0 && trap_is_program(frame))
         linux_attend(frame);
-    else if ((long)frame->rax == -E_RESTART)
-        frame->rax = (uint64_t)-E_INTR;
+    else
+        linux_attend_nested(frame);
 }

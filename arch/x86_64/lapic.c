@@ -1,6 +1,7 @@
 /*
- * The local interrupt controller (Intel SDM vol. 3, chapter 10), for one purpose: a one-shot timer that ends a sleep.
- * It is set up at the first sleep. Interrupts are on only while the CPU waits here.
+ * The local interrupt controller (Intel SDM vol. 3, chapter 10), for one purpose: a one-shot timer that ends a sleep or
+ * interrupts the program. It is set up when it is first needed. Interrupts are on while the CPU waits here, and in a
+ * program that has a timer of its own.
  */
 #include "arch/x86_64/arch.h"
 #include "core/clock.h"
@@ -40,6 +41,7 @@
 static enum { UNTRIED, ABSENT, COUNTING, DEADLINE } mode;
 static volatile char *registers; /* NULL: x2APIC, by MSR */
 static uint64_t timer_rate;      /* of the counting timer, Hz */
+static uint64_t alarm = UINT64_MAX;
 
 static void lapic_write(unsigned offset, uint32_t value)
 {
@@ -144,9 +146,13 @@ static void start_timer(void)
     mode = COUNTING;
 }
 
-/* The longest sleep of a counting timer may be shorter than asked for. */
+/* One arming may end earlier than asked for: the longest that the timer can do. */
 static void arm(uint64_t now, uint64_t deadline)
 {
+    if (mode == DEADLINE) {
+        msr_write(MSR_TSC_DEADLINE, clock_tsc_at(deadline - now < SLEEP_MAX ? deadline : now + SLEEP_MAX));
+        return;
+    }
     uint64_t ns = deadline - now;
     uint64_t longest = (uint64_t)~0u * 1000000000ull / timer_rate;
     uint64_t count = ns < longest ? ns * timer_rate / 1000000000ull : ~0u;
@@ -159,22 +165,48 @@ void lapic_timer_interrupt(void)
     lapic_write(REGISTER_EOI, 0);
 }
 
-void cpu_wait_until(uint64_t deadline)
+static void arm_alarm(void)
 {
     uint64_t now = clock_monotonic();
 
+    if (alarm != UINT64_MAX)
+        arm(now, alarm > now ? alarm : now + 1);
+    else if (mode == DEADLINE)
+        msr_write(MSR_TSC_DEADLINE, 0);
+    else
+        lapic_write(REGISTER_INITIAL, 0);
+}
+
+bool cpu_set_alarm(uint64_t deadline)
+{
+    if (mode == UNTRIED)
+        start_timer();
+    alarm = deadline;
+    if (mode != ABSENT)
+        arm_alarm();
+    return mode != ABSENT;
+}
+
+/* The program may call this too, with interrupts on or off. */
+void cpu_wait_until(uint64_t deadline)
+{
+    uint64_t now = clock_monotonic(), flags;
+
+    __asm__ volatile("pushfq; popq %0; cli" : "=r"(flags) : : "memory");
+
     if (UNLIKELY(mode == UNTRIED) && now < deadline)
         start_timer();
-    /* Only the timer interrupts today, so what ends the wait is the deadline. */
+    /* Only the timer interrupts today, so what ends the wait is the deadline. The alarm is heeded on the way. */
     while ((now = clock_monotonic()) < deadline) {
         if (mode == ABSENT) {
             cpu_pause();
             continue;
         }
-        if (mode == DEADLINE)
-            msr_write(MSR_TSC_DEADLINE, clock_tsc_at(deadline - now < SLEEP_MAX ? deadline : now + SLEEP_MAX));
-        else
-            arm(now, deadline);
+        arm(now, alarm > now && alarm < deadline ? alarm : deadline);
         __asm__ volatile("sti; hlt; cli" : : : "memory"); /* nothing interrupts between sti and hlt */
     }
+    if (alarm != UINT64_MAX)
+        arm_alarm();
+    if (flags & FLAG_INTERRUPT)
+        __asm__ volatile("sti" : : : "memory");
 }

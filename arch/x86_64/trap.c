@@ -30,6 +30,7 @@
 #define TRACE_GUESSES_FIRST 2
 #define SCAN_WORDS_FIRST 8
 #define CAUSE_MAX 240
+#define TRY_STACK 4096 /* more than any function takes that is tried */
 
 struct fixup {
     uintptr_t from, to;
@@ -41,6 +42,9 @@ extern char fault_stack_guard[], fault_stack_top[];
 
 extern struct tss cpu_tss;
 extern uintptr_t syscall_stack;
+extern char user_try_failed[];
+
+PERCPU uintptr_t user_try_stack; /* user_copy.S; 0: nothing is tried */
 
 void (*trap_timer)(struct trap_frame *);
 bool (*trap_exception)(struct trap_frame *);
@@ -363,14 +367,22 @@ static _Noreturn __attribute__((cold)) void report(const struct trap_frame *fram
     });
 }
 
-/* An access of the core to memory that the program named goes on where its fixup says. */
+/* An access of the core to memory that the program named goes on where its fixup says, or a user_try ends. */
 static bool fix_up(struct trap_frame *frame)
 {
+    uintptr_t try = this_cpu(user_try_stack);
+
     for (const struct fixup *fixup = __fixups_start; fixup < __fixups_end; fixup++) {
         if (fixup->from == frame->rip) {
             frame->rip = fixup->to;
             return true;
         }
+    }
+    /* Of the function tried, and not of a fault that it caused, which has another stack. */
+    if (is_core(frame->rip) && frame->rsp <= try && try - frame->rsp < TRY_STACK) {
+        frame->rip = (uintptr_t)user_try_failed;
+        frame->rsp = try;
+        return true;
     }
     return false;
 }
@@ -389,7 +401,7 @@ void trap_handle(struct trap_frame *frame)
     if (frame->vector == VECTOR_TIMER) {
         lapic_timer_interrupt();
         if (trap_timer != NULL)
-            trap_timer(frame);
+            trap_timer(trap_is_program(frame) ? frame : NULL);
         return;
     }
     bool of_address =

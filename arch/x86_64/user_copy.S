@@ -46,6 +46,41 @@ words_failed:
     fixup words, words_failed
     fixup bytes, copied
 
+/*
+ * error_t user_try(error_t (*function)(void *), void *argument)
+ *
+ * Where the function accesses memory that is not there, trap.c has the stack pointer be as it was here and goes on at
+ * user_try_failed. On the stack: the registers that a C function preserves, and the value for the try around this one.
+ */
+    .section .text.user_try, "ax", @progbits
+    .globl user_try, user_try_failed
+    .type user_try, @function
+user_try:
+    pushq %gs:user_try_stack
+    pushq %rbx
+    pushq %rbp
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    movq %rsp, %gs:user_try_stack
+    movq %rdi, %rax
+    movq %rsi, %rdi
+    call *%rax
+user_try_end:
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbp
+    popq %rbx
+    popq %gs:user_try_stack
+    ret
+user_try_failed:
+    movl $E_FAULT, %eax
+    jmp user_try_end
+    .size user_try, . - user_try
+
 /* intptr_t user_string_length(const char *string, size_t max) */
     .section .text.user_string_length, "ax", @progbits
     .globl user_string_length

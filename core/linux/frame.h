@@ -5,8 +5,11 @@
 #ifndef CORE_LINUX_FRAME_H
 #define CORE_LINUX_FRAME_H
 
+#include "core/base/error.h"
 #include "core/base/types.h"
+#include "core/linux/abi.h"
 
+struct signal_info;
 struct trap_frame;
 
 /* Of a call at its end: the result; and that the program makes the call again, with the same arguments. */
@@ -16,5 +19,42 @@ void frame_restart_call(struct trap_frame *);
 
 /* The program goes on with interrupts enabled. */
 void frame_enable_interrupts(struct trap_frame *);
+
+/* The timer interrupt calls this from now on: with the frame of the program, or NULL if the core was interrupted (or a
+ * segment driver that it had called). Interrupts are off; see cpu_set_alarm (core/cpu.h). */
+void frame_on_interrupt(void (*interrupt)(struct trap_frame *program));
+
+/*
+ * Exceptions of the program call this from now on, with the signal that Linux sends for them (except where memory has
+ * run out). False: the program is ended with the report of an exception.
+ */
+void frame_on_exception(bool (*exception)(struct trap_frame *program, const struct signal_info *));
+
+/* The program's stack pointer, and that of the call which is running (at its start). */
+uintptr_t frame_stack_pointer(const struct trap_frame *);
+uintptr_t frame_call_stack_pointer(void);
+/* False if no program can go on there: the address is not canonical. */
+bool frame_can_continue(const struct trap_frame *);
+
+/* How a handler is run. */
+struct handler_call {
+    const struct signal_info *info;
+    const struct linux_sigaction *action;
+    uint64_t mask;                /* to be restored behind it */
+    struct linux_stack *reported; /* the alternate stack, as ucontext shows it */
+    uintptr_t stack;              /* high end of the stack to run on; 0: the program's own, below what it uses */
+    uintptr_t low, high;          /* what the frame may not leave, but high is 0 */
+};
+
+/*
+ * Pushes a frame with siginfo_t and ucontext_t as the kernel does (linux/arch/x86/kernel/signal_64.c: struct
+ * rt_sigframe), the extended state included, and has the program go on in the handler. E_FAULT: the memory is not
+ * there, there is no restorer, or the frame leaves the stack.
+ */
+error_t frame_enter_handler(struct trap_frame *, const struct handler_call *);
+
+/* rt_sigreturn: all that the frame at the stack pointer holds becomes the program's, but what *mask and *stack are
+ * given. E_FAULT: it is none, or holds what the CPU does not take. */
+error_t frame_leave_handler(struct trap_frame *, uint64_t *mask, struct linux_stack *stack);
 
 #endif

@@ -1,19 +1,185 @@
+/*
+ * Handlers of signals: dispositions, alternate stacks, running a handler and coming back from it, and the calls that
+ * wait for signals (man 7 signal). This file is linked where the program asks for it; rt_sigaction, the first call of
+ * any that wants a handler, makes it known to signals.c and to the exceptions of the machine.
+ */
 #include "core/base/print.h"
+#include "core/clock.h"
 #include "core/cpu.h"
 #include "core/linux/calls.h"
 #include "core/linux/signals.h"
+#include "core/linux/wait.h"
+#include "core/percpu.h"
+
+#define FLAGS_KNOWN                                                                                                    \
+    (SA_NOCLDSTOP | SA_NOCLDWAIT | SA_SIGINFO | SA_EXPOSE_TAGBITS | SA_RESTORER | SA_ONSTACK | SA_RESTART |            \
+     SA_NODEFER | SA_RESETHAND)
+#define UNBLOCKABLE (signal_bit(SIGKILL) | signal_bit(SIGSTOP))
+
+/* ---- alternate stacks ---- */
+
+/* Inside the range of the alternate stack, armed or not. */
+static bool in_alternate(uintptr_t stack)
+{
+    const struct linux_stack *alternate = &thread_signals.alternate;
+
+    return stack > alternate->start && stack - alternate->start <= alternate->size;
+}
+
+/* With SS_AUTODISARM there is none while a handler runs on it, so that the handler may leave it for another. */
+static bool on_alternate(uintptr_t stack)
+{
+    return !(thread_signals.alternate.flags & (int32_t)SS_AUTODISARM) && in_alternate(stack);
+}
+
+static error_t set_alternate(const struct linux_stack *wanted, uintptr_t stack)
+{
+    int mode = wanted->flags & ~(int32_t)SS_AUTODISARM;
+
+    if (on_alternate(stack))
+        return E_PERM;
+    if (mode != 0 && mode != SS_DISABLE && mode != SS_ONSTACK)
+        return E_INVAL;
+    if (mode != SS_DISABLE && wanted->size < LINUX_MINSIGSTKSZ)
+        return E_NOMEM;
+    thread_signals.alternate = *wanted;
+    if (mode == SS_DISABLE)
+        thread_signals.alternate = (struct linux_stack){.flags = wanted->flags};
+    return E_SUCCESS;
+}
+
+long linux_sigaltstack(const struct linux_stack *new, struct linux_stack *old)
+{
+    uintptr_t stack = frame_call_stack_pointer();
+    struct linux_stack wanted, before = thread_signals.alternate;
+    error_t error = E_SUCCESS;
+
+    before.flags &= (int32_t)SS_AUTODISARM;
+    before.flags |= before.size == 0 ? SS_DISABLE : on_alternate(stack) ? SS_ONSTACK : 0;
+    if (new != NULL) {
+        if (user_copy(&wanted, new, sizeof(wanted)) != E_SUCCESS)
+            return -E_FAULT;
+        error = set_alternate(&wanted, stack);
+    }
+    if (error == E_SUCCESS && old != NULL)
+        error = user_copy(old, &before, sizeof(before));
+    return -error;
+}
+
+/* ---- running handlers ---- */
+
+static _Noreturn void end_without_handler(const struct trap_frame *frame, const char *why)
+{
+    kprintf("quire: %s (stack pointer 0x%lx)\n", why, (unsigned long)frame_stack_pointer(frame));
+    signal_end_program(SIGSEGV);
+}
+
+/* SIGSEGV that cannot be held back: what is blocked or ignored ends the program. */
+static void force_segmentation_fault(struct trap_frame *frame, const char *why)
+{
+    const struct signal_info info = {.signal = SIGSEGV, .code = SI_KERNEL};
+
+    if ((thread_signals.blocked | process_signals.ignored) & signal_bit(SIGSEGV) ||
+        process_signals.actions[SIGSEGV].handler == SIG_DFL)
+        end_without_handler(frame, why);
+    signal_send(&thread_signals.pending, &info);
+}
+
+static void note_disposition(int signal)
+{
+    uintptr_t handler = process_signals.actions[signal].handler;
+
+    if (handler == SIG_IGN || (handler == SIG_DFL && signal_is_harmless(signal)))
+        process_signals.ignored |= signal_bit(signal);
+    else
+        process_signals.ignored &= ~signal_bit(signal);
+}
+
+/* The mask, disposition and alternate stack as long as the handler runs. */
+static void begin_handler(int signal, const struct linux_sigaction *action)
+{
+    uint64_t blocked = thread_signals.blocked | action->mask;
+
+    if (!(action->flags & SA_NODEFER))
+        blocked |= signal_bit(signal);
+    thread_signals.blocked = blocked & ~UNBLOCKABLE;
+    thread_signals.has_saved = false;
+    if (thread_signals.alternate.flags & (int32_t)SS_AUTODISARM)
+        thread_signals.alternate = (struct linux_stack){.flags = SS_DISABLE};
+    if (action->flags & SA_RESETHAND) {
+        process_signals.actions[signal].handler = SIG_DFL;
+        note_disposition(signal);
+    }
+}
 
 static void deliver(struct trap_frame *frame, int signal, const struct signal_info *info)
 {
-    (void)frame, (void)info;
-    kprintf("quire: the handler of signal %d is not called: handlers are not there\n", signal);
+    const struct linux_sigaction action = process_signals.actions[signal];
+    struct linux_stack *alternate = &thread_signals.alternate;
+    struct handler_call call = {
+        .info = info,
+        .action = &action,
+        .mask = thread_signals.has_saved ? thread_signals.saved : thread_signals.blocked,
+        .reported = alternate,
+    };
+    bool nested = on_alternate(frame_stack_pointer(frame));
+
+    if ((action.flags & SA_ONSTACK) && alternate->size != 0 && !nested)
+        call.stack = alternate->start + alternate->size;
+    if (nested || call.stack != 0) {
+        call.low = alternate->start;
+        call.high = alternate->start + alternate->size;
+    }
+    if (frame_enter_handler(frame, &call) == E_SUCCESS)
+        begin_handler(signal, &action);
+    else if (signal == SIGSEGV)
+        end_without_handler(frame, "there is no stack for the handler of SIGSEGV");
+    else
+        force_segmentation_fault(frame, "there is no stack for the handler of a signal");
+    if (!frame_can_continue(frame))
+        end_without_handler(frame, "a signal's handler or its return is at an address that is not canonical");
 }
 
-static const struct signal_handlers handlers = {.deliver = deliver};
+static void leave(struct trap_frame *frame)
+{
+    uint64_t mask;
+    struct linux_stack stack;
+
+    if (frame_leave_handler(frame, &mask, &stack) != E_SUCCESS || !frame_can_continue(frame)) {
+        force_segmentation_fault(frame, "rt_sigreturn without a valid frame");
+        return;
+    }
+    signals_block(mask);
+    set_alternate(&stack, frame_stack_pointer(frame));
+}
+
+static bool exception(struct trap_frame *frame, const struct signal_info *info)
+{
+    int signal = info->signal;
+
+    if ((thread_signals.blocked | process_signals.ignored) & signal_bit(signal) ||
+        process_signals.actions[signal].handler == SIG_DFL)
+        return false;
+    deliver(frame, signal, info);
+    if (signals_deliverable() != 0)
+        signals_deliver(frame, false);
+    return true;
+}
+
+static const struct signal_handlers handlers = {.deliver = deliver, .leave = leave};
+
+long linux_rt_sigreturn(void)
+{
+    signal_handlers = &handlers;
+    this_cpu(linux_attention) |= ATTEND_RETURN;
+    return 0;
+}
+
+/* ---- dispositions ---- */
 
 long linux_rt_sigaction(int signal, const struct linux_sigaction *new, struct linux_sigaction *old, size_t set_size)
 {
-    struct linux_sigaction wanted, *action;
+    struct linux_sigaction wanted, before;
 
     if (set_size != sizeof(wanted.mask))
         return -E_INVAL;
@@ -21,39 +187,106 @@ long linux_rt_sigaction(int signal, const struct linux_sigaction *new, struct li
         return -E_FAULT;
     if (signal < 1 || signal > SIGNALS || (new != NULL && (signal == SIGKILL || signal == SIGSTOP)))
         return -E_INVAL;
-    action = &process_signals.actions[signal];
-    if (old != NULL && user_copy(old, action, sizeof(*old)) != E_SUCCESS)
-        return -E_FAULT;
-    if (new == NULL)
-        return 0;
-    *action = wanted;
-    signal_handlers = &handlers;
-    if (wanted.handler == SIG_IGN || (wanted.handler == SIG_DFL && signal_is_harmless(signal))) {
-        process_signals.ignored |= signal_bit(signal);
-        signal_forget(signal);
-    } else {
-        process_signals.ignored &= ~signal_bit(signal);
+    before = process_signals.actions[signal];
+    if (new != NULL) {
+        wanted.flags &= FLAGS_KNOWN;
+        wanted.mask &= ~UNBLOCKABLE;
+        process_signals.actions[signal] = wanted;
+        note_disposition(signal);
+        if (process_signals.ignored & signal_bit(signal))
+            signal_forget(signal);
+        signal_handlers = &handlers;
+        frame_on_exception(exception);
     }
-    return 0;
+    /* As on Linux the action is set even if this fails. */
+    return old != NULL ? -user_copy(old, &before, sizeof(before)) : 0;
 }
 
-long linux_sigaltstack(const struct linux_stack *new, struct linux_stack *old)
-{
-    struct linux_stack wanted;
+/* ---- waiting for signals ---- */
 
-    if (new != NULL) {
-        if (user_copy(&wanted, new, sizeof(wanted)) != E_SUCCESS)
-            return -E_FAULT;
-        if (wanted.flags != 0 && wanted.flags != SS_DISABLE && wanted.flags != SS_ONSTACK)
-            return -E_INVAL;
-        if (wanted.flags != SS_DISABLE && wanted.size < LINUX_MINSIGSTKSZ)
-            return -E_NOMEM;
-    }
-    if (old != NULL && user_copy(old, &thread_signals.alternate, sizeof(*old)) != E_SUCCESS)
+long linux_pause(void)
+{
+    while (linux_wait(WAIT_FOR_EVER) == E_SUCCESS)
+        ;
+    return -E_RESTART;
+}
+
+long linux_rt_sigsuspend(const uint64_t *mask, size_t set_size)
+{
+    error_t error;
+
+    if (set_size != sizeof(*mask))
+        return -E_INVAL;
+    if (mask == NULL)
         return -E_FAULT;
-    if (new != NULL) {
-        thread_signals.alternate = wanted.flags == SS_DISABLE ? (struct linux_stack){.flags = SS_DISABLE} : wanted;
-        thread_signals.alternate.flags &= SS_DISABLE;
+    error = linux_temporary_mask(mask, set_size);
+    while (error == E_SUCCESS)
+        error = linux_wait(WAIT_FOR_EVER);
+    return -error;
+}
+
+/* siginfo_t as the program sees it. */
+static error_t copy_info(void *to, const struct signal_info *info)
+{
+    uint64_t bytes[LINUX_SIGINFO_SIZE / 8] = {0};
+
+    *(struct signal_info *)bytes = *info;
+    return user_copy(to, bytes, sizeof(bytes));
+}
+
+/* Those of the set that are blocked are taken; they may have been unblocked only for the wait. */
+long linux_rt_sigtimedwait(const uint64_t *user_set, void *user_info, const struct linux_timespec *timeout,
+                           size_t set_size)
+{
+    uint64_t set, span, deadline = WAIT_FOR_EVER;
+    struct signal_info info;
+    error_t error = E_SUCCESS;
+    int signal;
+
+    if (set_size != sizeof(set))
+        return -E_INVAL;
+    if (user_copy(&set, user_set, sizeof(set)) != E_SUCCESS)
+        return -E_FAULT;
+    if (timeout != NULL) {
+        error = linux_read_span(timeout, &span);
+        if (error != E_SUCCESS)
+            return -error;
+        deadline = clock_monotonic() + span;
     }
-    return 0;
+    set &= ~UNBLOCKABLE;
+    while ((signal = signal_take(set, &info)) == 0 && error == E_SUCCESS) {
+        thread_signals.waited = set;
+        error = linux_wait(deadline);
+        thread_signals.waited = 0;
+    }
+    if (signal == 0)
+        return error == E_TIMEDOUT ? -E_AGAIN : -E_INTR;
+    return user_info != NULL && copy_info(user_info, &info) != E_SUCCESS ? -E_FAULT : signal;
+}
+
+/* ---- sending with a value ---- */
+
+/* What a program says about itself it may also make up, as it sends to itself alone. */
+static long send_info(struct pending_signals *to, int signal, const void *user)
+{
+    struct signal_info info;
+
+    if (user_copy(&info, user, sizeof(info)) != E_SUCCESS)
+        return -E_FAULT;
+    if (signal < 0 || signal > SIGNALS)
+        return -E_INVAL;
+    info.signal = signal;
+    return signal == 0 ? 0 : -signal_send(to, &info);
+}
+
+long linux_rt_sigqueueinfo(int pid, int signal, const void *info)
+{
+    return pid != 1 ? -E_SRCH : send_info(&process_signals.pending, signal, info);
+}
+
+long linux_rt_tgsigqueueinfo(int group, int thread, int signal, const void *info)
+{
+    if (group <= 0 || thread <= 0)
+        return -E_INVAL;
+    return group != 1 || thread != 1 ? -E_SRCH : send_info(&thread_signals.pending, signal, info);
 }

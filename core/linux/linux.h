@@ -27,11 +27,13 @@ long linux_absent(unsigned long, unsigned long, unsigned long, unsigned long, un
 struct trap_frame;
 
 /*
- * Not 0: linux_attend is called at the exit of the program's running or next call, with its frame (core/linux/frame.h), and
- * clears it. Calls made by a segment driver inside of a fault or another call do not look at it. For the running CPU
- * (this_cpu).
+ * Not 0: linux_attend is called at the exit of the program's running or next call, with its frame (core/linux/frame.h),
+ * and clears it. Calls made by a segment driver inside of a fault or another call do not look at it. For the running
+ * CPU (this_cpu).
  */
 extern uint32_t linux_attention;
 void linux_attend(struct trap_frame *);
+/* In its place for calls of drivers: what such a call may not have asked for is undone. */
+void linux_attend_nested(struct trap_frame *);
 
 #endif

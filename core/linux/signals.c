@@ -11,6 +11,7 @@
 #include "core/config.h"
 #include "core/cpu.h"
 #include "core/linux/calls.h"
+#include "core/linux/timers.h"
 #include "core/linux/wait.h"
 #include "core/percpu.h"
 #include "core/power.h"
@@ -221,6 +222,8 @@ void linux_attend(struct trap_frame *frame)
     long result = frame_result(frame);
 
     this_cpu(linux_attention) = 0;
+    if (why & ATTEND_TIMERS)
+        linux_timers->run();
     if (why & ATTEND_INTERRUPTS)
         frame_enable_interrupts(frame);
     if (why & ATTEND_RETURN)
@@ -234,7 +237,14 @@ void linux_attend(struct trap_frame *frame)
         thread_signals.has_saved = false;
         signals_block(thread_signals.saved);
     }
-    this_cpu(linux_attention) &= ~(uint32_t)ATTEND_MASK;
+    this_cpu(linux_attention) &= ATTEND_TIMERS;
+}
+
+void linux_attend_nested(struct trap_frame *frame)
+{
+    this_cpu(linux_attention) &= ~(uint32_t)ATTEND_RETURN;
+    if (frame_result(frame) == -E_RESTART)
+        frame_set_result(frame, -E_INTR);
 }
 
 error_t linux_temporary_mask(const uint64_t *user, size_t size)
@@ -256,6 +266,8 @@ error_t linux_temporary_mask(const uint64_t *user, size_t size)
 
 bool linux_signal_waits(void)
 {
+    if ((thread_signals.pending.set | process_signals.pending.set) & thread_signals.waited)
+        return true;
     if (signals_deliverable() == 0)
         return false;
     notice();

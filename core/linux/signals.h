@@ -38,6 +38,7 @@ struct thread_signals {
     uint64_t blocked;
     uint64_t saved; /* the mask before a call that has one of its own (ppoll), if there is one */
     bool has_saved;
+    uint64_t waited; /* by rt_sigtimedwait: these end a wait though they are blocked */
     struct linux_stack alternate;
     struct pending_signals pending;
 };
@@ -103,6 +104,14 @@ extern const struct signal_handlers *signal_handlers;
 void signals_deliver(struct trap_frame *, bool in_call);
 
 /* Why linux_attend is called (linux_attention). */
-enum { ATTEND_SIGNALS = 1, ATTEND_RETURN = 2, ATTEND_MASK = 4, ATTEND_INTERRUPTS = 8 };
+enum { ATTEND_SIGNALS = 1, ATTEND_RETURN = 2, ATTEND_MASK = 4, ATTEND_INTERRUPTS = 8, ATTEND_TIMERS = 16 };
+
+/* handlers.c */
+long linux_rt_sigreturn(void);
+long linux_pause(void);
+long linux_rt_sigsuspend(const uint64_t *mask, size_t set_size);
+long linux_rt_sigtimedwait(const uint64_t *set, void *info, const struct linux_timespec *timeout, size_t set_size);
+long linux_rt_sigqueueinfo(int pid, int signal, const void *info);
+long linux_rt_tgsigqueueinfo(int group, int thread, int signal, const void *info);
 
 #endif

@@ -9,6 +9,7 @@
 #include "core/base/string.h"
 #include "core/linux/calls.h"
 #include "core/linux/linux.h"
+#include "core/linux/signals.h"
 
 #define NUMBER_SIZE 2
 #define NUMBER_END 0xffffu

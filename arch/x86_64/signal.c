@@ -1,0 +1,437 @@
+/*
+ * Signals on x86-64: which signal an exception is, and the frame that a handler runs on (core/linux/frame.h). The frame
+ * is the kernel's to the byte, as debuggers, garbage collectors and unwinders know it:
+ *
+ *     extended state, at a multiple of 64     XSAVE area in standard format, then FP_XSTATE_MAGIC2
+ *     siginfo_t
+ *     ucontext_t
+ *     return address                          the restorer, which calls rt_sigreturn
+ *
+ * The program runs in ring 0 and interrupts may be off, but sees ring 3 and interrupts on: selectors are checked and
+ * otherwise not used, and the interrupt flag stays as it is.
+ */
+#include "arch/x86_64/arch.h"
+#include "core/base/string.h"
+#include "core/linux/frame.h"
+#include "core/percpu.h"
+
+#define RED_ZONE 128
+#define STATE_ALIGN 64
+#define STATE_MAGIC_1 0x46505853u /* FP_XSTATE_MAGIC1 */
+#define STATE_MAGIC_2 0x46505845u
+#define STATE_LEGACY 3u /* x87 and SSE */
+
+#define UC_FP_XSTATE 1u
+#define UC_SIGCONTEXT_SS 2u
+#define UC_STRICT_RESTORE_SS 4u
+
+#define USER_CODE 0x33
+#define USER_DATA 0x2b
+
+/* The flags that rt_sigreturn restores: status, trap, direction, overflow, resume, alignment (Linux: FIX_EFLAGS). */
+#define FLAGS_RESTORED 0x50dd5u
+#define ERROR_USER (1u << 2) /* of a page fault */
+
+#define DR6_SINGLE_STEP (1u << 14)
+#define DR6_BREAKPOINTS 15u
+#define TRAP_HWBKPT 4
+
+struct signal_registers { /* struct sigcontext */
+    uint64_t r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, flags;
+    uint16_t cs, gs, fs, ss;
+    uint64_t error, trap, mask, cr2;
+    uintptr_t state; /* 0: none */
+    uint64_t reserved[8];
+};
+_Static_assert(sizeof(struct signal_registers) == 256, "struct sigcontext of x86-64");
+
+struct signal_frame { /* struct rt_sigframe */
+    uintptr_t restorer;
+    struct {
+        uint64_t flags, link;
+        struct linux_stack stack;
+        struct signal_registers registers;
+        uint64_t mask;
+    } context;
+    struct signal_info info;
+    uint64_t info_rest[(LINUX_SIGINFO_SIZE - sizeof(struct signal_info)) / 8];
+};
+_Static_assert(sizeof(struct signal_frame) == 440, "struct rt_sigframe of x86-64");
+
+/* What the kernel tells in the part of the legacy area that is left to software (struct _fpx_sw_bytes). */
+struct state_description {
+    uint32_t magic, whole_size;
+    uint64_t features;
+    uint32_t size, reserved[7];
+};
+
+struct state_area {
+    uint16_t x87_control;
+    char x87[22];
+    uint32_t mxcsr;
+    char legacy[436];
+    struct state_description description;
+    uint64_t header[8]; /* the first: what the area holds */
+};
+_Static_assert(offsetof(struct state_area, mxcsr) == 24 && offsetof(struct state_area, description) == 464 &&
+                   sizeof(struct state_area) == 576,
+               "XSAVE area: Intel SDM vol. 1, 13.4");
+
+/* As a handler finds it, and a program at its start. */
+static const struct state_area initial_state __attribute__((aligned(64))) = {.x87_control = 0x37f, .mxcsr = 0x1f80};
+
+static uint64_t features; /* of the state that is switched on: XCR0 */
+static bool asks_for_use; /* XGETBV tells what is in use */
+static struct {           /* of the last exception, which frames show until the next */
+    uint64_t error, trap, cr2;
+} last;
+
+extern uintptr_t syscall_rsp;
+
+/* ---- the extended state ---- */
+
+static uint64_t xgetbv(uint32_t index)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(index));
+    return (uint64_t)high << 32 | low;
+}
+
+static void find_state(void)
+{
+    if (features != 0 || !cpu_features.xsave)
+        return;
+    features = xgetbv(0);
+    asks_for_use = cpuid(0xd, 1).a & 1u << 2;
+}
+
+static size_t state_size(void)
+{
+    return cpu_features.extended_state_size + (cpu_features.xsave ? sizeof(uint32_t) : 0);
+}
+
+/*
+ * Only what is in use is written: the header says which that is, the rest of the area keeps its place. (XSAVEOPT is of
+ * no use here: it leaves out what did not change since it was read from the same address, where the stack has been
+ * since.)
+ */
+static void save_state(struct state_area *area)
+{
+    uint64_t wanted = features;
+    uint32_t size = cpu_features.extended_state_size;
+
+    if (!cpu_features.xsave) {
+        __asm__ volatile("fxsave64 %0" : "=m"(*area));
+        area->description = (struct state_description){.magic = 0};
+        return;
+    }
+    if (asks_for_use)
+        wanted &= xgetbv(1) | STATE_LEGACY;
+    for (unsigned i = 0; i < ARRAY_LENGTH(area->header); i++)
+        area->header[i] = 0;
+    __asm__ volatile("xsave64 %0" : "+m"(*area) : "a"((uint32_t)wanted), "d"((uint32_t)(wanted >> 32)) : "memory");
+    area->description = (struct state_description){
+        .magic = STATE_MAGIC_1, .whole_size = size + (uint32_t)sizeof(uint32_t), .features = features, .size = size};
+    *(uint32_t *)((char *)area + size) = STATE_MAGIC_2;
+}
+
+static void load_features(const struct state_area *area, uint64_t which)
+{
+    __asm__ volatile("xrstor64 %0" : : "m"(*area), "a"((uint32_t)which), "d"((uint32_t)(which >> 32)) : "memory");
+}
+
+static void load_initial_state(void)
+{
+    if (cpu_features.xsave)
+        load_features(&initial_state, features);
+    else
+        __asm__ volatile("fxrstor64 %0" : : "m"(initial_state) : "memory");
+}
+
+/* What the area does not hold begins anew. Without a description in it, it is an FXSAVE area. */
+static void load_state(const struct state_area *area)
+{
+    uint32_t size = area->description.size;
+    uint64_t given = area->description.features & features;
+
+    if (!cpu_features.xsave) {
+        __asm__ volatile("fxrstor64 %0" : : "m"(*area) : "memory");
+        return;
+    }
+    if (area->description.magic != STATE_MAGIC_1 || size < sizeof(*area) || size > cpu_features.extended_state_size ||
+        size > area->description.whole_size || *(const uint32_t *)((const char *)area + size) != STATE_MAGIC_2) {
+        __asm__ volatile("fxrstor64 %0" : : "m"(*area) : "memory");
+        given = STATE_LEGACY;
+    } else {
+        load_features(area, given);
+    }
+    if (given != features)
+        load_features(&initial_state, features & ~given);
+}
+
+/* ---- frames ---- */
+
+struct frame_work {
+    struct trap_frame *registers;
+    struct signal_frame *frame;
+    const struct handler_call *call;
+    uintptr_t state;
+    uint64_t *mask; /* leaving */
+    struct linux_stack *stack;
+};
+
+static void write_registers(struct signal_registers *to, const struct trap_frame *from)
+{
+    to->r8 = from->r8;
+    to->r9 = from->r9;
+    to->r10 = from->r10;
+    to->r11 = from->r11;
+    to->r12 = from->r12;
+    to->r13 = from->r13;
+    to->r14 = from->r14;
+    to->r15 = from->r15;
+    to->rdi = from->rdi;
+    to->rsi = from->rsi;
+    to->rbp = from->rbp;
+    to->rbx = from->rbx;
+    to->rdx = from->rdx;
+    to->rax = from->rax;
+    to->rcx = from->rcx;
+    to->rsp = from->rsp;
+    to->rip = from->rip;
+    to->flags = from->rflags | FLAG_INTERRUPT;
+}
+
+static error_t write_frame(void *argument)
+{
+    const struct frame_work *work = argument;
+    const struct handler_call *call = work->call;
+    struct signal_frame *frame = work->frame;
+    struct signal_registers *registers = &frame->context.registers;
+
+    save_state((struct state_area *)work->state);
+    frame->restorer = call->action->restorer;
+    frame->context.flags = UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | (cpu_features.xsave ? UC_FP_XSTATE : 0);
+    frame->context.link = 0;
+    frame->context.stack = *call->reported;
+    write_registers(registers, work->registers);
+    registers->cs = USER_CODE;
+    registers->gs = registers->fs = 0;
+    registers->ss = USER_DATA;
+    registers->error = last.error;
+    registers->trap = last.trap;
+    registers->mask = call->mask;
+    registers->cr2 = last.cr2;
+    registers->state = work->state;
+    frame->context.mask = call->mask;
+    if (call->action->flags & SA_SIGINFO) {
+        frame->info = *call->info;
+        for (unsigned i = 0; i < ARRAY_LENGTH(frame->info_rest); i++)
+            frame->info_rest[i] = 0;
+    }
+    return E_SUCCESS;
+}
+
+error_t frame_enter_handler(struct trap_frame *registers, const struct handler_call *call)
+{
+    uintptr_t top = call->stack != 0 ? call->stack : registers->rsp - RED_ZONE;
+    uintptr_t state = align_down(top - state_size(), STATE_ALIGN);
+    uintptr_t start = align_down(state - sizeof(struct signal_frame), 16) - 8; /* as if it had been called */
+    struct frame_work work = {
+        .registers = registers, .frame = (struct signal_frame *)start, .call = call, .state = state};
+
+    find_state();
+    if (!(call->action->flags & SA_RESTORER) || (call->high != 0 && (start <= call->low || start > call->high)) ||
+        user_try(write_frame, &work) != E_SUCCESS)
+        return E_FAULT;
+    load_initial_state();
+    registers->rdi = (uint64_t)call->info->signal;
+    registers->rsi = start + offsetof(struct signal_frame, info);
+    registers->rdx = start + offsetof(struct signal_frame, context);
+    registers->rax = 0;
+    registers->rsp = start;
+    registers->rip = call->action->handler;
+    registers->rflags &= ~(uint64_t)(FLAG_DIRECTION | FLAG_RESUME | FLAG_TRAP);
+    return E_SUCCESS;
+}
+
+static void read_registers(struct trap_frame *to, const struct signal_registers *from)
+{
+    to->r8 = from->r8;
+    to->r9 = from->r9;
+    to->r10 = from->r10;
+    to->r11 = from->r11;
+    to->r12 = from->r12;
+    to->r13 = from->r13;
+    to->r14 = from->r14;
+    to->r15 = from->r15;
+    to->rdi = from->rdi;
+    to->rsi = from->rsi;
+    to->rbp = from->rbp;
+    to->rbx = from->rbx;
+    to->rdx = from->rdx;
+    to->rax = from->rax;
+    to->rcx = from->rcx;
+    to->rsp = from->rsp;
+    to->rip = from->rip;
+    to->rflags = (to->rflags & ~(uint64_t)FLAGS_RESTORED) | (from->flags & FLAGS_RESTORED);
+}
+
+static error_t read_frame(void *argument)
+{
+    const struct frame_work *work = argument;
+    const struct signal_frame *frame = work->frame;
+    const struct signal_registers *registers = &frame->context.registers;
+    uint16_t code = registers->cs | 3, data = registers->ss | 3; /* Linux: as ring 3 */
+
+    *work->mask = frame->context.mask;
+    *work->stack = frame->context.stack;
+    read_registers(work->registers, registers);
+    if (registers->state == 0)
+        load_initial_state();
+    else
+        load_state((const struct state_area *)registers->state);
+    return code != USER_CODE || (data != USER_DATA && (frame->context.flags & UC_STRICT_RESTORE_SS)) ? E_FAULT
+                                                                                                     : E_SUCCESS;
+}
+
+error_t frame_leave_handler(struct trap_frame *registers, uint64_t *mask, struct linux_stack *stack)
+{
+    struct frame_work work = {.registers = registers,
+                              .frame = (struct signal_frame *)(registers->rsp - sizeof(uintptr_t)),
+                              .mask = mask,
+                              .stack = stack};
+
+    find_state();
+    return user_try(read_frame, &work);
+}
+
+bool frame_can_continue(const struct trap_frame *registers)
+{
+    return (int64_t)(registers->rip << 16) >> 16 == (int64_t)registers->rip;
+}
+
+uintptr_t frame_stack_pointer(const struct trap_frame *registers)
+{
+    return registers->rsp;
+}
+
+uintptr_t frame_call_stack_pointer(void)
+{
+    return this_cpu(syscall_rsp);
+}
+
+/* ---- exceptions ---- */
+
+/* The first of the exceptions that are flagged and not masked, in Linux's order; 0: none (spurious). */
+static int float_code(uint32_t flags, uint32_t masks)
+{
+    uint32_t raised = flags & ~masks & 0x3f;
+
+    return raised & 0x01   ? FPE_FLTINV
+           : raised & 0x04 ? FPE_FLTDIV
+           : raised & 0x08 ? FPE_FLTOVF
+           : raised & 0x12 ? FPE_FLTUND
+           : raised & 0x20 ? FPE_FLTRES
+                           : 0;
+}
+
+static int x87_code(void)
+{
+    uint16_t status, control;
+
+    __asm__ volatile("fnstsw %0; fnstcw %1" : "=m"(status), "=m"(control));
+    return float_code(status, control);
+}
+
+static int sse_code(void)
+{
+    uint32_t mxcsr;
+
+    __asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
+    return float_code(mxcsr, mxcsr >> 7);
+}
+
+static int debug_code(void)
+{
+    uint64_t dr6;
+
+    __asm__ volatile("movq %%dr6, %0" : "=r"(dr6));
+    __asm__ volatile("movq %0, %%dr6" : : "r"(0xffff0ff0ul)); /* as after reset: bits are set and never cleared */
+    return dr6 & DR6_SINGLE_STEP ? TRAP_TRACE : dr6 & DR6_BREAKPOINTS ? TRAP_HWBKPT : TRAP_BRKPT;
+}
+
+/* False: there is none, as the core ends the program. */
+static bool page_signal(const struct trap_frame *frame, struct signal_info *info)
+{
+    info->signal = SIGSEGV;
+    info->code = frame->failure == E_ACCES ? SEGV_ACCERR : SEGV_MAPERR;
+    info->address = frame->address;
+    last.cr2 = frame->address;
+    last.error = frame->error | ERROR_USER;
+    return frame->failure == E_ACCES || (frame->failure == E_FAULT && !(frame->error & ~0x13ul));
+}
+
+static bool signal_of(const struct trap_frame *frame, struct signal_info *info)
+{
+    last.error = frame->error;
+    last.trap = frame->vector;
+    info->address = frame->rip;
+    switch (frame->vector) {
+    case EXCEPTION_PAGE:
+        return page_signal(frame, info);
+    case EXCEPTION_DIVIDE:
+        info->signal = SIGFPE;
+        info->code = FPE_INTDIV;
+        return true;
+    case EXCEPTION_DEBUG:
+        info->signal = SIGTRAP;
+        info->code = debug_code();
+        return true;
+    case EXCEPTION_OPCODE:
+        info->signal = SIGILL;
+        info->code = ILL_OPN;
+        return true;
+    case EXCEPTION_FLOAT:
+    case EXCEPTION_SIMD:
+        info->signal = SIGFPE;
+        info->code = frame->vector == EXCEPTION_FLOAT ? x87_code() : sse_code();
+        return true;
+    case EXCEPTION_ALIGNMENT:
+        info->signal = SIGBUS;
+        info->code = BUS_ADRALN;
+        return true;
+    case EXCEPTION_BREAKPOINT:
+        info->signal = SIGTRAP;
+        break;
+    case EXCEPTION_STACK:
+        info->signal = SIGBUS;
+        break;
+    case EXCEPTION_PROTECTION:
+        info->signal = SIGSEGV;
+        break;
+    default:
+        return false;
+    }
+    info->code = SI_KERNEL;
+    info->address = 0;
+    return true;
+}
+
+static bool (*on_exception)(struct trap_frame *program, const struct signal_info *);
+
+static bool exception(struct trap_frame *frame)
+{
+    struct signal_info info = {.error = 0};
+
+    if (!signal_of(frame, &info))
+        return false;
+    return info.code == 0 /* spurious: the instruction runs again */ || on_exception(frame, &info);
+}
+
+void frame_on_exception(bool (*handle)(struct trap_frame *program, const struct signal_info *))
+{
+    on_exception = handle;
+    trap_exception = exception;
+}
