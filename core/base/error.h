@@ -28,6 +28,7 @@ enum {
     E_NXIO = 6,
     E_2BIG = 7,
     E_BADF = 9,
+    E_CHILD = 10,
     E_AGAIN = 11,
     E_NOMEM = 12, /* out of frames, or the address range is taken */
     E_ACCES = 13, /* the segment's protection forbids the access */

@@ -154,19 +154,6 @@ long linux_setrlimit(unsigned resource, const struct linux_rlimit *from)
     return from == NULL ? -E_FAULT : linux_prlimit64(0, resource, from, NULL);
 }
 
-/* As Linux: the bytes of the kernel's own mask, which is a word for up to 64 CPUs. */
-long linux_sched_getaffinity(int pid, unsigned size, uint64_t *mask)
-{
-    unsigned count = cpu_count();
-    uint64_t all = count >= 64 ? UINT64_MAX : ((uint64_t)1 << count) - 1;
-
-    if (size < sizeof(all) || size % sizeof(all) != 0)
-        return -E_INVAL;
-    if (pid != 0 && pid != 1)
-        return -E_SRCH;
-    return user_copy(mask, &all, sizeof(all)) != E_SUCCESS ? -E_FAULT : (long)sizeof(all);
-}
-
 static long wait_for_signal(void)
 {
     while (linux_wait(WAIT_FOR_EVER) == E_SUCCESS)

@@ -1,0 +1,197 @@
+/* prctl, personality, and waiting for children, of which there are none. */
+#include "core/base/print.h"
+#include "core/base/string.h"
+#include "core/config.h"
+#include "core/cpu.h"
+#include "core/linux/process.h"
+
+/* linux/prctl.h */
+enum {
+    PR_SET_PDEATHSIG = 1,
+    PR_GET_PDEATHSIG,
+    PR_GET_DUMPABLE,
+    PR_SET_DUMPABLE,
+    PR_GET_KEEPCAPS = 7,
+    PR_SET_KEEPCAPS,
+    PR_GET_TIMING = 13,
+    PR_SET_TIMING,
+    PR_SET_NAME,
+    PR_GET_NAME,
+    PR_GET_SECCOMP = 21,
+    PR_CAPBSET_READ = 23,
+    PR_CAPBSET_DROP,
+    PR_SET_TIMERSLACK = 29,
+    PR_GET_TIMERSLACK,
+    PR_SET_CHILD_SUBREAPER = 36,
+    PR_GET_CHILD_SUBREAPER,
+    PR_SET_NO_NEW_PRIVS,
+    PR_GET_NO_NEW_PRIVS,
+    PR_SET_THP_DISABLE = 41,
+    PR_GET_THP_DISABLE,
+};
+#define NAME_SIZE 16
+#define TIMER_SLACK 50000 /* nanoseconds */
+
+static struct {
+    char name[NAME_SIZE];
+    int parent_death_signal;
+    bool not_dumpable, subreaper, no_new_privileges, small_pages;
+    unsigned long timer_slack; /* 0: the default */
+    uint64_t dropped;          /* of the bounding set */
+} state;
+
+static long set_name(const char *user)
+{
+    char name[NAME_SIZE] = "";
+    intptr_t length = user_string_length(user, NAME_SIZE - 1);
+
+    if (length < 0 || user_copy(name, user, (size_t)length) != E_SUCCESS)
+        return -E_FAULT;
+    memcpy(state.name, name, sizeof(name));
+    if (length == 0)
+        state.name[1] = 1; /* empty, and not the default */
+    return 0;
+}
+
+static long get_name(char *user)
+{
+    char name[NAME_SIZE] = "";
+
+    if (state.name[0] == '\0' && state.name[1] == '\0')
+        text_format(name, sizeof(name), "%.15s", quire_config.name);
+    else if (state.name[0] != '\0')
+        memcpy(name, state.name, sizeof(name));
+    return -user_copy(user, name, sizeof(name));
+}
+
+/* A switch that is 0 or 1. */
+static long set_switch(bool *which, unsigned long value)
+{
+    if (value > 1)
+        return -E_INVAL;
+    *which = value != 0;
+    return 0;
+}
+
+static long capability_bound(int operation, unsigned long number)
+{
+    if (number > CAPABILITY_LAST)
+        return -E_INVAL;
+    if (operation == PR_CAPBSET_DROP) {
+        state.dropped |= (uint64_t)1 << number;
+        return 0;
+    }
+    return (state.dropped >> number & 1) == 0;
+}
+
+static long no_new_privileges(unsigned long value, unsigned long rest)
+{
+    if (value != 1 || rest != 0)
+        return -E_INVAL;
+    state.no_new_privileges = true;
+    return 0;
+}
+
+static long put_int(unsigned long user, int value)
+{
+    return -user_copy((void *)user, &value, sizeof(value));
+}
+
+long linux_prctl(int operation, unsigned long first, unsigned long second, unsigned long third, unsigned long fourth)
+{
+    unsigned long rest = second | third | fourth;
+
+    switch (operation) {
+    case PR_SET_PDEATHSIG:
+        if (first > SIGNALS)
+            return -E_INVAL;
+        state.parent_death_signal = (int)first;
+        return 0;
+    case PR_GET_PDEATHSIG:
+        return put_int(first, state.parent_death_signal);
+    case PR_GET_DUMPABLE:
+        return !state.not_dumpable;
+    case PR_SET_DUMPABLE:
+        if (first > 1)
+            return -E_INVAL;
+        state.not_dumpable = first == 0;
+        return 0;
+    case PR_GET_KEEPCAPS:
+        return process_keeps_capabilities;
+    case PR_SET_KEEPCAPS:
+        return set_switch(&process_keeps_capabilities, first);
+    case PR_GET_TIMING:
+        return 0;
+    case PR_SET_TIMING:
+        return first == 0 ? 0 : -E_INVAL;
+    case PR_SET_NAME:
+        return set_name((const char *)first);
+    case PR_GET_NAME:
+        return get_name((char *)first);
+    case PR_GET_SECCOMP:
+        return 0;
+    case PR_CAPBSET_READ:
+    case PR_CAPBSET_DROP:
+        return capability_bound(operation, first);
+    case PR_SET_TIMERSLACK:
+        state.timer_slack = (long)first <= 0 ? 0 : first;
+        return 0;
+    case PR_GET_TIMERSLACK:
+        return state.timer_slack != 0 ? (long)state.timer_slack : TIMER_SLACK;
+    case PR_SET_CHILD_SUBREAPER:
+        state.subreaper = first != 0;
+        return 0;
+    case PR_GET_CHILD_SUBREAPER:
+        return put_int(first, state.subreaper);
+    case PR_SET_NO_NEW_PRIVS:
+        return no_new_privileges(first, rest);
+    case PR_GET_NO_NEW_PRIVS:
+        return first | rest ? -E_INVAL : state.no_new_privileges;
+    case PR_SET_THP_DISABLE:
+        if (rest)
+            return -E_INVAL;
+        state.small_pages = first != 0;
+        return 0;
+    case PR_GET_THP_DISABLE:
+        return first | rest ? -E_INVAL : state.small_pages;
+    default:
+        return -E_INVAL;
+    }
+}
+
+long linux_personality(unsigned persona)
+{
+    static unsigned kept;
+    unsigned before = kept;
+
+    if (persona != UINT32_MAX)
+        kept = persona;
+    return before;
+}
+
+enum { WNOHANG = 1, WUNTRACED = 2, WEXITED = 4, WCONTINUED = 8, WNOWAIT = 0x1000000 };
+#define WAIT_KINDS 0xe0000000u /* __WNOTHREAD, __WALL, __WCLONE */
+
+long linux_wait4(int pid, int *status, int options)
+{
+    const unsigned known = WNOHANG | WUNTRACED | WCONTINUED | WAIT_KINDS;
+
+    (void)status;
+    if ((unsigned)options & ~known)
+        return -E_INVAL;
+    return pid == INT32_MIN ? -E_SRCH : -E_CHILD;
+}
+
+long linux_waitid(int kind, int id, void *info, int options)
+{
+    const unsigned known = WNOHANG | WUNTRACED | WEXITED | WCONTINUED | WNOWAIT | WAIT_KINDS;
+    enum { P_ALL, P_PID, P_PGID, P_PIDFD };
+
+    (void)info;
+    if (((unsigned)options & ~known) || !(options & (WEXITED | WUNTRACED | WCONTINUED)))
+        return -E_INVAL;
+    if (kind < P_ALL || kind > P_PIDFD || (kind == P_PID && id <= 0) || (kind == P_PGID && id < 0) ||
+        (kind == P_PIDFD && id < 0))
+        return -E_INVAL;
+    return kind == P_PIDFD ? -E_BADF : -E_CHILD; /* no descriptor names a process */
+}
