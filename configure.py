@@ -417,6 +417,9 @@ def report(image: Image, next_step: str, stream: TextIO) -> None:
     expected, current = expected_plan(image)
     cpus = "1 CPU" if image.choices.cpus == 1 else f"{image.choices.cpus} CPUs"
     print(plan.render(expected), file=stream)
+    if image.manifest.program and elf.read_program(image.manifest.program_path).executable_stack:
+        print(f"configure.py: {image.manifest.program_path} asks for a stack that can be executed: "
+              "its stack will not be executable", file=sys.stderr)  # fmt: skip
     print(
         f"{paint(f'Configured {image.name}', '1;32', stream)}: {'an existing program' if image.manifest.program else image.libc}, {image.variant}, "
         f"{format_size(image.ram)} of RAM, {cpus}, pages up to {image.pages}. {next_step}".rstrip(),

@@ -243,7 +243,8 @@ def assembly(interface: Interface, selection: Selection) -> str:
     rows.append("    .long 0")
     label("linux_absent_calls")
     for call in selection.absent:
-        rows += [f"    .short {call.number}", f'    .asciz "{call.name}", "{call.part}"']
+        reason = "" if call.function else call.note
+        rows += [f"    .short {call.number}", f'    .asciz "{call.name}", "{call.part}", "{reason}"']
     rows += ["    .short -1", '    .section .note.GNU-stack, "", @progbits', ""]
     return "\n".join(rows)
 

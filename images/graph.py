@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,10 +23,20 @@ HOT_MODES = {"release": "-O2", "debug": "-O1 -DQUIRE_DEBUG=1"}
 MODES = {"release": "-Oz", "debug": "-O1 -DQUIRE_DEBUG=1"}
 APP_MODES = {"release": "-O2", "debug": "-O1"}
 MUSL = Path("/usr/lib/x86_64-linux-musl")
-LIBC_FLAGS = {
-    "musl": "--target=x86_64-linux-musl -nostdinc -isystem /usr/include/x86_64-linux-musl",
-    "glibc": "--target=x86_64-linux-gnu",
-    "none": "--target=x86_64-linux-gnu -ffreestanding -nostdinc -fno-stack-protector",
+MUSL_HEADERS = "-nostdinc -isystem /usr/include/x86_64-linux-musl"
+FREESTANDING = "-ffreestanding -nostdinc -fno-stack-protector"
+# What begins the command by compiler and libc; the compiler's own headers come last.
+COMPILERS = {
+    "clang": {
+        "musl": f"$clang --target=x86_64-linux-musl {MUSL_HEADERS} -isystem $clang_include",
+        "glibc": "$clang --target=x86_64-linux-gnu -isystem $clang_include",
+        "none": f"$clang --target=x86_64-linux-gnu {FREESTANDING} -isystem $clang_include",
+    },
+    "gcc": {
+        "musl": f"gcc {MUSL_HEADERS} -isystem $gcc_include",
+        "glibc": "gcc",
+        "none": f"gcc {FREESTANDING} -isystem $gcc_include",
+    },
 }
 LANGUAGE_C = "-std=gnu11"
 LANGUAGE_CXX = "-xc++ -std=gnu++17"
@@ -41,6 +52,7 @@ class Toolchain:
     """Paths that clang alone knows."""
 
     include: str
+    gcc_include: str  # empty without gcc
     glibc: dict[str, str]
 
     @staticmethod
@@ -50,7 +62,8 @@ class Toolchain:
         ).stdout.strip()
         names = ("crt1.o", "crti.o", "crtbeginS.o", "crtendS.o", "crtn.o", "libc.a", "libm.a", "libgcc.a", "libgcc_eh.a",
                  "libstdc++.a")
-        return Toolchain(ask("-print-resource-dir") + "/include", {n: ask(f"-print-file-name={n}") for n in names})
+        gcc = subprocess.run(["gcc", "-print-file-name=include"], capture_output=True, text=True) if shutil.which("gcc") else None
+        return Toolchain(ask("-print-resource-dir") + "/include", gcc.stdout.strip() if gcc else "", {n: ask(f"-print-file-name={n}") for n in names})
 
 
 @dataclass
@@ -164,7 +177,12 @@ def libc_archive(ninja: Writer, libc: str, variant: str) -> list[Path]:
     for source in sources.LIBC_SOURCES[libc]:
         objects.append(folder / f"{Path(source).name}.o")
         ninja.edge(
-            objects[-1], "cc_app", [source], libc_flags=LIBC_FLAGS[libc], language=LANGUAGE_C, mode=APP_MODES[variant]
+            objects[-1],
+            "cc_app",
+            [source],
+            compiler=COMPILERS["clang"][libc],
+            language=LANGUAGE_C,
+            mode=APP_MODES[variant],
         )
     archive = folder / "libquire.a"
     ninja.edge(archive, "archive", objects)
@@ -180,7 +198,7 @@ def app_objects(ninja: Writer, image: Image) -> list[Path]:
             objects[-1],
             "cc_app",
             [image.manifest.folder / source],
-            libc_flags=LIBC_FLAGS[image.libc],
+            compiler=COMPILERS[image.manifest.compiler][image.libc],
             language=LANGUAGE_CXX if source.endswith(CXX_SUFFIXES) else LANGUAGE_C,
             mode=APP_MODES[image.variant],
             app_flags=flags,
@@ -322,6 +340,7 @@ def write_targets(current: Image, images: list[Image], test_images: list[Image],
     ninja = Writer()
     ninja.set("clang", "clang")
     ninja.set("clang_include", toolchain.include)
+    ninja.set("gcc_include", toolchain.gcc_include)
     for image in images:
         outputs = image_edges(ninja, image, toolchain)
         ninja.edge(image.folder.name, "phony", outputs)

@@ -76,6 +76,8 @@ class Image:
     def packages(self) -> dict[str, str]:
         """Debian packages that it needs beside the base, and why."""
         cxx = packages.CXX if self.manifest.is_cxx else {}
+        if self.manifest.compiler == "gcc":
+            cxx = {**cxx, **packages.GCC, **(packages.GXX if self.manifest.is_cxx else {})}
         return {**packages.LIBC[self.libc], **cxx, **{package: f"wanted by {self.name}" for package in self.manifest.packages}}
 
 

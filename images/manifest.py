@@ -19,6 +19,7 @@ from calls import Interface
 from report import RAM_LEAST, RAM_MOST, RAM_RANGE, SIZE_HELP, format_size, parse_size
 from tool import Failure
 
+COMPILERS = ("clang", "gcc")
 LIBCS = ("musl", "glibc", "none")
 PAGES = ("4k", "2m", "1g")
 CACHES = ("uc", "wc", "wt", "wb")
@@ -30,7 +31,7 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 # An existing program is started as Linux starts the first one; its stack is what people are used to.
 PROGRAM_ENVIRONMENT = {"HOME": "/", "TERM": "linux"}
 PROGRAM_MEMORY = {"ram": 256 << 20, "stack": 8 << 20}
-NOT_WITH_PROGRAM = ("sources", "libc", "libraries", "include", "cflags", "ldflags", "calls")
+NOT_WITH_PROGRAM = ("sources", "compiler", "libc", "libraries", "include", "cflags", "ldflags", "calls")
 # Names that ninja targets, folders of build/ and of the project have already.
 RESERVED = set("all apps arch bench clean configure core debug docs fuzz images run test tests unit vm".split())
 
@@ -53,6 +54,7 @@ class Manifest:
     bare: bool = False  # there is no app.toml: made for --program
     libc: str = "musl"
     calls: str | list[str] | None = None  # "all", parts, or what the program can make
+    compiler: str = "clang"
     packages: list[str] = field(default_factory=list)
     include: list[str] = field(default_factory=list)
     libraries: list[str] = field(default_factory=list)
@@ -233,6 +235,7 @@ TOP: dict[str, Check] = {
     "summary": line,
     "libc": one_of(*LIBCS),
     "calls": calls,
+    "compiler": one_of(*COMPILERS),
     "sources": sources,
     "program": program,
     "packages": names,
@@ -325,6 +328,10 @@ class Reader:
 
     def check_files(self, manifest: Manifest) -> None:
         own = [item for item in manifest.files if not item.startswith("!") and not item.startswith("/")]
+        if manifest.program:
+            own = own if manifest.program.startswith("/") else own[1:]
+            if not manifest.program.startswith("/") and not manifest.program_path.exists():
+                raise self.refuse("program", f"there is no file {manifest.program} in {self.shown.parent}")
         for key, wanted in (("sources", manifest.sources), ("files", own), ("include", manifest.include)):
             for item in wanted:
                 path = self.folder / (split_item(item)[0] if key == "files" else item)

@@ -26,8 +26,17 @@ TEST = {
     "libcmocka-dev": "unit tests",
     "libclang-rt-dev": "sanitizers and fuzzing of the tests",
     "ovmf": "UEFI firmware for boot tests",
+    "busybox-static": "an existing program that tests wrap",
+    "bash-static": "another one",
+    "gcc": "objects and programs that tests have",
+    "g++": "the same in C++",
+    "libc6-dev": "static programs of tests",
+    "cpio": "reads what is packed",
+    "libarchive-tools": "the same",
 }
 CXX = {"libstdc++-12-dev": "the C++ library"}
+GCC = {"gcc": "compiles what says so"}
+GXX = {"g++": "compiles C++ that says so"}
 LIBC = {"musl": {}, "glibc": {"libc6-dev": "the C library", "libgcc-12-dev": "its unwinder"}, "none": {}}
 
 

@@ -31,7 +31,7 @@ void linux_init(void)
         ((void (*)(void))at_distance(init, *init))();
 }
 
-/* The call's name in the list of those that are absent, or NULL; the part follows its end. */
+/* The call's name in the list of those that are absent, or NULL; the part and the reason follow its end. */
 static const char *absent_name(unsigned long number)
 {
     const char *p = linux_absent_calls;
@@ -41,8 +41,8 @@ static const char *absent_name(unsigned long number)
         p += NUMBER_SIZE;
         if (here == number)
             return p;
-        p += strlen(p) + 1;
-        p += strlen(p) + 1;
+        for (int texts = 0; texts < 3; texts++)
+            p += strlen(p) + 1;
     }
     return NULL;
 }
@@ -50,14 +50,14 @@ static const char *absent_name(unsigned long number)
 static void report_absent(unsigned long number)
 {
     const char *name = absent_name(number);
-    const char *part = name != NULL ? name + strlen(name) + 1 : "";
+    const char *part = name != NULL ? name + strlen(name) + 1 : "", *reason = part + strlen(part) + 1;
 
     if (*part != '\0')
         kprintf("quire: system call %s (%lu) is of the part %s, without which this image was linked: ENOSYS; "
                 "calls = \"all\" in app.toml links every part\n",
                 name, number, part);
     else if (name != NULL)
-        kprintf("quire: system call %s (%lu) is not there: ENOSYS\n", name, number);
+        kprintf("quire: system call %s (%lu) is not there: ENOSYS%s%s\n", name, number, *reason ? "; " : "", reason);
     else
         kprintf(
             "quire: system call %lu is not in this image: ENOSYS; calls = \"all\" in app.toml links those there are\n",

@@ -17,8 +17,8 @@ extern const struct linux_call linux_calls[];
 extern const int32_t linux_inits[];
 
 /*
- * Calls that this program can make and the image has not, each: the number (2 bytes, 0xffff ends the list), the name
- * and the part, terminated both. Without a part: no image has it.
+ * Calls that this program can make and the image has not, each: the number (2 bytes, 0xffff ends the list), the name,
+ * the part, and why it is not there, each terminated. Without a part: no image has it.
  */
 extern const char linux_absent_calls[];
 

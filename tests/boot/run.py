@@ -73,6 +73,8 @@ DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
     "wrong name length": lambda data: data[:94] + b"ffffffff" + data[102:],
     "not hexadecimal": lambda data: data[:54] + b"g" + data[55:],
     "wrong contents": lambda data: flip_byte(data, data.rindex(b"hello from a file")),
+    "program corrupt": lambda data: flip_byte(data, data.rindex(b"\x7fELF") + 5000),
+    "program renamed": lambda data: data.replace(b"busybox\0", b"busybux\0", 1),
 }
 
 KEYS: dict[str, type] = {
@@ -226,8 +228,11 @@ def find_difference(test: Test, status: int, output: str) -> str:
 def compile_native(test: Test, folder: Path) -> Path:
     """The same source for this host."""
     source = next((Path(__file__).with_name("images") / test.image).glob("main.c*"))
-    compiler = ["clang++", "-std=gnu++17"] if source.suffix == ".cpp" else ["clang", "-std=gnu11"]
-    command = [*compiler, "-O1", "-w", "-I", str(ROOT), str(source), "-o", str(folder / "native")]
+    gcc = tomllib.loads(source.with_name("app.toml").read_text()).get("compiler") == "gcc"
+    compiler = ["gcc", "-std=gnu11"] if gcc else ["clang", "-std=gnu11"]
+    if source.suffix == ".cpp":
+        compiler = ["g++" if gcc else "clang++", "-std=gnu++17"]
+    command = [*compiler, "-O1", "-w", "-I", str(ROOT), str(source), "-o", str(folder / "native"), "-lm"]
     subprocess.run(command, check=True)
     return folder / "native"
 

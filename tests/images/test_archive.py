@@ -1,7 +1,6 @@
 """images/archive.py: the format, its order, and what is refused."""
 
 import os
-import shutil
 import subprocess
 import unittest
 
@@ -100,14 +99,12 @@ class ArchiveTest(FolderCase):
         self.assertEqual(names, ["usr/lib", "usr/lib/a.py", "usr/lib/sub", "usr/lib/sub/d.py", "lib/test/b.py"])
 
     def test_other_readers(self) -> None:
-        """What cpio and bsdtar make of it; both where they are installed."""
+        """What cpio and bsdtar make of it."""
         self.write("tree/large", b"z" * 10000, 0o755)
         self.write("tree/small", b"a")
         (self.folder / "tree/link").symlink_to("large")
         (self.folder / "packed").write_bytes(self.pack("tree:"))
         for command in (["cpio", "-i", "--quiet", "-F", "../packed"], ["bsdtar", "-xf", "../packed"]):
-            if shutil.which(command[0]) is None:
-                continue
             out = self.folder / command[0]
             out.mkdir()
             done = subprocess.run(command, cwd=out, capture_output=True, text=True, check=False)
