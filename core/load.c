@@ -13,6 +13,7 @@
 #include "core/elf.h"
 #include "core/init.h"
 #include "core/linux/calls.h"
+#include "core/linux/memory.h"
 #include "core/program.h"
 #include "core/random.h"
 #include "machine.h"

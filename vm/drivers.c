@@ -89,6 +89,22 @@ struct vm_statistics vm_driver_statistics(struct address_space *space, const str
     return sum;
 }
 
+uint64_t vm_faults(struct address_space *space)
+{
+    struct vm_statistics sum = {.segments = 0};
+    uint64_t faults = 0;
+
+    for (size_t i = 0; i < DRIVERS_MAX && drivers[i]; i++) {
+        for (unsigned size = 0; size < PAGE_SIZES; size++)
+            faults += past[i].faults[size];
+    }
+    for (const struct vm_segment *segment = vm_next(space, 0); segment; segment = vm_next(space, segment_end(segment)))
+        add_faults(&sum, segment);
+    for (unsigned size = 0; size < PAGE_SIZES; size++)
+        faults += sum.faults[size];
+    return faults;
+}
+
 paddr_t vm_frame_get(void)
 {
     return frame_get(PAGE_4K);

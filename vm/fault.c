@@ -18,6 +18,19 @@ const struct vm_fault_info *vm_fault_info(void)
     return this_cpu(fault_record);
 }
 
+error_t (*vm_fault_outside)(struct address_space *, vaddr_t);
+
+/* Not inside of another fault, whose driver may be looking at the segments. */
+static __attribute__((noinline, cold)) error_t fault_outside(struct address_space *space,
+                                                             const struct vm_fault_info *fault)
+{
+    if (!space || !vm_fault_outside || this_cpu(fault_record))
+        return E_FAULT;
+    error_t error = vm_fault_outside(space, fault->address);
+
+    return error ? error : vm_handle_fault(fault->address, fault->access, fault->present);
+}
+
 error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present)
 {
     const struct vm_fault_info fault = {.address = address, .access = access, .present = present};
@@ -26,7 +39,7 @@ error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present)
     error_t error = E_ACCES;
 
     if (UNLIKELY(!segment))
-        return E_FAULT;
+        return fault_outside(space, &fault);
     if (LIKELY(segment->flags & access)) {
         const struct vm_fault_info **current = &this_cpu(fault_record), *outer = *current;
 

@@ -12,4 +12,8 @@
  */
 error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present);
 
+/* Asked before a fault where no segment is gets E_FAULT; it may make one there: E_SUCCESS means that it did. NULL:
+ * nobody is asked. */
+extern error_t (*vm_fault_outside)(struct address_space *, vaddr_t);
+
 #endif

@@ -117,6 +117,11 @@ static void record_put(struct vm_mapping *record)
     }
 }
 
+bool vm_object_prepare(void)
+{
+    return record_pages || record_page_make();
+}
+
 /* ---- mappings ---- */
 
 /* A record for one segment, on the object's list and with a reference to it; NULL: no frame. */
@@ -254,10 +259,9 @@ static error_t file_fault(struct address_space *space, struct vm_segment *segmen
     return error;
 }
 
-/* Backs what the object has of the range, private copies made as on Linux where the program may write. */
-static error_t back_range(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size)
+/* Backs what the object has of the range. */
+static error_t back_range(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size, bool write)
 {
-    bool write = (segment->flags & VM_WRITE) && !mapping_of(segment)->shared;
     error_t error = E_SUCCESS;
 
     for (vaddr_t end = va + size; va < end && (segment->flags & VM_READ); va += VM_PAGE_SIZE) {
@@ -327,7 +331,7 @@ static error_t file_copy(struct address_space *space, struct vm_segment *segment
 static error_t file_advise(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size, int advice)
 {
     if (advice == VM_ADVICE_WILLNEED)
-        back_range(space, segment, va, size); /* a hint: without a frame it stays as it is */
+        back_range(space, segment, va, size, false); /* a hint: without a frame it stays as it is */
     else
         vm_segment_unmap(space, segment, va, size, true);
     return E_SUCCESS;
@@ -384,12 +388,21 @@ struct vm_segment *vm_object_map(struct address_space *space, struct vm_object *
         return ERR_PTR(E_NOMEM);
     }
     if (flags & VM_POPULATE)
-        error = back_range(space, segment, segment->start, size);
+        error = back_range(space, segment, segment->start, size, (flags & VM_WRITE) && !shared);
     if (error) {
         file_free(space, segment);
         return ERR_PTR(error);
     }
     return segment;
+}
+
+bool vm_object_is_writable(struct vm_object *object)
+{
+    const struct vm_mapping *mapping = object->mappings;
+
+    while (mapping && !(mapping->shared && mapping->may_write))
+        mapping = mapping->next;
+    return mapping;
 }
 
 struct vm_object_view vm_object_view(const struct vm_segment *segment)

@@ -70,6 +70,10 @@ error_t mmu_split(struct mmu *mmu, vaddr_t va);
  */
 void mmu_unmap(struct mmu *mmu, vaddr_t va, size_t size, bool release, struct mmu_count *removed);
 
+/* Puts one page of 2 MiB in the place of the table of smaller ones that is at va; their frames that are not borrowed go
+ * back. */
+void mmu_collapse(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags);
+
 /* Removes the borrowed pages of the range and no others. */
 void mmu_unmap_borrowed(struct mmu *mmu, vaddr_t va, size_t size);
 

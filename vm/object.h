@@ -27,6 +27,11 @@ struct vm_object_operations {
     /* Path or label for /proc/self/maps, and its inode number. */
     void (*describe)(struct vm_object *, char *buffer, size_t size);
     uint64_t (*inode)(struct vm_object *);
+    /* Gives up the contents of the pages, which read as zeros again (MADV_REMOVE, a hole in a file), and tells those
+     * that show them. NULL: E_NOTSUP. */
+    error_t (*discard)(struct vm_object *, uint64_t first, uint64_t count);
+    /* Whether the page is in memory without page() having to make it. NULL: if page() finds it. */
+    bool (*resident)(struct vm_object *, uint64_t page);
 };
 
 struct vm_object {
@@ -36,14 +41,21 @@ struct vm_object {
 
 extern const struct vm_segment_driver vm_file;
 
+/* Makes sure that the next vm_object_map does not fail for want of a frame of its own; false without one. */
+bool vm_object_prepare(void);
+
 /*
  * A segment of the file driver on [first_page, ...) of the object: at va, or VM_ANYWHERE. shared: writes go to the
  * object (MAP_SHARED), else to private copies. may_write: false if a shared mapping may never become writable (the file
  * is open for reading: vm_protect answers E_ACCES). Takes a reference for as long as a piece of the segment is there.
- * VM_POPULATE backs what the object has now, not what the segment grows by. Segment or encoded error as vm_alloc.
+ * VM_POPULATE backs what the object has now, private copies made where the program may write (as Linux does), not what
+ * the segment grows by. Segment or encoded error as vm_alloc.
  */
 struct vm_segment *vm_object_map(struct address_space *, struct vm_object *, uint64_t first_page, vaddr_t va,
                                  size_t size, vm_flags_t flags, bool shared, bool may_write);
+
+/* True if somebody shows the object shared and may write to it, or may come to. */
+bool vm_object_is_writable(struct vm_object *);
 
 /* What a segment of the file driver shows: at its start, page `first_page` of the object. NULL: another driver's. */
 struct vm_object_view {

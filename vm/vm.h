@@ -153,6 +153,10 @@ error_t vm_mark(struct address_space *, vaddr_t, size_t, vm_flags_t clear, vm_fl
 /* Backs the range now, for reading or writing, page by page as if each were touched: the error of the first page that
  * could not be (E_FAULT: no segment there), those before it are backed. */
 error_t vm_populate(struct address_space *, vaddr_t, size_t, vm_flags_t access);
+/* Makes large pages of the small ones in a part of an anon segment, wherever a page of 2 MiB fits; what was not backed
+ * is zeros. E_INVAL: no such segment, no room for a large page, or VM_PAGES_4K; E_NOMEM: frames ran out, some are done.
+ */
+error_t vm_collapse(struct address_space *, vaddr_t, size_t);
 /* Cuts the segment at an address inside it; the upper part is returned as a segment of its own. */
 struct vm_segment *vm_split(struct address_space *, struct vm_segment *, vaddr_t);
 /* Takes a cut back: the second goes up in the first. E_INVAL if the second does not follow the first or is not like it;
@@ -195,6 +199,9 @@ struct vm_statistics {
 };
 struct vm_statistics vm_segment_statistics(struct address_space *, const struct vm_segment *);
 struct vm_statistics vm_driver_statistics(struct address_space *, const struct vm_segment_driver *);
+
+/* Faults served so far, of all drivers: a sum over the segments, without a look at page tables. */
+uint64_t vm_faults(struct address_space *);
 
 /* Prints the segments in address order, a line each, through the given function (NULL: the console). */
 void vm_dump(struct address_space *, void (*line)(void *context, const char *text), void *context);

@@ -472,6 +472,18 @@ void mmu_unmap_borrowed(struct mmu *mmu, vaddr_t va, size_t size)
     walk_range(&walk, va, size);
 }
 
+void mmu_collapse(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags)
+{
+    struct walk walk = {.mmu = mmu, .leaf = leaf_remove, .release = true};
+    struct path path = path_to(mmu, va, PAGE_2M);
+
+    ASSERT(path.level == PAGE_2M && *path.entry != 0 && !entry_is_leaf(*path.entry, path.level));
+    walk_range(&walk, va, page_bytes(PAGE_2M));
+    table_put(mmu, *path.entry & PTE_ADDRESS);
+    *path.entry = make_leaf(pa, PAGE_2M, flags);
+    machine_flush_page(va);
+}
+
 static void leaf_protect(struct walk *walk, entry_t *entry, unsigned level, vaddr_t va)
 {
     entry_t old = *entry;

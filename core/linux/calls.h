@@ -11,24 +11,6 @@
 #include "core/base/types.h"
 #include "core/linux/abi.h"
 
-/* memory.c, remap.c */
-long linux_mmap(uintptr_t address, size_t length, int protection, int flags, int fd, uint64_t offset);
-long linux_munmap(uintptr_t address, size_t length);
-long linux_mprotect(uintptr_t address, size_t length, unsigned long protection);
-long linux_brk(uintptr_t end);
-/* Before the program starts: its data segment begins at this page, behind the program. E_NOMEM. */
-error_t linux_brk_begin(uintptr_t start);
-long linux_mremap(uintptr_t address, size_t length, size_t new_length, unsigned flags, uintptr_t new_address);
-long linux_madvise(uintptr_t address, size_t length, int advice);
-/* The bytes as whole pages; 0 if there are none or too many for the address space. */
-size_t linux_pages(size_t length);
-/* Page aligned, not empty, and in the half of the address space that programs map. */
-bool linux_is_range(uintptr_t address, size_t size);
-/* vm_unmap; E_INVAL if that is no range, or holds a permanent segment. */
-/* False if RAM cannot hold that much more: asked before a mapping is made or grows that the program may write to. */
-bool linux_has_memory(size_t size);
-error_t linux_unmap_range(uintptr_t address, size_t size);
-
 /* files.c: descriptors (core/linux/file.h). transfer.c: reading and writing. tree.c: names and directories. */
 struct archive *linux_files(void); /* the packed files; empty if the image has none */
 /* Finds the packed files; refuses what is no archive. */

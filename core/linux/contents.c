@@ -242,6 +242,21 @@ static error_t object_page(struct vm_object *object, uint64_t page, bool write, 
     return E_SUCCESS;
 }
 
+static error_t object_discard(struct vm_object *object, uint64_t first, uint64_t count)
+{
+    return contents_punch(CONTAINER_OF(object, struct contents, object), first << VM_PAGE_SHIFT,
+                          (first + count) << VM_PAGE_SHIFT);
+}
+
+static bool is_there(const struct contents *contents, uint64_t page);
+
+static bool object_resident(struct vm_object *object, uint64_t page)
+{
+    struct contents *contents = CONTAINER_OF(object, struct contents, object);
+
+    return page < pages_up(contents->size) && is_there(contents, page);
+}
+
 static struct node *node_of(struct vm_object *object)
 {
     return CONTAINER_OF(object, struct node, contents.object);
@@ -273,6 +288,8 @@ static const struct vm_object_operations object_operations = {
     .release = object_release,
     .describe = object_describe,
     .inode = object_inode,
+    .discard = object_discard,
+    .resident = object_resident,
 };
 
 void contents_init(struct contents *contents)
@@ -478,7 +495,7 @@ static void empty(struct contents *contents, uint64_t page)
     *slot = hides ? HOLE : NULL;
     contents->overridden += hides && before == NULL;
     if (contents->object.mappings != NULL)
-        vm_object_invalidate(&contents->object, page, 1, true);
+        vm_object_invalidate(&contents->object, page, 1, false);
     if (is_own(before)) {
         contents->own--;
         frame_put(virt_to_phys(before), PAGE_4K);

@@ -1,105 +1,160 @@
 /*
- * mmap and its like as operations of vm.h, which has no mappings but segments: an anonymous mapping is a segment of
- * anon, a mapping of a packed file one with the file's bytes copied in. Shared and private are the same, for there is
- * one process, but that a shared one is never writable: files are open for reading.
+ * mmap, munmap, mprotect and brk as operations of vm.h, which has no mappings but segments: an anonymous mapping is a
+ * segment of anon, one of a file or of shared memory a segment of file (mapping.c). Checks are made in Linux's order
+ * (mm/mmap.c, do_mmap; mm/mprotect.c), so that of several errors the same one is answered.
+ *
+ * Something at a MAP_FIXED address is replaced: all that can be refused is asked before, and what the new segment needs
+ * is what the old ones leave behind, so that nothing is lost when there is no memory.
  */
-#include "core/base/string.h"
+#include "core/linux/memory.h"
+
 #include "core/config.h"
 #include "core/cpu.h"
 #include "core/linux/calls.h"
 #include "core/linux/file.h"
 #include "machine.h"
-#include "vm/driver.h"
+#include "vm/dispatch.h"
+#include "vm/fault.h"
 #include "vm/frames.h"
 
 #define SEGMENT_MAX ((size_t)2 << 40)             /* vm_alloc */
 #define SLOTS_END (SLOTS_BASE + 25 * SEGMENT_MAX) /* arch/x86_64/layout.h: from here on whole regions */
 
-size_t linux_pages(size_t length)
-{
-    return length > LOW_HALF_END ? 0 : align_up(length, VM_PAGE_SIZE);
-}
+#define FLAGS_SIMPLE (MAP_PRIVATE | MAP_ANONYMOUS)
+/* What MAP_SHARED_VALIDATE knows of files (LEGACY_MAP_MASK); MAP_SYNC is for persistent memory. */
+#define FLAGS_KNOWN                                                                                                    \
+    (MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE | MAP_UNINITIALIZED | MAP_GROWSDOWN |       \
+     MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB | MAP_32BIT | MAP_ABOVE4G |    \
+     MAP_FIXED_NOREPLACE | MAP_HUGE_MASK << MAP_HUGE_SHIFT)
+
+/* Where MAP_32BIT looks, as on Linux. */
+#define LOW_START 0x40000000ul
+#define LOW_END 0x80000000ul
+
+/* Below a mapping that grows down nothing else may be nearer: stack_guard_gap of Linux. */
+#define GROWTH_GAP (256 * VM_PAGE_SIZE)
+/* How far a mapping may grow down: RLIMIT_STACK as every program starts with. */
+#define GROWTH_MAX ((size_t)8 << 20)
+
+/* The file's size cannot be more (MAX_LFS_FILESIZE). */
+#define FILE_MAX ((uint64_t)INT64_MAX)
+
+const struct linux_objects *linux_objects;
+vm_flags_t linux_future_marks;
+static bool huge_pages_used; /* a MAP_HUGETLB mapping was made: only then edges have to be looked at */
 
 /* PROT_* has VM_*'s numbers; on x86 what can be written or executed can be read. */
-static vm_flags_t protection_flags(unsigned long protection)
+static inline vm_flags_t protection_flags(unsigned long protection)
 {
     vm_flags_t flags = protection & VM_PROTECTION;
 
     return flags == 0 ? 0 : flags | VM_READ;
 }
 
-bool linux_is_range(uintptr_t address, size_t size)
-{
-    return is_aligned(address, VM_PAGE_SIZE) && size != 0 && size <= LOW_HALF_END && address <= LOW_HALF_END - size;
-}
+/* ---- what RAM can hold ---- */
 
-/*
- * Memory is backed when it is touched, but what RAM cannot hold now is refused when it is asked for: malloc answers
- * NULL. Addresses alone (PROT_NONE, MAP_NORESERVE) are free, and vm_alloc itself refuses nothing. A few frames are left
- * for page tables and the stack.
- */
+/* A few frames are left for page tables and the stack. */
 #define FRAMES_LEFT 64u
 
-bool linux_has_memory(size_t size)
+inline bool linux_has_memory(size_t size)
 {
     return (size >> VM_PAGE_SHIFT) + FRAMES_LEFT <= frames_free();
 }
 
+/* Frames behind [start, start + size) that are not lent by an object. */
+static size_t resident_frames(uintptr_t start, size_t size)
+{
+    struct mmu_count count = mmu_count(&vm_space()->mmu, start, size);
+
+    return count.pages[PAGE_4K] + (count.pages[PAGE_2M] << 9) + (count.pages[PAGE_1G] << 18);
+}
+
+bool linux_has_memory_for(uintptr_t start, size_t size)
+{
+    return linux_has_memory(size) ||
+           (size >> VM_PAGE_SHIFT) + FRAMES_LEFT <= frames_free() + resident_frames(start, size);
+}
+
+/* ---- huge pages ---- */
+
+size_t linux_page_bytes(const struct vm_segment *segment)
+{
+    if (!(vm_flags(segment) & MARK_HUGE))
+        return VM_PAGE_SIZE;
+    return page_bytes((vm_flags(segment) & VM_PAGES) == VM_PAGES_1G ? PAGE_1G : PAGE_2M);
+}
+
+static bool cuts_huge_page(uintptr_t edge)
+{
+    struct vm_segment *segment = vm_find(vm_space(), edge);
+
+    return segment != NULL && vm_start(segment) != edge && !is_aligned(edge, linux_page_bytes(segment));
+}
+
+error_t linux_check_huge_edges(uintptr_t start, size_t size)
+{
+    return huge_pages_used && (cuts_huge_page(start) || cuts_huge_page(start + size)) ? E_INVAL : E_SUCCESS;
+}
+
+/* The page size that MAP_HUGETLB asks for, as VM_PAGES_*; E_INVAL for sizes that x86-64 does not have. */
+static error_t huge_pages(int map_flags, size_t *length, vm_flags_t *flags)
+{
+    unsigned shift = (unsigned)map_flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
+    enum page_size page = shift == page_shift(PAGE_1G) ? PAGE_1G : PAGE_2M;
+
+    if ((shift != 0 && shift != page_shift(page)) || page > mmu_largest_page())
+        return E_INVAL;
+    *length = *length > LOW_HALF_END ? *length : align_up(*length, page_bytes(page));
+    *flags |= MARK_HUGE | (page == PAGE_1G ? VM_PAGES_1G : VM_PAGES_2M);
+    huge_pages_used = true;
+    return E_SUCCESS;
+}
+
+/* ---- munmap ---- */
+
 error_t linux_unmap_range(uintptr_t address, size_t size)
 {
-    error_t error = !linux_is_range(address, size) ? E_INVAL : vm_unmap(vm_space(), address, size);
+    error_t error = linux_is_range(address, size) ? linux_check_huge_edges(address, size) : E_INVAL;
 
+    if (error == E_SUCCESS)
+        error = vm_unmap(vm_space(), address, size);
     return error == E_NOTSUP ? E_INVAL : error; /* a permanent segment */
 }
 
 long linux_munmap(uintptr_t address, size_t length)
 {
+    struct address_space *space = vm_space();
+    struct vm_segment *segment = vm_find(space, address);
+
+    /* All of an anonymous mapping: the usual case. */
+    if (LIKELY(segment != NULL && segment->start == address && segment->driver == &vm_anon &&
+               align_up(length, VM_PAGE_SIZE) == segment->size)) {
+        vm_segment_free_owned(space, segment);
+        return 0;
+    }
     return -linux_unmap_range(address, linux_pages(length));
 }
 
-/*
- * Mappings of files: like anon, but MADV_DONTNEED leaves the contents, for they come back from nowhere else. `own`
- * marks those that are MAP_SHARED.
- */
-static struct vm_segment *file_alloc(struct address_space *, vaddr_t, size_t, vm_flags_t);
+/* ---- making segments ---- */
 
-static error_t file_fault(struct address_space *space, struct vm_segment *segment)
+struct vm_segment *linux_make_segment(const struct linux_contents *contents, uintptr_t at, size_t offset, size_t size,
+                                      vm_flags_t flags)
 {
-    return vm_fault_info()->present ? E_ACCES : vm_segment_back(space, segment, vm_fault_info()->address);
-}
-
-static error_t file_protect(struct address_space *space, struct vm_segment *segment, vm_flags_t protection)
-{
-    if (segment->own != NULL && (protection & VM_WRITE))
-        return E_ACCES;
-    return vm_segment_protect_mapped(space, segment, protection);
-}
-
-static const struct vm_segment_driver file_mapping = {
-    .vm_alloc = file_alloc,
-    .vm_free = vm_segment_free_owned,
-    .vm_resize = vm_segment_resize_owned,
-    .vm_fault = file_fault,
-    .name = "file",
-    .properties = VM_DRIVER_GENERAL_REGISTERS | VM_DRIVER_MERGES,
-    .protect = file_protect,
-    .split = vm_segment_split_nothing,
-};
-
-static struct vm_segment *file_alloc(struct address_space *space, vaddr_t start, size_t size, vm_flags_t flags)
-{
-    return vm_segment_create(space, &file_mapping, start, size, flags);
+    if (contents->object == NULL)
+        return vm_alloc(vm_space(), &vm_anon, at, size, flags);
+    return linux_objects->map(vm_space(), contents->object, contents->first_page + (offset >> VM_PAGE_SHIFT), at, size,
+                              flags, contents->shared, contents->may_write);
 }
 
 /*
  * A range at a given address, all or nothing. One segment lies inside one slot (vm/segments.c), so a range across
  * slots is made of the largest aligned pieces that fit.
  */
-static error_t allocate_at(const struct vm_segment_driver *driver, uintptr_t address, size_t size, vm_flags_t flags)
+static error_t allocate_at(const struct linux_contents *contents, uintptr_t address, size_t size, vm_flags_t flags)
 {
     size_t done = 0;
 
-    if (!IS_ERR(vm_alloc(vm_space(), driver, address, size, flags)))
+    if (!IS_ERR(linux_make_segment(contents, address, 0, size, flags)))
         return E_SUCCESS;
     while (done < size) {
         uintptr_t at = address + done;
@@ -110,7 +165,7 @@ static error_t allocate_at(const struct vm_segment_driver *driver, uintptr_t add
             piece = SEGMENT_MAX;
         if ((at & -at) < piece)
             piece = at & -at;
-        segment = vm_alloc(vm_space(), driver, at, piece, flags);
+        segment = linux_make_segment(contents, at, done, piece, flags);
         if (IS_ERR(segment)) {
             if (done > 0)
                 vm_unmap(vm_space(), address, done);
@@ -121,151 +176,388 @@ static error_t allocate_at(const struct vm_segment_driver *driver, uintptr_t add
     return E_SUCCESS;
 }
 
-/* Reservations that no segment can hold lie above the slots; the address, or a negative error. */
-static long allocate_large(const struct vm_segment_driver *driver, size_t size, vm_flags_t flags)
+/* The lowest free range at or above `at` and below the end, aligned to `step`; 0: there is none. */
+static uintptr_t find_free(uintptr_t at, uintptr_t end, size_t size, size_t step)
 {
-    for (uintptr_t at = SLOTS_END; linux_is_range(at, size); at += SEGMENT_MAX) {
+    while (at < end && size <= end - at) {
         struct vm_segment *next = vm_next(vm_space(), at);
-        error_t error;
 
-        if (next != NULL && vm_start(next) < at + size)
-            continue;
-        error = allocate_at(driver, at, size, flags);
-        return error != E_SUCCESS ? -error : (long)at;
+        if (next == NULL || vm_start(next) >= at + size)
+            return at;
+        at = align_up(vm_start(next) + vm_size(next), step);
     }
-    return -E_NOMEM;
+    return 0;
 }
 
-/* Address of a new range of the driver, or a negative error. */
-static long map(const struct vm_segment_driver *driver, uintptr_t address, size_t size, vm_flags_t flags, int map_flags)
+/* In a range that the core does not give out by itself: reservations that no segment can hold, MAP_32BIT. */
+static long allocate_between(const struct linux_contents *contents, uintptr_t start, uintptr_t end, size_t size,
+                             size_t step, vm_flags_t flags)
 {
-    struct vm_segment *segment;
-    error_t error;
+    uintptr_t at = find_free(start, end, size, step);
+    error_t error = at != 0 ? allocate_at(contents, at, size, flags) : E_NOMEM;
 
-    if (map_flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
-        if (!is_aligned(address, VM_PAGE_SIZE))
-            return -E_INVAL;
-        if (address < NULL_GUARD_END)
-            return -E_PERM; /* as below vm.mmap_min_addr */
-        if (!linux_is_range(address, size))
-            return -E_NOMEM;
-        segment = vm_next(vm_space(), address);
-        if ((map_flags & MAP_FIXED_NOREPLACE) && segment != NULL && vm_start(segment) < address + size)
-            return -E_EXIST;
-        error = linux_unmap_range(address, size);
-        if (error == E_SUCCESS)
-            error = allocate_at(driver, address, size, flags);
-        return error != E_SUCCESS ? -error : (long)address;
+    return error != E_SUCCESS ? -error : (long)at;
+}
+
+/* With room to grow down: the upper end of a slot that is larger. */
+static long allocate_growing_down(const struct linux_contents *contents, size_t size, vm_flags_t flags)
+{
+    size_t room = size + GROWTH_MAX + GROWTH_GAP;
+    struct vm_segment *segment = linux_make_segment(contents, VM_ANYWHERE, 0, room, flags);
+    uintptr_t start;
+
+    if (IS_ERR(segment))
+        return -ERR_OF(segment);
+    start = vm_start(segment);
+    if (vm_unmap(vm_space(), start, room - size) != E_SUCCESS) {
+        vm_free(vm_space(), segment);
+        return -E_NOMEM;
     }
-    address &= ~VM_PAGE_MASK; /* a hint */
-    if (address >= NULL_GUARD_END && linux_is_range(address, size)) {
-        segment = vm_alloc(vm_space(), driver, address, size, flags);
-        if (!IS_ERR(segment))
-            return (long)address;
-    }
+    return (long)(start + room - size);
+}
+
+static long allocate_anywhere(const struct linux_contents *contents, size_t size, vm_flags_t flags, int map_flags)
+{
+    size_t step = flags & MARK_HUGE ? page_bytes((flags & VM_PAGES) == VM_PAGES_1G ? PAGE_1G : PAGE_2M) : VM_PAGE_SIZE;
+    struct vm_segment *segment;
+
+    if (map_flags & MAP_32BIT)
+        return allocate_between(contents, LOW_START, LOW_END, size, step, flags);
     if (size > SEGMENT_MAX)
-        return allocate_large(driver, size, flags);
-    segment = vm_alloc(vm_space(), driver, VM_ANYWHERE, size, flags);
+        return allocate_between(contents, SLOTS_END, TASK_END, size, SEGMENT_MAX, flags);
+    if (map_flags & MAP_GROWSDOWN)
+        return allocate_growing_down(contents, size, flags);
+    segment = linux_make_segment(contents, VM_ANYWHERE, 0, size, flags);
     return IS_ERR(segment) ? -ERR_OF(segment) : (long)vm_start(segment);
 }
 
-/* The page size that MAP_HUGETLB asks for, as VM_PAGES_*; E_INVAL for sizes that x86-64 does not have. */
-static error_t huge_pages(int map_flags, size_t *size, vm_flags_t *flags)
+/* At the address, in place of whatever is there. */
+static long replace_at(const struct linux_contents *contents, uintptr_t address, size_t size, vm_flags_t flags)
 {
-    unsigned shift = (unsigned)map_flags >> MAP_HUGE_SHIFT & 63;
-    enum page_size page = shift == page_shift(PAGE_1G) ? PAGE_1G : PAGE_2M;
+    error_t error = E_SUCCESS;
 
-    if ((shift != 0 && shift != page_shift(page)) || page > mmu_largest_page())
-        return E_INVAL;
-    *size = align_up(*size, page_bytes(page));
-    *flags |= page == PAGE_1G ? VM_PAGES_1G : VM_PAGES_2M;
+    if (contents->object != NULL && !linux_objects->prepare())
+        return -E_NOMEM;
+    if (vm_next(vm_space(), address) != NULL)
+        error = linux_unmap_range(address, size);
+    if (error == E_SUCCESS)
+        error = allocate_at(contents, address, size, flags);
+    return error != E_SUCCESS ? -error : (long)address;
+}
+
+/* Address of a new mapping (the given one with MAP_FIXED, which was checked), or a negative error. */
+static long place(const struct linux_contents *contents, uintptr_t address, size_t size, vm_flags_t flags,
+                  int map_flags)
+{
+    long at;
+
+    if (map_flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
+        at = replace_at(contents, address, size, flags);
+    } else {
+        uintptr_t end = map_flags & MAP_32BIT ? LOW_END : TASK_END;
+        bool free = address != 0 && size <= end && address <= end - size && find_free(address, address + size, size, 1);
+
+        if (!free || allocate_at(contents, address, size, flags) != E_SUCCESS)
+            return allocate_anywhere(contents, size, flags, map_flags);
+        at = (long)address;
+    }
+    if (at > 0) {
+        vm_merge(vm_space(), address);
+        vm_merge(vm_space(), address + size);
+    }
+    return at;
+}
+
+/* ---- mappings that grow down ---- */
+
+/*
+ * A fault below a MAP_GROWSDOWN mapping makes it longer, as far as RLIMIT_STACK and the gap to what lies below allow
+ * (mm/mmap.c, expand_downwards). The new pages are a segment that merges with the old one.
+ */
+static error_t grow_down(struct address_space *space, vaddr_t address)
+{
+    struct vm_segment *above = vm_next(space, address), *below;
+    uintptr_t start = align_down(address, VM_PAGE_SIZE), end;
+    vm_flags_t flags;
+
+    if (above == NULL || !(vm_flags(above) & MARK_GROWS_DOWN) || start < NULL_GUARD_END)
+        return E_FAULT;
+    flags = vm_flags(above);
+    end = vm_start(above);
+    if (end - start > GROWTH_MAX || vm_size(above) > GROWTH_MAX - (end - start) || !linux_has_memory(VM_PAGE_SIZE))
+        return E_FAULT;
+    below = start > GROWTH_GAP ? vm_next(space, start - GROWTH_GAP) : NULL;
+    if (below != above && (vm_flags(below) & VM_PROTECTION) && !(vm_flags(below) & MARK_GROWS_DOWN))
+        return E_FAULT;
+    if (IS_ERR(vm_alloc(space, &vm_anon, start, end - start, flags)))
+        return E_FAULT;
+    vm_merge(space, end);
     return E_SUCCESS;
 }
 
-/* A regular file that mmap may map. */
-static error_t mappable_file(int fd, int flags, int protection, struct file **file)
-{
-    *file = linux_file_usable(fd);
-    if (*file == NULL)
-        return E_BADF;
-    if (!file_is_readable(*file))
-        return E_ACCES;
-    if ((*file)->operations->object == NULL)
-        return E_NODEV;
-    return (flags & MAP_TYPE) != MAP_PRIVATE && (protection & VM_WRITE) ? E_ACCES : E_SUCCESS;
-}
+/* ---- mmap ---- */
 
-/* Copies the file's bytes from offset on to the start of the range, then gives it its protection. */
-static error_t fill(uintptr_t address, size_t size, struct file *file, uint64_t offset, vm_flags_t flags, bool shared)
+/* What get_unmapped_area checks, and a hint made an address that may be tried, or 0. */
+static error_t check_address(uintptr_t *address, size_t size, vm_flags_t flags, int map_flags)
 {
-    if (file->operations->read(file, (void *)address, size, &offset) < 0)
-        return E_NOMEM; /* the range is there: only a frame can be missing */
-    for (uintptr_t at = address; shared && at < address + size;) {
-        struct vm_segment *segment = vm_find(vm_space(), at);
+    size_t step = flags & MARK_HUGE ? page_bytes((flags & VM_PAGES) == VM_PAGES_1G ? PAGE_1G : PAGE_2M) : VM_PAGE_SIZE;
 
-        segment->own = (void *)&file_mapping;
-        at += vm_size(segment);
+    if (size > TASK_END)
+        return E_NOMEM;
+    if (!(map_flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))) {
+        *address = *address > TASK_END ? 0 : align_up(*address & ~VM_PAGE_MASK, step);
+        if (*address != 0 && *address < NULL_GUARD_END)
+            *address = align_up(NULL_GUARD_END, step); /* vm.mmap_min_addr */
+        return E_SUCCESS;
     }
-    return vm_protect(vm_space(), address, size, flags & VM_PROTECTION);
+    if (*address > TASK_END - size)
+        return E_NOMEM;
+    if (!is_aligned(*address, step))
+        return E_INVAL;
+    if (*address < NULL_GUARD_END)
+        return E_PERM;
+    if (map_flags & MAP_FIXED_NOREPLACE) {
+        struct vm_segment *next = vm_next(vm_space(), *address);
+
+        if (next != NULL && vm_start(next) < *address + size)
+            return E_EXIST;
+    }
+    return E_SUCCESS;
 }
 
-static long map_file(uintptr_t address, size_t size, vm_flags_t flags, int map_flags, struct file *file,
-                     uint64_t offset)
+/* The file that is to be mapped: its object and what may be done to it. */
+static error_t file_contents(struct file *file, int protection, int flags, uint64_t first_page, size_t size,
+                             struct linux_contents *contents)
 {
-    bool shared = (map_flags & MAP_TYPE) != MAP_PRIVATE;
-    long at = map(&file_mapping, address, size, VM_RW | (flags & ~VM_PROTECTION), map_flags);
-    error_t error;
+    bool shared = (flags & MAP_TYPE) == MAP_SHARED || (flags & MAP_TYPE) == MAP_SHARED_VALIDATE;
+    unsigned access = file->flags & O_ACCMODE;
 
-    if (at < 0 && at > -ERR_MAX)
-        return at;
-    error = fill((uintptr_t)at, size, file, offset, flags, shared);
+    if (size > FILE_MAX || first_page > (FILE_MAX - size) >> VM_PAGE_SHIFT)
+        return E_OVERFLOW;
+    if ((flags & MAP_TYPE) == MAP_SHARED_VALIDATE && (flags & ~FLAGS_KNOWN))
+        return E_NOTSUP;
+    if (shared && (protection & (int)VM_WRITE) && access == O_RDONLY)
+        return E_ACCES;
+    if (!shared && (flags & MAP_TYPE) != MAP_PRIVATE)
+        return E_INVAL;
+    if (access != O_RDONLY && access != O_RDWR)
+        return E_ACCES;
+    if (linux_objects == NULL)
+        return E_NODEV;
+    bool sealed;
+    struct vm_object *object = linux_objects->of_file(file, &sealed);
+
+    if (IS_ERR(object))
+        return ERR_OF(object);
+    if (flags & MAP_GROWSDOWN)
+        return E_INVAL;
+    if (sealed && shared && (protection & (int)VM_WRITE))
+        return E_PERM;
+    *contents = (struct linux_contents){object, first_page, shared, access == O_RDWR && !sealed};
+    return E_SUCCESS;
+}
+
+/* Anonymous memory; shared memory is an object, which then has a reference that the caller gives back. */
+static error_t anonymous_contents(int flags, size_t size, vm_flags_t *vm_flags, struct linux_contents *contents)
+{
+    *contents = (struct linux_contents){.object = NULL};
+    if ((flags & MAP_TYPE) == MAP_PRIVATE)
+        return E_SUCCESS;
+    if ((flags & MAP_TYPE) != MAP_SHARED || (flags & MAP_GROWSDOWN))
+        return E_INVAL;
+    if ((*vm_flags & MARK_HUGE) || linux_objects == NULL) {
+        *vm_flags |= MARK_SHARED;
+        return E_SUCCESS;
+    }
+    *contents = (struct linux_contents){linux_objects->shared(size), 0, true, true};
+    return contents->object == NULL ? E_NOMEM : E_SUCCESS;
+}
+
+/* As Linux does: without memory for all of it the rest stays for later. */
+static void back(uintptr_t address, size_t size, vm_flags_t flags, bool shared)
+{
+    vm_flags_t access = (flags & VM_WRITE) && !shared ? VM_WRITE : VM_READ;
+
+    if (flags & VM_READ)
+        vm_populate(vm_space(), address, size, access);
+}
+
+static bool is_accountable(vm_flags_t flags, int map_flags)
+{
+    bool shared_file = !(map_flags & MAP_ANONYMOUS) && (map_flags & MAP_TYPE) != MAP_PRIVATE;
+
+    return (flags & VM_WRITE) && !(map_flags & MAP_NORESERVE) && !shared_file;
+}
+
+static bool has_memory(uintptr_t address, size_t size, int map_flags)
+{
+    return map_flags & MAP_FIXED ? linux_has_memory_for(address, size) : linux_has_memory(size);
+}
+
+/* With everything that is not in the six lines of linux_mmap. `file` is NULL for anonymous memory. */
+static long map(struct file *file, uintptr_t address, size_t length, int protection, int flags, uint64_t offset)
+{
+    vm_flags_t vm_flags = protection_flags((unsigned)protection) | VM_MERGE | linux_future_marks;
+    struct linux_contents contents;
+    error_t error = E_SUCCESS;
+    size_t size;
+    long at;
+
+    if (file != NULL && (flags & MAP_HUGETLB))
+        return -E_INVAL;
+    if (flags & MAP_HUGETLB)
+        error = huge_pages(flags, &length, &vm_flags);
+    if (error != E_SUCCESS || length == 0)
+        return -E_INVAL;
+    size = align_up(length, VM_PAGE_SIZE);
+    if (size == 0)
+        return -E_NOMEM;
+    if (flags & MAP_LOCKED)
+        vm_flags |= MARK_LOCKED;
+    if (flags & MAP_GROWSDOWN) {
+        vm_flags |= MARK_GROWS_DOWN;
+        vm_fault_outside = grow_down;
+    }
+    error = check_address(&address, size, vm_flags, flags);
     if (error == E_SUCCESS)
-        return at;
-    vm_unmap(vm_space(), (uintptr_t)at, size);
-    return -error;
+        error = file != NULL ? file_contents(file, protection, flags, offset >> VM_PAGE_SHIFT, size, &contents)
+                             : anonymous_contents(flags, size, &vm_flags, &contents);
+    if (error != E_SUCCESS)
+        return -error;
+    at = is_accountable(vm_flags, flags) && !has_memory(address, size, flags)
+             ? -E_NOMEM
+             : place(&contents, address, size, vm_flags, flags);
+    if (file == NULL && contents.object != NULL)
+        contents.object->operations->release(contents.object);
+    if (at > 0 && ((flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE || (vm_flags & MARK_LOCK) == MARK_LOCKED))
+        back((uintptr_t)at, size, vm_flags, contents.shared);
+    return at;
 }
 
 long linux_mmap(uintptr_t address, size_t length, int protection, int flags, int fd, uint64_t offset)
 {
-    vm_flags_t vm_flags = protection_flags((unsigned)protection) | VM_MERGE | (flags & MAP_POPULATE ? VM_POPULATE : 0);
-    size_t size = linux_pages(length);
-    struct file *file;
-    error_t error = E_SUCCESS;
-    int type = flags & MAP_TYPE;
+    struct file *file = NULL;
 
-    if (length == 0 || !is_aligned(offset, VM_PAGE_SIZE))
+    if (UNLIKELY(!is_aligned(offset, VM_PAGE_SIZE)))
         return -E_INVAL;
-    if (type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE)
-        return -E_INVAL;
-    if (size == 0)
-        return -E_NOMEM;
-    if ((protection & (int)VM_WRITE) && !(flags & MAP_NORESERVE) && !linux_has_memory(size))
-        return -E_NOMEM;
-    if (flags & MAP_HUGETLB)
-        error = huge_pages(flags, &size, &vm_flags);
-    if (error == E_SUCCESS && !(flags & MAP_ANONYMOUS))
-        error = mappable_file(fd, flags, protection, &file);
-    if (error != E_SUCCESS)
-        return -error;
-    if (flags & MAP_ANONYMOUS)
-        return map(&vm_anon, address, size, vm_flags, flags);
-    return map_file(address, size, vm_flags, flags, file, offset);
+    /* Private memory anywhere: the usual case. */
+    if (LIKELY((flags & ~(MAP_NORESERVE | MAP_STACK)) == FLAGS_SIMPLE && address == 0 && length - 1 < SEGMENT_MAX &&
+               linux_future_marks == 0)) {
+        size_t size = align_up(length, VM_PAGE_SIZE);
+
+        if (UNLIKELY((protection & (int)VM_WRITE) && !(flags & MAP_NORESERVE) && !linux_has_memory(size)))
+            return -E_NOMEM;
+        struct vm_segment *segment = vm_segment_create(vm_space(), &vm_anon, VM_ANYWHERE, size,
+                                                       protection_flags((unsigned)protection) | VM_MERGE);
+
+        return (long)(UNLIKELY(IS_ERR(segment)) ? (vaddr_t)segment : segment->start);
+    }
+    if (!(flags & MAP_ANONYMOUS)) {
+        file = linux_file_usable(fd);
+        if (file == NULL)
+            return -E_BADF;
+    }
+    return map(file, address, length, protection, flags, offset);
+}
+
+/* ---- mprotect ---- */
+
+/* The end of what is mapped without a hole from the start on, at most `end`. */
+static uintptr_t end_of_mapped(uintptr_t start, uintptr_t end)
+{
+    struct vm_segment *segment;
+
+    while (start < end && (segment = vm_find(vm_space(), start)) != NULL)
+        start = vm_start(segment) + vm_size(segment);
+    return start < end ? start : end;
+}
+
+/* Memory becomes writable: RAM has to be able to hold it. What was writable was asked for before. */
+static bool may_become_writable(uintptr_t start, size_t size)
+{
+    struct vm_segment *segment;
+    size_t more = 0;
+
+    if (linux_has_memory(size))
+        return true;
+    for (uintptr_t at = start; at < start + size; at = vm_start(segment) + vm_size(segment)) {
+        uintptr_t end;
+
+        segment = vm_find(vm_space(), at);
+        if (segment == NULL)
+            break;
+        end = vm_start(segment) + vm_size(segment) < start + size ? vm_start(segment) + vm_size(segment) : start + size;
+        if (!(vm_flags(segment) & VM_WRITE) && vm_driver_of(segment) == &vm_anon)
+            more += end - at - resident_frames(at, end - at) * VM_PAGE_SIZE;
+    }
+    return linux_has_memory(more);
+}
+
+/* PROT_GROWSDOWN: from the start of the mapping on, which has to be one that grows down. */
+static error_t protect_from_start(uintptr_t *start, size_t *size)
+{
+    struct vm_segment *segment = vm_next(vm_space(), *start);
+
+    if (segment == NULL || vm_start(segment) >= *start + *size)
+        return E_NOMEM;
+    if (!(vm_flags(segment) & MARK_GROWS_DOWN))
+        return E_INVAL;
+    *size = *start + *size - vm_start(segment);
+    *start = vm_start(segment);
+    return E_SUCCESS;
+}
+
+/* The rare parts: holes, after Linux has changed what lies before them, and what RAM cannot hold. */
+static error_t protect_slowly(uintptr_t start, size_t size, vm_flags_t protection)
+{
+    uintptr_t end = end_of_mapped(start, start + size);
+    error_t error = linux_check_huge_edges(start, size);
+
+    if (error == E_SUCCESS && (protection & VM_WRITE) && !may_become_writable(start, size))
+        error = E_NOMEM;
+    if (error == E_SUCCESS && end > start)
+        error = vm_protect(vm_space(), start, end - start, protection);
+    if (error == E_NOTSUP)
+        return E_ACCES; /* the image's own sections, windows */
+    return error == E_SUCCESS && end < start + size ? E_NOMEM : error;
 }
 
 long linux_mprotect(uintptr_t address, size_t length, unsigned long protection)
 {
-    error_t error;
+    size_t size = align_up(length, VM_PAGE_SIZE);
+    vm_flags_t flags = protection_flags(protection);
+    error_t error = E_SUCCESS;
 
-    if (!is_aligned(address, VM_PAGE_SIZE) || (protection & ~(unsigned long)VM_PROTECTION) != 0)
+    if (UNLIKELY(!is_aligned(address, VM_PAGE_SIZE)))
         return -E_INVAL;
+    if (UNLIKELY(protection & ~(unsigned long)VM_PROTECTION)) {
+        unsigned long grows = protection & (PROT_GROWSDOWN | PROT_GROWSUP);
+
+        protection &= ~grows;
+        if (grows == (PROT_GROWSDOWN | PROT_GROWSUP))
+            return -E_INVAL;
+        if (length == 0)
+            return 0;
+        if (address + size <= address)
+            return -E_NOMEM;
+        if (protection & ~(unsigned long)(VM_PROTECTION | PROT_SEM))
+            return -E_INVAL;
+        if (grows & PROT_GROWSUP) /* no stack grows up on x86 */
+            return vm_find(vm_space(), address) == NULL ? -E_NOMEM : -E_INVAL;
+        if (grows & PROT_GROWSDOWN)
+            error = protect_from_start(&address, &size);
+    }
     if (length == 0)
         return 0;
-    length = align_up(length, VM_PAGE_SIZE);
-    if (length == 0 || address + length < address)
-        return -E_NOMEM;
-    error = vm_protect(vm_space(), address, length, protection_flags(protection));
-    return error == E_NOTSUP ? -E_ACCES : -error;
+    if (UNLIKELY(error != E_SUCCESS || address + size <= address))
+        return error != E_SUCCESS ? -error : -E_NOMEM;
+    if (UNLIKELY(huge_pages_used || ((flags & VM_WRITE) && !linux_has_memory(size))))
+        return -protect_slowly(address, size, flags);
+    error = vm_protect(vm_space(), address, size, flags);
+    return LIKELY(error == E_SUCCESS) ? 0 : -protect_slowly(address, size, flags);
 }
+
+/* ---- brk ---- */
 
 /*
  * The data segment of brk lies in a slot of its own, chosen as large as RAM so that it can grow without moving. Its
@@ -331,4 +623,10 @@ long linux_brk(uintptr_t end)
     if (new_pages == old_pages || move_end(old_pages, new_pages) == E_SUCCESS)
         data_segment.end = end;
     return (long)data_segment.end;
+}
+
+void linux_data_segment(uintptr_t *start, uintptr_t *end)
+{
+    *start = data_segment.start;
+    *end = data_segment.end;
 }

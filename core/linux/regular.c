@@ -97,7 +97,7 @@ static long regular_ioctl(struct file *file, unsigned request, unsigned long arg
 static long add_seals(struct file *file, unsigned long seals)
 {
     struct contents *contents = contents_of(file);
-    const unsigned known = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
+    const unsigned known = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE | F_SEAL_EXEC;
 
     if (!file_is_writable(file))
         return -E_PERM;

@@ -1,132 +1,264 @@
-#include "core/linux/calls.h"
-#include "vm/vm.h"
-
-/* Grows the mapping where it is: only its segment's last page can be moved outwards. */
-static error_t grow_in_place(struct vm_segment *segment, uintptr_t end, size_t more)
-{
-    if (vm_start(segment) + vm_size(segment) != end)
-        return E_NOMEM;
-    return vm_resize(vm_space(), segment, vm_size(segment) + more);
-}
-
-/* Cuts [address, address + size) out as a segment of its own. */
-static struct vm_segment *cut_out(struct vm_segment *segment, uintptr_t address, size_t size)
-{
-    if (vm_start(segment) != address)
-        segment = vm_split(vm_space(), segment, address);
-    if (!IS_ERR(segment) && vm_size(segment) != size) {
-        struct vm_segment *rest = vm_split(vm_space(), segment, address + size);
-
-        if (IS_ERR(rest))
-            segment = rest;
-    }
-    return segment;
-}
-
 /*
- * Moves the pages of [address, address + size) to a free range or to VM_ANYWHERE. After a failure the pieces are one
- * again: giving a range the protection that it has merges it.
+ * mremap. The checks and their order are Linux's (mm/mremap.c of 6.18). A range that is to be moved is cut out of its
+ * segment first; when the move then fails, the pieces are joined again.
  */
-static long move(struct vm_segment *segment, uintptr_t address, size_t size, uintptr_t to, size_t new_size)
-{
-    uintptr_t start = vm_start(segment);
-    size_t whole = vm_size(segment);
-    vm_flags_t protection = vm_flags(segment) & VM_PROTECTION;
-    error_t error;
+#include "core/linux/calls.h"
+#include "core/linux/memory.h"
 
-    if (!(vm_driver_of(segment)->properties & VM_DRIVER_MERGES))
-        return -E_NOTSUP;
-    segment = cut_out(segment, address, size);
-    error = ERR_OF(segment);
-    if (error == E_SUCCESS)
-        error = vm_move(vm_space(), segment, to, new_size);
-    if (error == E_SUCCESS)
-        return (long)vm_start(segment);
-    vm_protect(vm_space(), start, whole, protection);
-    return -error;
+struct request {
+    uintptr_t address;
+    size_t size, new_size;
+    unsigned long flags;
+    uintptr_t to; /* what was given: with MREMAP_FIXED the place, with MREMAP_DONTUNMAP a hint */
+};
+
+/* ---- cutting ---- */
+
+struct cut {
+    struct vm_segment *first, *middle, *last; /* first and last: NULL where nothing was cut off */
+};
+
+static void undo_cut(const struct cut *cut)
+{
+    if (cut->last != NULL)
+        vm_join(vm_space(), cut->middle, cut->last);
+    if (cut->first != NULL)
+        vm_join(vm_space(), cut->first, cut->middle);
 }
 
-/* MREMAP_FIXED: what is at the new place, and what is more than the new size, goes first, as on Linux. */
-static long move_to(uintptr_t address, size_t size, uintptr_t to, size_t new_size)
+/* Makes [address, address + size) of the segment one of its own. */
+static error_t cut_out(struct vm_segment *segment, uintptr_t address, size_t size, struct cut *cut)
 {
-    error_t error;
+    *cut = (struct cut){.middle = segment};
+    if (vm_start(segment) != address) {
+        struct vm_segment *upper = vm_split(vm_space(), segment, address);
 
-    if (!linux_is_range(to, new_size) || (to < address + size && address < to + new_size))
-        return -E_INVAL;
-    error = linux_unmap_range(to, new_size);
-    if (error == E_SUCCESS && new_size < size) {
-        error = linux_unmap_range(address + new_size, size - new_size);
-        size = new_size;
+        if (IS_ERR(upper))
+            return ERR_OF(upper);
+        cut->first = segment;
+        cut->middle = upper;
     }
-    if (error != E_SUCCESS)
-        return -error;
-    return move(vm_find(vm_space(), address), address, size, to, new_size);
-}
+    if (vm_size(cut->middle) != size) {
+        struct vm_segment *rest = vm_split(vm_space(), cut->middle, address + size);
 
-/* MREMAP_DONTUNMAP is refused with EINVAL, as by a Linux before 5.7. */
-long linux_mremap(uintptr_t address, size_t length, size_t new_length, unsigned flags, uintptr_t new_address)
-{
-    size_t size = linux_pages(length), new_size = linux_pages(new_length);
-    struct vm_segment *segment = vm_find(vm_space(), address);
-    error_t error;
-
-    if ((flags & ~(unsigned)(MREMAP_MAYMOVE | MREMAP_FIXED)) != 0 || flags == MREMAP_FIXED)
-        return -E_INVAL;
-    /* length 0 would double a shared mapping. */
-    if (!is_aligned(address, VM_PAGE_SIZE) || new_size == 0 || length == 0)
-        return -E_INVAL;
-    if (segment == NULL || size == 0 || size > vm_start(segment) + vm_size(segment) - address)
-        return -E_FAULT;
-    if (flags & MREMAP_FIXED)
-        return move_to(address, size, new_address, new_size);
-    if (new_size <= size) {
-        error = new_size < size ? linux_unmap_range(address + new_size, size - new_size) : E_SUCCESS;
-        return error != E_SUCCESS ? -error : (long)address;
-    }
-    if ((vm_flags(segment) & VM_WRITE) && !linux_has_memory(new_size - size))
-        return -E_NOMEM;
-    error = grow_in_place(segment, address + size, new_size - size);
-    if (error == E_SUCCESS)
-        return (long)address;
-    return flags & MREMAP_MAYMOVE ? move(segment, address, size, VM_ANYWHERE, new_size) : -E_NOMEM;
-}
-
-/* Advice that a private mapping of memory accepts on Linux, and that changes nothing here: bit n for number n. */
-#define ACCEPTED_ADVICE                                                                                                \
-    (1ul << 0 | 1ul << 1 | 1ul << 2 |                /* NORMAL, RANDOM, SEQUENTIAL */                                  \
-     1ul << 8 |                                      /* FREE: the pages may stay */                                    \
-     1ul << 10 | 1ul << 11 |                         /* DONTFORK, DOFORK */                                            \
-     1ul << 12 | 1ul << 13 | 1ul << 14 | 1ul << 15 | /* MERGEABLE, UNMERGEABLE, HUGEPAGE, NOHUGEPAGE */                \
-     1ul << 16 | 1ul << 17 | 1ul << 18 | 1ul << 19 | /* DONTDUMP, DODUMP, WIPEONFORK, KEEPONFORK */                    \
-     1ul << 20 | 1ul << 21)                          /* COLD, PAGEOUT */
-
-static error_t check_no_holes(uintptr_t address, size_t size)
-{
-    uintptr_t end = address + size;
-
-    while (address < end) {
-        struct vm_segment *segment = vm_find(vm_space(), address);
-
-        if (segment == NULL)
-            return E_NOMEM;
-        address = vm_start(segment) + vm_size(segment);
+        if (IS_ERR(rest)) {
+            undo_cut(cut);
+            return ERR_OF(rest);
+        }
+        cut->last = rest;
     }
     return E_SUCCESS;
 }
 
-long linux_madvise(uintptr_t address, size_t length, int advice)
-{
-    size_t size = align_up(length, VM_PAGE_SIZE);
-    bool accepted = advice >= 0 && advice < 64 && (ACCEPTED_ADVICE >> advice & 1) != 0;
+/* ---- moving ---- */
 
-    if (!accepted && advice != MADV_DONTNEED && advice != MADV_WILLNEED && advice != MADV_POPULATE_READ &&
-        advice != MADV_POPULATE_WRITE)
+static void merge_edges(uintptr_t start, size_t size)
+{
+    vm_merge(vm_space(), start);
+    vm_merge(vm_space(), start + size);
+}
+
+/* Moves a part of a segment to a free range or to VM_ANYWHERE: the address, or a negative error. */
+static long move(struct vm_segment *segment, uintptr_t address, size_t size, uintptr_t to, size_t new_size)
+{
+    struct cut cut;
+    error_t error = E_INVAL; /* windows, stacks: nothing that a program got from mmap */
+
+    if (vm_driver_of(segment)->properties & VM_DRIVER_MERGES)
+        error = cut_out(segment, address, size, &cut);
+    if (error != E_SUCCESS)
+        return -error;
+    error = vm_move(vm_space(), cut.middle, to, new_size);
+    if (error != E_SUCCESS) {
+        undo_cut(&cut);
+        return -error;
+    }
+    to = vm_start(cut.middle);
+    merge_edges(to, new_size);
+    return (long)to;
+}
+
+/* A second mapping of the same pages: to the given place, at the hint if that is free, or anywhere. */
+static long copy(const struct request *request, struct vm_segment *segment, bool take)
+{
+    struct vm_segment *second = ERR_PTR(E_NOMEM);
+    uintptr_t to = request->to;
+
+    if (!(vm_driver_of(segment)->properties & VM_DRIVER_MERGES))
         return -E_INVAL;
-    if (!is_aligned(address, VM_PAGE_SIZE) || size < length || address + size < address)
+    if ((request->flags & MREMAP_FIXED) || linux_is_range(to, request->new_size))
+        second = vm_copy(vm_space(), segment, request->address, to, request->new_size, take);
+    if (IS_ERR(second) && !(request->flags & MREMAP_FIXED))
+        second = vm_copy(vm_space(), segment, request->address, VM_ANYWHERE, request->new_size, take);
+    if (IS_ERR(second))
+        return -ERR_OF(second);
+    to = vm_start(second);
+    if (take && (vm_flags(segment) & MARK_LOCK)) /* the old place is not locked any more */
+        vm_mark(vm_space(), request->address, request->size, MARK_LOCK, 0);
+    merge_edges(to, request->new_size);
+    return (long)to;
+}
+
+/* Without a change of the size any number of mappings go along, and the holes between them (since Linux 6.17). */
+static long move_all(const struct request *request)
+{
+    uintptr_t at = request->address, end = at + request->size;
+    struct vm_segment *segment = vm_find(vm_space(), at);
+
+    if (segment == NULL)
+        return -E_FAULT;
+    if (linux_check_huge_edges(at, request->size) != E_SUCCESS ||
+        !is_aligned(request->to - at, linux_page_bytes(segment)))
         return -E_INVAL;
-    if (size == 0)
-        return 0;
-    if (accepted)
-        return -check_no_holes(address, size);
-    return -vm_advise(vm_space(), address, size, advice == MADV_DONTNEED ? VM_ADVICE_DONTNEED : VM_ADVICE_WILLNEED);
+    error_t error = linux_unmap_range(request->to, request->size);
+
+    for (; error == E_SUCCESS && segment != NULL && at < end; segment = vm_next(vm_space(), at)) {
+        uintptr_t from = vm_start(segment) > at ? vm_start(segment) : at, to = request->to + (from - request->address);
+        long moved;
+
+        if (from >= end)
+            break;
+        at = vm_start(segment) + vm_size(segment) < end ? vm_start(segment) + vm_size(segment) : end;
+        moved = move(segment, from, at - from, to, at - from);
+        if (moved < 0)
+            return moved;
+    }
+    return error != E_SUCCESS ? -error : (long)request->to;
+}
+
+/* MREMAP_FIXED, MREMAP_DONTUNMAP: what is at the new place, and what is more than the new size, goes first. */
+static long remap_to(struct request *request, struct vm_segment *segment)
+{
+    error_t error = E_SUCCESS;
+
+    if (request->flags & MREMAP_FIXED)
+        error = linux_unmap_range(request->to, request->new_size);
+    if (error == E_SUCCESS && request->new_size < request->size) {
+        error = linux_unmap_range(request->address + request->new_size, request->size - request->new_size);
+        request->size = request->new_size;
+    }
+    if (error != E_SUCCESS)
+        return -error;
+    segment = vm_find(vm_space(), request->address);
+    if (request->size == 0 || (request->flags & MREMAP_DONTUNMAP))
+        return copy(request, segment, request->size != 0);
+    return move(segment, request->address, request->size, request->to, request->new_size);
+}
+
+/* ---- in place ---- */
+
+static bool is_shared(const struct vm_segment *segment)
+{
+    return vm_object_view(segment).shared || (vm_flags(segment) & MARK_SHARED);
+}
+
+/* What the mapping grows by has to fit into RAM if the program may write to it; a shared object is there already. */
+static bool may_grow(const struct vm_segment *segment, size_t more)
+{
+    return !(vm_flags(segment) & VM_WRITE) || is_shared(segment) || linux_has_memory(more);
+}
+
+static long expand(const struct request *request, struct vm_segment *segment)
+{
+    size_t rest = vm_start(segment) + vm_size(segment) - request->address, more = request->new_size - request->size;
+    uintptr_t end = request->address + request->size;
+
+    if (rest == request->size && linux_is_range(request->address, request->new_size) &&
+        vm_resize(vm_space(), segment, vm_size(segment) + more) == E_SUCCESS) {
+        vm_merge(vm_space(), end + more);
+        return (long)request->address;
+    }
+    if (!(request->flags & MREMAP_MAYMOVE))
+        return -E_NOMEM;
+    if (request->size == 0) {
+        struct request anywhere = *request;
+
+        anywhere.to = 0;
+        return copy(&anywhere, segment, false);
+    }
+    return move(segment, request->address, request->size, VM_ANYWHERE, request->new_size);
+}
+
+/* ---- the call ---- */
+
+/* What is wrong with the arguments as such. */
+static error_t check(const struct request *request)
+{
+    if (request->flags & ~(unsigned long)(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP))
+        return E_INVAL;
+    if (!is_aligned(request->address, VM_PAGE_SIZE) || request->new_size == 0 || request->new_size > TASK_END)
+        return E_INVAL;
+    if (!(request->flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)))
+        return E_SUCCESS;
+    if (request->to > TASK_END - request->new_size || !is_aligned(request->to, VM_PAGE_SIZE) ||
+        !(request->flags & MREMAP_MAYMOVE))
+        return E_INVAL;
+    if ((request->flags & MREMAP_DONTUNMAP) && request->size != request->new_size)
+        return E_INVAL;
+    if (request->to < request->address + request->size && request->address < request->to + request->new_size)
+        return E_INVAL;
+    return E_SUCCESS;
+}
+
+/* What is wrong with them for this mapping; makes the sizes whole pages of it. */
+static error_t check_mapping(struct request *request, const struct vm_segment *segment)
+{
+    size_t page = linux_page_bytes(segment);
+    bool elsewhere = request->flags & (MREMAP_FIXED | MREMAP_DONTUNMAP);
+
+    if (page != VM_PAGE_SIZE) {
+        request->size = align_up(request->size, page);
+        request->new_size = align_up(request->new_size, page);
+        if (!is_aligned(request->address, page) || (elsewhere && !is_aligned(request->to, page)) ||
+            request->new_size > request->size)
+            return E_INVAL;
+    }
+    if (!elsewhere && request->new_size <= request->size)
+        return E_SUCCESS;
+    if (request->size == 0 && !is_shared(segment))
+        return E_INVAL;
+    if (request->size > vm_start(segment) + vm_size(segment) - request->address)
+        return E_FAULT;
+    if (request->new_size > request->size && request->size != 0 &&
+        !may_grow(segment, request->new_size - request->size))
+        return E_NOMEM;
+    return E_SUCCESS;
+}
+
+static long remap(struct request *request)
+{
+    struct vm_segment *segment = vm_find(vm_space(), request->address);
+    error_t error = segment == NULL || request->address >= TASK_END ? E_FAULT : check_mapping(request, segment);
+
+    if (error != E_SUCCESS)
+        return -error;
+    if (request->flags & (MREMAP_FIXED | MREMAP_DONTUNMAP))
+        return remap_to(request, segment);
+    if (request->new_size > request->size)
+        return expand(request, segment);
+    if (request->new_size < request->size)
+        error = linux_unmap_range(request->address + request->new_size, request->size - request->new_size);
+    return error != E_SUCCESS ? -error : (long)request->address;
+}
+
+long linux_mremap(uintptr_t address, size_t length, size_t new_length, unsigned long flags, uintptr_t new_address)
+{
+    struct request request = {address, align_up(length, VM_PAGE_SIZE), align_up(new_length, VM_PAGE_SIZE), flags,
+                              new_address};
+    error_t error = check(&request);
+    struct vm_segment *segment;
+    size_t size = request.size;
+    long at;
+
+    if (error != E_SUCCESS)
+        return -error;
+    if (flags == (MREMAP_MAYMOVE | MREMAP_FIXED) && request.size == request.new_size)
+        return move_all(&request);
+    at = remap(&request);
+    /* What a locked mapping grew by is backed at once. */
+    segment = at > 0 && request.new_size > size ? vm_find(vm_space(), (uintptr_t)at) : NULL;
+    if (segment != NULL && (vm_flags(segment) & MARK_LOCK) == MARK_LOCKED)
+        vm_populate(vm_space(), (uintptr_t)at + size, request.new_size - size,
+                    (vm_flags(segment) & VM_WRITE) && !is_shared(segment) ? VM_WRITE : VM_READ);
+    return at;
 }

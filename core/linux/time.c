@@ -145,20 +145,6 @@ long linux_nanosleep(const struct linux_timespec *request, struct linux_timespec
     return linux_clock_nanosleep(CLOCK_MONOTONIC, 0, request, rest);
 }
 
-static uint64_t faults_served(void)
-{
-    static const struct vm_segment_driver *const drivers[] = {&vm_anon, &vm_stack, &vm_heap};
-    uint64_t faults = 0;
-
-    for (size_t i = 0; i < ARRAY_LENGTH(drivers); i++) {
-        struct vm_statistics statistics = vm_driver_statistics(vm_space(), drivers[i]);
-
-        for (int size = 0; size < PAGE_SIZES; size++)
-            faults += statistics.faults[size];
-    }
-    return faults;
-}
-
 /* Memory in use stands for its maximum: nothing records how much it was before. */
 long linux_getrusage(int who, struct linux_rusage *to)
 {
@@ -171,7 +157,7 @@ long linux_getrusage(int who, struct linux_rusage *to)
 
         usage.user = timeval_of(clock_monotonic());
         usage.resident_max = (int64_t)((frames.total - frames.free) * VM_PAGE_SIZE / 1024);
-        usage.minor_faults = (int64_t)faults_served();
+        usage.minor_faults = (int64_t)vm_faults(vm_space());
     }
     return -user_copy(to, &usage, sizeof(usage));
 }

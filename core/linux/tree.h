@@ -34,7 +34,7 @@
 #define NOT_PACKED (SIZE_MAX - 1)
 
 enum { F_ADD_SEALS = 1033, F_GET_SEALS };
-enum { F_SEAL_SEAL = 1, F_SEAL_SHRINK = 2, F_SEAL_GROW = 4, F_SEAL_WRITE = 8, F_SEAL_FUTURE_WRITE = 16 };
+enum { F_SEAL_SEAL = 1, F_SEAL_SHRINK = 2, F_SEAL_GROW = 4, F_SEAL_WRITE = 8, F_SEAL_FUTURE_WRITE = 16, F_SEAL_EXEC = 32 };
 
 /* Pages of a regular file: contents.c. */
 struct contents {

@@ -19,6 +19,7 @@ VM = [
     "vm/phys.c",
     "vm/stack.c",
     "vm/file.c",
+    "vm/collapse.c",
     "vm/image.c",
     "vm/guard.c",
 ]
