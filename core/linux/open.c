@@ -123,6 +123,8 @@ static error_t check_flags(struct wanted *wanted)
     wanted->mode = wanted->flags & (O_CREAT | TMPFILE_FLAG) ? wanted->mode & ~file_mode_mask & 07777 : 0;
     if (!(wanted->flags & O_NOFOLLOW) && (wanted->flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL))
         wanted->lookup |= LOOKUP_FOLLOW;
+    if (wanted->flags & O_CREAT)
+        wanted->lookup |= LOOKUP_PARENT;
     return E_SUCCESS;
 }
 
@@ -137,7 +139,7 @@ static error_t check_existing(const struct lookup *lookup, const struct wanted *
     if (creating && (wanted->flags & O_EXCL))
         return E_EXIST;
     if (node_type(node) == S_IFLNK)
-        return wanted->flags & O_PATH ? wanted->flags & O_DIRECTORY ? E_NOTDIR : E_SUCCESS : E_LOOP;
+        return wanted->flags & O_DIRECTORY ? E_NOTDIR : wanted->flags & O_PATH ? E_SUCCESS : E_LOOP;
     if (wanted->flags & O_DIRECTORY)
         return !node_is_directory(node) ? E_NOTDIR : wants_writing(wanted) ? E_ISDIR : E_SUCCESS;
     if (node_is_directory(node))

@@ -123,6 +123,11 @@ uint64_t linux_descriptor_limit(void)
     return limits()[RLIMIT_NOFILE].soft;
 }
 
+uint64_t linux_file_size_limit(void)
+{
+    return limits()[RLIMIT_FSIZE].soft;
+}
+
 long linux_prlimit64(int pid, unsigned resource, const struct linux_rlimit *new, struct linux_rlimit *old)
 {
     struct linux_rlimit wanted, before;

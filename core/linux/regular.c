@@ -2,6 +2,7 @@
 #include "core/cpu.h"
 #include "core/linux/calls.h"
 #include "core/linux/tree.h"
+#include "core/linux/wait.h"
 
 static struct contents *contents_of(const struct file *file)
 {
@@ -18,6 +19,21 @@ static long regular_read(struct file *file, void *user, size_t length, uint64_t 
     return done;
 }
 
+/* Bytes that may be written from the offset on, at most `length`: none is E_FBIG, and a signal if the limit is the
+ * process's. */
+static size_t within_limits(size_t length, uint64_t offset)
+{
+    uint64_t limit = linux_file_size_limit();
+
+    if (offset >= limit) {
+        linux_send_signal(SIGXFSZ);
+        return 0;
+    }
+    if (limit > SIZE_LIMIT)
+        limit = SIZE_LIMIT;
+    return offset >= limit ? 0 : length > limit - offset ? limit - offset : length;
+}
+
 static long regular_write(struct file *file, const void *user, size_t length, uint64_t *offset)
 {
     struct contents *contents = contents_of(file);
@@ -27,10 +43,9 @@ static long regular_write(struct file *file, const void *user, size_t length, ui
         return 0;
     if (file->flags & O_APPEND)
         *offset = contents->size;
-    if (*offset >= SIZE_LIMIT)
+    length = within_limits(length, *offset);
+    if (length == 0)
         return -E_FBIG;
-    if (length > SIZE_LIMIT - *offset)
-        length = SIZE_LIMIT - *offset;
     if (contents->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
         return -E_PERM;
     if ((contents->seals & F_SEAL_GROW) && *offset + length > contents->size) {
@@ -41,7 +56,6 @@ static long regular_write(struct file *file, const void *user, size_t length, ui
     done = contents_write(contents, user, length, *offset);
     if (done > 0) {
         *offset += (uint64_t)done;
-        file->node->mode &= ~(S_ISUID | (file->node->mode & 010 ? S_ISGID : 0));
         node_touch(file->node);
     }
     return done;
@@ -76,6 +90,8 @@ error_t regular_truncate(struct node *node, uint64_t size)
     if ((size < contents->size && (contents->seals & F_SEAL_SHRINK)) ||
         (size > contents->size && (contents->seals & F_SEAL_GROW)))
         return E_PERM;
+    if (size > contents->size && within_limits(1, size - 1) == 0)
+        return E_FBIG;
     contents_set_size(contents, size);
     node_touch(node);
     return E_SUCCESS;
@@ -118,6 +134,9 @@ static long regular_fcntl(struct file *file, int command, unsigned long argument
         return add_seals(file, argument);
     case F_GET_SEALS:
         return contents_of(file)->seals;
+    case F_SETPIPE_SZ:
+    case F_GETPIPE_SZ:
+        return -E_BADF;
     default:
         return -E_INVAL;
     }

@@ -227,12 +227,13 @@ def find_difference(test: Test, status: int, output: str) -> str:
 
 def compile_native(test: Test, folder: Path) -> Path:
     """The same source for this host."""
-    source = next((Path(__file__).with_name("images") / test.image).glob("main.c*"))
-    gcc = tomllib.loads(source.with_name("app.toml").read_text()).get("compiler") == "gcc"
+    folder_of_image = Path(__file__).with_name("images") / test.image
+    sources = sorted(folder_of_image.glob("*.c*"))
+    gcc = tomllib.loads((folder_of_image / "app.toml").read_text()).get("compiler") == "gcc"
     compiler = ["gcc", "-std=gnu11"] if gcc else ["clang", "-std=gnu11"]
-    if source.suffix == ".cpp":
+    if sources[0].suffix == ".cpp":
         compiler = ["g++" if gcc else "clang++", "-std=gnu++17"]
-    command = [*compiler, "-O1", "-w", "-I", str(ROOT), str(source), "-o", str(folder / "native"), "-lm"]
+    command = [*compiler, "-O1", "-w", "-I", str(ROOT), *map(str, sources), "-o", str(folder / "native"), "-lm"]
     subprocess.run(command, check=True)
     return folder / "native"
 
