@@ -13,6 +13,8 @@ C_DECLARATIONS_BEGIN
 uint64_t clock_monotonic(void);
 /* Nanoseconds since 1970-01-01 UTC: the CMOS clock read once, then monotonic; 0-based where there is none. */
 uint64_t clock_realtime(void);
+/* Sets it, for as long as the machine runs. */
+void clock_set_realtime(uint64_t ns);
 /* How the rate was found ("CPUID 0x15", "PM timer" ...), and it in Hz. */
 const char *clock_source(void);
 uint64_t clock_rate(void);

@@ -495,27 +495,35 @@ static uint64_t cmos_seconds(void)
 
     if (acpi_find("FACP", 0, &fadt))
         acpi_read(&fadt, FADT_CENTURY, &century, sizeof century);
-    struct date date = date_read(century), again;
+    struct date read = date_read(century), again;
 
-    for (unsigned i = 0; i < 4; i++, date = again) { /* equal twice: no update came in between */
+    for (unsigned i = 0; i < 4; i++, read = again) { /* equal twice: no update came in between */
         again = date_read(century);
-        if (memcmp(&date, &again, sizeof date) == 0)
+        if (memcmp(&read, &again, sizeof read) == 0)
             break;
     }
-    date_normalise(&date);
-    return date_seconds(&date);
+    date_normalise(&read);
+    return date_seconds(&read);
 }
+
+static struct {
+    bool known;
+    uint64_t offset; /* of the monotonic time */
+} date;
 
 uint64_t clock_realtime(void)
 {
-    static bool known;
-    static uint64_t offset;
-
-    if (UNLIKELY(!known)) {
+    if (UNLIKELY(!date.known)) {
         uint64_t seconds = cmos_seconds();
 
-        offset = seconds ? seconds * SECOND - clock_monotonic() : 0;
-        known = true;
+        date.offset = seconds ? seconds * SECOND - clock_monotonic() : 0;
+        date.known = true;
     }
-    return offset + clock_monotonic();
+    return date.offset + clock_monotonic();
+}
+
+void clock_set_realtime(uint64_t ns)
+{
+    date.offset = ns - clock_monotonic();
+    date.known = true;
 }

@@ -208,7 +208,7 @@ long linux_pause(void)
 {
     while (linux_wait(WAIT_FOR_EVER) == E_SUCCESS)
         ;
-    return -E_RESTART;
+    return -E_INTR; /* with SA_RESTART, too */
 }
 
 long linux_rt_sigsuspend(const uint64_t *mask, size_t set_size)

@@ -1,3 +1,4 @@
+#include "core/linux/time.h"
 #include "core/clock.h"
 #include "core/cpu.h"
 #include "core/linux/calls.h"
@@ -5,33 +6,54 @@
 #include "vm/frames.h"
 #include "vm/vm.h"
 
-#define SECOND 1000000000ull /* nanoseconds */
+#define TICK_NS 4000000 /* of the coarse clocks, as they say; they are exact */
 
-/* Nanoseconds on a clock. CPU time is the time since boot: the one program has the one CPU. */
-static error_t read_clock(int clock, uint64_t *time)
+/*
+ * Clocks of a process or thread by its number (clock_getcpuclockid): the number's complement above three bits, of which
+ * the lower two say what counts, and the third that it is a thread's (linux/include/linux/posix-timers.h). All of the
+ * program's CPU time is one clock: nothing tells what the core used of it.
+ */
+#define CPU_CLOCK_KIND 3
+#define CPU_CLOCK_EXACT 2
+#define CPU_CLOCK_THREAD 4
+enum { THIS_PROCESS = 0, FIRST_PROCESS = 1 };
+
+/* True for the clocks of a CPU time by number. */
+static bool is_numbered(int clock)
+{
+    int process = ~(clock >> 3);
+
+    return clock < 0 && (clock & CPU_CLOCK_KIND) != CPU_CLOCK_KIND &&
+           (process == THIS_PROCESS || process == FIRST_PROCESS);
+}
+
+error_t linux_find_clock(int clock, enum timer_clock *kind)
 {
     switch (clock) {
     case CLOCK_REALTIME:
     case CLOCK_REALTIME_COARSE:
     case CLOCK_TAI:
-        *time = clock_realtime();
+        *kind = TIMER_REALTIME;
         return E_SUCCESS;
     case CLOCK_MONOTONIC:
     case CLOCK_MONOTONIC_RAW:
     case CLOCK_MONOTONIC_COARSE:
     case CLOCK_BOOTTIME:
+        *kind = TIMER_MONOTONIC;
+        return E_SUCCESS;
     case CLOCK_PROCESS_CPUTIME_ID:
     case CLOCK_THREAD_CPUTIME_ID:
-        *time = clock_monotonic();
+        *kind = TIMER_CPU;
         return E_SUCCESS;
-    default:
-        return E_INVAL;
+    default: /* The alarm clocks need a device that wakes the machine. */
+        *kind = TIMER_CPU;
+        return is_numbered(clock) ? E_SUCCESS : E_INVAL;
     }
 }
 
-static struct linux_timespec timespec_of(uint64_t time)
+uint64_t linux_clock_now(enum timer_clock clock)
 {
-    return (struct linux_timespec){.seconds = (int64_t)(time / SECOND), .nanoseconds = (int64_t)(time % SECOND)};
+    return clock == TIMER_REALTIME ? clock_realtime() : clock == TIMER_CPU ? linux_cpu_time() : clock_monotonic();
 }
 
 static struct linux_timeval timeval_of(uint64_t time)
@@ -41,38 +63,41 @@ static struct linux_timeval timeval_of(uint64_t time)
 
 long linux_clock_gettime(int clock, struct linux_timespec *to)
 {
-    uint64_t time;
-    error_t error = read_clock(clock, &time);
+    enum timer_clock kind;
+    error_t error = linux_find_clock(clock, &kind);
     struct linux_timespec now;
 
     if (error != E_SUCCESS)
         return -error;
-    now = timespec_of(time);
+    now = linux_timespec_of(linux_clock_now(kind));
     return -user_copy(to, &now, sizeof(now));
 }
 
 long linux_clock_getres(int clock, struct linux_timespec *to)
 {
-    struct linux_timespec resolution = {.nanoseconds = 1};
-    uint64_t time;
-    error_t error = read_clock(clock, &time);
+    bool coarse = clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE ||
+                  (clock < 0 && (clock & CPU_CLOCK_KIND) != CPU_CLOCK_EXACT);
+    struct linux_timespec resolution = {.nanoseconds = coarse ? TICK_NS : 1};
+    enum timer_clock kind;
+    error_t error = linux_find_clock(clock, &kind);
 
     if (error != E_SUCCESS || to == NULL)
         return -error;
     return -user_copy(to, &resolution, sizeof(resolution));
 }
 
+struct linux_timezone linux_time_zone;
+
 long linux_gettimeofday(struct linux_timeval *to, void *zone)
 {
     struct linux_timeval now;
-    const int utc[2] = {0, 0};
 
     if (to != NULL) {
         now = timeval_of(clock_realtime());
         if (user_copy(to, &now, sizeof(now)) != E_SUCCESS)
             return -E_FAULT;
     }
-    return zone != NULL ? -user_copy(zone, utc, sizeof(utc)) : 0;
+    return zone != NULL ? -user_copy(zone, &linux_time_zone, sizeof(linux_time_zone)) : 0;
 }
 
 long linux_time(int64_t *to)
@@ -84,21 +109,41 @@ long linux_time(int64_t *to)
     return seconds;
 }
 
-error_t linux_read_span(const struct linux_timespec *user, uint64_t *nanoseconds)
+static bool is_time(const struct linux_timespec *time)
+{
+    return time->seconds >= 0 && time->nanoseconds >= 0 && time->nanoseconds < (int64_t)SECOND;
+}
+
+error_t linux_span_of(const struct linux_timespec *span, uint64_t *nanoseconds)
 {
     const uint64_t limit = UINT64_MAX / 4 / SECOND; /* so that it can be added to a time */
-    struct linux_timespec span;
 
-    if (user_copy(&span, user, sizeof(span)) != E_SUCCESS)
-        return E_FAULT;
-    if (span.seconds < 0 || span.nanoseconds < 0 || span.nanoseconds >= (int64_t)SECOND)
+    if (!is_time(span))
         return E_INVAL;
     *nanoseconds =
-        ((uint64_t)span.seconds < limit ? (uint64_t)span.seconds : limit) * SECOND + (uint64_t)span.nanoseconds;
+        ((uint64_t)span->seconds < limit ? (uint64_t)span->seconds : limit) * SECOND + (uint64_t)span->nanoseconds;
     return E_SUCCESS;
 }
 
-/* A handler ends the sleep, with or without SA_RESTART; the rest of the time goes where `rest` says. */
+error_t linux_read_span(const struct linux_timespec *user, uint64_t *nanoseconds)
+{
+    struct linux_timespec span;
+
+    return user_copy(&span, user, sizeof(span)) != E_SUCCESS ? E_FAULT : linux_span_of(&span, nanoseconds);
+}
+
+/* Until a signal comes: nobody else computes, so CPU time stands still. */
+static long sleep_for_ever(void)
+{
+    error_t error;
+
+    do
+        error = linux_wait(WAIT_FOR_EVER);
+    while (error == E_SUCCESS);
+    return -error;
+}
+
+/* Monotonic. A handler ends the sleep, with or without SA_RESTART; the rest of the time goes where `rest` says. */
 static long sleep_until(uint64_t deadline, struct linux_timespec *rest)
 {
     uint64_t now;
@@ -111,7 +156,7 @@ static long sleep_until(uint64_t deadline, struct linux_timespec *rest)
     if (error == E_TIMEDOUT)
         return 0;
     now = clock_monotonic();
-    left = timespec_of(deadline > now ? deadline - now : 0);
+    left = linux_timespec_of(deadline > now ? deadline - now : 0);
     if (rest != NULL && user_copy(rest, &left, sizeof(left)) != E_SUCCESS)
         return -E_FAULT;
     return -error;
@@ -125,18 +170,23 @@ static bool can_sleep(int clock)
 
 long linux_clock_nanosleep(int clock, int flags, const struct linux_timespec *request, struct linux_timespec *rest)
 {
+    enum timer_clock kind;
     uint64_t span, now;
-    error_t error = read_clock(clock, &now);
+    error_t error = linux_find_clock(clock, &kind);
 
-    /* The alarm clocks need a device to wake the machine. */
     if (error == E_SUCCESS ? !can_sleep(clock) : clock == CLOCK_REALTIME_ALARM || clock == CLOCK_BOOTTIME_ALARM)
         error = E_NOTSUP;
     if (error == E_SUCCESS)
         error = linux_read_span(request, &span);
+    if (error == E_SUCCESS && clock < 0 && (clock & CPU_CLOCK_THREAD))
+        error = E_INVAL; /* it would wait for itself to compute */
     if (error != E_SUCCESS)
         return -error;
+    now = linux_clock_now(kind);
     if (flags & TIMER_ABSTIME)
         span = span > now ? span - now : 0;
+    if (kind == TIMER_CPU && span > 0)
+        return sleep_for_ever();
     return sleep_until(clock_monotonic() + span, flags & TIMER_ABSTIME ? NULL : rest);
 }
 
@@ -155,7 +205,7 @@ long linux_getrusage(int who, struct linux_rusage *to)
     if (who >= 0) { /* not RUSAGE_CHILDREN: there are none */
         struct frame_stats frames = frames_stats();
 
-        usage.user = timeval_of(clock_monotonic());
+        usage.user = timeval_of(linux_cpu_time());
         usage.resident_max = (int64_t)((frames.total - frames.free) * VM_PAGE_SIZE / 1024);
         usage.minor_faults = (int64_t)vm_faults(vm_space());
     }
@@ -164,10 +214,9 @@ long linux_getrusage(int who, struct linux_rusage *to)
 
 long linux_times(struct linux_tms *to)
 {
-    int64_t ticks = (int64_t)(clock_monotonic() / (SECOND / CLOCK_TICKS));
-    struct linux_tms times = {.user = ticks};
+    struct linux_tms times = {.user = (int64_t)(linux_cpu_time() / (SECOND / CLOCK_TICKS))};
 
     if (to != NULL && user_copy(to, &times, sizeof(times)) != E_SUCCESS)
         return -E_FAULT;
-    return ticks;
+    return (long)(clock_monotonic() / (SECOND / CLOCK_TICKS));
 }

@@ -55,6 +55,8 @@ ROWS = [
     Row("fault_2m_unzeroed", "  without the zeroing (262,144)", 400),
     Row("alloc_free", "vm_alloc + vm_free, 1 MiB untouched", 400, others="OSv 3,700"),
     Row("mmap_munmap", "mmap + munmap, 1 MiB untouched", others="Linux 10,740 to 14,020"),
+    Row("protect_fault", "protect, fault, handler unprotects, return", 900, others="Linux 6,600 to 9,000"),
+    Row("protect_fault_inside", "  the page in the middle of a mapping"),
     Row("span", "vm_span_alloc + vm_span_free, 64 KiB"),
     Row("frame", "vm_frame_get + vm_frame_put"),
     Row("frame_batch", "  512 at a time, each"),

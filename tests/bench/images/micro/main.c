@@ -4,6 +4,7 @@
  * that one takes. Every figure is the median over some rounds, of a loop over the operation without what the same loop
  * takes without it.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -180,6 +181,49 @@ static double map_unmap(void)
     return ((double)(ticks() - start) - empty_loop(LOOP)) / LOOP;
 }
 
+static void unprotect(int signal, siginfo_t *info, void *context)
+{
+    (void)signal;
+    (void)context;
+    mprotect(info->si_addr, VM_PAGE_SIZE, PROT_READ | PROT_WRITE);
+}
+
+/* A page is protected and written to; the handler of SIGSEGV takes the protection away. */
+static double protect_fault(char *memory, char *page)
+{
+    struct sigaction action = {.sa_sigaction = unprotect, .sa_flags = SA_SIGINFO};
+    uint64_t start;
+
+    sigemptyset(&action.sa_mask);
+    if (memory == MAP_FAILED || sigaction(SIGSEGV, &action, NULL))
+        fail("setting a handler");
+    *page = 1;
+    start = ticks();
+    for (unsigned i = 0; i < LOOP; i++) {
+        mprotect(page, VM_PAGE_SIZE, PROT_READ);
+        *(volatile char *)page = 1;
+    }
+    return ((double)(ticks() - start) - empty_loop(LOOP)) / LOOP;
+}
+
+static double protect_fault_alone(void)
+{
+    static char *page;
+
+    if (page == NULL)
+        page = mmap(NULL, VM_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return protect_fault(page, page);
+}
+
+static double protect_fault_inside(void)
+{
+    static char *memory;
+
+    if (memory == NULL)
+        memory = mmap(NULL, 16 * VM_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return protect_fault(memory, memory + 5 * VM_PAGE_SIZE);
+}
+
 static double span(void)
 {
     uint64_t start = ticks();
@@ -228,6 +272,8 @@ int main(void)
     report("fault_2m_unzeroed", fault_large_unzeroed);
     report("alloc_free", alloc_free);
     report("mmap_munmap", map_unmap);
+    report("protect_fault", protect_fault_alone);
+    report("protect_fault_inside", protect_fault_inside);
     report("span", span);
     report("frame", frame);
     report("frame_batch", frame_batch);
