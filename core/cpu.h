@@ -20,6 +20,16 @@ uint64_t cpu_cycles(void);
 unsigned cpu_count(void);
 /* "GenuineIntel ..." brand string for reports. */
 const char *cpu_name(void);
+/* What /proc/cpuinfo shows, from CPUID. */
+struct cpu_identity {
+    char vendor[13];
+    unsigned family, model, stepping, level; /* level: the highest leaf */
+    unsigned cache_kib, cache_line;          /* of the last level, 0: not told; bytes */
+    unsigned physical_bits, virtual_bits;    /* of addresses */
+};
+void cpu_identify(struct cpu_identity *);
+/* Linux's name of the next feature that the CPU has, from *position (at first 0) on; not terminated. NULL: no more. */
+const char *cpu_next_flag(unsigned *position, size_t *length);
 /* What AT_HWCAP is on this machine: EDX of CPUID's leaf 1. */
 uint32_t cpu_capabilities(void);
 

@@ -183,9 +183,14 @@ static vaddr_t build_stack(struct room room, const struct command_line *line)
         push(&room, NULL, SIZE_MAX); /* refuses */
     stack = slot = (uintptr_t *)align_down((uintptr_t)room.high - size, 16);
     *slot++ = argument_count;
+    program.stack = (vaddr_t)stack;
+    program.arguments = (vaddr_t)strings;
     slot = put_pointers(slot, &strings, argument_count);
+    program.arguments_end = (vaddr_t)strings;
     slot = put_pointers(slot, &strings, environment_count);
-    memcpy(slot, vector, sizeof(vector));
+    program.environment_end = (vaddr_t)strings;
+    program.auxiliary = (vaddr_t)memcpy(slot, vector, sizeof(vector));
+    program.auxiliary_size = sizeof(vector);
     return (vaddr_t)stack;
 }
 

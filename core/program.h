@@ -11,6 +11,10 @@ struct program {
     size_t header_size, header_count;
     const char *path; /* AT_EXECFN, /proc/self/exe */
     const char *name; /* argv[0] */
+    /* Set by program_start, addresses on the stack: its pointer at the start, the strings of argv, which those of the
+     * environment follow, and the auxiliary vector. */
+    vaddr_t stack, arguments, arguments_end, environment_end, auxiliary;
+    size_t auxiliary_size;
 };
 
 /*

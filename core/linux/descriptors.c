@@ -24,15 +24,27 @@ static struct file *file_of(const struct node *link)
     return link->names != NULL ? linux_file(number_of(link->names->name)) : NULL;
 }
 
+/* Anonymous inodes have names of their own, a pipe is "pipe:[" its inode "]". */
+static void describe_unnamed(struct file *file, struct text *text)
+{
+    struct linux_stat stat;
+
+    text_add(text, "%s", file->operations->name);
+    if (strcmp(file->operations->name, "pipe") != 0)
+        return;
+    file_stat(file, &stat);
+    text_add(text, ":[%lu]", (unsigned long)stat.inode);
+}
+
 static void describe(const struct node *link, struct text *text)
 {
-    const struct file *file = file_of(link);
+    struct file *file = file_of(link);
     char *path;
 
     if (file == NULL)
         return;
     if (file->node == NULL) {
-        text_add(text, strncmp(file->operations->name, "pipe", 4) == 0 ? "%s:[1]" : "%s", file->operations->name);
+        describe_unnamed(file, text);
         return;
     }
     path = core_allocate(PATH_MAX);

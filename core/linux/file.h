@@ -100,6 +100,12 @@ int linux_descriptor_places(void);
 /* user_copy as read and write answer: bytes copied, fewer where the program's memory ends; -E_FAULT if none. */
 long linux_copy(void *to, const void *from, size_t length);
 
+/* What was read and written through descriptors, for /proc/self/io: calls, and bytes. */
+struct file_transfers {
+    uint64_t reads, writes, bytes_read, bytes_written;
+};
+extern struct file_transfers file_transfers;
+
 #define COUNT_MAX 0x7ffff000u /* bytes of one read or write, as on Linux */
 
 /*

@@ -12,11 +12,13 @@
 #include "core/linux/calls.h"
 #include "core/linux/events.h"
 #include "core/linux/node.h"
+#include "core/linux/process.h"
 #include "core/linux/wait.h"
 #include "machine.h"
 #include "vm/frames.h"
 
 #define SLOTS_DEFAULT 16u
+#define CAP_SYS_RESOURCE 24u
 #define PIPE_DEVICE 15u    /* the number of pipefs does not matter, but it is none of the file systems' */
 #define INODE_FIRST 10000u /* of pipes, in the order they were made */
 #define LINUX_S_IFIFO 0010000u
@@ -299,7 +301,7 @@ static long set_size(struct pipe *pipe, unsigned size)
     if (size > 1u << 31)
         return -E_INVAL;
     count = size <= VM_PAGE_SIZE ? 1 : 1u << (log2_ceil(size) - VM_PAGE_SHIFT);
-    if (count > pipe->slot_count && count > PIPE_SIZE_MAX / VM_PAGE_SIZE)
+    if (count > pipe->slot_count && count > PIPE_SIZE_MAX / VM_PAGE_SIZE && !process_has_capability(CAP_SYS_RESOURCE))
         return -E_PERM;
     error = set_slots(pipe, count);
     if (error != E_SUCCESS)

@@ -65,6 +65,16 @@ void text_add(struct text *text, const char *format, ...)
     va_end(arguments);
 }
 
+void text_add_bytes(struct text *text, const void *bytes, size_t length)
+{
+    if (text->failed || !make_room(text, length)) {
+        text->failed = true;
+        return;
+    }
+    memcpy(text->bytes + text->length, bytes, length);
+    text->length += length;
+}
+
 bool text_failed(const struct text *text)
 {
     return text->failed;

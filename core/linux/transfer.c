@@ -56,18 +56,34 @@ static long write_file(struct file *file, const void *buffer, size_t length, uin
     return file->operations->write(file, buffer, length, offset);
 }
 
+struct file_transfers file_transfers;
+
+static long count_read(long result)
+{
+    file_transfers.reads++;
+    file_transfers.bytes_read += result > 0 ? (unsigned long)result : 0;
+    return result;
+}
+
+static long count_write(long result)
+{
+    file_transfers.writes++;
+    file_transfers.bytes_written += result > 0 ? (unsigned long)result : 0;
+    return result;
+}
+
 long linux_read(int fd, void *buffer, size_t length)
 {
     struct file *file = linux_file_usable(fd);
 
-    return file == NULL ? -E_BADF : read_file(file, buffer, length, offset_of(file));
+    return count_read(file == NULL ? -E_BADF : read_file(file, buffer, length, offset_of(file)));
 }
 
 long linux_write(int fd, const void *buffer, size_t length)
 {
     struct file *file = linux_file_usable(fd);
 
-    return file == NULL ? -E_BADF : write_file(file, buffer, length, offset_of(file));
+    return count_write(file == NULL ? -E_BADF : write_file(file, buffer, length, offset_of(file)));
 }
 
 /* What pread and its like may use; NULL with *result. */
@@ -85,7 +101,7 @@ long linux_pread64(int fd, void *buffer, size_t length, int64_t offset)
     long result;
     struct file *file = positioned(fd, offset, &result);
 
-    return file == NULL ? result : read_file(file, buffer, length, &position);
+    return count_read(file == NULL ? result : read_file(file, buffer, length, &position));
 }
 
 long linux_pwrite64(int fd, const void *buffer, size_t length, int64_t offset)
@@ -94,7 +110,7 @@ long linux_pwrite64(int fd, const void *buffer, size_t length, int64_t offset)
     long result;
     struct file *file = positioned(fd, offset, &result);
 
-    return file == NULL ? result : write_file(file, buffer, length, &position);
+    return count_write(file == NULL ? result : write_file(file, buffer, length, &position));
 }
 
 /* A vector copied in, with its total cut to what one call transfers. */
@@ -179,7 +195,7 @@ static long transfer_parts(struct file *file, const struct linux_iovec *from, in
         return done;
     done = for_each_part(file, &vector, offset, writing);
     vector_release(&vector);
-    return done;
+    return writing ? count_write(done) : count_read(done);
 }
 
 long linux_readv(int fd, const struct linux_iovec *vector, int count)
