@@ -219,8 +219,8 @@ static void add_line(struct text *text, const struct vm_segment *segment)
     int length =
         text_format(line, sizeof(line), "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu ", (unsigned long)start_of(segment),
                     (unsigned long)segment_end(segment), letter(segment, VM_READ, 'r'), letter(segment, VM_WRITE, 'w'),
-                    letter(segment, VM_EXEC, 'x'), is_shared(segment) ? 's' : 'p', (unsigned long)offset, 0,
-                    inode != 0, (unsigned long)inode);
+                    letter(segment, VM_EXEC, 'x'), is_shared(segment) ? 's' : 'p', (unsigned long)offset, 0, inode != 0,
+                    (unsigned long)inode);
 
     name_of(segment, name, sizeof(name));
     text_add(text, "%-*s", *name != '\0' && length < NAME_COLUMN ? NAME_COLUMN : 0, line);
