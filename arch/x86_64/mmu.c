@@ -94,7 +94,8 @@ static entry_t rare_bits(vm_flags_t flags, unsigned level)
     return borrowed | ((flags & VM_CACHE) == VM_CACHE_WT ? PTE_PWT : PTE_PCD | PTE_PWT);
 }
 
-static inline entry_t make_leaf(paddr_t pa, unsigned level, vm_flags_t flags)
+/* Inlined into mmu_map: a call would cost every fault the saving of registers. */
+static inline __attribute__((always_inline)) entry_t make_leaf(paddr_t pa, unsigned level, vm_flags_t flags)
 {
     entry_t entry = pa | protections[flags & VM_PROTECTION] | PTE_ACCESSED | PTE_DIRTY | (level > 0 ? PTE_LARGE : 0);
 
