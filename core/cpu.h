@@ -32,6 +32,9 @@ void cpu_identify(struct cpu_identity *);
 const char *cpu_next_flag(unsigned *position, size_t *length);
 /* What AT_HWCAP is on this machine: EDX of CPUID's leaf 1. */
 uint32_t cpu_capabilities(void);
+/* AT_HWCAP2, bits of the kernel's uapi/asm/hwcap2.h: the program may use rdfsbase and its like. */
+#define CPU_CAPABILITY_FSGSBASE (1u << 1)
+uint32_t cpu_capabilities_2(void);
 
 /* fs base: the thread pointer of the running program. */
 void cpu_set_thread_pointer(uint64_t base);

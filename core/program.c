@@ -11,6 +11,7 @@
  */
 #include "core/program.h"
 
+#include "core/base/print.h"
 #include "core/base/string.h"
 #include "core/config.h"
 #include "core/cpu.h"
@@ -172,7 +173,7 @@ static vaddr_t build_stack(struct room room, const struct command_line *line)
         {AT_EGID, 0},
         {AT_SECURE, 0},
         {AT_RANDOM, (uintptr_t)push(&room, random, sizeof(random))},
-        {AT_HWCAP2, 0},
+        {AT_HWCAP2, cpu_capabilities_2()},
         {AT_EXECFN, name},
         {AT_PLATFORM, push_string(&room, "x86_64")},
         {AT_NULL, 0},
@@ -197,14 +198,16 @@ static vaddr_t build_stack(struct room room, const struct command_line *line)
 /* The program that the image was linked with. */
 static void use_linked_program(void)
 {
+    static char path[64];
     const struct elf_header *elf = &__image_start;
 
+    text_format(path, sizeof(path), "/%s", quire_config.name);
     program = (struct program){
         .entry = (vaddr_t)_start,
         .headers = (vaddr_t)elf + elf->program_headers,
         .header_size = elf->program_header_size,
         .header_count = elf->program_header_count,
-        .path = quire_config.name,
+        .path = path,
         .name = quire_config.name,
     };
 }

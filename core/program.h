@@ -9,7 +9,7 @@ struct program {
     vaddr_t entry;
     vaddr_t headers; /* AT_PHDR; 0: not in memory */
     size_t header_size, header_count;
-    const char *path; /* AT_EXECFN, /proc/self/exe */
+    const char *path; /* AT_EXECFN, /proc/self/exe: absolute; of a linked program / and its name */
     const char *name; /* argv[0] */
     /* Set by program_start, addresses on the stack: its pointer at the start, the strings of argv, which those of the
      * environment follow, and the auxiliary vector. */

@@ -281,7 +281,7 @@ def debug(config: Config, command: list[str], port: int) -> int:
     gdb = [require("gdb"), "-q", str(need_file(config.debug_elf, "file with debug data"))]
     if config.program:
         file, base = config.program
-        gdb += ["-ex", f"add-symbol-file {shlex.quote(file)} -o {base:#x}"]
+        gdb += ["-ex", "set confirm off", "-ex", f"add-symbol-file {shlex.quote(file)} -o {base:#x}"]
     gdb += ["-x", str(ROOT / "images" / "gdb.py"), "-ex", f"target remote 127.0.0.1:{port}"]
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True) as machine:

@@ -251,6 +251,11 @@ uint32_t cpu_capabilities(void)
     return cpuid(1, 0).d;
 }
 
+uint32_t cpu_capabilities_2(void)
+{
+    return cpu_features.fsgsbase ? CPU_CAPABILITY_FSGSBASE : 0;
+}
+
 unsigned cpu_count(void)
 {
     return 1;
