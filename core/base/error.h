@@ -58,6 +58,7 @@ enum {
     E_NODATA = 61,
     E_OVERFLOW = 75,
     E_NOTSUP = 95, /* the driver has no such operation */
+    E_AFNOSUPPORT = 97,
     E_TIMEDOUT = 110,
 };
 
