@@ -10,7 +10,8 @@ the sum of the bytes of the contents modulo 2^32. The first entry is the file ".
     entries M       number of entries between this one and TRAILER!!!
 
 Then come directories, files and symbolic links in the order of their names, every directory before what is in it, all
-with owner and time 0: the same files always give the same bytes. Names are relative, without "." or "..". The contents
+with owner and time 0: the same files always give the same bytes. Files below /usr, which packages have brought, keep the
+time that they have there, as it means something: compiled Python files hold that of their source. Names are relative, without "." or "..". The contents
 of a link are its target.
 
 Contents of a page and more begin at a page of the archive, so that they can be mapped where they lie: the name is
@@ -34,7 +35,8 @@ HEADER_SIZE = 110
 MANIFEST = ".quire"
 TRAILER = "TRAILER!!!"
 PAGE = 4096
-SIZE_MAX = 0xFFFFFFFF
+SIZE_MAX = 0xFFFFFFFF  # of contents, and of every number in a header
+PACKAGED = Path("/usr")
 NAME_MAX = 255
 PATH_MAX = 4095
 
@@ -52,6 +54,7 @@ class Entry(NamedTuple):
     data: bytes = b""
     host: Path | None = None  # where the contents are read from when it is their turn, instead of data
     size: int = 0  # of those
+    time: int = 0  # seconds since 1970
 
     @property
     def length(self) -> int:
@@ -87,7 +90,7 @@ def encode(entry: Entry, number: int, offset: int) -> Iterator[bytes]:
     """One entry; number is its inode number, 0 for the trailer."""
     where, data = place(offset, entry), entry.read()
     links = 0 if number == 0 else 2 if stat.S_ISDIR(entry.mode) else 1
-    fields = (number, entry.mode, links, 0, 0, 0, len(data), 0, 0, 0, 0, where.name_size, sum(data) & SIZE_MAX)
+    fields = (number, entry.mode, 0, 0, links, entry.time, len(data), 0, 0, 0, 0, where.name_size, sum(data) & SIZE_MAX)
     header = (MAGIC + "".join(f"{field:08x}" for field in fields)).encode() + entry.name.encode()
     yield header.ljust(where.data - offset, b"\0")
     yield data
@@ -236,7 +239,8 @@ def make_entry(host: Path, target: str, shown: str) -> Entry:
         raise Failure(f"{shown} is neither a file nor a folder")
     if found.st_size > SIZE_MAX:
         raise Failure(f"{shown}: {found.st_size} bytes; a file in the archive holds at most {SIZE_MAX}")
-    return Entry(target, MODE_PROGRAM if found.st_mode & 0o111 else MODE_FILE, b"", host, found.st_size)
+    time_kept = max(0, min(int(found.st_mtime), SIZE_MAX)) if host.is_relative_to(PACKAGED) else 0
+    return Entry(target, MODE_PROGRAM if found.st_mode & 0o111 else MODE_FILE, b"", host, found.st_size, time_kept)
 
 
 def collect(pairs: list[Pair], base: Path | None = None) -> list[Entry]:

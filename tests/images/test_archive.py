@@ -3,6 +3,7 @@
 import os
 import subprocess
 import unittest
+from pathlib import Path
 
 from support import FolderCase
 
@@ -11,7 +12,7 @@ import archive
 
 def parse(packed: bytes) -> list[tuple[str, dict[str, int], bytes]]:
     """An independent reader of cpio "newc with checksum" archives, strict about everything the format says."""
-    names = "ino mode nlink uid gid mtime filesize devmajor devminor rdevmajor rdevminor namesize check".split()
+    names = "ino mode uid gid nlink mtime filesize devmajor devminor rdevmajor rdevminor namesize check".split()
     entries, offset = [], 0
     while True:
         assert offset % 4 == 0 and packed[offset : offset + 6] == b"070702"
@@ -127,6 +128,13 @@ class ArchiveTest(FolderCase):
         first = self.pack("x/one", "x/two")
         os.utime(self.folder / "x/one", (1, 1))
         self.assertEqual(first, self.pack("x/two", "x/one"))
+
+    def test_times_of_packages_are_kept(self) -> None:
+        """Python checks a .pyc against the time of its source."""
+        own, theirs = self.write("own", b"1"), Path("/usr/lib/os-release")
+        entries = parse(archive.pack(archive.collect([(own, "own"), (theirs, "theirs")])))
+        times = {name: fields["mtime"] for name, fields, _ in entries}
+        self.assertEqual((times["own"], times["theirs"]), (0, int(theirs.stat().st_mtime)))
 
     def test_pairs(self) -> None:
         host = self.write("elsewhere:file", b"data")
