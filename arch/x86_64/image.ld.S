@@ -110,7 +110,8 @@ SECTIONS
     __libc_atexit : AT_LOAD(__libc_atexit) { *(__libc_atexit) } :data
     __libc_IO_vtables : AT_LOAD(__libc_IO_vtables) { *(__libc_IO_vtables) } :data
     .got : AT_LOAD(.got) { *(.got .got.plt .igot .igot.plt) } :data
-    .data : AT_LOAD(.data) { *(.data .data.* .tm_clone_table) } :data
+    /* .probes: of SystemTap, in several of Debian's libraries; .PyRuntime: CPython's state, found there by debuggers. */
+    .data : AT_LOAD(.data) { *(.data .data.* .tm_clone_table .probes .PyRuntime) } :data
     /* From here on without bytes in the file; empty outputs lie before, as the linker counts them as if they had some. */
     __libc_freeres_ptrs : AT_LOAD(__libc_freeres_ptrs) { *(__libc_freeres_ptrs) } :data
     .percpu : AT_LOAD(.percpu) {
