@@ -24,11 +24,13 @@ ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "images"))
 sys.dont_write_bytecode = True
 
+import debian_source  # noqa: E402
 import elf  # noqa: E402
 import graph  # noqa: E402
 import manifest as manifests  # noqa: E402
 import packages  # noqa: E402
 import plan  # noqa: E402
+from archive import collect  # noqa: E402
 from image import Choices, Image, archive_path, expected_plan, write_generated  # noqa: E402
 from manifest import Manifest, read_manifest  # noqa: E402
 from report import format_size, paint, parse_size, write_if_changed  # noqa: E402
@@ -39,7 +41,7 @@ TEST_IMAGES = [Path("tests/boot/images"), Path("tests/bench/images")]
 PROGRAM_LISTS = [Path("tests/unit/programs.py"), Path("tests/unit/programs_core.py")]
 TEMPLATE = ROOT / "images/template"
 MEMORY = Path("build/configuration.json")
-TOOLS = ["archive", "calls", "disassembly", "elf", "fat", "graph", "image", "manifest", "packages", "plan", "report", "sources", "symbols", "tool"]
+TOOLS = ["archive", "calls", "debian_source", "disassembly", "elf", "fat", "graph", "image", "manifest", "packages", "plan", "report", "sources", "symbols", "tool"]
 
 EXAMPLES = """
 examples:
@@ -286,17 +288,33 @@ def need_packages(wanted: dict[str, str], word: str) -> None:
 
 
 def setup(folder: Path | None) -> None:
-    """Installs what is missing for this application, the tests, and every application and test image of the project."""
+    """Gets what is missing for this application, the tests, and every application and test image of the project."""
     wanted = {**packages.BASE, **packages.TEST}
+    sources: list[Manifest] = []
     folders = [*([folder] if folder else []), *folders_of(APPS, *TEST_IMAGES)]
     for other in folders:
         try:
-            wanted |= Image(read_manifest(other), Choices(), Path()).packages()
+            manifest = read_manifest(other)
+            wanted |= Image(manifest, Choices(), Path()).packages()
+            sources += [manifest] if manifest.source and not manifest.source.fetched else []
         except Failure:
             if other == folder:
                 raise
     packages.install(wanted)
+    fetch_sources(sources, folder)
     print(paint("All packages are installed.", "32"))
+
+
+def fetch_sources(wanted: list[Manifest], folder: Path | None) -> None:
+    """What other applications than that in `folder` miss is said, and does not stop it; ninja test counts it as failed."""
+    apt = debian_source.Apt()
+    for manifest in wanted:
+        try:
+            apt.fetch(manifest.source)
+        except Failure as failure:
+            if manifest.folder == folder:
+                raise Failure(f"{manifest.path}: {failure}") from None
+            print(paint(f"{manifest.path}: {failure}", "31"), flush=True)
 
 
 def folders_of(*parents: Path) -> list[Path]:
@@ -310,6 +328,7 @@ def usable(image: Image) -> None:
         archive_path(image, library)
     if image.manifest.program:
         elf.read_program(image.manifest.program_path)
+    check_source(image.manifest, word_of(image))
     for item in manifests.missing_files(image.manifest):
         raise Failure(
             f"{image.manifest.path}: files: there is no {manifests.split_item(item)[0]} on this machine: "
@@ -319,6 +338,19 @@ def usable(image: Image) -> None:
     if expected.over > 0:
         kind = "" if current else " (with an allowance for the image)"
         raise Failure(f"{image.name}: the memory plan{kind} is {plan.overflow(expected)}")
+
+
+def check_source(manifest: Manifest, word: str) -> None:
+    if manifest.source is None:
+        return
+    if not manifest.source.fetched:
+        package = manifest.source.package
+        raise Failure(f"Debian's source of {package} is missing; type   ./configure.py --setup {shlex.quote(word)}")
+    try:
+        debian_source.check(manifest.source)
+        collect(manifests.packed_files(manifest))
+    except Failure as failure:
+        raise Failure(f"{manifest.path}: {failure}") from None
 
 
 def known_images(memory: Memory, current: Image) -> list[Image]:
@@ -446,7 +478,7 @@ def run(image: Image, arguments: list[str] | None) -> NoReturn:
     does, and standard output is the program's alone. arguments: of the program, instead of the configured ones.
     """
     sys.stdout.flush()
-    targets = [image.output(suffix) for suffix in (".elf", ".files") if suffix == ".elf" or image.manifest.files]
+    targets = [image.output(suffix) for suffix in (".elf", ".files") if suffix == ".elf" or image.manifest.has_files]
     if subprocess.run([require("ninja"), "--quiet", *targets], stdout=sys.stderr, check=False).returncode:
         raise Failure(f"{image.name} was not built, ninja says why")
     command = ["images/qemu.py", "run", "--config", str(image.folder / "run.json")]

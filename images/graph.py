@@ -12,7 +12,7 @@ from pathlib import Path
 
 import sources
 from archive import collect, packed_size
-from image import Image, archive_path, include_folders
+from image import Image, archive_path, include_folders, source_files
 from manifest import CXX_SUFFIXES, packed_files
 from report import format_size, write_if_changed
 from tool import Failure
@@ -190,18 +190,19 @@ def libc_archive(ninja: Writer, libc: str, variant: str) -> list[Path]:
 
 
 def app_objects(ninja: Writer, image: Image) -> list[Path]:
-    flags = shell_words([*(f"-I{folder}" for folder in include_folders(image)), *image.manifest.cflags])
+    flags = [*(f"-I{folder}" for folder in include_folders(image)), *image.manifest.cflags]
     objects = []
-    for source in image.manifest.sources:
-        objects.append(image.folder / "obj" / f"{source}.o")
+    for name, path in source_files(image).items():
+        own = name in image.manifest.sources
+        objects.append(image.folder / "obj" / f"{name}.o")
         ninja.edge(
             objects[-1],
             "cc_app",
-            [image.manifest.folder / source],
+            [path],
             compiler=COMPILERS[image.manifest.compiler][image.libc],
-            language=LANGUAGE_CXX if source.endswith(CXX_SUFFIXES) else LANGUAGE_C,
+            language=LANGUAGE_CXX if name.endswith(CXX_SUFFIXES) else LANGUAGE_C,
             mode=APP_MODES[image.variant],
-            app_flags=flags,
+            app_flags=shell_words(flags if own else ["-w", *flags]),
         )
     return objects
 
@@ -282,6 +283,13 @@ def linked_program(ninja: Writer, image: Image, files: list[Path], toolchain: To
     return result
 
 
+def native_program(ninja: Writer, image: Image, toolchain: Toolchain) -> None:
+    """The same objects and libraries as a program for Linux: what tests compare an image with."""
+    if image.libc != "none":
+        inputs = program_inputs(ninja, image, toolchain)
+        ninja.edge(image.output(".native"), "link_native", inputs, ldflags=shell_words(image.manifest.ldflags))
+
+
 def image_edges(ninja: Writer, image: Image, toolchain: Toolchain) -> list[Path]:
     """All edges of one image; what a user asks for: the ELF file and the ISO."""
     files = files_archive(ninja, image)
@@ -316,7 +324,7 @@ def program_edges(ninja: Writer, folder: Path, programs: dict[str, list[str]], s
 
 def user_targets(ninja: Writer, current: Image) -> None:
     config, elf = current.folder / "run.json", [current.output(".elf")]
-    if current.manifest.files:
+    if current.manifest.has_files:
         elf.append(current.output(".files"))
     launch = shell("images/qemu.py", "run", "--config", config)
     # Debian 12's ninja ends with 1 whatever the program's status is, so it is said.
@@ -345,6 +353,8 @@ def write_targets(current: Image, images: list[Image], test_images: list[Image],
         outputs = image_edges(ninja, image, toolchain)
         ninja.edge(image.folder.name, "phony", outputs)
     tested = {image.name: image_edges(ninja, image, toolchain) for image in test_images}
+    for image in test_images:
+        native_program(ninja, image, toolchain)
     user_targets(ninja, current)
     test_targets(ninja, tests, [path for outputs in tested.values() for path in outputs])
     counted = [path for name in BENCH_IMAGES for path in tested.get(name, [])]

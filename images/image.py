@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import debian_source
 import elf
 import packages
 import plan
@@ -75,15 +76,17 @@ class Image:
 
     def packages(self) -> dict[str, str]:
         """Debian packages that it needs beside the base, and why."""
-        cxx = packages.CXX if self.manifest.is_cxx else {}
+        more = packages.CXX if self.manifest.is_cxx else {}
         if self.manifest.compiler == "gcc":
-            cxx = {**cxx, **packages.GCC, **(packages.GXX if self.manifest.is_cxx else {})}
-        return {**packages.LIBC[self.libc], **cxx, **{package: f"wanted by {self.name}" for package in self.manifest.packages}}
+            more = {**more, **packages.GCC, **(packages.GXX if self.manifest.is_cxx else {})}
+        if self.manifest.source:
+            more = {**more, **debian_source.PACKAGES}
+        return {**packages.LIBC[self.libc], **more, **{package: f"wanted by {self.name}" for package in self.manifest.packages}}
 
 
 def archive_path(image: Image, library: str) -> Path:
     """The static archive of a library; refused if no package has brought it."""
-    path = LIBRARIES / f"lib{library}.a"
+    path = Path(library) if library.startswith("/") else LIBRARIES / f"lib{library}.a"
     if not path.is_file():
         from_packages = " ".join(image.manifest.packages) or "no package"
         raise Failure(
@@ -129,7 +132,7 @@ const struct quire_config quire_config = {{
     .ram = (uint64_t)quire_plan_ram,
     .stack = {manifest.stack},
     .pages = {PAGE_NAMES[image.pages]},
-    .has_files = {"true" if manifest.files else "false"},
+    .has_files = {"true" if manifest.has_files else "false"},
 {program}}};
 """
 
@@ -159,7 +162,7 @@ def run_settings(image: Image) -> dict:
         "name": image.name,
         "elf": str(image.output(".elf")),
         "iso": str(image.output(".iso")),
-        "files": str(image.output(".files")) if image.manifest.files else None,
+        "files": str(image.output(".files")) if image.manifest.has_files else None,
         "debug_elf": str(image.output(".debug")),
         "program": program_settings(image.manifest),
         "memory": image.ram,
@@ -174,7 +177,7 @@ def run_settings(image: Image) -> dict:
 def expected_plan(image: Image) -> tuple[plan.Plan, bool]:
     """The plan before building, and whether its image sizes are those of a link that is still up to date."""
     linked = image.output(".debug")
-    sources = [image.manifest.path, *(image.manifest.folder / source for source in image.manifest.sources)]
+    sources = [image.manifest.path, *source_files(image).values()]
     current = linked.is_file() and all(path.stat().st_mtime <= linked.stat().st_mtime for path in sources)
     rows = [plan.Row("image", plan.IMAGE_ALLOWANCE, "allowance: the sizes are known after the first build")]
     if current:
@@ -208,13 +211,26 @@ def link_headers(image: Image) -> None:
 def include_folders(image: Image) -> list[Path]:
     """Where the compiler looks for the application's own and its libraries' headers."""
     own = [image.manifest.folder / folder for folder in image.manifest.include]
+    if image.manifest.source:
+        own += [image.manifest.source.tree / folder for folder in image.manifest.source.include]
     if not image.manifest.packages and not image.manifest.libraries:
         return own
     shared = image.folder / "include"
-    return [*own, shared, *(shared / library for library in image.manifest.libraries if (shared / library).is_dir())]
+    return [*own, shared, *(shared / library for library in image.manifest.libraries if library[0] != "/" and (shared / library).is_dir())]
+
+
+def source_files(image: Image) -> dict[str, Path]:
+    """What is compiled: a name for the object, unique in the image, and the path of the source."""
+    manifest = image.manifest
+    files = {source: manifest.folder / source for source in manifest.sources}
+    if manifest.source:
+        names = debian_source.listed(manifest.source)
+        files |= {f"{manifest.source.package}/{name}": manifest.source.tree / name for name in names}
+    return files
 
 
 def write_generated(image: Image) -> None:
+    write_if_changed(image.folder / "sources.txt", "".join(f"{path}\n" for path in source_files(image).values()))
     write_if_changed(image.folder / "config.c", config_c(image))
     write_if_changed(image.folder / "run.json", json.dumps(run_settings(image), indent=4) + "\n")
     write_if_changed(image.folder / "plan.json", json.dumps(plan_settings(image), indent=4) + "\n")

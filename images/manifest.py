@@ -16,6 +16,7 @@ from typing import Any, Callable
 
 from archive import Pair, collect, expand, split_item
 from calls import Interface
+from debian_source import Source
 from report import RAM_LEAST, RAM_MOST, RAM_RANGE, SIZE_HELP, format_size, parse_size
 from tool import Failure
 
@@ -33,7 +34,7 @@ PROGRAM_ENVIRONMENT = {"HOME": "/", "TERM": "linux"}
 PROGRAM_MEMORY = {"ram": 256 << 20, "stack": 8 << 20}
 NOT_WITH_PROGRAM = ("sources", "compiler", "libc", "libraries", "include", "cflags", "ldflags", "calls")
 # Names that ninja targets, folders of build/ and of the project have already.
-RESERVED = set("all apps arch bench clean configure core debug docs fuzz images run test tests unit vm".split())
+RESERVED = set("all apps arch bench clean configure core debug docs fuzz images run sources test tests unit vm".split())
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Manifest:
     sources: list[str] = field(default_factory=list)
     program: str = ""  # an existing static program instead of sources; also the first of `files`
     bare: bool = False  # there is no app.toml: made for --program
+    source: Source | None = None
     libc: str = "musl"
     calls: str | list[str] | None = None  # "all", parts, or what the program can make
     compiler: str = "clang"
@@ -73,7 +75,12 @@ class Manifest:
 
     @property
     def is_cxx(self) -> bool:
-        return any(source.endswith(CXX_SUFFIXES) for source in self.sources)
+        debian = self.source.sources if self.source else []
+        return any(source.endswith(CXX_SUFFIXES) for source in (*self.sources, *debian))
+
+    @property
+    def has_files(self) -> bool:
+        return bool(self.files or (self.source and self.source.files))
 
     @property
     def path(self) -> Path:
@@ -91,8 +98,9 @@ class Manifest:
 
 
 def packed_files(manifest: Manifest) -> list[Pair]:
-    """What `files` stands for: a path on the host and a name in the image for every file, link and folder."""
-    return expand(manifest.folder, manifest.files)
+    """What both `files` stand for: a path on the host and a name in the image for every file, link and folder."""
+    debian = expand(manifest.source.tree, manifest.source.files) if manifest.source else []
+    return [*expand(manifest.folder, manifest.files), *debian]
 
 
 def missing_files(manifest: Manifest) -> list[str]:
@@ -149,6 +157,12 @@ def names(value: Any) -> list[str]:
     return value
 
 
+def libraries(value: Any) -> list[str]:
+    if not is_texts(value) or not all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+._-]*|/[^\n]+\.a", item) for item in value):
+        raise ValueError("a list of names (letters, digits, + . _ -), or of paths of .a files from the root of this machine")
+    return value
+
+
 def is_inside(path: str) -> bool:
     return path != "" and not path.startswith("/") and ".." not in path.split("/") and "\n" not in path
 
@@ -169,6 +183,12 @@ def packed(value: Any) -> list[str]:
 def program(value: Any) -> str:
     if not is_text(value) or not value or value.endswith("/") or not is_inside(value.removeprefix("/")):
         raise ValueError("the path of a static program in the application's folder or from the root of this machine")
+    return value
+
+
+def package(value: Any) -> str:
+    if not is_text(value) or not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", value):
+        raise ValueError("the name of a Debian source package")
     return value
 
 
@@ -240,7 +260,7 @@ TOP: dict[str, Check] = {
     "program": program,
     "packages": names,
     "include": inside,
-    "libraries": names,
+    "libraries": libraries,
     "files": packed,
     "args": texts,
     "env": environment,
@@ -249,8 +269,16 @@ TOP: dict[str, Check] = {
 }
 MEMORY: dict[str, Check] = {"ram": ram, "stack": pages_of, "pages": one_of(*PAGES), "heap": size}
 WINDOW: dict[str, Check] = {"name": line, "size": pages_of, "cache": one_of(*CACHES), "description": text}
+SOURCE: dict[str, Check] = {
+    "package": package,
+    "sources": sources,
+    "exclude": inside,
+    "include": inside,
+    "commands": words,
+    "files": packed,
+}
 QEMU: dict[str, Check] = {"devices": words, "machine": one_of(*MACHINES)}
-TABLES = ("memory", "qemu", "window")
+TABLES = ("source", "memory", "qemu", "window")
 
 
 def find_line(content: str, table: str, number: int, key: str) -> int:
@@ -312,11 +340,15 @@ class Reader:
                 raise self.refuse(key, "missing; every manifest must give it", table, number)
         return result
 
-    def table(self, name: str, schema: dict[str, Check]) -> dict[str, Any]:
+    def table(self, name: str, schema: dict[str, Check], required: tuple[str, ...] = ()) -> dict[str, Any]:
         data = self.data.get(name, {})
         if not isinstance(data, dict):
             raise self.refuse(name, f"must be a table: [{name}]")
-        return self.check(data, schema, (), name)
+        return self.check(data, schema, required if name in self.data else (), name)
+
+    def source(self) -> Source | None:
+        keys = self.table("source", SOURCE, ("package", "sources"))
+        return Source(**keys) if keys else None
 
     def windows(self) -> list[Window]:
         data = self.data.get("window", [])
@@ -347,7 +379,7 @@ class Reader:
 
     def check_libc(self, manifest: Manifest) -> None:
         if manifest.libc != "glibc" and manifest.is_cxx:
-            raise self.refuse("sources", 'C++ needs libc = "glibc": Debian\'s C++ library is built for that')
+            raise self.refuse("sources" if manifest.sources else "source", 'C++ needs libc = "glibc": Debian\'s C++ library is built for that')
         if manifest.libc == "none" and manifest.libraries:
             raise self.refuse("libraries", 'must be empty with libc = "none": Debian\'s archives need a libc')
         if manifest.stack + manifest.heap > manifest.ram:
@@ -381,15 +413,18 @@ def read_manifest(folder: Path, shown: Path | None = None) -> Manifest:
             f"{reader.shown.parent}: an application is named after its folder, and {name!r} cannot be a name: "
             f"use lower-case letters, digits and '-', beginning with a letter, and none of {', '.join(sorted(RESERVED))}"
         )
-    top = reader.check(reader.data, TOP, ("summary",) if "program" in reader.data else ("summary", "sources"))
+    top = reader.check(reader.data, TOP, ("summary",) if {"program", "source"} & set(reader.data) else ("summary", "sources"))
     memory = reader.table("memory", MEMORY)
     if "program" in top:
         for key in set(NOT_WITH_PROGRAM) & set(top):
             raise reader.refuse(key, "has no meaning with program, which is linked already")
+        if "source" in reader.data:
+            raise reader.refuse("source", "has no meaning with program, which is linked already")
         top, memory = program_keys(top), PROGRAM_MEMORY | memory
     manifest = Manifest(
         folder=folder,
         name=name,
+        source=reader.source(),
         windows=reader.windows(),
         **top,
         **memory,

@@ -83,7 +83,8 @@ def privilege(packages: list[str]) -> list[str]:
     if os.geteuid() == 0:
         return []
     if not shutil.which("sudo"):
-        raise Failure(f"not root, and there is no sudo: as root type   apt-get install {' '.join(packages)}")
+        what = f"install {' '.join(packages)}" if packages else "update"
+        raise Failure(f"not root, and there is no sudo: as root type   apt-get {what}")
     return ["sudo"]
 
 
@@ -95,14 +96,19 @@ def install(wanted: dict[str, str]) -> None:
     print(paint(f"Installing {len(packages)} Debian package{'s' if len(packages) > 1 else ''}:", "1"))
     for package in packages:
         print(f"    {package:<22} {wanted[package]}")
-    fetch(privilege(packages), packages)
+    fetch(packages)
     left = missing(packages)
     if left:
         raise Failure(f"apt-get ended, but these packages are still not installed: {' '.join(left)}")
 
 
-def fetch(prefix: list[str], packages: list[str]) -> None:
-    command = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
+def apt_get(packages: list[str]) -> list[str]:
+    """The command, with the privilege to install these."""
+    return [*privilege(packages), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
+
+
+def fetch(packages: list[str]) -> None:
+    command = apt_get(packages)
     options = ["install", "--yes", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0"]
     known = subprocess.run(["apt-get", "install", "--simulate", *packages], capture_output=True).returncode == 0
     if not known:
