@@ -50,12 +50,20 @@ void cpu_extended_state_save(void *area);
 void cpu_extended_state_load(const void *area);
 
 /*
- * Copies between the core and memory that the program named, which may be unmapped: E_FAULT, with some bytes copied.
- * Demand-backed pages are backed as usual.
+ * Copies between the core and memory that the program named, which may be unmapped or the core's own: E_FAULT, with some
+ * bytes copied. Demand-backed pages are backed as usual.
  */
-error_t user_copy(void *to, const void *from, size_t length);
+error_t user_read(void *to, const void *user, size_t length);
+error_t user_write(void *user, const void *from, size_t length);
 /* The same: the number of bytes at the end that were not copied, 0 if all were. */
-size_t user_copy_left(void *to, const void *from, size_t length);
+size_t user_read_left(void *to, const void *user, size_t length);
+size_t user_write_left(void *user, const void *from, size_t length);
+/*
+ * Until they are resumed these functions take every address: the core itself makes a call with memory of its own, or a
+ * segment driver of the program runs inside the core, on its stacks and with frames that it was given. Nests.
+ */
+void user_check_suspend(void);
+void user_check_resume(void);
 /* Length of the string at the address without its end, at most max; negative E_FAULT. */
 intptr_t user_string_length(const char *string, size_t max);
 

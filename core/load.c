@@ -133,7 +133,7 @@ static void clear_tail(vaddr_t from, vaddr_t to)
     while (from < to) {
         size_t part = to - from < sizeof(zeros) ? to - from : sizeof(zeros);
 
-        if (user_copy((void *)from, zeros, part) != E_SUCCESS)
+        if (user_write((void *)from, zeros, part) != E_SUCCESS)
             refuse_program("needs more RAM than there is");
         from += part;
     }

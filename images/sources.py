@@ -20,6 +20,7 @@ CORE = [
     "arch/x86_64/trap.S",
     "arch/x86_64/trap.c",
     "arch/x86_64/uart.c",
+    "arch/x86_64/user.c",
     "arch/x86_64/user_copy.S",
     "core/allocate.c",
     "core/archive.c",

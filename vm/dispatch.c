@@ -34,8 +34,10 @@ error_t driver_call_saving_state(const struct driver_call *call)
     void *area = __builtin_alloca_with_align(cpu_extended_state_size(), 64 * 8);
 
     cpu_extended_state_save(area);
+    user_check_suspend();
     error_t error = call_driver(call);
 
+    user_check_resume();
     cpu_extended_state_load(area);
     return error;
 }

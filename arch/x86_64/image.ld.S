@@ -4,7 +4,7 @@
  *
  *   headers, boot headers, rodata   r--   the file's first page holds the ELF headers: AT_PHDR points there
  *   text                            r-x   the core's first, then the program's
- *   data, per-CPU block, bss        rw-
+ *   data, per-CPU block, bss        rw-   what the core has of each lies in one piece: system calls may not be given it
  *   symbols for backtraces          r--   behind bss: a second link that fills them moves nothing the code refers to
  *   one page never mapped                 the guard of the boot stack
  *   boot stack, first page tables   rw-   no bytes in the file
@@ -110,10 +110,17 @@ SECTIONS
     __libc_atexit : AT_LOAD(__libc_atexit) { *(__libc_atexit) } :data
     __libc_IO_vtables : AT_LOAD(__libc_IO_vtables) { *(__libc_IO_vtables) } :data
     .got : AT_LOAD(.got) { *(.got .got.plt .igot .igot.plt) } :data
-    /* .probes: of SystemTap, in several of Debian's libraries; .PyRuntime: CPython's state, found there by debuggers. */
-    .data : AT_LOAD(.data) { *(.data .data.* .tm_clone_table .probes .PyRuntime) } :data
-    /* From here on without bytes in the file; empty outputs lie before, as the linker counts them as if they had some. */
     __libc_freeres_ptrs : AT_LOAD(__libc_freeres_ptrs) { *(__libc_freeres_ptrs) } :data
+    /* .probes: of SystemTap, in several of Debian's libraries; .PyRuntime: CPython's state, found there by debuggers. */
+    .data : AT_LOAD(.data) {
+        *(EXCLUDE_FILE(*quire-core.o) .data EXCLUDE_FILE(*quire-core.o) .data.*)
+        *(.tm_clone_table .probes .PyRuntime)
+        . = ALIGN(64);
+        __core_data_start = .;
+        *quire-core.o(.data .data.*)
+    } :data
+    /* From here on without bytes in the file. Empty outputs lie before, as the linker counts them as if they had some;
+     * __libc_freeres_ptrs, a few bytes of glibc's bss, does for the sake of the core's data in one piece. */
     .percpu : AT_LOAD(.percpu) {
         . = ALIGN(64);
         __percpu_start = .;
@@ -129,6 +136,7 @@ SECTIONS
         . = ALIGN(PAGE);
         __bss_guard = .;
         . += PAGE;
+        __core_data_end = .;
         *(.bss .bss.* COMMON)
         . = ALIGN(PAGE);
     } :data

@@ -11,6 +11,7 @@
  * otherwise not used, and the interrupt flag stays as it is.
  */
 #include "arch/x86_64/arch.h"
+#include "arch/x86_64/user.h"
 #include "core/base/string.h"
 #include "core/linux/frame.h"
 #include "core/percpu.h"
@@ -243,7 +244,7 @@ error_t frame_enter_handler(struct trap_frame *registers, const struct handler_c
 
     find_state();
     if (!(call->action->flags & SA_RESTORER) || (call->high != 0 && (start <= call->low || start > call->high)) ||
-        user_try(write_frame, &work) != E_SUCCESS)
+        user_room(start, top - start) != top - start || user_try(write_frame, &work) != E_SUCCESS)
         return E_FAULT;
     load_initial_state();
     registers->rdi = (uint64_t)call->info->signal;

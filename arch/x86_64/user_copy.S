@@ -11,23 +11,43 @@
 #define E_FAULT 14 /* core/base/error.h */
 
 /*
- * error_t user_copy(void *to, const void *from, size_t length)
- * size_t user_copy_left(void *to, const void *from, size_t length)
+ * error_t user_read(void *to, const void *user, size_t length)        size_t user_read_left(same)
+ * error_t user_write(void *user, const void *from, size_t length)     size_t user_write_left(same)
  *
- * A word that lies partly in memory that is not there is tried again byte by byte, so the count is exact.
+ * In the lower half the page tables alone say what is there; in the upper half, where the core lies as well, user_room
+ * (user.c) is asked first. A word that lies partly in memory that is not there is tried again byte by byte, so the
+ * count is exact.
  */
     .section .text.user_copy, "ax", @progbits
-    .globl user_copy, user_copy_left
-    .type user_copy, @function
-    .type user_copy_left, @function
-user_copy:
-    call user_copy_left
+    .globl user_read, user_read_left, user_write, user_write_left
+    .type user_read, @function
+    .type user_read_left, @function
+    .type user_write, @function
+    .type user_write_left, @function
+user_read:
+    call user_read_left
+    jmp to_error
+    .size user_read, . - user_read
+user_write:
+    call user_write_left
+to_error:
     negq %rax
     sbbl %eax, %eax
     andl $E_FAULT, %eax
     ret
-    .size user_copy, . - user_copy
-user_copy_left:
+    .size user_write, . - user_write
+
+user_read_left:
+    testq %rsi, %rsi
+    movq %rsi, %rax
+    js copy_asking
+    jmp copy
+    .size user_read_left, . - user_read_left
+user_write_left:
+    testq %rdi, %rdi
+    movq %rdi, %rax
+    js copy_asking
+copy:
     movq %rdx, %rcx
     shrq $3, %rcx
     andl $7, %edx
@@ -42,7 +62,24 @@ copied:
 words_failed:
     leaq (%rdx, %rcx, 8), %rcx
     jmp bytes
-    .size user_copy_left, . - user_copy_left
+copy_asking: /* %rax: the program's address */
+    pushq %rdi
+    pushq %rsi
+    pushq %rdx
+    movq %rax, %rdi
+    movq %rdx, %rsi
+    call user_room
+    popq %rdx
+    popq %rsi
+    popq %rdi
+    subq %rax, %rdx
+    pushq %rdx
+    movq %rax, %rdx
+    call copy
+    popq %rdx
+    addq %rdx, %rax
+    ret
+    .size user_write_left, . - user_write_left
     fixup words, words_failed
     fixup bytes, copied
 
@@ -86,6 +123,9 @@ user_try_failed:
     .globl user_string_length
     .type user_string_length, @function
 user_string_length:
+    testq %rdi, %rdi
+    js string_asking
+measure:
     xorl %eax, %eax
 next:
     cmpq %rsi, %rax
@@ -99,6 +139,21 @@ done:
     ret
 string_failed:
     movq $-E_FAULT, %rax
+    ret
+string_asking:
+    pushq %rdi
+    pushq %rsi
+    subq $8, %rsp
+    call user_room
+    addq $8, %rsp
+    popq %rsi
+    popq %rdi
+    cmpq %rsi, %rax
+    jae measure
+    movq %rax, %rsi
+    call measure
+    cmpq %rsi, %rax
+    je string_failed /* no end where the program's memory ends */
     ret
     .size user_string_length, . - user_string_length
     fixup character, string_failed

@@ -43,7 +43,7 @@ long linux_newfstatat(int directory, const char *path, struct linux_stat *to, in
     if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH))
         return -E_INVAL;
     error = stat_path(directory, path, flags, &stat);
-    return error != E_SUCCESS ? -error : -user_copy(to, &stat, sizeof(stat));
+    return error != E_SUCCESS ? -error : -user_write(to, &stat, sizeof(stat));
 }
 
 long linux_stat(const char *path, struct linux_stat *to)
@@ -96,7 +96,7 @@ long linux_statx(int directory, const char *path, int flags, unsigned mask, stru
     if (error != E_SUCCESS)
         return -error;
     statx = statx_of(&stat);
-    return -user_copy(to, &statx, sizeof(statx));
+    return -user_write(to, &statx, sizeof(statx));
 }
 
 /* All that is stored lies in RAM. */
@@ -119,7 +119,7 @@ static long put_statfs(const struct node *node, struct linux_statfs *to)
         .flags = ST_VALID,
     };
 
-    return -user_copy(to, &statfs, sizeof(statfs));
+    return -user_write(to, &statfs, sizeof(statfs));
 }
 
 long linux_statfs(const char *path, struct linux_statfs *to)
@@ -181,7 +181,7 @@ static long read_link(struct node *node, bool empty_path, char *user, size_t siz
         return -error;
     if (length > size)
         length = size;
-    return user_copy(user, text, length) != E_SUCCESS ? -E_FAULT : (long)length;
+    return user_write(user, text, length) != E_SUCCESS ? -E_FAULT : (long)length;
 }
 
 long linux_readlinkat(int directory, const char *path, char *user, int size)
@@ -354,7 +354,7 @@ long linux_utimensat(int directory, const char *path, const struct linux_timespe
     struct linux_timespec times[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
 
     if (user != NULL) {
-        if (user_copy(times, user, sizeof(times)) != E_SUCCESS)
+        if (user_read(times, user, sizeof(times)) != E_SUCCESS)
             return -E_FAULT;
         if (times[0].nanoseconds == UTIME_OMIT && times[1].nanoseconds == UTIME_OMIT)
             return 0; /* not even the path is looked at */
@@ -369,7 +369,7 @@ long linux_futimesat(int directory, const char *path, const struct linux_timeval
     struct linux_timespec times[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
     struct linux_timeval given[2];
 
-    if (user != NULL && user_copy(given, user, sizeof(given)) != E_SUCCESS)
+    if (user != NULL && user_read(given, user, sizeof(given)) != E_SUCCESS)
         return -E_FAULT;
     for (int i = 0; user != NULL && i < 2; i++) {
         if (given[i].microseconds < 0 || given[i].microseconds >= 1000000)
@@ -390,7 +390,7 @@ long linux_utime(const char *path, const struct linux_utimbuf *user)
     struct linux_utimbuf given;
 
     if (user != NULL) {
-        if (user_copy(&given, user, sizeof(given)) != E_SUCCESS)
+        if (user_read(&given, user, sizeof(given)) != E_SUCCESS)
             return -E_FAULT;
         times[0] = (struct linux_timespec){.seconds = given.access};
         times[1] = (struct linux_timespec){.seconds = given.modification};

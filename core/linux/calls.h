@@ -1,6 +1,6 @@
 /*
  * What the files of core/linux share. A function linux_NAME is the system call NAME: arguments and results are Linux's
- * (man 2 NAME), errors negative. Memory that the program named is reached through user_copy only: a wild pointer is
+ * (man 2 NAME), errors negative. Memory that the program named is reached through user_read and user_write only: a wild pointer is
  * EFAULT.
  */
 #ifndef CORE_LINUX_CALLS_H

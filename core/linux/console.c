@@ -205,7 +205,7 @@ static long console_file_read(struct file *file, void *buffer, size_t length, ui
             return -E_RESTART;
     }
     count = available(length);
-    done = linux_copy(buffer, line + line_taken, count);
+    done = linux_user_write(buffer, line + line_taken, count);
     if (done < 0)
         return done;
     line_taken += (size_t)done;
@@ -224,7 +224,7 @@ static long console_file_write(struct file *file, const void *buffer, size_t len
     (void)file, (void)offset;
     while (done < length) {
         size_t count = length - done < sizeof(part) ? length - done : sizeof(part);
-        long copied = linux_copy(part, (const char *)buffer + done, count);
+        long copied = linux_user_read(part, (const char *)buffer + done, count);
 
         if (copied < 0)
             return done > 0 ? (long)done : copied;
@@ -238,7 +238,7 @@ static long set_settings(const void *from, bool flush)
 {
     struct linux_termios wanted;
 
-    if (user_copy(&wanted, from, sizeof(wanted)) != E_SUCCESS)
+    if (user_read(&wanted, from, sizeof(wanted)) != E_SUCCESS)
         return -E_FAULT;
     settings = wanted;
     settings.output = 0; /* no output processing: see the top */
@@ -264,25 +264,25 @@ static long console_file_ioctl(struct file *file, unsigned request, unsigned lon
     (void)file;
     switch (request) {
     case TCGETS:
-        return -user_copy(argument, &settings, sizeof(settings));
+        return -user_write(argument, &settings, sizeof(settings));
     case TCSETS:
     case TCSETSW:
     case TCSETSF:
         return set_settings(argument, request == TCSETSF);
     case TIOCGWINSZ:
-        return -user_copy(argument, &window, sizeof(window));
+        return -user_write(argument, &window, sizeof(window));
     case TIOCSWINSZ:
-        if (user_copy(&size, argument, sizeof(size)) != E_SUCCESS)
+        if (user_read(&size, argument, sizeof(size)) != E_SUCCESS)
             return -E_FAULT;
         window = size;
         return 0;
     case TIOCGPGRP:
         number = 1;
-        return -user_copy(argument, &number, sizeof(number));
+        return -user_write(argument, &number, sizeof(number));
     case FIONREAD:
         collect();
         number = (int)(line_complete - line_taken);
-        return -user_copy(argument, &number, sizeof(number));
+        return -user_write(argument, &number, sizeof(number));
     default:
         return -E_NOTTY;
     }

@@ -331,12 +331,12 @@ long contents_read(struct contents *contents, void *user, size_t length, uint64_
     if (length > contents->size - position)
         length = contents->size - position;
     if (contents->root == NULL && position + length <= contents->packed_size)
-        return linux_copy(user, contents->packed + position, length);
+        return linux_user_write(user, contents->packed + position, length);
     while (done < length) {
         size_t room;
         const void *from = source(contents, position + done, &room);
         size_t part = length - done < room ? length - done : room;
-        long copied = linux_copy((char *)user + done, from, part);
+        long copied = linux_user_write((char *)user + done, from, part);
 
         if (copied < 0)
             return done > 0 ? (long)done : copied;
@@ -354,7 +354,7 @@ long contents_read(struct contents *contents, void *user, size_t length, uint64_
 static long write_whole(struct contents *contents, uint64_t page, const void *user)
 {
     char *memory = get_frame();
-    long copied = memory != NULL ? linux_copy(memory, user, VM_PAGE_SIZE) : -E_NOSPC;
+    long copied = memory != NULL ? linux_user_read(memory, user, VM_PAGE_SIZE) : -E_NOSPC;
     void **slot = copied > 0 ? make_slot(contents, page) : NULL;
 
     if (slot != NULL && !is_own(*slot)) {
@@ -378,7 +378,7 @@ static long write_page(struct contents *contents, const void *user, size_t lengt
     if (length == VM_PAGE_SIZE && (slot == NULL || !is_own(*slot)))
         return write_whole(contents, page, user);
     memory = own_page(contents, page);
-    return memory == NULL ? -E_NOSPC : linux_copy(memory + (position & VM_PAGE_MASK), user, length);
+    return memory == NULL ? -E_NOSPC : linux_user_read(memory + (position & VM_PAGE_MASK), user, length);
 }
 
 long contents_write(struct contents *contents, const void *user, size_t length, uint64_t position)

@@ -367,7 +367,7 @@ static long put_item(const struct item *item, bool old, char *user, size_t room)
     memcpy(record + name_at, item->name, name_size);
     if (old)
         record[length - 1] = (char)type;
-    return user_copy(user, record, length) != E_SUCCESS ? -E_FAULT : (long)length;
+    return user_write(user, record, length) != E_SUCCESS ? -E_FAULT : (long)length;
 }
 
 static long put_items(struct file *file, bool old, char *user, size_t size)

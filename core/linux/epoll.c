@@ -342,7 +342,7 @@ long linux_epoll_ctl(int epoll, int operation, int fd, struct linux_epoll_event 
     struct file *file = linux_file_usable(epoll), *target = linux_file_usable(fd);
     error_t error;
 
-    if (operation != EPOLL_CTL_DEL && user_copy(&event, user, sizeof(event)) != E_SUCCESS)
+    if (operation != EPOLL_CTL_DEL && user_read(&event, user, sizeof(event)) != E_SUCCESS)
         return -E_FAULT;
     if (file == NULL || target == NULL)
         return -E_BADF;
@@ -369,7 +369,7 @@ static long send_events(struct epoll *epoll, struct linux_epoll_event *user, int
         struct linux_epoll_event event = {.events = happened(item), .data = item->data};
 
         at_end = &item->ready == last;
-        if (event.events != 0 && user_copy(&user[sent], &event, sizeof(event)) != E_SUCCESS)
+        if (event.events != 0 && user_write(&user[sent], &event, sizeof(event)) != E_SUCCESS)
             return sent > 0 ? sent : -E_FAULT;
         link_remove(&item->ready);
         if (event.events == 0)

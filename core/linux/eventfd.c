@@ -30,7 +30,7 @@ static long event_read(struct file *file, void *user, size_t length, uint64_t *o
     event->count -= value;
     file_wake(file, POLLOUT);
     /* As on Linux the count is gone even if it cannot be delivered. */
-    return user_copy(user, &value, sizeof(value)) != E_SUCCESS ? -E_FAULT : (long)sizeof(value);
+    return user_write(user, &value, sizeof(value)) != E_SUCCESS ? -E_FAULT : (long)sizeof(value);
 }
 
 static long event_write(struct file *file, const void *user, size_t length, uint64_t *offset)
@@ -41,7 +41,7 @@ static long event_write(struct file *file, const void *user, size_t length, uint
     (void)offset;
     if (length < sizeof(value))
         return -E_INVAL;
-    if (user_copy(&value, user, sizeof(value)) != E_SUCCESS)
+    if (user_read(&value, user, sizeof(value)) != E_SUCCESS)
         return -E_FAULT;
     if (value == UINT64_MAX)
         return -E_INVAL;

@@ -143,6 +143,7 @@ static long copy_bytes(struct file *from, uint64_t *from_offset, struct file *to
 
     if (buffer == NULL)
         return -E_NOMEM;
+    user_check_suspend(); /* the buffer is the core's */
     while (done < count) {
         size_t part = count - done < COPY_BUFFER ? count - done : COPY_BUFFER;
         long got;
@@ -159,6 +160,7 @@ static long copy_bytes(struct file *from, uint64_t *from_offset, struct file *to
         if (result < got || (size_t)got < part)
             break;
     }
+    user_check_resume();
     core_release(buffer, COPY_BUFFER);
     return done > 0 ? (long)done : result;
 }
@@ -189,7 +191,7 @@ long linux_sendfile(int to_fd, int from_fd, int64_t *user_offset, size_t count)
     error_t error;
     long done;
 
-    if (user_offset != NULL && user_copy(&position, user_offset, sizeof(position)) != E_SUCCESS)
+    if (user_offset != NULL && user_read(&position, user_offset, sizeof(position)) != E_SUCCESS)
         return -E_FAULT;
     error = check_sendfile(to, from, user_offset);
     if (error == E_SUCCESS && (position < 0 || count > INT64_MAX))
@@ -201,7 +203,7 @@ long linux_sendfile(int to_fd, int from_fd, int64_t *user_offset, size_t count)
     if (user_offset == NULL)
         return copy_bytes(from, &from->offset, to, offset_of(to), count);
     done = copy_bytes(from, (uint64_t *)&position, to, offset_of(to), count);
-    return user_copy(user_offset, &position, sizeof(position)) != E_SUCCESS ? -E_FAULT : done;
+    return user_write(user_offset, &position, sizeof(position)) != E_SUCCESS ? -E_FAULT : done;
 }
 
 /* The offset of one side: the program's, or the file's own. */
@@ -212,7 +214,7 @@ static error_t take_offset(const int64_t *user, const struct file *file, uint64_
     *offset = file->offset;
     if (user == NULL)
         return E_SUCCESS;
-    if (user_copy(&given, user, sizeof(given)) != E_SUCCESS)
+    if (user_read(&given, user, sizeof(given)) != E_SUCCESS)
         return E_FAULT;
     *offset = (uint64_t)given;
     return given < 0 ? E_INVAL : E_SUCCESS;
@@ -221,7 +223,7 @@ static error_t take_offset(const int64_t *user, const struct file *file, uint64_
 static error_t give_offset(int64_t *user, struct file *file, uint64_t offset)
 {
     if (user != NULL)
-        return user_copy(user, &offset, sizeof(offset));
+        return user_write(user, &offset, sizeof(offset));
     file->offset = offset;
     return E_SUCCESS;
 }

@@ -14,8 +14,8 @@ struct vm_object; /* vm/object.h */
 struct linux_stat;
 
 /*
- * All results are Linux's: a count, or -E_*. `user` points into the program's memory, which may be unmapped (user_copy,
- * or linux_copy for partial counts). NULL operations mean what their lines say.
+ * All results are Linux's: a count, or -E_*. `user` points into the program's memory, which may be unmapped (user_read,
+ * user_write, or linux_user_* for partial counts). NULL operations mean what their lines say.
  */
 struct file_operations {
     const char *name; /* what /proc/self/fd shows of files without a path: "pipe", "anon_inode:[eventpoll]" */
@@ -97,8 +97,10 @@ int linux_next_descriptor(int fd);
 /* One past the highest descriptor that the table has a place for: Linux's max_fds. */
 int linux_descriptor_places(void);
 
-/* user_copy as read and write answer: bytes copied, fewer where the program's memory ends; -E_FAULT if none. */
-long linux_copy(void *to, const void *from, size_t length);
+/* user_write and user_read as read and write answer: bytes copied, fewer where the program's memory ends; -E_FAULT if
+ * none. */
+long linux_user_write(void *user, const void *from, size_t length);
+long linux_user_read(void *to, const void *user, size_t length);
 
 /* What was read and written through descriptors, for /proc/self/io: calls, and bytes. */
 struct file_transfers {

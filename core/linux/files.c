@@ -279,7 +279,7 @@ long linux_ioctl(int fd, unsigned request, unsigned long argument)
         table[fd].close_on_exec = request == FIOCLEX;
         return 0;
     case FIONBIO:
-        if (user_copy(&on, (const void *)argument, sizeof(on)) != E_SUCCESS)
+        if (user_read(&on, (const void *)argument, sizeof(on)) != E_SUCCESS)
             return -E_FAULT;
         file->flags = on ? file->flags | O_NONBLOCK : file->flags & ~(unsigned)O_NONBLOCK;
         return 0;
@@ -296,7 +296,7 @@ long linux_fstat(int fd, struct linux_stat *to)
     if (file == NULL)
         return -E_BADF;
     file_stat(file, &stat);
-    return -user_copy(to, &stat, sizeof(stat));
+    return -user_write(to, &stat, sizeof(stat));
 }
 
 /* An anonymous inode of Linux is a regular file of no type, which only its owner may read and write. */

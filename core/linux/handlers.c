@@ -57,12 +57,12 @@ long linux_sigaltstack(const struct linux_stack *new, struct linux_stack *old)
     before.flags &= (int32_t)SS_AUTODISARM;
     before.flags |= before.size == 0 ? SS_DISABLE : on_alternate(stack) ? SS_ONSTACK : 0;
     if (new != NULL) {
-        if (user_copy(&wanted, new, sizeof(wanted)) != E_SUCCESS)
+        if (user_read(&wanted, new, sizeof(wanted)) != E_SUCCESS)
             return -E_FAULT;
         error = set_alternate(&wanted, stack);
     }
     if (error == E_SUCCESS && old != NULL)
-        error = user_copy(old, &before, sizeof(before));
+        error = user_write(old, &before, sizeof(before));
     return -error;
 }
 
@@ -183,7 +183,7 @@ long linux_rt_sigaction(int signal, const struct linux_sigaction *new, struct li
 
     if (set_size != sizeof(wanted.mask))
         return -E_INVAL;
-    if (new != NULL && user_copy(&wanted, new, sizeof(wanted)) != E_SUCCESS)
+    if (new != NULL && user_read(&wanted, new, sizeof(wanted)) != E_SUCCESS)
         return -E_FAULT;
     if (signal < 1 || signal > SIGNALS || (new != NULL && (signal == SIGKILL || signal == SIGSTOP)))
         return -E_INVAL;
@@ -199,7 +199,7 @@ long linux_rt_sigaction(int signal, const struct linux_sigaction *new, struct li
         frame_on_exception(exception);
     }
     /* As on Linux the action is set even if this fails. */
-    return old != NULL ? -user_copy(old, &before, sizeof(before)) : 0;
+    return old != NULL ? -user_write(old, &before, sizeof(before)) : 0;
 }
 
 /* ---- waiting for signals ---- */
@@ -231,7 +231,7 @@ static error_t copy_info(void *to, const struct signal_info *info)
     uint64_t bytes[LINUX_SIGINFO_SIZE / 8] = {0};
 
     *(struct signal_info *)bytes = *info;
-    return user_copy(to, bytes, sizeof(bytes));
+    return user_write(to, bytes, sizeof(bytes));
 }
 
 /* Those of the set that are blocked are taken; they may have been unblocked only for the wait. */
@@ -245,7 +245,7 @@ long linux_rt_sigtimedwait(const uint64_t *user_set, void *user_info, const stru
 
     if (set_size != sizeof(set))
         return -E_INVAL;
-    if (user_copy(&set, user_set, sizeof(set)) != E_SUCCESS)
+    if (user_read(&set, user_set, sizeof(set)) != E_SUCCESS)
         return -E_FAULT;
     if (timeout != NULL) {
         error = linux_read_span(timeout, &span);
@@ -271,7 +271,7 @@ static long send_info(struct pending_signals *to, int signal, const void *user)
 {
     struct signal_info info;
 
-    if (user_copy(&info, user, sizeof(info)) != E_SUCCESS)
+    if (user_read(&info, user, sizeof(info)) != E_SUCCESS)
         return -E_FAULT;
     if (signal < 0 || signal > SIGNALS)
         return -E_INVAL;

@@ -110,7 +110,7 @@ long file_lock(struct file *file, int command, unsigned long argument)
     bool asks = command == F_GETLK || command == F_OFD_GETLK;
     error_t error;
 
-    if (user_copy(&lock, (const void *)argument, sizeof(lock)) != E_SUCCESS)
+    if (user_read(&lock, (const void *)argument, sizeof(lock)) != E_SUCCESS)
         return -E_FAULT;
     if (lock.type != F_RDLCK && lock.type != F_WRLCK && (lock.type != F_UNLCK || asks))
         return -E_INVAL;
@@ -121,7 +121,7 @@ long file_lock(struct file *file, int command, unsigned long argument)
         return -E_INVAL;
     if (asks) {
         lock.type = F_UNLCK;
-        return -user_copy((void *)argument, &lock, sizeof(lock));
+        return -user_write((void *)argument, &lock, sizeof(lock));
     }
     if ((lock.type == F_RDLCK && !file_is_readable(file)) || (lock.type == F_WRLCK && !file_is_writable(file)))
         return -E_BADF;

@@ -29,7 +29,7 @@ static error_t read_path(struct lookup *lookup, const char *user)
     lookup->path_size = (size_t)length + 1;
     if (lookup->path_size > sizeof(lookup->few) && (lookup->path = core_allocate(lookup->path_size)) == NULL)
         return E_NOMEM;
-    if (user_copy(lookup->path, user, (size_t)length) != E_SUCCESS) {
+    if (user_read(lookup->path, user, (size_t)length) != E_SUCCESS) {
         lookup_end(lookup);
         return E_FAULT;
     }

@@ -24,7 +24,7 @@ static error_t read_name(const char *user, char *name)
 
     text_format(name, NAME_SIZE, PREFIX);
     for (;; length++, user++) {
-        if (user_copy(&name[length], user, 1) != E_SUCCESS)
+        if (user_read(&name[length], user, 1) != E_SUCCESS)
             return E_FAULT;
         if (name[length] == '\0')
             return E_SUCCESS;

@@ -116,7 +116,7 @@ static long read_link_text(const char *user, char **text)
     *text = core_allocate((size_t)length + 1);
     if (*text == NULL)
         return -E_NOMEM;
-    if (user_copy(*text, user, (size_t)length) == E_SUCCESS)
+    if (user_read(*text, user, (size_t)length) == E_SUCCESS)
         return length;
     core_release(*text, (size_t)length + 1);
     return -E_FAULT;
@@ -432,7 +432,7 @@ long linux_getcwd(char *user, size_t size)
     else if (size < (size_t)result + 1)
         result = -E_RANGE;
     else
-        result = user_copy(user, path, (size_t)result + 1) != E_SUCCESS ? -E_FAULT : result + 1;
+        result = user_write(user, path, (size_t)result + 1) != E_SUCCESS ? -E_FAULT : result + 1;
     core_release(path, PATH_MAX);
     return result;
 }

@@ -263,10 +263,10 @@ static error_t read_how(struct linux_open_how *how, const struct linux_open_how 
         return E_INVAL;
     if (size > VM_PAGE_SIZE)
         return E_2BIG;
-    if (user_copy(how, user, known) != E_SUCCESS)
+    if (user_read(how, user, known) != E_SUCCESS)
         return E_FAULT;
     for (at = known; at < size; at++) {
-        if (user_copy(&rest, (const char *)user + at, 1) != E_SUCCESS)
+        if (user_read(&rest, (const char *)user + at, 1) != E_SUCCESS)
             return E_FAULT;
         if (rest != 0)
             return E_2BIG;

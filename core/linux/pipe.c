@@ -108,7 +108,7 @@ static long read_slot(struct pipe *pipe, char *user, size_t length)
     struct slot *slot = slot_at(pipe, pipe->tail);
     size_t count = slot->length < length ? slot->length : length;
 
-    if (user_copy(user, slot->page + slot->offset, count) != E_SUCCESS)
+    if (user_write(user, slot->page + slot->offset, count) != E_SUCCESS)
         return -E_FAULT;
     slot->offset += (uint16_t)count;
     slot->length = slot->packet ? 0 : (uint16_t)(slot->length - count);
@@ -175,7 +175,7 @@ static long write_odd_bytes(struct pipe *pipe, const char *user, size_t length)
 
     if (count == 0 || is_empty(pipe) || last->packet || last->offset + last->length + count > VM_PAGE_SIZE)
         return 0;
-    if (user_copy(last->page + last->offset + last->length, user, count) != E_SUCCESS)
+    if (user_read(last->page + last->offset + last->length, user, count) != E_SUCCESS)
         return -E_FAULT;
     last->length += (uint16_t)count;
     return (long)count;
@@ -189,7 +189,7 @@ static long write_slot(struct pipe *pipe, const char *user, size_t length, bool 
 
     if (page == NULL)
         return -E_NOMEM;
-    if (user_copy(page, user, count) != E_SUCCESS) {
+    if (user_read(page, user, count) != E_SUCCESS) {
         give_page(pipe, page);
         return -E_FAULT;
     }
@@ -269,7 +269,7 @@ static long pipe_ioctl(struct file *file, unsigned request, unsigned long argume
         return -E_NOTTY;
     for (unsigned i = pipe->tail; i != pipe->head; i++)
         bytes += slot_at(pipe, i)->length;
-    return -user_copy((void *)argument, &bytes, sizeof(bytes));
+    return -user_write((void *)argument, &bytes, sizeof(bytes));
 }
 
 static error_t set_slots(struct pipe *pipe, unsigned count)
@@ -511,7 +511,7 @@ long linux_pipe2(int *user, int flags)
         file_release(ends[1]);
         return fds[1];
     }
-    if (user_copy(user, (int[]){(int)fds[0], (int)fds[1]}, 2 * sizeof(int)) == E_SUCCESS)
+    if (user_write(user, (int[]){(int)fds[0], (int)fds[1]}, 2 * sizeof(int)) == E_SUCCESS)
         return 0;
     linux_close((int)fds[0]);
     linux_close((int)fds[1]);

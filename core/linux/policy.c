@@ -114,7 +114,7 @@ static error_t read_nodes(const uint64_t *mask, unsigned long bits, uint64_t *no
     if (bits > MASK_BITS_MAX)
         return E_INVAL;
     for (unsigned long i = 0; i * 64 < bits; i++) {
-        if (user_copy(&word, mask + i, sizeof(word)) != E_SUCCESS)
+        if (user_read(&word, mask + i, sizeof(word)) != E_SUCCESS)
             return E_FAULT;
         if (bits - i * 64 < 64)
             word &= ((uint64_t)1 << bits % 64) - 1;
@@ -188,7 +188,7 @@ static error_t write_nodes(uint64_t *mask, unsigned long bits, uint64_t nodes)
     if (mask == NULL)
         return E_SUCCESS;
     for (unsigned long i = 0; i < (bits - 1 + 63) / 64; i++) {
-        if (user_copy(mask + i, i == 0 ? &nodes : &zero, sizeof(nodes)) != E_SUCCESS)
+        if (user_write(mask + i, i == 0 ? &nodes : &zero, sizeof(nodes)) != E_SUCCESS)
             return E_FAULT;
     }
     return E_SUCCESS;
@@ -221,7 +221,7 @@ long linux_get_mempolicy(int *mode, uint64_t *mask, unsigned long bits, uintptr_
             return -E_INVAL;
         answer = 0;
     }
-    if (mode != NULL && user_copy(mode, &answer, sizeof(answer)) != E_SUCCESS)
+    if (mode != NULL && user_write(mode, &answer, sizeof(answer)) != E_SUCCESS)
         return -E_FAULT;
     return -write_nodes(mask, bits, nodes);
 }

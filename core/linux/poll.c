@@ -29,7 +29,7 @@ static void return_rest(uint64_t deadline, struct linux_timespec *timeout)
     struct linux_timespec value = {.seconds = (int64_t)(rest / SECOND), .nanoseconds = (int64_t)(rest % SECOND)};
 
     if (timeout != NULL && deadline != 0)
-        (void)user_copy(timeout, &value, sizeof(value));
+        (void)user_write(timeout, &value, sizeof(value));
 }
 
 static error_t deadline_of_span(const struct linux_timespec *timeout, uint64_t *deadline)
@@ -73,11 +73,11 @@ static long poll_all(struct linux_pollfd *list, unsigned count)
     for (unsigned done = 0; done < count;) {
         unsigned length = count - done < POLLED_AT_ONCE ? count - done : POLLED_AT_ONCE;
 
-        if (user_copy(part, list + done, length * sizeof(*part)) != E_SUCCESS)
+        if (user_read(part, list + done, length * sizeof(*part)) != E_SUCCESS)
             return -E_FAULT;
         for (unsigned i = 0; i < length; i++)
             happened += poll_one(&part[i]);
-        if (user_copy(list + done, part, length * sizeof(*part)) != E_SUCCESS)
+        if (user_write(list + done, part, length * sizeof(*part)) != E_SUCCESS)
             return -E_FAULT;
         done += length;
     }
@@ -165,7 +165,7 @@ static error_t selection_take(struct selection *selection, unsigned count, void 
     }
     memset(memory, 0, selection_bytes(selection));
     for (int i = 0; i < SETS; i++)
-        if (user[i] != NULL && user_copy(selection->asked[i], user[i], words * sizeof(*memory)) != E_SUCCESS) {
+        if (user[i] != NULL && user_read(selection->asked[i], user[i], words * sizeof(*memory)) != E_SUCCESS) {
             selection_release(selection);
             return E_FAULT;
         }
@@ -257,7 +257,7 @@ static long select_sets(int count, void *const user[SETS], uint64_t deadline)
     result = select_until(&selection, deadline);
     for (int i = 0; i < SETS && result >= 0; i++)
         if (user[i] != NULL &&
-            user_copy(user[i], selection.happened[i], selection.words * sizeof(uint64_t)) != E_SUCCESS)
+            user_write(user[i], selection.happened[i], selection.words * sizeof(uint64_t)) != E_SUCCESS)
             result = -E_FAULT;
     selection_release(&selection);
     return result;
@@ -273,7 +273,7 @@ static error_t deadline_of_timeval(const struct linux_timeval *user, uint64_t *d
     *deadline = WAIT_FOR_EVER;
     if (user == NULL)
         return E_SUCCESS;
-    if (user_copy(&span, user, sizeof(span)) != E_SUCCESS)
+    if (user_read(&span, user, sizeof(span)) != E_SUCCESS)
         return E_FAULT;
     span.seconds = (int64_t)((uint64_t)span.seconds + (uint64_t)(span.microseconds / 1000000));
     span.microseconds %= 1000000;
@@ -299,7 +299,7 @@ long linux_select(int count, void *in, void *out, void *exceptional, struct linu
     now = clock_monotonic();
     rest = deadline > now ? deadline - now : 0;
     left = (struct linux_timeval){(int64_t)(rest / SECOND), (int64_t)(rest % SECOND / 1000)};
-    (void)user_copy(timeout, &left, sizeof(left));
+    (void)user_write(timeout, &left, sizeof(left));
     return result;
 }
 
@@ -311,7 +311,7 @@ long linux_pselect6(int count, void *in, void *out, void *exceptional, struct li
     error_t error = E_SUCCESS;
     long result;
 
-    if (mask_and_size != NULL && user_copy(mask, mask_and_size, sizeof(mask)) != E_SUCCESS)
+    if (mask_and_size != NULL && user_read(mask, mask_and_size, sizeof(mask)) != E_SUCCESS)
         return -E_FAULT;
     error = deadline_of_span(timeout, &deadline);
     if (error == E_SUCCESS)

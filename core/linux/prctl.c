@@ -45,7 +45,7 @@ static long set_name(const char *user)
     char name[NAME_SIZE] = "";
     intptr_t length = user_string_length(user, NAME_SIZE - 1);
 
-    if (length < 0 || user_copy(name, user, (size_t)length) != E_SUCCESS)
+    if (length < 0 || user_read(name, user, (size_t)length) != E_SUCCESS)
         return -E_FAULT;
     memcpy(state.name, name, sizeof(name));
     if (length == 0)
@@ -61,7 +61,7 @@ static long get_name(char *user)
         text_format(name, sizeof(name), "%.15s", quire_config.name);
     else if (state.name[0] != '\0')
         memcpy(name, state.name, sizeof(name));
-    return -user_copy(user, name, sizeof(name));
+    return -user_write(user, name, sizeof(name));
 }
 
 /* A switch that is 0 or 1. */
@@ -94,7 +94,7 @@ static long no_new_privileges(unsigned long value, unsigned long rest)
 
 static long put_int(unsigned long user, int value)
 {
-    return -user_copy((void *)user, &value, sizeof(value));
+    return -user_write((void *)user, &value, sizeof(value));
 }
 
 long linux_prctl(int operation, unsigned long first, unsigned long second, unsigned long third, unsigned long fourth)

@@ -25,7 +25,7 @@ static void add_memory(struct text *text, vaddr_t start, vaddr_t end)
 
     while (start < end) {
         size_t length = end - start < sizeof(bytes) ? end - start : sizeof(bytes);
-        long copied = linux_copy(bytes, (const void *)start, length);
+        long copied = linux_user_read(bytes, (const void *)start, length);
 
         if (copied <= 0)
             return;
@@ -41,7 +41,7 @@ static void cmdline(struct text *text)
     vaddr_t end = program->arguments_end;
     char last = '\0';
 
-    if (end > program->arguments && user_copy(&last, (const void *)(end - 1), 1) == E_SUCCESS && last != '\0') {
+    if (end > program->arguments && user_read(&last, (const void *)(end - 1), 1) == E_SUCCESS && last != '\0') {
         intptr_t length =
             user_string_length((const char *)program->arguments, program->environment_end - program->arguments);
 

@@ -52,7 +52,7 @@ long linux_arch_prctl(int operation, unsigned long argument)
         return 0;
     case ARCH_GET_FS:
         base = cpu_thread_pointer();
-        return -user_copy((void *)argument, &base, sizeof(base));
+        return -user_write((void *)argument, &base, sizeof(base));
     default: /* ARCH_SET_GS too: gs is the core's own, for there is no change of rings that would swap it */
         return -E_INVAL;
     }
@@ -71,7 +71,7 @@ long linux_getrandom(void *buffer, size_t length, unsigned flags)
         uint64_t word = random_word();
         size_t part = length - done < sizeof(word) ? length - done : sizeof(word);
 
-        if (user_copy((char *)buffer + done, &word, part) != E_SUCCESS)
+        if (user_write((char *)buffer + done, &word, part) != E_SUCCESS)
             return done > 0 ? (long)done : -E_FAULT;
         done += part;
     }
@@ -90,7 +90,7 @@ long linux_uname(struct linux_utsname *to)
     };
 
     text_format(name.nodename, sizeof(name.nodename), "%s", quire_config.name);
-    return -user_copy(to, &name, sizeof(name));
+    return -user_write(to, &name, sizeof(name));
 }
 
 long linux_sysinfo(struct linux_sysinfo *to)
@@ -104,7 +104,7 @@ long linux_sysinfo(struct linux_sysinfo *to)
         .unit = 1,
     };
 
-    return -user_copy(to, &info, sizeof(info));
+    return -user_write(to, &info, sizeof(info));
 }
 
 /* Limits that the program has lowered are kept and returned. Only the two that cannot be raised are enforced. */
@@ -143,7 +143,7 @@ long linux_prlimit64(int pid, unsigned resource, const struct linux_rlimit *new,
         return -E_SRCH;
     before = limits()[resource];
     if (new != NULL) {
-        if (user_copy(&wanted, new, sizeof(wanted)) != E_SUCCESS)
+        if (user_read(&wanted, new, sizeof(wanted)) != E_SUCCESS)
             return -E_FAULT;
         if (wanted.soft > wanted.hard)
             return -E_INVAL;
@@ -151,7 +151,7 @@ long linux_prlimit64(int pid, unsigned resource, const struct linux_rlimit *new,
             return -E_PERM;
         limits()[resource] = wanted;
     }
-    return old != NULL ? -user_copy(old, &before, sizeof(before)) : 0;
+    return old != NULL ? -user_write(old, &before, sizeof(before)) : 0;
 }
 
 long linux_getrlimit(unsigned resource, struct linux_rlimit *to)
@@ -203,7 +203,7 @@ long linux_futex(const uint32_t *word, int operation, uint32_t value, const stru
         return -E_NOSYS;
     if (!is_aligned((uintptr_t)word, sizeof(*word)))
         return -E_INVAL;
-    if (user_copy(&now, word, sizeof(now)) != E_SUCCESS)
+    if (user_read(&now, word, sizeof(now)) != E_SUCCESS)
         return -E_FAULT;
     if (now != value)
         return -E_AGAIN;

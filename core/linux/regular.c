@@ -107,7 +107,7 @@ static long regular_ioctl(struct file *file, unsigned request, unsigned long arg
     int64_t left = (int64_t)(contents_of(file)->size - file->offset);
     int number = (int)left;
 
-    return request == FIONREAD ? -user_copy((void *)argument, &number, sizeof(number)) : -E_NOTTY;
+    return request == FIONREAD ? -user_write((void *)argument, &number, sizeof(number)) : -E_NOTTY;
 }
 
 static long add_seals(struct file *file, unsigned long seals)

@@ -71,7 +71,7 @@ long linux_mincore(uintptr_t address, size_t length, unsigned char *vector)
                 return -E_NOMEM;
             chunk[count] = is_resident(segment, at);
         }
-        if (user_copy(vector + done, chunk, count) != E_SUCCESS)
+        if (user_write(vector + done, chunk, count) != E_SUCCESS)
             return -E_FAULT;
         done += count;
     }

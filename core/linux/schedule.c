@@ -47,7 +47,7 @@ long linux_sched_setscheduler(int pid, int which, const int *user_priority)
 
     if (which < 0 || user_priority == NULL || pid < 0)
         return -E_INVAL;
-    if (user_copy(&wanted, user_priority, sizeof(wanted)) != E_SUCCESS)
+    if (user_read(&wanted, user_priority, sizeof(wanted)) != E_SUCCESS)
         return -E_FAULT;
     if (!process_is_own(pid))
         return -E_SRCH;
@@ -76,7 +76,7 @@ long linux_sched_getparam(int pid, int *to)
 {
     if (to == NULL || pid < 0)
         return -E_INVAL;
-    return process_is_own(pid) ? -user_copy(to, &priority, sizeof(priority)) : -E_SRCH;
+    return process_is_own(pid) ? -user_write(to, &priority, sizeof(priority)) : -E_SRCH;
 }
 
 long linux_sched_get_priority_max(int which)
@@ -98,7 +98,7 @@ long linux_sched_rr_get_interval(int pid, struct linux_timespec *to)
 
     if (pid < 0)
         return -E_INVAL;
-    return process_is_own(pid) ? -user_copy(to, &interval, sizeof(interval)) : -E_SRCH;
+    return process_is_own(pid) ? -user_write(to, &interval, sizeof(interval)) : -E_SRCH;
 }
 
 /* Reads the structure of whatever version: what this one does not know must be 0. E_2BIG tells the size that is known.
@@ -108,25 +108,25 @@ static error_t read_attr(struct linux_sched_attr *user, struct linux_sched_attr 
     uint32_t size, known = sizeof(*attr);
 
     memset(attr, 0, sizeof(*attr));
-    if (user_copy(&size, &user->size, sizeof(size)) != E_SUCCESS)
+    if (user_read(&size, &user->size, sizeof(size)) != E_SUCCESS)
         return E_FAULT;
     if (size == 0)
         size = ATTR_SIZE_FIRST;
     if (size < ATTR_SIZE_FIRST || size > ATTR_SIZE_MOST)
         goto too_large;
-    if (user_copy(attr, user, size < known ? size : known) != E_SUCCESS)
+    if (user_read(attr, user, size < known ? size : known) != E_SUCCESS)
         return E_FAULT;
     for (uint32_t at = known; at < size; at++) {
         char byte;
 
-        if (user_copy(&byte, (char *)user + at, 1) != E_SUCCESS)
+        if (user_read(&byte, (char *)user + at, 1) != E_SUCCESS)
             return E_FAULT;
         if (byte != 0)
             goto too_large;
     }
     return E_SUCCESS;
 too_large:
-    return user_copy(&user->size, &known, sizeof(known)) != E_SUCCESS ? E_FAULT : E_2BIG;
+    return user_write(&user->size, &known, sizeof(known)) != E_SUCCESS ? E_FAULT : E_2BIG;
 }
 
 long linux_sched_setattr(int pid, struct linux_sched_attr *user, unsigned flags)
@@ -169,7 +169,7 @@ long linux_sched_getattr(int pid, struct linux_sched_attr *user, unsigned size, 
         return -E_INVAL;
     if (!process_is_own(pid))
         return -E_SRCH;
-    return -user_copy(user, &attr, attr.size);
+    return -user_write(user, &attr, attr.size);
 }
 
 /* ---- CPUs ---- */
@@ -185,7 +185,7 @@ long linux_sched_setaffinity(int pid, unsigned size, const void *user)
 {
     uint64_t mask = 0;
 
-    if (user_copy(&mask, user, size < sizeof(mask) ? size : sizeof(mask)) != E_SUCCESS)
+    if (user_read(&mask, user, size < sizeof(mask) ? size : sizeof(mask)) != E_SUCCESS)
         return -E_FAULT;
     if (!process_is_own(pid))
         return -E_SRCH;
@@ -204,16 +204,16 @@ long linux_sched_getaffinity(int pid, unsigned size, uint64_t *user)
         return -E_INVAL;
     if (!process_is_own(pid))
         return -E_SRCH;
-    return user_copy(user, &mask, sizeof(mask)) != E_SUCCESS ? -E_FAULT : (long)sizeof(mask);
+    return user_write(user, &mask, sizeof(mask)) != E_SUCCESS ? -E_FAULT : (long)sizeof(mask);
 }
 
 long linux_getcpu(unsigned *cpu, unsigned *node)
 {
     unsigned zero = 0;
 
-    if (cpu != NULL && user_copy(cpu, &zero, sizeof(zero)) != E_SUCCESS)
+    if (cpu != NULL && user_write(cpu, &zero, sizeof(zero)) != E_SUCCESS)
         return -E_FAULT;
-    return node != NULL ? -user_copy(node, &zero, sizeof(zero)) : 0;
+    return node != NULL ? -user_write(node, &zero, sizeof(zero)) : 0;
 }
 
 /* ---- nice ---- */

@@ -31,7 +31,7 @@ long linux_clock_settime(int clock, const struct linux_timespec *user)
 
     if (clock != CLOCK_REALTIME && (clock >= 0 || linux_find_clock(clock, &kind) != E_SUCCESS))
         return -E_INVAL;
-    if (user_copy(&time, user, sizeof(time)) != E_SUCCESS)
+    if (user_read(&time, user, sizeof(time)) != E_SUCCESS)
         return -E_FAULT;
     return clock != CLOCK_REALTIME ? -E_PERM : -set_time(&time);
 }
@@ -43,13 +43,13 @@ long linux_settimeofday(const struct linux_timeval *user, const struct linux_tim
     struct linux_timespec time;
 
     if (user != NULL) {
-        if (user_copy(&value, user, sizeof(value)) != E_SUCCESS)
+        if (user_read(&value, user, sizeof(value)) != E_SUCCESS)
             return -E_FAULT;
         if (value.microseconds < 0 || value.microseconds > 999999)
             return -E_INVAL;
     }
     if (user_zone != NULL) {
-        if (user_copy(&zone, user_zone, sizeof(zone)) != E_SUCCESS)
+        if (user_read(&zone, user_zone, sizeof(zone)) != E_SUCCESS)
             return -E_FAULT;
         if (zone.minutes_west > TIME_ZONE_MAX || zone.minutes_west < -TIME_ZONE_MAX)
             return -E_INVAL;
@@ -79,11 +79,11 @@ long linux_adjtimex(struct linux_timex *user)
     };
     uint32_t modes;
 
-    if (user_copy(&modes, user, sizeof(modes)) != E_SUCCESS)
+    if (user_read(&modes, user, sizeof(modes)) != E_SUCCESS)
         return -E_FAULT;
     if (modes != 0)
         return -E_PERM;
-    return user_copy(user, &state, sizeof(state)) != E_SUCCESS ? -E_FAULT : TIME_ERROR;
+    return user_write(user, &state, sizeof(state)) != E_SUCCESS ? -E_FAULT : TIME_ERROR;
 }
 
 long linux_clock_adjtime(int clock, struct linux_timex *user)
@@ -91,7 +91,7 @@ long linux_clock_adjtime(int clock, struct linux_timex *user)
     enum timer_clock kind;
     uint32_t modes;
 
-    if (user_copy(&modes, user, sizeof(modes)) != E_SUCCESS)
+    if (user_read(&modes, user, sizeof(modes)) != E_SUCCESS)
         return -E_FAULT;
     if (clock == CLOCK_REALTIME)
         return linux_adjtimex(user);

@@ -75,7 +75,7 @@ static long signals_read(struct file *file, void *user, size_t length, uint64_t 
     do {
         struct signalfd_siginfo one = describe(&info);
 
-        if (user_copy(&to[done], &one, sizeof(one)) != E_SUCCESS)
+        if (user_write(&to[done], &one, sizeof(one)) != E_SUCCESS)
             return done > 0 ? (long)(done * sizeof(one)) : -E_FAULT;
         done++;
     } while (done < room && signal_take(signals->mask, &info) != 0);
@@ -128,7 +128,7 @@ long linux_signalfd4(int fd, const uint64_t *user, size_t size, int flags)
 
     if (size != sizeof(mask))
         return -E_INVAL;
-    if (user_copy(&mask, user, sizeof(mask)) != E_SUCCESS)
+    if (user_read(&mask, user, sizeof(mask)) != E_SUCCESS)
         return -E_FAULT;
     if (flags & ~(O_CLOEXEC | O_NONBLOCK))
         return -E_INVAL;

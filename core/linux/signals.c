@@ -255,7 +255,7 @@ error_t linux_temporary_mask(const uint64_t *user, size_t size)
         return E_SUCCESS;
     if (size != sizeof(mask))
         return E_INVAL;
-    if (user_copy(&mask, user, sizeof(mask)) != E_SUCCESS)
+    if (user_read(&mask, user, sizeof(mask)) != E_SUCCESS)
         return E_FAULT;
     thread_signals.saved = thread_signals.blocked;
     thread_signals.has_saved = true;
@@ -319,13 +319,13 @@ long linux_rt_sigprocmask(int how, const uint64_t *new, uint64_t *old, size_t se
     if (set_size != sizeof(set))
         return -E_INVAL;
     if (new != NULL) {
-        if (user_copy(&set, new, sizeof(set)) != E_SUCCESS)
+        if (user_read(&set, new, sizeof(set)) != E_SUCCESS)
             return -E_FAULT;
         if (how < SIG_BLOCK || how > SIG_SETMASK)
             return -E_INVAL;
         signals_block(how == SIG_BLOCK ? before | set : how == SIG_UNBLOCK ? before & ~set : set);
     }
-    if (old != NULL && user_copy(old, &before, sizeof(before)) != E_SUCCESS)
+    if (old != NULL && user_write(old, &before, sizeof(before)) != E_SUCCESS)
         return -E_FAULT;
     return 0;
 }
@@ -334,5 +334,5 @@ long linux_rt_sigpending(uint64_t *set, size_t set_size)
 {
     uint64_t waiting = (thread_signals.pending.set | process_signals.pending.set) & thread_signals.blocked;
 
-    return set_size > sizeof(waiting) ? -E_INVAL : -user_copy(set, &waiting, set_size);
+    return set_size > sizeof(waiting) ? -E_INVAL : -user_write(set, &waiting, set_size);
 }

@@ -40,7 +40,7 @@ static long zero_read(struct file *file, void *user, size_t length, uint64_t *of
     (void)file, (void)offset;
     while (done < length) {
         size_t part = length - done < sizeof(zeros) ? length - done : sizeof(zeros);
-        long copied = linux_copy((char *)user + done, zeros, part);
+        long copied = linux_user_write((char *)user + done, zeros, part);
 
         if (copied < 0)
             return done > 0 ? (long)done : copied;
@@ -62,7 +62,7 @@ static long random_write(struct file *file, const void *user, size_t length, uin
 {
     char bytes[256];
     size_t part = length < sizeof(bytes) ? length : sizeof(bytes);
-    long copied = linux_copy(bytes, user, part);
+    long copied = linux_user_read(bytes, user, part);
 
     (void)file, (void)offset;
     return copied < 0 ? copied : (long)length;
@@ -131,7 +131,7 @@ static long generated_read(struct file *file, void *user, size_t length, uint64_
         length = left;
     if (length == 0)
         return 0;
-    done = linux_copy(user, bytes + *offset, length);
+    done = linux_user_write(user, bytes + *offset, length);
     *offset += done > 0 ? (uint64_t)done : 0;
     return done;
 }
@@ -145,7 +145,7 @@ static long generated_write(struct file *file, const void *user, size_t length, 
         return -E_INVAL;
     if (length > sizeof(text))
         return -E_INVAL;
-    if (user_copy(text, user, length) != E_SUCCESS)
+    if (user_read(text, user, length) != E_SUCCESS)
         return -E_FAULT;
     done = file->node->generated->write(text, length);
     *offset += done > 0 ? (uint64_t)done : 0;

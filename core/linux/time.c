@@ -70,7 +70,7 @@ long linux_clock_gettime(int clock, struct linux_timespec *to)
     if (error != E_SUCCESS)
         return -error;
     now = linux_timespec_of(linux_clock_now(kind));
-    return -user_copy(to, &now, sizeof(now));
+    return -user_write(to, &now, sizeof(now));
 }
 
 long linux_clock_getres(int clock, struct linux_timespec *to)
@@ -83,7 +83,7 @@ long linux_clock_getres(int clock, struct linux_timespec *to)
 
     if (error != E_SUCCESS || to == NULL)
         return -error;
-    return -user_copy(to, &resolution, sizeof(resolution));
+    return -user_write(to, &resolution, sizeof(resolution));
 }
 
 struct linux_timezone linux_time_zone;
@@ -94,17 +94,17 @@ long linux_gettimeofday(struct linux_timeval *to, void *zone)
 
     if (to != NULL) {
         now = timeval_of(clock_realtime());
-        if (user_copy(to, &now, sizeof(now)) != E_SUCCESS)
+        if (user_write(to, &now, sizeof(now)) != E_SUCCESS)
             return -E_FAULT;
     }
-    return zone != NULL ? -user_copy(zone, &linux_time_zone, sizeof(linux_time_zone)) : 0;
+    return zone != NULL ? -user_write(zone, &linux_time_zone, sizeof(linux_time_zone)) : 0;
 }
 
 long linux_time(int64_t *to)
 {
     int64_t seconds = (int64_t)(clock_realtime() / SECOND);
 
-    if (to != NULL && user_copy(to, &seconds, sizeof(seconds)) != E_SUCCESS)
+    if (to != NULL && user_write(to, &seconds, sizeof(seconds)) != E_SUCCESS)
         return -E_FAULT;
     return seconds;
 }
@@ -129,7 +129,7 @@ error_t linux_read_span(const struct linux_timespec *user, uint64_t *nanoseconds
 {
     struct linux_timespec span;
 
-    return user_copy(&span, user, sizeof(span)) != E_SUCCESS ? E_FAULT : linux_span_of(&span, nanoseconds);
+    return user_read(&span, user, sizeof(span)) != E_SUCCESS ? E_FAULT : linux_span_of(&span, nanoseconds);
 }
 
 /* Until a signal comes: nobody else computes, so CPU time stands still. */
@@ -157,7 +157,7 @@ static long sleep_until(uint64_t deadline, struct linux_timespec *rest)
         return 0;
     now = clock_monotonic();
     left = linux_timespec_of(deadline > now ? deadline - now : 0);
-    if (rest != NULL && user_copy(rest, &left, sizeof(left)) != E_SUCCESS)
+    if (rest != NULL && user_write(rest, &left, sizeof(left)) != E_SUCCESS)
         return -E_FAULT;
     return -error;
 }
@@ -209,14 +209,14 @@ long linux_getrusage(int who, struct linux_rusage *to)
         usage.resident_max = (int64_t)((frames.total - frames.free) * VM_PAGE_SIZE / 1024);
         usage.minor_faults = (int64_t)vm_faults(vm_space());
     }
-    return -user_copy(to, &usage, sizeof(usage));
+    return -user_write(to, &usage, sizeof(usage));
 }
 
 long linux_times(struct linux_tms *to)
 {
     struct linux_tms times = {.user = (int64_t)(linux_cpu_time() / (SECOND / CLOCK_TICKS))};
 
-    if (to != NULL && user_copy(to, &times, sizeof(times)) != E_SUCCESS)
+    if (to != NULL && user_write(to, &times, sizeof(times)) != E_SUCCESS)
         return -E_FAULT;
     return (long)(clock_monotonic() / (SECOND / CLOCK_TICKS));
 }

@@ -82,7 +82,7 @@ long linux_getitimer(int which, struct linux_itimerval *to)
     if (which < 0 || which >= ITIMERS)
         return -E_INVAL;
     state = interval_state(which);
-    return -user_copy(to, &state, sizeof(state));
+    return -user_write(to, &state, sizeof(state));
 }
 
 /* No new value is one of zero: the timer stops. */
@@ -91,14 +91,14 @@ long linux_setitimer(int which, const struct linux_itimerval *new, struct linux_
     struct linux_itimerval wanted = {.value = {0, 0}}, before;
     uint64_t value, interval;
 
-    if (new != NULL && user_copy(&wanted, new, sizeof(wanted)) != E_SUCCESS)
+    if (new != NULL && user_read(&wanted, new, sizeof(wanted)) != E_SUCCESS)
         return -E_FAULT;
     if (read_interval(&wanted.value, &value) != E_SUCCESS || read_interval(&wanted.interval, &interval) != E_SUCCESS ||
         which < 0 || which >= ITIMERS)
         return -E_INVAL;
     before = interval_state(which);
     set_interval_timer(which, value, interval);
-    return old != NULL ? -user_copy(old, &before, sizeof(before)) : 0;
+    return old != NULL ? -user_write(old, &before, sizeof(before)) : 0;
 }
 
 long linux_alarm(unsigned seconds)
@@ -218,14 +218,14 @@ long linux_timer_create(int clock, const struct linux_sigevent *user, int *user_
     struct posix_timer *own;
     error_t error;
 
-    if (user != NULL && user_copy(&event, user, sizeof(event)) != E_SUCCESS)
+    if (user != NULL && user_read(&event, user, sizeof(event)) != E_SUCCESS)
         return -E_FAULT;
     error = timer_clock_of(clock, &kind);
     if (error == E_SUCCESS)
         error = check_event(&event);
     if (error != E_SUCCESS)
         return -error;
-    if (user_copy(user_id, &ids, sizeof(ids)) != E_SUCCESS)
+    if (user_write(user_id, &ids, sizeof(ids)) != E_SUCCESS)
         return -E_FAULT;
     own = core_allocate(sizeof(*own));
     if (own == NULL)
@@ -281,7 +281,7 @@ long linux_timer_settime(int id, int flags, const struct linux_itimerspec *new, 
 
     if (new == NULL)
         return -E_INVAL;
-    if (user_copy(&wanted, new, sizeof(wanted)) != E_SUCCESS)
+    if (user_read(&wanted, new, sizeof(wanted)) != E_SUCCESS)
         return -E_FAULT;
     if (linux_span_of(&wanted.value, &value) != E_SUCCESS || linux_span_of(&wanted.interval, &interval) != E_SUCCESS)
         return -E_INVAL;
@@ -294,7 +294,7 @@ long linux_timer_settime(int id, int flags, const struct linux_itimerspec *new, 
     if (value != 0)
         start(own, value, (flags & TIMER_ABSTIME) != 0);
     timers_run();
-    return old != NULL ? -user_copy(old, &before, sizeof(before)) : 0;
+    return old != NULL ? -user_write(old, &before, sizeof(before)) : 0;
 }
 
 long linux_timer_gettime(int id, struct linux_itimerspec *to)
@@ -306,7 +306,7 @@ long linux_timer_gettime(int id, struct linux_itimerspec *to)
         return -E_INVAL;
     timers_run();
     state = posix_state(own);
-    return -user_copy(to, &state, sizeof(state));
+    return -user_write(to, &state, sizeof(state));
 }
 
 long linux_timer_getoverrun(int id)

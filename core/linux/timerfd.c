@@ -97,7 +97,7 @@ static long alarm_read(struct file *file, void *user, size_t length, uint64_t *o
     alarm->expired = false;
     if (take_cancellation(alarm))
         return -E_CANCELED;
-    return user_copy(user, &ticks, sizeof(ticks)) != E_SUCCESS ? -E_FAULT : (long)sizeof(ticks);
+    return user_write(user, &ticks, sizeof(ticks)) != E_SUCCESS ? -E_FAULT : (long)sizeof(ticks);
 }
 
 static unsigned alarm_poll(struct file *file)
@@ -115,7 +115,7 @@ static long alarm_ioctl(struct file *file, unsigned request, unsigned long argum
 
     if (request != TFD_IOC_SET_TICKS)
         return -E_NOTTY;
-    if (user_copy(&ticks, (const void *)argument, sizeof(ticks)) != E_SUCCESS)
+    if (user_read(&ticks, (const void *)argument, sizeof(ticks)) != E_SUCCESS)
         return -E_FAULT;
     if (ticks == 0)
         return -E_INVAL;
@@ -239,7 +239,7 @@ long linux_timerfd_settime(int fd, int flags, const struct linux_itimerspec *new
     struct alarm *alarm;
     error_t error;
 
-    if (user_copy(&to, new, sizeof(to)) != E_SUCCESS)
+    if (user_read(&to, new, sizeof(to)) != E_SUCCESS)
         return -E_FAULT;
     if ((flags & ~(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET)) || !is_span(&to.value) || !is_span(&to.interval))
         return -E_INVAL;
@@ -248,7 +248,7 @@ long linux_timerfd_settime(int fd, int flags, const struct linux_itimerspec *new
         return -error;
     before = setting_of(alarm);
     set_alarm(alarm, flags, &to);
-    return old != NULL ? -user_copy(old, &before, sizeof(before)) : 0;
+    return old != NULL ? -user_write(old, &before, sizeof(before)) : 0;
 }
 
 long linux_timerfd_gettime(int fd, struct linux_itimerspec *to)
@@ -260,5 +260,5 @@ long linux_timerfd_gettime(int fd, struct linux_itimerspec *to)
     if (error != E_SUCCESS)
         return -error;
     now = setting_of(alarm);
-    return -user_copy(to, &now, sizeof(now));
+    return -user_write(to, &now, sizeof(now));
 }

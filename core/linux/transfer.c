@@ -10,11 +10,19 @@
 #define VECTOR_MAX 1024 /* UIO_MAXIOV */
 #define VECTOR_FEW 8    /* kept on the stack, as Linux's UIO_FASTIOV */
 
-long linux_copy(void *to, const void *from, size_t length)
+static long copied(size_t length, size_t left)
 {
-    size_t left = user_copy_left(to, from, length);
-
     return left > 0 && left == length ? -E_FAULT : (long)(length - left);
+}
+
+long linux_user_write(void *user, const void *from, size_t length)
+{
+    return copied(length, user_write_left(user, from, length));
+}
+
+long linux_user_read(void *to, const void *user, size_t length)
+{
+    return copied(length, user_read_left(to, user, length));
 }
 
 static uint64_t *offset_of(struct file *file)
@@ -136,7 +144,7 @@ static error_t vector_take(struct vector *vector, const struct linux_iovec *from
     vector->parts = count <= VECTOR_FEW ? vector->few : core_allocate((size_t)count * sizeof(*from));
     if (vector->parts == NULL)
         return E_NOMEM;
-    error = user_copy(vector->parts, from, (size_t)count * sizeof(*from));
+    error = user_read(vector->parts, from, (size_t)count * sizeof(*from));
     for (int i = 0; error == E_SUCCESS && i < count; i++) {
         struct linux_iovec *part = &vector->parts[i];
 

@@ -142,12 +142,12 @@ static long set_three(struct ids *ids, uint32_t real, uint32_t effective, uint32
 
 static long get_three(const struct ids *ids, uint32_t *real, uint32_t *effective, uint32_t *saved)
 {
-    error_t error = user_copy(real, &ids->real, sizeof(*real));
+    error_t error = user_write(real, &ids->real, sizeof(*real));
 
     if (error == E_SUCCESS)
-        error = user_copy(effective, &ids->effective, sizeof(*effective));
+        error = user_write(effective, &ids->effective, sizeof(*effective));
     if (error == E_SUCCESS)
-        error = user_copy(saved, &ids->saved, sizeof(*saved));
+        error = user_write(saved, &ids->saved, sizeof(*saved));
     return -error;
 }
 
@@ -215,7 +215,7 @@ long linux_getgroups(int size, uint32_t *list)
 {
     if (size < 0 || (size > 0 && size < group_count))
         return -E_INVAL;
-    if (size > 0 && user_copy(list, groups, (size_t)group_count * sizeof(*groups)) != E_SUCCESS)
+    if (size > 0 && user_write(list, groups, (size_t)group_count * sizeof(*groups)) != E_SUCCESS)
         return -E_FAULT;
     return group_count;
 }
@@ -230,7 +230,7 @@ long linux_setgroups(int size, const uint32_t *list)
         return -E_INVAL;
     if (size > GROUPS_MAX)
         return -E_NOMEM;
-    if (user_copy(new, list, (size_t)size * sizeof(*new)) != E_SUCCESS)
+    if (user_read(new, list, (size_t)size * sizeof(*new)) != E_SUCCESS)
         return -E_FAULT;
     for (int i = 0; i < size; i++)
         if (new[i] == NO_ID)
@@ -278,12 +278,12 @@ static error_t capability_elements(struct linux_capability_header *user_header, 
 {
     const uint32_t first = 0x19980330, second = 0x20071026, third = 0x20080522;
 
-    if (user_copy(header, user_header, sizeof(*header)) != E_SUCCESS)
+    if (user_read(header, user_header, sizeof(*header)) != E_SUCCESS)
         return E_FAULT;
     *elements = header->version == first ? 1 : header->version == second || header->version == third ? 2 : 0;
     if (*elements > 0)
         return E_SUCCESS;
-    return user_copy(&user_header->version, &third, sizeof(third)) != E_SUCCESS ? E_FAULT : E_INVAL;
+    return user_write(&user_header->version, &third, sizeof(third)) != E_SUCCESS ? E_FAULT : E_INVAL;
 }
 
 long linux_capget(struct linux_capability_header *user_header, void *data)
@@ -303,7 +303,7 @@ long linux_capget(struct linux_capability_header *user_header, void *data)
     for (unsigned i = 0; i < 2; i++)
         both[i] = (struct capability_data){(uint32_t)(effective >> 32 * i), (uint32_t)(permitted >> 32 * i),
                                            (uint32_t)(inheritable >> 32 * i)};
-    return data == NULL ? 0 : -user_copy(data, both, elements * sizeof(both[0]));
+    return data == NULL ? 0 : -user_write(data, both, elements * sizeof(both[0]));
 }
 
 long linux_capset(struct linux_capability_header *user_header, const void *data)
@@ -318,7 +318,7 @@ long linux_capset(struct linux_capability_header *user_header, const void *data)
         return -error;
     if (!process_is_own(header.pid))
         return -E_PERM;
-    if (user_copy(both, data, elements * sizeof(both[0])) != E_SUCCESS)
+    if (user_read(both, data, elements * sizeof(both[0])) != E_SUCCESS)
         return -E_FAULT;
     for (unsigned i = 0; i < 2; i++) {
         effective |= (uint64_t)both[i].effective << 32 * i;

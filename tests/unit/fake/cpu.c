@@ -374,6 +374,14 @@ const char *fake_tlb_stale(void)
     return NULL;
 }
 
+void user_check_suspend(void)
+{
+}
+
+void user_check_resume(void)
+{
+}
+
 size_t cpu_extended_state_size(void)
 {
     return 2560;
