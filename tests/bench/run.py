@@ -57,6 +57,7 @@ ROWS = [
     Row("mmap_munmap", "mmap + munmap, 1 MiB untouched", others="Linux 10,740 to 14,020"),
     Row("protect_fault", "protect, fault, handler unprotects, return", 900, others="Linux 6,600 to 9,000"),
     Row("protect_fault_inside", "  the page in the middle of a mapping"),
+    Row("read_4k", "read of 4 KiB, packed file, without the copy", 400),
     Row("span", "vm_span_alloc + vm_span_free, 64 KiB"),
     Row("frame", "vm_frame_get + vm_frame_put"),
     Row("frame_batch", "  512 at a time, each"),

@@ -4,6 +4,7 @@
  * that one takes. Every figure is the median over some rounds, of a loop over the operation without what the same loop
  * takes without it.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -260,6 +261,49 @@ static double frame_batch(void)
     return ((double)(ticks() - start) - 2 * empty_loop(BATCH)) / BATCH;
 }
 
+/* The copy that a read of 4 KiB has to make, the way the core makes it. */
+static double copy_page(char *to, const char *from)
+{
+    uint64_t start = ticks();
+
+    for (unsigned i = 0; i < LOOP; i++) {
+        char *target = to;
+        const char *source = from;
+        size_t words = VM_PAGE_SIZE / 8;
+
+        __asm__ volatile("rep movsq" : "+D"(target), "+S"(source), "+c"(words) : : "memory");
+    }
+    return (double)(ticks() - start);
+}
+
+static double rewind_file(int fd)
+{
+    uint64_t start = ticks();
+
+    for (unsigned i = 0; i < LOOP; i++)
+        lseek(fd, 0, SEEK_SET);
+    return (double)(ticks() - start);
+}
+
+/* Without the copy; rewinding before each is taken off again. */
+static double read_page(void)
+{
+    static char page[VM_PAGE_SIZE], other[VM_PAGE_SIZE];
+    int fd = open("/main.c", O_RDONLY);
+    uint64_t start = ticks();
+    double cost;
+
+    for (unsigned i = 0; i < LOOP; i++) {
+        lseek(fd, 0, SEEK_SET);
+        if (read(fd, page, sizeof(page)) != sizeof(page))
+            fail("reading a packed file");
+    }
+    cost = (double)(ticks() - start);
+    cost -= rewind_file(fd) + copy_page(other, page);
+    close(fd);
+    return cost / LOOP;
+}
+
 int main(void)
 {
     space = vm_space();
@@ -274,6 +318,7 @@ int main(void)
     report("mmap_munmap", map_unmap);
     report("protect_fault", protect_fault_alone);
     report("protect_fault_inside", protect_fault_inside);
+    report("read_4k", read_page);
     report("span", span);
     report("frame", frame);
     report("frame_batch", frame_batch);
