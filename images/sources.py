@@ -111,6 +111,7 @@ HOT = {
     "vm/fault.c",
     "vm/frames.c",
     "vm/heap.c",
+    "vm/ranges.c",
     "vm/segments.c",
     "vm/space.c",
 }

@@ -50,15 +50,13 @@ static void add_resident(struct vm_statistics *sum, struct mmu_count resident)
         sum->resident[i] += resident.pages[i];
 }
 
-void driver_remember(const struct vm_segment *segment)
+void driver_remember_counts(struct vm_segment *segment)
 {
-    if (!(segment->faults[PAGE_4K] | segment->faults[PAGE_2M] | segment->faults[PAGE_1G] | segment->faults_refused |
-          segment->fallbacks))
-        return;
     for (size_t i = 0; i < DRIVERS_MAX; i++) {
         if (drivers[i] == segment->driver)
             add_faults(&past[i], segment);
     }
+    segment_clear_counts(segment);
 }
 
 struct vm_statistics vm_segment_statistics(struct address_space *space, const struct vm_segment *segment)

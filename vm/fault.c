@@ -21,14 +21,13 @@ const struct vm_fault_info *vm_fault_info(void)
 error_t (*vm_fault_outside)(struct address_space *, vaddr_t);
 
 /* Not inside of another fault, whose driver may be looking at the segments. */
-static __attribute__((noinline, cold)) error_t fault_outside(struct address_space *space,
-                                                             const struct vm_fault_info *fault)
+static __attribute__((noinline, cold)) error_t fault_outside(vaddr_t address, vm_flags_t access, bool present)
 {
-    if (!space || !vm_fault_outside || this_cpu(fault_record))
+    if (!current_space || !vm_fault_outside || this_cpu(fault_record))
         return E_FAULT;
-    error_t error = vm_fault_outside(space, fault->address);
+    error_t error = vm_fault_outside(current_space, address);
 
-    return error ? error : vm_handle_fault(fault->address, fault->access, fault->present);
+    return error ? error : vm_handle_fault(address, access, present);
 }
 
 error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present)
@@ -39,7 +38,7 @@ error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present)
     error_t error = E_ACCES;
 
     if (UNLIKELY(!segment))
-        return fault_outside(space, &fault);
+        return fault_outside(address, access, present);
     if (LIKELY(segment->flags & access)) {
         const struct vm_fault_info **current = &this_cpu(fault_record), *outer = *current;
 

@@ -42,6 +42,7 @@ static void absorb(struct address_space *space, struct vm_segment *low, struct v
         low->faults[i] += high->faults[i];
     low->faults_refused += high->faults_refused;
     low->fallbacks += high->fallbacks;
+    segment_clear_counts(high);
     segment_unlink(space, high);
     segment_release(space, high);
 }
@@ -142,15 +143,49 @@ static bool cannot_protect(const struct vm_segment *segment)
     return !segment->driver->protect;
 }
 
-error_t vm_protect(struct address_space *space, vaddr_t start, size_t size, vm_flags_t protection)
+/*
+ * The usual case: a range inside of one segment. Nothing is looked for twice, and neighbours are looked at only where
+ * the range ends with the segment: where it was just cut, the neighbour has the old protection.
+ */
+static error_t protect_inside(struct address_space *space, struct vm_segment *segment, vaddr_t start, vaddr_t end,
+                              vm_flags_t protection)
 {
-    error_t error = check_range(start, size);
-    vaddr_t end = start + size;
+    struct vm_segment *first = NULL, *last = NULL;
 
-    if (error || (protection & ~VM_PROTECTION) || ((protection & (VM_WRITE | VM_EXEC)) && !(protection & VM_READ)))
-        return E_INVAL;
-    if (size == 0)
+    if (!segment->driver->protect)
+        return E_NOTSUP;
+    if ((segment->flags & VM_PROTECTION) == protection)
         return E_SUCCESS;
+    if (segment->start != start) {
+        struct vm_segment *upper = segment_split(space, segment, start);
+
+        if (IS_ERR(upper))
+            return ERR_OF(upper);
+        first = segment;
+        segment = upper;
+    }
+    if (segment_end(segment) != end) {
+        last = segment_split(space, segment, end);
+        if (IS_ERR(last)) {
+            if (first)
+                absorb(space, first, segment);
+            return ERR_OF(last);
+        }
+    }
+    error_t error = driver_protect(space, segment, protection);
+
+    if (!last || error)
+        merge_at(space, end);
+    if (!first || error)
+        merge_at(space, start);
+    return error;
+}
+
+/* A range over several segments. */
+static error_t protect_across(struct address_space *space, vaddr_t start, vaddr_t end, vm_flags_t protection)
+{
+    error_t error;
+
     if (!is_covered(space, start, end))
         return E_NOMEM;
     if (find_refusing(space, start, end, cannot_protect))
@@ -168,6 +203,22 @@ error_t vm_protect(struct address_space *space, vaddr_t start, size_t size, vm_f
     return error;
 }
 
+error_t vm_protect(struct address_space *space, vaddr_t start, size_t size, vm_flags_t protection)
+{
+    error_t error = check_range(start, size);
+    vaddr_t end = start + size;
+
+    if (error || (protection & ~VM_PROTECTION) || ((protection & (VM_WRITE | VM_EXEC)) && !(protection & VM_READ)))
+        return E_INVAL;
+    if (size == 0)
+        return E_SUCCESS;
+    struct vm_segment *segment = segment_find(space, start);
+
+    if (LIKELY(segment && size <= segment_end(segment) - start))
+        return protect_inside(space, segment, start, end, protection);
+    return protect_across(space, start, end, protection);
+}
+
 static bool is_permanent(const struct vm_segment *segment)
 {
     return !segment->driver->vm_free;
@@ -180,9 +231,11 @@ error_t vm_unmap(struct address_space *space, vaddr_t start, size_t size)
 
     if (error || size == 0)
         return error;
+    if (LIKELY(segment_free_whole(space, start, size)))
+        return E_SUCCESS;
     struct vm_segment *whole = segment_find(space, start);
 
-    if (LIKELY(whole && whole->start == start && whole->size == size && whole->driver->vm_free)) {
+    if (whole && whole->start == start && whole->size == size && whole->driver->vm_free) {
         driver_free(space, whole);
         return E_SUCCESS;
     }

@@ -371,16 +371,14 @@ static void slab_unlink(struct address_space *space, struct vm_slab *slab)
         slab->next->previous = slab->previous;
 }
 
-/* Field by field: as one assignment the compiler builds it on the stack and copies it. */
+/* Field by field: as one assignment the compiler builds it on the stack and copies it. The counts are zero: in a fresh
+ * slab, and again when a segment dies. */
 static inline void clear(struct vm_segment *segment)
 {
     segment->magic = VM_SEGMENT_ALIVE;
     segment->child[0] = segment->child[1] = NULL;
     segment->own = NULL;
     segment->mapped = false;
-    for (unsigned i = 0; i < PAGE_SIZES; i++)
-        segment->faults[i] = 0;
-    segment->faults_refused = segment->fallbacks = 0;
 }
 
 struct vm_segment *segment_allocate(struct address_space *space)
@@ -465,6 +463,11 @@ error_t segment_link(struct address_space *space, struct vm_segment *segment)
     return error;
 }
 
+void segment_link_beside(struct address_space *space, const struct vm_segment *there, struct vm_segment *segment)
+{
+    tree_insert(&slot_of(space, there->start)->root, segment);
+}
+
 void segment_unlink(struct address_space *space, struct vm_segment *segment)
 {
     union vm_slot *slot = slot_of(space, segment->start);
@@ -501,6 +504,25 @@ void vm_segment_destroy(struct address_space *space, struct vm_segment *segment)
     driver_remember(segment);
     segment_unlink(space, segment);
     segment_release(space, segment);
+}
+
+bool segment_free_whole(struct address_space *space, vaddr_t start, size_t size)
+{
+    struct vm_region *region = region_of(space, start);
+    union vm_slot *slot = slot_of(space, start);
+    struct vm_segment *segment = slot_root(slot);
+
+    if (UNLIKELY(!segment || segment->start != start || segment->size != size || segment->child[0] ||
+                 segment->child[1] || segment->driver->vm_free != vm_segment_free_owned))
+        return false;
+    if (segment->mapped)
+        mmu_unmap(&space->mmu, start, size, true, NULL);
+    driver_remember(segment);
+    slot->root = NULL;
+    if (LIKELY(!region->only))
+        slot_list_push(region, slot_index(region, start));
+    segment_release(space, segment);
+    return true;
 }
 
 error_t vm_segment_set_size(struct address_space *space, struct vm_segment *segment, size_t size)

@@ -72,6 +72,10 @@ bool segment_same_slot(struct address_space *space, vaddr_t a, vaddr_t b);
 /* Cuts the segment at an address inside it (vm_split without its checks): the upper part, of the same origin. */
 struct vm_segment *segment_split(struct address_space *space, struct vm_segment *segment, vaddr_t at);
 
+/* Frees what is at [start, start + size) if that is all of the only segment of its slot, and its driver frees it as
+ * vm_segment_free_owned does: the usual end of a segment, without finding it twice. False: nothing was done. */
+bool segment_free_whole(struct address_space *space, vaddr_t start, size_t size);
+
 /* What vm_alloc checks of its arguments, the slots left out: E_INVAL, E_NOMEM. */
 error_t segment_check_arguments(vaddr_t start, size_t size, vm_flags_t flags);
 
@@ -84,6 +88,8 @@ bool segment_reserve(struct address_space *space, size_t count);
 
 /* Enters the segment into its slot, whose table exists or is made: E_NOMEM. */
 error_t segment_link(struct address_space *space, struct vm_segment *segment);
+/* The same for one that begins in the slot of another. */
+void segment_link_beside(struct address_space *space, const struct vm_segment *there, struct vm_segment *segment);
 void segment_unlink(struct address_space *space, struct vm_segment *segment);
 
 /* The largest page that the flags ask for and the CPU has (vm/backing.c). */
@@ -106,7 +112,21 @@ struct vm_segment *segment_create_owned(struct address_space *, const struct vm_
 /* The pages that back the segment now: from the page tables, or for a span all of it. */
 struct mmu_count segment_resident(struct address_space *space, const struct vm_segment *segment);
 
-/* Folds a dying segment's counts into its driver's (vm/drivers.c). */
-void driver_remember(const struct vm_segment *segment);
+static inline void segment_clear_counts(struct vm_segment *segment)
+{
+    for (unsigned i = 0; i < PAGE_SIZES; i++)
+        segment->faults[i] = 0;
+    segment->faults_refused = segment->fallbacks = 0;
+}
+
+/* Folds a dying segment's counts into its driver's and clears them (vm/drivers.c). */
+void driver_remember_counts(struct vm_segment *segment);
+
+static inline void driver_remember(struct vm_segment *segment)
+{
+    if (UNLIKELY(segment->faults[PAGE_4K] | segment->faults[PAGE_2M] | segment->faults[PAGE_1G] |
+                 segment->faults_refused | segment->fallbacks))
+        driver_remember_counts(segment);
+}
 
 #endif

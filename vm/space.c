@@ -85,7 +85,7 @@ static void cut(struct address_space *space, struct vm_segment *segment, struct 
     second->origin = segment->origin;
     second->own = segment->own;
     segment->size = at - segment->start;
-    CHECK(segment_link(space, second) == E_SUCCESS, "vm_split: the slot of %#lx is gone", (unsigned long)at);
+    segment_link_beside(space, segment, second);
 }
 
 struct vm_segment *segment_split(struct address_space *space, struct vm_segment *segment, vaddr_t at)
@@ -96,7 +96,7 @@ struct vm_segment *segment_split(struct address_space *space, struct vm_segment 
 
     if (!second)
         return ERR_PTR(E_NOMEM);
-    error_t error = mmu_split(&space->mmu, at);
+    error_t error = segment->mapped ? mmu_split(&space->mmu, at) : E_SUCCESS;
 
     if (error) {
         segment_release(space, second);
@@ -183,6 +183,8 @@ static void take_place(struct address_space *space, struct vm_segment *segment, 
     segment->start = target->start;
     segment->size = target->size;
     segment->mapped |= target->mapped;
+    segment->fallbacks += target->fallbacks;
+    segment_clear_counts(target);
     CHECK(segment_link(space, segment) == E_SUCCESS, "vm_move: the slot of %#lx is gone",
           (unsigned long)segment->start);
     segment_release(space, target);

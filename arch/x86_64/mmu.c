@@ -94,14 +94,17 @@ static entry_t rare_bits(vm_flags_t flags, unsigned level)
     return borrowed | ((flags & VM_CACHE) == VM_CACHE_WT ? PTE_PWT : PTE_PCD | PTE_PWT);
 }
 
-/* Inlined into mmu_map: a call would cost every fault the saving of registers. */
-static inline __attribute__((always_inline)) entry_t make_leaf(paddr_t pa, unsigned level, vm_flags_t flags)
+/* Of ordinary memory. */
+static inline entry_t make_plain_leaf(paddr_t pa, unsigned level, vm_flags_t flags)
 {
-    entry_t entry = pa | protections[flags & VM_PROTECTION] | PTE_ACCESSED | PTE_DIRTY | (level > 0 ? PTE_LARGE : 0);
+    return pa | protections[flags & VM_PROTECTION] | PTE_ACCESSED | PTE_DIRTY | (level > 0 ? PTE_LARGE : 0);
+}
 
-    if (UNLIKELY(flags & (VM_CACHE | VM_BORROWED)))
-        entry |= rare_bits(flags, level);
-    return entry;
+#define RARE_FLAGS (VM_CACHE | VM_BORROWED)
+
+static entry_t make_leaf(paddr_t pa, unsigned level, vm_flags_t flags)
+{
+    return make_plain_leaf(pa, level, flags) | (flags & RARE_FLAGS ? rare_bits(flags, level) : 0);
 }
 
 static vm_flags_t leaf_flags(entry_t entry, unsigned level)
@@ -279,14 +282,23 @@ static inline __attribute__((always_inline)) error_t map_at_level(struct mmu *mm
     return E_SUCCESS;
 }
 
+/* Out of the way: a call in mmu_map itself would make it save registers. */
+static __attribute__((noinline)) error_t map_rare(struct mmu *mmu, vaddr_t va, paddr_t pa, enum page_size size,
+                                                  vm_flags_t flags)
+{
+    return map_extending(mmu, va, size, make_leaf(pa, size, flags));
+}
+
 error_t mmu_map(struct mmu *mmu, vaddr_t va, paddr_t pa, enum page_size size, vm_flags_t flags)
 {
     ASSERT(is_aligned(va | pa, page_bytes(size)));
+    if (UNLIKELY(flags & RARE_FLAGS))
+        return map_rare(mmu, va, pa, size, flags);
     if (LIKELY(size == PAGE_4K))
-        return map_at_level(mmu, va, PAGE_4K, make_leaf(pa, PAGE_4K, flags));
+        return map_at_level(mmu, va, PAGE_4K, make_plain_leaf(pa, PAGE_4K, flags));
     if (LIKELY(size == PAGE_2M))
-        return map_at_level(mmu, va, PAGE_2M, make_leaf(pa, PAGE_2M, flags));
-    return map_at_level(mmu, va, PAGE_1G, make_leaf(pa, PAGE_1G, flags));
+        return map_at_level(mmu, va, PAGE_2M, make_plain_leaf(pa, PAGE_2M, flags));
+    return map_at_level(mmu, va, PAGE_1G, make_plain_leaf(pa, PAGE_1G, flags));
 }
 
 void mmu_replace(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags)
@@ -370,7 +382,7 @@ COLD error_t mmu_split(struct mmu *mmu, vaddr_t va)
 /* Translations that have become stale: single ones as long as they are few. */
 struct flush {
     unsigned count;
-    vaddr_t pages[FLUSH_SINGLES];
+    vaddr_t *pages; /* FLUSH_SINGLES of them, not part of this: nobody wants them cleared */
 };
 
 static inline void flush_add(struct flush *flush, vaddr_t va)
@@ -434,6 +446,9 @@ static void walk_table(struct walk *walk, entry_t *parent, entry_t *table, unsig
 
 static void walk_range(struct walk *walk, vaddr_t va, size_t size)
 {
+    vaddr_t pages[FLUSH_SINGLES];
+
+    walk->flush.pages = pages;
     walk_table(walk, NULL, phys_to_virt(walk->mmu->root), ROOT_LEVEL, va, va + size - 1);
     flush_run(&walk->flush);
 }
@@ -485,23 +500,38 @@ void mmu_collapse(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags)
     machine_flush_page(va);
 }
 
-static void leaf_protect(struct walk *walk, entry_t *entry, unsigned level, vaddr_t va)
+/* The new protection; true if the CPU may remember another one. */
+static inline bool entry_protect(entry_t *entry, entry_t protection)
 {
     entry_t old = *entry;
 
-    ASSERT(is_aligned(va, 1ull << level_shift(level)));
-    (void)level;
-    *entry = (old & ~(entry_t)PROTECTION_BITS) | walk->target;
+    *entry = (old & ~(entry_t)PROTECTION_BITS) | protection;
     if (UNLIKELY(old & PTE_BORROWED))
         *entry &= ~(entry_t)PTE_WRITE;
-    if ((old & PTE_PRESENT) && old != *entry)
+    return (old & PTE_PRESENT) && old != *entry;
+}
+
+static void leaf_protect(struct walk *walk, entry_t *entry, unsigned level, vaddr_t va)
+{
+    ASSERT(is_aligned(va, 1ull << level_shift(level)));
+    (void)level;
+    if (entry_protect(entry, walk->target))
         flush_add(&walk->flush, va);
 }
 
 void mmu_protect(struct mmu *mmu, vaddr_t va, size_t size, vm_flags_t flags)
 {
-    struct walk walk = {.mmu = mmu, .leaf = leaf_protect, .target = protections[flags & VM_PROTECTION]};
+    entry_t protection = protections[flags & VM_PROTECTION];
+    struct walk walk;
 
+    if (LIKELY(size == VM_PAGE_SIZE)) { /* no walk: the usual unit of guards and of garbage collectors */
+        struct path path = path_to(mmu, va, 0);
+
+        if (*path.entry != 0 && entry_protect(path.entry, protection))
+            machine_flush_page(va);
+        return;
+    }
+    walk = (struct walk){.mmu = mmu, .leaf = leaf_protect, .target = protection};
     walk_range(&walk, va, size);
 }
 

@@ -13,9 +13,9 @@
 #include "core/linux/calls.h"
 #include "core/linux/file.h"
 #include "machine.h"
-#include "vm/dispatch.h"
 #include "vm/fault.h"
 #include "vm/frames.h"
+#include "vm/segments.h"
 
 #define SEGMENT_MAX ((size_t)2 << 40)             /* vm_alloc */
 #define SLOTS_END (SLOTS_BASE + 25 * SEGMENT_MAX) /* arch/x86_64/layout.h: from here on whole regions */
@@ -123,15 +123,11 @@ error_t linux_unmap_range(uintptr_t address, size_t size)
 
 long linux_munmap(uintptr_t address, size_t length)
 {
-    struct address_space *space = vm_space();
-    struct vm_segment *segment = vm_find(space, address);
+    size_t size = align_up(length, VM_PAGE_SIZE);
 
     /* All of an anonymous mapping: the usual case. */
-    if (LIKELY(segment != NULL && segment->start == address && segment->driver == &vm_anon &&
-               align_up(length, VM_PAGE_SIZE) == segment->size)) {
-        vm_segment_free_owned(space, segment);
+    if (LIKELY(address < TASK_END && segment_free_whole(vm_space(), address, size)))
         return 0;
-    }
     return -linux_unmap_range(address, linux_pages(length));
 }
 

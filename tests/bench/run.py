@@ -55,6 +55,8 @@ ROWS = [
     Row("fault_2m_unzeroed", "  without the zeroing (262,144)", 400),
     Row("alloc_free", "vm_alloc + vm_free, 1 MiB untouched", 400, others="OSv 3,700"),
     Row("mmap_munmap", "mmap + munmap, 1 MiB untouched", others="Linux 10,740 to 14,020"),
+    Row("mmap_munmap_64k", "mmap + munmap, 64 KiB untouched", 500, others="Linux 8,900 to 12,100"),
+    Row("protect_page", "mprotect of a page in 1 MiB, there and back", 2000),
     Row("protect_fault", "protect, fault, handler unprotects, return", 900, others="Linux 6,600 to 9,000"),
     Row("protect_fault_inside", "  the page in the middle of a mapping"),
     Row("read_4k", "read of 4 KiB, packed file, without the copy", 400),

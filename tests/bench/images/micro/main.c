@@ -225,6 +225,41 @@ static double protect_fault_inside(void)
     return protect_fault(memory, memory + 5 * VM_PAGE_SIZE);
 }
 
+static double map_unmap_small(void)
+{
+    uint64_t start = ticks();
+
+    for (unsigned i = 0; i < LOOP; i++) {
+        void *memory = mmap(NULL, MIB / 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        if (memory == MAP_FAILED)
+            fail("mmap");
+        munmap(memory, MIB / 16);
+    }
+    return ((double)(ticks() - start) - empty_loop(LOOP)) / LOOP;
+}
+
+/* One page of a mapping whose pages are there loses the right to write and gets it back: two cuts, then one again. */
+static double protect_page(void)
+{
+    char *memory = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    for (size_t offset = 0; offset < MIB; offset += VM_PAGE_SIZE)
+        memory[offset] = 1;
+    uint64_t start = ticks();
+
+    for (unsigned i = 0; i < LOOP; i++) {
+        char *page = memory + (i % 254 + 1) * VM_PAGE_SIZE;
+
+        if (mprotect(page, VM_PAGE_SIZE, PROT_READ) || mprotect(page, VM_PAGE_SIZE, PROT_READ | PROT_WRITE))
+            fail("mprotect");
+    }
+    double cost = (double)(ticks() - start) - empty_loop(LOOP);
+
+    munmap(memory, MIB);
+    return cost / LOOP;
+}
+
 static double span(void)
 {
     uint64_t start = ticks();
@@ -316,6 +351,8 @@ int main(void)
     report("fault_2m_unzeroed", fault_large_unzeroed);
     report("alloc_free", alloc_free);
     report("mmap_munmap", map_unmap);
+    report("mmap_munmap_64k", map_unmap_small);
+    report("protect_page", protect_page);
     report("protect_fault", protect_fault_alone);
     report("protect_fault_inside", protect_fault_inside);
     report("read_4k", read_page);
