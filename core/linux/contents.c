@@ -224,15 +224,14 @@ static char *own_page(struct contents *contents, uint64_t page)
 static error_t object_page(struct vm_object *object, uint64_t page, bool write, paddr_t *frame)
 {
     struct contents *contents = CONTAINER_OF(object, struct contents, object);
-    const uint8_t *packed = contents->packed + (page << VM_PAGE_SHIFT);
     void **slot = find_slot(contents, page);
     char *memory;
 
     if (page >= pages_up(contents->size))
         return E_FAULT;
     if ((slot == NULL || *slot == NULL) && !write && packed_in(contents, page) == VM_PAGE_SIZE &&
-        is_aligned((uintptr_t)packed, VM_PAGE_SIZE)) {
-        *frame = virt_to_phys(packed);
+        is_aligned((uintptr_t)contents->packed, VM_PAGE_SIZE)) {
+        *frame = virt_to_phys(contents->packed + (page << VM_PAGE_SHIFT));
         return E_SUCCESS;
     }
     memory = own_page(contents, page);
@@ -326,7 +325,7 @@ long contents_read(struct contents *contents, void *user, size_t length, uint64_
 {
     size_t done = 0;
 
-    if (position >= contents->size)
+    if (position >= contents->size || length == 0)
         return 0;
     if (length > contents->size - position)
         length = contents->size - position;

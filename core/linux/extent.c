@@ -157,17 +157,12 @@ static long copy_bytes(struct file *from, uint64_t *from_offset, struct file *to
         if (result <= 0)
             break;
         done += (size_t)result;
-        if (result < got || (size_t)got < part)
+        if (result < got)
             break;
     }
     user_check_resume();
     core_release(buffer, COPY_BUFFER);
     return done > 0 ? (long)done : result;
-}
-
-static uint64_t *offset_of(struct file *file)
-{
-    return file->operations->has_offset ? &file->offset : NULL;
 }
 
 static error_t check_sendfile(const struct file *to, const struct file *from, const int64_t *offset)
@@ -188,6 +183,7 @@ long linux_sendfile(int to_fd, int from_fd, int64_t *user_offset, size_t count)
 {
     struct file *to = linux_file_usable(to_fd), *from = linux_file_usable(from_fd);
     int64_t position = 0;
+    uint64_t to_position;
     error_t error;
     long done;
 
@@ -201,9 +197,15 @@ long linux_sendfile(int to_fd, int from_fd, int64_t *user_offset, size_t count)
     if (count > COUNT_MAX)
         count = COUNT_MAX;
     if (user_offset == NULL)
-        return copy_bytes(from, &from->offset, to, offset_of(to), count);
-    done = copy_bytes(from, (uint64_t *)&position, to, offset_of(to), count);
-    return user_write(user_offset, &position, sizeof(position)) != E_SUCCESS ? -E_FAULT : done;
+        position = (int64_t)from->offset;
+    to_position = to->offset; /* both files may be one */
+    done = copy_bytes(from, (uint64_t *)&position, to, to->operations->has_offset ? &to_position : NULL, count);
+    if (done > 0)
+        to->offset = to_position;
+    if (user_offset != NULL)
+        return user_write(user_offset, &position, sizeof(position)) != E_SUCCESS ? -E_FAULT : done;
+    from->offset = (uint64_t)position;
+    return done;
 }
 
 /* The offset of one side: the program's, or the file's own. */

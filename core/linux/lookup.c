@@ -140,6 +140,11 @@ static struct node *step(struct walk *walk, struct lookup *lookup, const char *n
     return lookup->entry == NULL || IS_ERR(lookup->entry) ? (struct node *)lookup->entry : lookup->entry->node;
 }
 
+static bool is_dots(const char *name, const char *end)
+{
+    return name[0] == '.' && (end - name == 1 || (end - name == 2 && name[1] == '.'));
+}
+
 static error_t walk_all(struct walk *walk, struct lookup *lookup)
 {
     error_t error = E_SUCCESS;
@@ -162,6 +167,9 @@ static error_t walk_all(struct walk *walk, struct lookup *lookup)
             end++;
         lookup->slash = false;
         last = at_end(walk, end, &lookup->slash);
+        if (last && lookup->slash && (walk->flags & LOOKUP_CREATE) && node_is_directory(walk->at) &&
+            !is_dots(name, end))
+            return E_ISDIR;
         node = step(walk, lookup, name, (size_t)(end - name));
         if (IS_ERR(node))
             return ERR_OF(node);

@@ -124,7 +124,7 @@ static error_t check_flags(struct wanted *wanted)
     if (!(wanted->flags & O_NOFOLLOW) && (wanted->flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL))
         wanted->lookup |= LOOKUP_FOLLOW;
     if (wanted->flags & O_CREAT)
-        wanted->lookup |= LOOKUP_PARENT;
+        wanted->lookup |= LOOKUP_CREATE;
     return E_SUCCESS;
 }
 
@@ -134,8 +134,6 @@ static error_t check_existing(const struct lookup *lookup, const struct wanted *
     const struct node *node = lookup->node;
     bool creating = (wanted->flags & O_CREAT) != 0;
 
-    if (creating && lookup->slash)
-        return E_ISDIR;
     if (creating && (wanted->flags & O_EXCL))
         return E_EXIST;
     if (node_type(node) == S_IFLNK)

@@ -168,6 +168,7 @@ enum last { LAST_NAME, LAST_ROOT, LAST_DOT, LAST_DOT_DOT };
 #define LOOKUP_IN_ROOT 32u  /* RESOLVE_IN_ROOT */
 #define LOOKUP_NO_MAGIC 64u /* RESOLVE_NO_MAGICLINKS */
 #define LOOKUP_PARENT 128u  /* the last name itself is wanted: no link is followed because of a '/' behind it */
+#define LOOKUP_CREATE 256u   /* a '/' behind the last name is EISDIR, whatever is there */
 #define PATH_FEW 256
 struct lookup {
     struct node *directory; /* that the last name is looked up in */

@@ -25,6 +25,31 @@ VM = [
 ]
 SPACE = ["tests/unit/fixture.c", *VM, *MACHINE, *CPU, *HARNESS]
 
+# The file system of core/linux over the simulated machine.
+TREE = [
+    "core/allocate.c",
+    "core/archive.c",
+    "core/linux/attributes.c",
+    "core/linux/contents.c",
+    "core/linux/descriptors.c",
+    "core/linux/directory.c",
+    "core/linux/extent.c",
+    "core/linux/files.c",
+    "core/linux/locks.c",
+    "core/linux/lookup.c",
+    "core/linux/names.c",
+    "core/linux/nodes.c",
+    "core/linux/open.c",
+    "core/linux/regular.c",
+    "core/linux/special.c",
+    "core/linux/text.c",
+    "core/linux/transfer.c",
+    "core/linux/tree.c",
+    "tests/unit/fake/fake_linux.c",
+    "tests/unit/linux_calls.c",
+    "tests/unit/native_calls.c",
+]
+
 PROGRAMS: dict[str, list[str]] = {
     "test_frames": ["tests/unit/test_frames.c", "vm/frames.c", *MACHINE, *HARNESS],
     "test_mmu": ["tests/unit/test_mmu.c", *MACHINE, *CPU, *HARNESS],
@@ -32,6 +57,7 @@ PROGRAMS: dict[str, list[str]] = {
     "test_drivers": ["tests/unit/test_drivers.c", "tests/unit/conformance.c", *SPACE],
     "test_pager": ["tests/unit/test_pager.c", "apps/pager/mandelbrot.c", "tests/unit/conformance.c", *SPACE],
     "test_file": ["tests/unit/test_file.c", "tests/unit/conformance.c", *SPACE],
+    "test_tree_model": ["tests/unit/test_tree_model.c", *TREE, *SPACE],
     "test_model": ["tests/unit/test_model.c", "tests/unit/model.c", *SPACE],
 }
 
