@@ -6,9 +6,11 @@ an image what they do on this Linux machine. One image serves all: what differs 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from booting import IMAGES, ROOT, TIMEOUT, AppCase
@@ -62,6 +64,17 @@ APPLETS = [
     "test -f data/folder",
     "false",
     "id",
+    "awk BEGIN{while((getline<\"data/words.txt\")>0)print($2)>\"/tmp/quire-test.awk\";close(\"/tmp/quire-test.awk\");while((getline<\"/tmp/quire-test.awk\")>0)s+=$1;print(s)}",
+    "dd if=data/numbers.txt of=/tmp/quire-test.dd bs=100 count=5 status=none",
+    "dd if=/dev/zero of=/tmp/quire-test.none/dd count=1 status=none",
+    "cp -r data /tmp/quire-test.copy",
+    "mkdir -p /tmp/quire-test.folder/a/b/c",
+    "rm -rf /tmp/quire-test.folder",
+    "mv /tmp/quire-test.none /tmp/quire-test.other",
+    "ln -s data/words.txt data/words.txt",
+    "touch /none/file",
+    "sha256sum /dev/null /proc/self/exe",
+    "readlink /proc/self/exe",
 ]
 
 # What the shells do without another process.
@@ -77,6 +90,10 @@ SCRIPTS = [
     'x=5; eval "y=\\$x"; echo "$y"; unset x; echo "${x-unset}"; readonly z=1; export E=2; echo "$E"; umask 027; umask',
     '[ -e data/link ] && [ -L data/link ] && [ ! -e data/none ] && [ data/words.txt -ef data/link ] && echo tests',
     'echo "$((0x1f | 3)) $((-7 / 2)) $((7 > 3 ? 1 : 2))"; printf "%5.2f|%-5s|%x\\n" 3.14159 ab 255; kill -l 11; exit 77',
+    'f=/tmp/quire-test.shell; echo one > $f; echo two >> $f; echo three > $f.3; while read -r l; do echo "<$l>"; done < $f; '
+    'exec 4<> $f; read -r l <&4; echo TWO >&4; exec 4<&-; while read -r l; do echo "<$l>"; done < $f; : > $f; [ -s $f ] || echo empty; '
+    'echo x > /none/x; echo y > /tmp; set -C; echo z > $f.3; echo $?',
+    'read -r a b <<E\none $((1 + 1)) three\nE\necho "$b|$a"',
     'echo $((1 / 0)); echo not reached',
 ]
 FORKING = SCRIPTS[6]
@@ -104,6 +121,7 @@ class Programs(AppCase):
         folder = tempfile.TemporaryDirectory(prefix="quire-test-")
         cls.addClassCleanup(folder.cleanup)
         cls.folder = Path(folder.name)
+        cls.addClassCleanup(remove_what_was_written)
 
     def run_here(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -119,29 +137,29 @@ class Programs(AppCase):
         said = [line for line in lines if line.startswith("quire: ")]
         return done.returncode, "".join(line for line in lines if line not in said), "".join(said)
 
-    def compare(self, program: str, *arguments: str, said: str | None = None) -> None:
-        """The same output and status here and there. said: what the core must say; None: nothing that is not NOISE."""
-        here = self.run_here(program, *arguments)
-        status, output, core = self.run_there(*arguments)
-        self.assertEqual(output, here.stdout.replace(str(TREE), ""), core)
-        self.assertEqual(status, here.returncode, output)
-        if said is None:
-            self.assertEqual([line for line in core.splitlines() if not line.startswith(NOISE)], [])
+    def compare_all(self, program: str, commands: list[list[str]]) -> None:
+        """The same output and status here and there, and nothing of the core but NOISE; two machines at a time."""
+        resolved = Path(program).resolve()
+        with ThreadPoolExecutor(2) as pool:
+            booted = pool.map(lambda arguments: self.run_there(*arguments), commands)
+            for arguments, (status, output, core) in zip(commands, booted, strict=True):
+                with self.subTest(arguments):
+                    remove_what_was_written()
+                    here = self.run_here(program, *arguments)
+                    expected = here.stdout.replace(str(TREE), "").replace(str(resolved), f"/{resolved.name}")
+                    self.assertEqual(output, expected, core)
+                    self.assertEqual(status, here.returncode, output)
+                    self.assertEqual([line for line in core.splitlines() if not line.startswith(NOISE)], [])
 
 
 class Busybox(Programs):
     app = "busybox"
 
     def test_applets(self) -> None:
-        for command in APPLETS:
-            with self.subTest(command):
-                self.compare("/bin/busybox", *command.split())
+        self.compare_all("/bin/busybox", [command.split() for command in APPLETS])
 
     def test_shell(self) -> None:
-        for script in SCRIPTS:
-            if script != FORKING:
-                with self.subTest(script):
-                    self.compare("/bin/busybox", "sh", "-c", script)
+        self.compare_all("/bin/busybox", [["sh", "-c", script] for script in SCRIPTS if script != FORKING])
 
     def test_fork(self) -> None:
         for script in (FORKING, "ls | cat", "(exit 3); echo $?", "ls; echo $?"):
@@ -167,10 +185,8 @@ class Bash(Programs):
         return replaced_launcher(self.folder, *options)
 
     def test_scripts(self) -> None:
-        for script in SCRIPTS + BASH_SCRIPTS:
-            if script not in (FORKING, BASH_FORKING):
-                with self.subTest(script):
-                    self.compare("/bin/bash-static", "-c", script)
+        scripts = [script for script in SCRIPTS + BASH_SCRIPTS if script not in (FORKING, BASH_FORKING)]
+        self.compare_all("/bin/bash-static", [["-c", script] for script in scripts])
 
     def test_fork(self) -> None:
         for script in (FORKING, BASH_FORKING, "./bash-static --version; true", "echo $(echo sub)", "x=<(true)"):
@@ -271,6 +287,11 @@ class Compiled(Programs):
         self.assertEqual(len(done.stdout.splitlines()), 1, done.stdout)
         for word in ("quire: the program busybox cannot be run: it ", *words):
             self.assertIn(word, done.stdout)
+
+
+def remove_what_was_written() -> None:
+    for path in Path("/tmp").glob("quire-test.*"):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def pack(output: Path, *items: str) -> None:
