@@ -4,9 +4,7 @@
  * last one. Text and constants are the archive's own pages, data are copied when they are written to. Nothing is
  * writable and executable at once.
  */
-#include "core/allocate.h"
 #include "core/archive.h"
-#include "core/base/print.h"
 #include "core/base/string.h"
 #include "core/config.h"
 #include "core/cpu.h"
@@ -14,10 +12,9 @@
 #include "core/init.h"
 #include "core/linux/calls.h"
 #include "core/linux/memory.h"
+#include "core/linux/node.h"
 #include "core/program.h"
 #include "core/random.h"
-#include "machine.h"
-#include "vm/frames.h"
 #include "vm/object.h"
 
 /* Where position-independent programs lie: Linux's place for them (ELF_ET_DYN_BASE), moved up by so many random pages,
@@ -56,75 +53,6 @@ static void check(const void *result, vaddr_t start)
                error_name(ERR_OF(result)));
 }
 
-/*
- * The packed file as a memory object. Its pages are those of the archive where the contents lie on pages there; the
- * last one, behind whose end other bytes of the archive follow, and all pages of an archive that the loader put
- * elsewhere are copied into frames of the object's own.
- */
-static struct {
-    struct vm_object object;
-    struct archive_entry file;
-    paddr_t *copies; /* a frame for each page, or 0 */
-} source;
-
-static error_t source_page(struct vm_object *object, uint64_t page, bool write, paddr_t *frame)
-{
-    uint64_t offset = page * VM_PAGE_SIZE, left = source.file.size - offset;
-    const uint8_t *bytes = source.file.bytes + offset;
-
-    (void)object, (void)write; /* is mapped privately only */
-    if (page > source.file.size / VM_PAGE_SIZE || left == 0)
-        return E_FAULT;
-    if (left >= VM_PAGE_SIZE && is_aligned((uintptr_t)bytes, VM_PAGE_SIZE)) {
-        *frame = virt_to_phys(bytes);
-        return E_SUCCESS;
-    }
-    if (source.copies[page] == 0) {
-        *frame = frame_get(PAGE_4K);
-        if (*frame == FRAME_NONE)
-            return E_NOMEM;
-        machine_zero_pages(phys_to_virt(*frame), VM_PAGE_SIZE);
-        memcpy(phys_to_virt(*frame), bytes, left < VM_PAGE_SIZE ? left : VM_PAGE_SIZE);
-        source.copies[page] = *frame;
-    }
-    *frame = source.copies[page];
-    return E_SUCCESS;
-}
-
-static void source_count(struct vm_object *object)
-{
-    (void)object; /* it lives as long as the image */
-}
-
-static void source_describe(struct vm_object *object, char *buffer, size_t size)
-{
-    (void)object;
-    text_format(buffer, size, "%s", program_running()->path);
-}
-
-static uint64_t source_inode(struct vm_object *object)
-{
-    (void)object;
-    return 1;
-}
-
-static const struct vm_object_operations source_operations = {
-    .page = source_page,
-    .reference = source_count,
-    .release = source_count,
-    .describe = source_describe,
-    .inode = source_inode,
-};
-
-static void make_source(const struct archive_entry *file)
-{
-    source.object.operations = &source_operations;
-    source.file = *file;
-    source.copies = core_allocate((file->size / VM_PAGE_SIZE + 1) * sizeof(*source.copies));
-    if (source.copies == NULL)
-        refuse_program("is too large, or there is too little RAM for it");
-}
-
 /* Clears the rest of the page that the file's bytes of a segment end in. */
 static void clear_tail(vaddr_t from, vaddr_t to)
 {
@@ -139,7 +67,7 @@ static void clear_tail(vaddr_t from, vaddr_t to)
     }
 }
 
-static void map_segment(const struct elf_segment *segment, uint64_t base)
+static void map_segment(struct vm_object *file, const struct elf_segment *segment, uint64_t base)
 {
     vaddr_t at = base + segment->address, start = align_down(at, VM_PAGE_SIZE);
     vaddr_t file_end = at + segment->file_size, zeros = align_up(file_end, VM_PAGE_SIZE);
@@ -150,7 +78,7 @@ static void map_segment(const struct elf_segment *segment, uint64_t base)
     if (segment->file_size == 0)
         zeros = start;
     else
-        check(vm_object_map(vm_space(), &source.object, segment->offset / VM_PAGE_SIZE, start, zeros - start,
+        check(vm_object_map(vm_space(), file, segment->offset / VM_PAGE_SIZE, start, zeros - start,
                             VM_MERGE | (has_tail ? VM_RW : flags | (segment->write ? 0 : VM_POPULATE)), false, false),
               start);
     if (segment->file_size != 0 && has_tail) {
@@ -166,15 +94,18 @@ void quire_load_program(struct program *program, bool fixed)
     static char path[ARCHIVE_PATH_MAX + 1] = "/";
     struct archive_entry file = find_program();
     struct elf_program elf;
+    struct node *node;
     const char *wrong = elf_parse(file.bytes, file.size, &elf), *name = path;
     uint64_t base;
 
     if (wrong != NULL)
         refuse_program(wrong);
     base = choose_base(&elf, fixed);
-    make_source(&file);
+    node = tree_execute(quire_config.program);
+    if (node == NULL)
+        refuse_program("needs more RAM than there is");
     for (size_t i = 0; i < elf.segment_count; i++)
-        map_segment(&elf.segments[i], base);
+        map_segment(node_object(node), &elf.segments[i], base);
     check(ERR_PTR(linux_brk_begin(base + elf.end)), base + elf.end);
     memcpy(path + 1, file.path, file.path_length + 1);
     for (const char *c = path; *c != '\0'; c++)

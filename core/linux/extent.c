@@ -22,6 +22,8 @@ long linux_truncate(const char *path, int64_t size)
         error = E_ISDIR;
     else if (node_type(lookup.node) != S_IFREG)
         error = E_INVAL;
+    else if (lookup.node->running)
+        error = E_TXTBSY;
     else if (lookup.node->generated == NULL)
         error = regular_truncate(lookup.node, (uint64_t)size);
     lookup_end(&lookup);

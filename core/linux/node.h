@@ -52,6 +52,9 @@ extern bool (*node_writable_mapping)(struct vm_object *);
 extern error_t (*node_open_fifo)(struct file *, struct node *);
 void **node_own(struct node *); /* of a FIFO: its pipe; NULL while nobody has it open */
 
+/* The file of this name in the root, as the program that runs: a reference for ever, and opening it for writing is
+ * ETXTBSY. NULL: no such file, or no memory. */
+struct node *tree_execute(const char *name);
 void node_reference(struct node *);
 void node_release(struct node *);
 

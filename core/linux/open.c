@@ -144,7 +144,7 @@ static error_t check_existing(const struct lookup *lookup, const struct wanted *
         return creating || wants_writing(wanted) ? E_ISDIR : E_SUCCESS;
     if (node->generated != NULL && wants_writing(wanted) && node->generated->write == NULL)
         return E_ACCES;
-    return E_SUCCESS;
+    return node->running && wants_writing(wanted) ? E_TXTBSY : E_SUCCESS;
 }
 
 /* A regular file under the name that was looked up; *node holds no reference of the caller. */

@@ -75,6 +75,17 @@ error_t tree_start(void)
     return error;
 }
 
+struct node *tree_execute(const char *name)
+{
+    struct entry *entry = tree_start() == E_SUCCESS ? directory_find(tree_root, name, strlen(name)) : NULL;
+
+    if (entry == NULL || IS_ERR(entry) || node_type(entry->node) != S_IFREG)
+        return NULL;
+    node_reference(entry->node);
+    entry->node->running = true;
+    return entry->node;
+}
+
 error_t directory_may_add(const struct node *directory)
 {
     return directory->links == 0 || directory->directory.closed ? E_NOENT : E_SUCCESS;

@@ -84,6 +84,7 @@ struct node {
     uint64_t inode;
     struct linux_timespec accessed, modified, changed;
     struct entry *names; /* the one made last is first; after the last one was removed it stays here, not linked */
+    bool running;        /* the program that is executed: ETXTBSY */
     bool linkable;       /* O_TMPFILE: a node without names that may get one */
     const struct generated_file *generated;
     void *own; /* of FIFOs: the events part's */

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <link.h>
 #include <math.h>
 #include <stdint.h>
@@ -131,6 +132,8 @@ int main(int argc, char **argv)
     relocated[0](names[argc % 3]);
     printf("%.15g\n", sqrt(two) + sin(two));
     memory();
+    say("the program cannot be written to", open("/proc/self/exe", O_RDWR) == -1 && errno == ETXTBSY &&
+                                                truncate("/proc/self/exe", 0) == -1 && errno == ETXTBSY);
     errno = 0;
     say("errno", read(-1, data, 1) == -1 && errno == EBADF);
     fflush(stdout);
