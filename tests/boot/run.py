@@ -226,7 +226,7 @@ def find_difference(test: Test, status: int, output: str) -> str:
 
 
 def compile_native(test: Test, folder: Path) -> Path:
-    """The same source for this host."""
+    """The same source for this host; what lies in folders below is for the image alone."""
     folder_of_image = Path(__file__).with_name("images") / test.image
     sources = sorted(folder_of_image.glob("*.c*"))
     gcc = tomllib.loads((folder_of_image / "app.toml").read_text()).get("compiler") == "gcc"

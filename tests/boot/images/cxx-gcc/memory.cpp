@@ -1,1 +1,0 @@
-#include "tests/boot/images/cxx/memory.cpp"
