@@ -71,6 +71,11 @@ class Instruction:
         return None
 
 
+def constant(operand: str) -> int:
+    """The core looks at 32 bits, as Linux does."""
+    return int(operand[1:], 16) & 0xFFFFFFFF
+
+
 def split_operands(text: str) -> list[str]:
     text = text.split("#")[0].strip()
     return re.findall(r"(?:[^,(]|\([^)]*\))+", text)
@@ -140,7 +145,7 @@ class Code:
         source = row.operands[0] if row.operands else ""
         if re.fullmatch(r"mov[lq]?|movabs|movslq|movs?z?x?[lq]?", row.name) and len(row.operands) == 2:
             if re.fullmatch(r"\$0x[0-9a-f]+", source) and not row.symbol:
-                found.add(int(source[1:], 16))
+                found.add(constant(source))
                 return []
             if source in REGISTERS:
                 return [(at, REGISTERS[source])]
@@ -152,7 +157,7 @@ class Code:
         elif row.name == "pop" and at > 0 and self.rows[at - 1].name == "push":
             pushed = self.rows[at - 1].operands[0]
             if re.fullmatch(r"\$0x[0-9a-f]+", pushed):
-                found.add(int(pushed[1:], 16))
+                found.add(constant(pushed))
                 return []
         found.add(UNKNOWN)
         return []

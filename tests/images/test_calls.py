@@ -17,6 +17,7 @@ UNKNOWN = disassembly.UNKNOWN
 # (what, code of a function that begins at `start`, the calls it makes)
 CODE = [
     ("constant", "mov $60, %eax; syscall; ret", {60}),
+    ("more than 32 bits", "movabs $0x100000027, %rax; syscall; ret", {39}),
     ("zero", "xor %eax, %eax; syscall; ret", {0}),
     ("pushed", "push $39; pop %rax; syscall; ret", {39}),
     ("copied", "mov $1, %ebx; mov %rbx, %rax; syscall; ret", {1}),

@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vm/heap.h"
+
 static void show(const char *what, long result)
 {
     printf("%s: %ld %s\n", what, result, result == -1 ? strerror(errno) : "");
@@ -59,6 +61,23 @@ static void check_arguments(void)
     show("none", (long)limit.rlim_max);
 }
 
+/* Wild pointers into the core itself, which one ring and one address space do not keep out. */
+static void check_core(void)
+{
+    extern char __core_data_start[], __bss_guard[], __boot_stack[]; /* arch/x86_64/image.ld.S */
+    char *ram = (char *)0xffff800000100000;
+    void *span = vm_span_alloc(4096);
+
+    show("time to the core's data", syscall(SYS_time, __core_data_start));
+    show("time to the core's bss", syscall(SYS_time, __bss_guard - 64));
+    show("time to the core's stack", syscall(SYS_time, __boot_stack + 4096));
+    show("time to RAM", syscall(SYS_time, ram));
+    show("write from RAM", syscall(SYS_write, 1, ram, 8));
+    show("open by a name in RAM", syscall(SYS_open, ram, 0));
+    show("time to a span", syscall(SYS_time, span) > 0);
+    vm_span_free(span);
+}
+
 int main(void)
 {
     char *wild = (char *)0x700000000000;
@@ -78,5 +97,6 @@ int main(void)
     check_futex();
     check_writes();
     check_arguments();
+    check_core();
     return 0;
 }
