@@ -366,12 +366,14 @@ static int debug_code(void)
 /* False: there is none, as the core ends the program. */
 static bool page_signal(const struct trap_frame *frame, struct signal_info *info)
 {
-    info->signal = SIGSEGV;
-    info->code = frame->failure == E_ACCES ? SEGV_ACCERR : SEGV_MAPERR;
+    bool behind_the_end = frame->failure == E_RANGE; /* of a file: vm/file.c */
+
+    info->signal = behind_the_end ? SIGBUS : SIGSEGV;
+    info->code = behind_the_end ? BUS_ADRERR : frame->failure == E_ACCES ? SEGV_ACCERR : SEGV_MAPERR;
     info->address = frame->address;
     last.cr2 = frame->address;
     last.error = frame->error | ERROR_USER;
-    return frame->failure == E_ACCES || (frame->failure == E_FAULT && !(frame->error & ~0x13ul));
+    return behind_the_end || frame->failure == E_ACCES || (frame->failure == E_FAULT && !(frame->error & ~0x13ul));
 }
 
 static bool signal_of(const struct trap_frame *frame, struct signal_info *info)
