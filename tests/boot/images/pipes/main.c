@@ -312,8 +312,20 @@ static void interrupted(void)
     SHOW(close(event) + close(ends[0]) + close(ends[1]));
 }
 
+/* A wait that nothing but Ctrl-C can end. */
+static int wait_for_ever(void)
+{
+    int ends[2];
+
+    puts("waiting");
+    fflush(stdout);
+    return pipe(ends) == 0 && read(ends[0], bytes, 1) >= 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 1 && !strcmp(argv[1], "forever"))
+        return wait_for_ever();
     reading_and_writing();
     sizes();
     packets();
@@ -321,7 +333,6 @@ int main(int argc, char **argv)
     errors();
     counters();
     named();
-    if (argc > 1 && !strcmp(argv[1], "signals"))
-        interrupted();
+    interrupted();
     return 0;
 }

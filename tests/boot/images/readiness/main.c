@@ -486,6 +486,78 @@ static void check_timers(void)
     close(wall), close(fd), close(epoll);
 }
 
+static volatile sig_atomic_t alarms;
+
+static void on_alarm(int signal)
+{
+    (void)signal;
+    alarms++;
+}
+
+static int is_blocked(int signal)
+{
+    sigset_t now;
+
+    sigprocmask(SIG_BLOCK, NULL, &now);
+    return sigismember(&now, signal);
+}
+
+/* Waits that a signal ends, with masks of their own: the handler runs with the wait's mask, and the old one comes back.
+ */
+static void check_masks(void)
+{
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    int ends[2], epoll = epoll_create1(0);
+    struct pollfd one;
+    struct epoll_event event;
+    struct timespec second = {1, 0};
+    struct timeval wait = {5, 0};
+    fd_set in;
+    sigset_t none, set;
+
+    puts("-- masks");
+    sigemptyset(&none), sigemptyset(&set), sigaddset(&set, SIGALRM);
+    sigaction(SIGALRM, &action, NULL);
+    pipe(ends);
+    one = (struct pollfd){.fd = ends[0], .events = POLLIN};
+    control(epoll, EPOLL_CTL_ADD, ends[0], EPOLLIN, 1);
+    FD_ZERO(&in);
+    FD_SET(ends[0], &in);
+    alarm(1);
+    SHOW(poll(&one, 1, 5000));
+    alarm(1);
+    SHOW(epoll_wait(epoll, &event, 1, -1));
+    alarm(1);
+    SHOW(syscall(SYS_select, ends[0] + 1, &in, NULL, NULL, &wait));
+    SHOW(wait.tv_sec == 3 || wait.tv_sec == 4);
+    SHOW(FD_ISSET(ends[0], &in));
+    SHOW(alarms);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    raise(SIGALRM);
+    SHOW(ppoll(&one, 1, &second, NULL));
+    SHOW(alarms);
+    SHOW(ppoll(&one, 1, NULL, &none));
+    SHOW(alarms);
+    SHOW(is_blocked(SIGALRM));
+    raise(SIGALRM);
+    SHOW(pselect(ends[0] + 1, &in, NULL, NULL, NULL, &none));
+    SHOW(alarms);
+    raise(SIGALRM);
+    SHOW(epoll_pwait(epoll, &event, 1, -1, &none));
+    SHOW(alarms);
+    SHOW(is_blocked(SIGALRM));
+    write(ends[1], "x", 1);
+    raise(SIGALRM);
+    SHOW(epoll_pwait(epoll, &event, 1, -1, &none));
+    SHOW(alarms);
+    SHOW(ppoll(&one, 1, NULL, &none));
+    SHOW(alarms);
+    SHOW(is_blocked(SIGALRM));
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    SHOW(alarms);
+    close(ends[0]), close(ends[1]), close(epoll);
+}
+
 int main(void)
 {
     check_poll();
@@ -498,5 +570,6 @@ int main(void)
     check_many();
     check_signals();
     check_timers();
+    check_masks();
     return 0;
 }
