@@ -65,6 +65,7 @@ CORE = [
     "core/linux/signalfd.c",
     "core/linux/set_time.c",
     "core/linux/signals.c",
+    "core/linux/sockets.c",
     "core/linux/special.c",
     "core/linux/sysfs.c",
     "core/linux/table.c",

@@ -79,9 +79,8 @@ long linux_sysinfo(struct linux_sysinfo *);
 long linux_prlimit64(int pid, unsigned resource, const struct linux_rlimit *, struct linux_rlimit *old);
 long linux_getrlimit(unsigned resource, struct linux_rlimit *);
 long linux_setrlimit(unsigned resource, const struct linux_rlimit *);
-uint64_t linux_descriptor_limit(void);                 /* RLIMIT_NOFILE: descriptors are below it */
-uint64_t linux_file_size_limit(void);                  /* RLIMIT_FSIZE */
-long linux_socket(int family, int type, int protocol); /* E_AFNOSUPPORT */
+uint64_t linux_descriptor_limit(void); /* RLIMIT_NOFILE: descriptors are below it */
+uint64_t linux_file_size_limit(void);  /* RLIMIT_FSIZE */
 long linux_futex(const uint32_t *word, int operation, uint32_t value, const struct linux_timespec *timeout,
                  const uint32_t *second, uint32_t bitset);
 

@@ -42,6 +42,12 @@ long linux_timerfd_gettime(int fd, struct linux_itimerspec *);
 long linux_signalfd(int fd, const uint64_t *mask, size_t size);
 long linux_signalfd4(int fd, const uint64_t *mask, size_t size, int flags);
 
+/* ---- sockets.c ---- */
+
+long linux_socket(int family, int type, int protocol);
+long linux_socketpair(int family, int type, int protocol, int *fds);
+long linux_not_a_socket(int fd); /* the calls on a socket */
+
 /* ---- epoll.c ---- */
 
 long linux_epoll_create(int size);

@@ -12,11 +12,6 @@
 #include "machine.h"
 #include "vm/frames.h"
 
-/* Of socket(2): what Linux checks before it looks for the family. */
-#define SOCK_TYPE_MASK 0xf
-#define SOCK_MAX 11 /* types */
-#define NPROTO 46   /* families */
-
 #define DESCRIPTORS_SOFT 1024
 #define DESCRIPTORS_MAX 65536 /* their table has to fit into one allocation (core/allocate.h) */
 
@@ -165,16 +160,6 @@ long linux_setrlimit(unsigned resource, const struct linux_rlimit *from)
 }
 
 /* C libraries ask for sockets of daemons (nscd) on the way to their files; with this answer they go on without. */
-long linux_socket(int family, int type, int protocol)
-{
-    (void)protocol;
-    if (type & ~(SOCK_TYPE_MASK | O_NONBLOCK | O_CLOEXEC))
-        return -E_INVAL;
-    if (family >= 0 && family < NPROTO && (type & SOCK_TYPE_MASK) >= SOCK_MAX)
-        return -E_INVAL;
-    return -E_AFNOSUPPORT;
-}
-
 static long wait_for_signal(void)
 {
     while (linux_wait(WAIT_FOR_EVER) == E_SUCCESS)

@@ -194,6 +194,33 @@ static long for_each_part(struct file *file, const struct vector *vector, uint64
     return done;
 }
 
+/*
+ * What a stream is given in one call of up to a page is in one piece (PIPE_BUF; a packet of a pipe with O_DIRECT): it
+ * is put together first. 0: that cannot be had, each part is written for itself.
+ */
+static long write_together(struct file *file, const struct vector *vector)
+{
+    size_t length = 0, done = 0;
+    char *together;
+    long result = 0;
+
+    for (int i = 0; i < vector->count; i++)
+        length += vector->parts[i].length;
+    if (vector->count < 2 || length == 0 || length > VM_PAGE_SIZE)
+        return 0;
+    together = core_allocate(length);
+    if (together == NULL)
+        return 0;
+    for (int i = 0; i < vector->count && result == 0; i++) {
+        result = -user_copy(together + done, vector->parts[i].base, vector->parts[i].length);
+        done += vector->parts[i].length;
+    }
+    if (result == 0)
+        result = write_file(file, together, length, NULL);
+    core_release(together, length);
+    return result;
+}
+
 static long transfer_parts(struct file *file, const struct linux_iovec *from, int count, uint64_t *offset, bool writing)
 {
     struct vector vector;
@@ -201,7 +228,10 @@ static long transfer_parts(struct file *file, const struct linux_iovec *from, in
 
     if (done < 0)
         return done;
-    done = for_each_part(file, &vector, offset, writing);
+    if (writing && offset == NULL && file->operations->wakes)
+        done = write_together(file, &vector);
+    if (done == 0)
+        done = for_each_part(file, &vector, offset, writing);
     vector_release(&vector);
     return writing ? count_write(done) : count_read(done);
 }

@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -140,6 +141,39 @@ static void packets(void)
     SHOW(write(ends[1], "b", 1));
     SHOW(read(ends[0], bytes, 100));
     SHOW(close(ends[0]) + close(ends[1]));
+}
+
+/* Parts of one write stay together. */
+static void parts(void)
+{
+    int ends[2], packets[2];
+    struct iovec two[] = {{bytes, 400}, {bytes, 400}};
+
+    puts("-- parts");
+    pipe2(ends, O_NONBLOCK);
+    SHOW(write(ends[1], bytes, 65536 - 4096 + 3500));
+    SHOW(writev(ends[1], two, 2));
+    SHOW(read(ends[0], bytes, 4096));
+    SHOW(writev(ends[1], two, 2));
+    SHOW(waiting(ends[0]));
+    two[1].iov_base = (void *)8;
+    SHOW(writev(ends[1], two, 2));
+    SHOW(waiting(ends[0]));
+    two[1].iov_base = bytes + 1000;
+    pipe2(packets, O_NONBLOCK | O_DIRECT);
+    SHOW(writev(packets[1], two, 2));
+    SHOW(read(packets[0], bytes, 4096));
+    close(ends[0]), close(ends[1]), close(packets[0]), close(packets[1]);
+
+    puts("-- no sockets");
+    SHOW(socket(99, SOCK_STREAM, 0));
+    SHOW(socket(99, SOCK_STREAM | 0x100, 0));
+    SHOW(socketpair(99, SOCK_STREAM, 0, ends));
+    SHOW(syscall(SYS_socketpair, 99, SOCK_STREAM, 0, 8));
+    SHOW(bind(1, NULL, 0));
+    SHOW(bind(99, NULL, 0));
+    SHOW(listen(1, 1));
+    SHOW(recv(99, bytes, 1, 0));
 }
 
 static volatile sig_atomic_t broken;
@@ -329,6 +363,7 @@ int main(int argc, char **argv)
     reading_and_writing();
     sizes();
     packets();
+    parts();
     no_reader();
     errors();
     counters();
