@@ -159,7 +159,6 @@ long linux_setrlimit(unsigned resource, const struct linux_rlimit *from)
     return from == NULL ? -E_FAULT : linux_prlimit64(0, resource, from, NULL);
 }
 
-/* C libraries ask for sockets of daemons (nscd) on the way to their files; with this answer they go on without. */
 static long wait_for_signal(void)
 {
     while (linux_wait(WAIT_FOR_EVER) == E_SUCCESS)
