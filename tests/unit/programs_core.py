@@ -10,6 +10,20 @@ PROGRAMS: dict[str, list[str]] = {
     ],
     "test_elf": ["tests/unit/test_elf.c", "tests/unit/fake/harness.c", "core/elf.c"],
     "test_archive": ["tests/unit/test_archive.c", "tests/unit/fake/harness.c", "core/archive.c", "core/base/print.c"],
+    "test_events": [
+        "tests/unit/test_events.c",
+        "core/linux/pipe.c",
+        "core/linux/eventfd.c",
+        "core/linux/epoll.c",
+        "core/linux/poll.c",
+        "core/linux/files.c",
+        "core/linux/transfer.c",
+        "core/allocate.c",
+        "vm/frames.c",
+        "tests/unit/fake/ram.c",
+        "tests/unit/fake/core.c",
+        "tests/unit/fake/harness.c",
+    ],
 }
 
 FUZZERS: dict[str, list[str]] = {
