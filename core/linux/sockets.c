@@ -2,7 +2,7 @@
  * Sockets: there is no network yet, nor any other family of addresses. Programs that ask are told so as a Linux without
  * those families tells them, and go on without; no descriptor is a socket.
  */
-#include "core/cpu.h"
+#include ""
 #include "core/linux/events.h"
 
 #define E_NOTSOCK 88
