@@ -27,7 +27,9 @@ static error_t bind_generated(struct file *file, struct node *node)
 
     if (text == NULL)
         return E_NOMEM;
+    user_check_suspend(); /* what makes the text may ask calls, with memory of the core */
     node->generated->generate(text);
+    user_check_resume();
     if (text_failed(text)) {
         text_destroy(text);
         return E_NOMEM;

@@ -2,7 +2,7 @@
  * Sockets: there is no network yet, nor any other family of addresses. Programs that ask are told so as a Linux without
  * those families tells them, and go on without; no descriptor is a socket.
  */
-#include ""
+#include "core/cpu.h"
 #include "core/linux/events.h"
 
 #define E_NOTSOCK 88
@@ -29,7 +29,7 @@ long linux_socketpair(int family, int type, int protocol, int *user)
 
     if (type & ~(SOCK_TYPE_MASK | O_NONBLOCK | O_CLOEXEC))
         return -E_INVAL;
-    if (user_copy(user, none, sizeof(none)) != E_SUCCESS)
+    if (user_write(user, none, sizeof(none)) != E_SUCCESS)
         return -E_FAULT;
     return linux_socket(family, type, protocol);
 }

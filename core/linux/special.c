@@ -147,7 +147,9 @@ static long generated_write(struct file *file, const void *user, size_t length, 
         return -E_INVAL;
     if (user_read(text, user, length) != E_SUCCESS)
         return -E_FAULT;
+    user_check_suspend();
     done = file->node->generated->write(text, length);
+    user_check_resume();
     *offset += done > 0 ? (uint64_t)done : 0;
     return done;
 }

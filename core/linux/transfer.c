@@ -212,11 +212,14 @@ static long write_together(struct file *file, const struct vector *vector)
     if (together == NULL)
         return 0;
     for (int i = 0; i < vector->count && result == 0; i++) {
-        result = -user_copy(together + done, vector->parts[i].base, vector->parts[i].length);
+        result = -user_read(together + done, vector->parts[i].base, vector->parts[i].length);
         done += vector->parts[i].length;
     }
-    if (result == 0)
+    if (result == 0) {
+        user_check_suspend(); /* the core's copy is written */
         result = write_file(file, together, length, NULL);
+        user_check_resume();
+    }
     core_release(together, length);
     return result;
 }

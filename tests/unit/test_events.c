@@ -38,17 +38,38 @@ void linux_send_signal(int signal)
     signals_sent++;
 }
 
-size_t user_copy_left(void *to, const void *from, size_t length)
+size_t user_read_left(void *to, const void *user, size_t length)
 {
-    if (to == NULL || from == NULL)
+    if (user == NULL)
         return length;
-    memcpy(to, from, length);
+    memcpy(to, user, length);
     return 0;
 }
 
-error_t user_copy(void *to, const void *from, size_t length)
+size_t user_write_left(void *user, const void *from, size_t length)
 {
-    return user_copy_left(to, from, length) > 0 ? E_FAULT : E_SUCCESS;
+    if (user == NULL)
+        return length;
+    memcpy(user, from, length);
+    return 0;
+}
+
+error_t user_read(void *to, const void *user, size_t length)
+{
+    return user_read_left(to, user, length) > 0 ? E_FAULT : E_SUCCESS;
+}
+
+error_t user_write(void *user, const void *from, size_t length)
+{
+    return user_write_left(user, from, length) > 0 ? E_FAULT : E_SUCCESS;
+}
+
+void user_check_suspend(void)
+{
+}
+
+void user_check_resume(void)
+{
 }
 
 uint64_t clock_monotonic(void)

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
@@ -111,7 +113,8 @@ static void check_process(int argc, char **argv)
 {
     unsigned long size, resident, shared, text, library, data, dirty;
     char name[64];
-    int pid, parent;
+    struct rlimit limit;
+    int pid, parent, fd;
     char state;
 
     puts("-- process");
@@ -127,7 +130,12 @@ static void check_process(int argc, char **argv)
     FACT(argc == 1 || strcmp(buffer + strlen(argv[0]) + 1, argv[1]) == 0);
     FACT(slurp("/proc/self/comm") > 0 && buffer[strlen(buffer) - 1] == '\n');
     FACT(slurp("/proc/self/auxv") > 0 && slurp("/proc/self/auxv") % 16 == 0);
-    FACT(has("/proc/self/limits", "Max open files  "));
+    FACT(getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+         number("/proc/self/limits", "Max open files") == (long)limit.rlim_cur);
+    FACT(prctl(PR_SET_NAME, "a name") == 0 && has("/proc/self/comm", "a name\n"));
+    FACT(has("/proc/self/status", "Name:\ta name\n") && strstr(buffer, "\nCapPrm:\t000001ff"));
+    FACT((fd = open("/proc/self/comm", O_WRONLY)) >= 0 && write(fd, "other\n", 6) == 6);
+    FACT(prctl(PR_GET_NAME, name) == 0 && strcmp(name, "other") == 0);
     FACT(has("/proc/self/mounts", " / "));
     FACT(has("/proc/self/mountinfo", " / / "));
     FACT(number("/proc/self/io", "rchar: ") > 0);
