@@ -107,7 +107,7 @@ static long set_comm(const char *from, size_t length)
 {
     char name[NAME_SIZE] = "";
 
-    for (size_t i = 0; i < length && i < NAME_SIZE - 1 && from[i] != '\n' && from[i] != '\0'; i++)
+    for (size_t i = 0; i < length && i < NAME_SIZE - 1 && from[i] != '\0'; i++)
         name[i] = from[i];
     process_option(PR_SET_NAME, name);
     return (long)length;
@@ -242,14 +242,22 @@ static void add_capabilities(struct text *text)
     text_add(text, "CapBnd:\t%016lx\nCapAmb:\t%016lx\n", all, 0ul);
 }
 
+/* A name is one line here. */
+static void add_escaped(struct text *text, const char *name)
+{
+    for (; *name != '\0'; name++)
+        text_add(text, *name == '\n' ? "\\n" : *name == '\\' ? "\\\\" : "%c", *name);
+}
+
 static void status(struct text *text)
 {
     char name[NAME_SIZE];
 
     process_option(PR_GET_NAME, name);
-    text_add(text,
-             "Name:\t%s\nUmask:\t%04o\nState:\tR (running)\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0\nTracerPid:\t0\n",
-             name, file_mode_mask);
+    text_add(text, "Name:\t");
+    add_escaped(text, name);
+    text_add(text, "\nUmask:\t%04o\nState:\tR (running)\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0\nTracerPid:\t0\n",
+             file_mode_mask);
     add_users(text);
     text_add(text, "FDSize:\t%d\nGroups:\t \nNStgid:\t1\nNSpid:\t1\nNSpgid:\t1\nNSsid:\t1\n",
              linux_descriptor_places());

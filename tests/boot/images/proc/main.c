@@ -135,7 +135,8 @@ static void check_process(int argc, char **argv)
     FACT(prctl(PR_SET_NAME, "a name") == 0 && has("/proc/self/comm", "a name\n"));
     FACT(has("/proc/self/status", "Name:\ta name\n") && strstr(buffer, "\nCapPrm:\t000001ff"));
     FACT((fd = open("/proc/self/comm", O_WRONLY)) >= 0 && write(fd, "other\n", 6) == 6);
-    FACT(prctl(PR_GET_NAME, name) == 0 && strcmp(name, "other") == 0);
+    FACT(prctl(PR_GET_NAME, name) == 0 && strcmp(name, "other\n") == 0);
+    FACT(has("/proc/self/status", "Name:\tother\\n\nUmask:"));
     FACT(has("/proc/self/mounts", " / "));
     FACT(has("/proc/self/mountinfo", " / / "));
     FACT(number("/proc/self/io", "rchar: ") > 0);
