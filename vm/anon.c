@@ -18,6 +18,19 @@ static error_t anon_fault(struct address_space *space, struct vm_segment *segmen
     return vm_segment_back(space, segment, fault->address);
 }
 
+/*
+ * Pages that were moved remember from where: `own` is by how many bytes. So they merge with neighbours that came along,
+ * but not with those at the new place, as on Linux, where a program sees it in /proc/self/maps and mremap. Untouched
+ * ones are at home everywhere.
+ */
+static error_t anon_copy(struct address_space *space, struct vm_segment *segment, vaddr_t from,
+                         struct vm_segment *second)
+{
+    (void)space;
+    second->own = segment->mapped ? (void *)((uintptr_t)segment->own + from - second->start) : NULL;
+    return E_SUCCESS;
+}
+
 const struct vm_segment_driver vm_anon = {
     .vm_alloc = anon_alloc,
     .vm_free = vm_segment_free_owned,
@@ -28,4 +41,5 @@ const struct vm_segment_driver vm_anon = {
     .protect = vm_segment_protect_mapped,
     .split = vm_segment_split_nothing,
     .advise = vm_segment_advise_owned,
+    .copy = anon_copy,
 };

@@ -183,7 +183,10 @@ static void describe_refused(const struct trap_frame *frame, struct vm_segment *
     const char *word = access_word(frame->error);
     vm_flags_t flags = vm_flags(segment);
 
-    if (vm_stack_overflow(segment, frame->address))
+    if (frame->failure == E_RANGE)
+        text_format(cause->text, CAUSE_MAX, "%s at 0x%lx, behind the end of the file that is mapped there", word,
+                    address);
+    else if (vm_stack_overflow(segment, frame->address))
         text_format(cause->text, CAUSE_MAX, "stack overflow: the guard of the stack 0x%lx-0x%lx was touched at 0x%lx",
                     (unsigned long)vm_start(segment), (unsigned long)(vm_start(segment) + vm_size(segment)), address);
     else if (!(flags & VM_PROTECTION))
@@ -225,6 +228,8 @@ static void describe_page_fault(const struct trap_frame *frame, struct cause *ca
                     vm_driver_of(segment)->name, word, address);
     else
         describe_refused(frame, segment, cause);
+    if (frame->failure == E_RANGE)
+        cause->status = STATUS_BUS;
 }
 
 static void describe_opcode(const struct trap_frame *frame, struct cause *cause)

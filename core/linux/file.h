@@ -38,7 +38,8 @@ struct file_operations {
     /* Commands of fcntl that only this kind has (seals, the size of a pipe). NULL: EINVAL, for
      * F_SETPIPE_SZ and F_GETPIPE_SZ EBADF. */
     long (*fcntl)(struct file *, int command, unsigned long argument);
-    /* The object that mmap maps; errors encoded. NULL: ENODEV. */
+    /* The object that mmap maps, errors encoded; NULL if each mapping gets zeros of its own (/dev/zero). NULL: ENODEV.
+     */
     struct vm_object *(*object)(struct file *);
     /* The last descriptor was closed: give up what `own` holds. NULL: nothing. */
     void (*release)(struct file *);

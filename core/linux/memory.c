@@ -321,9 +321,25 @@ static error_t check_address(uintptr_t *address, size_t size, vm_flags_t flags, 
     return E_SUCCESS;
 }
 
+/* Anonymous memory; shared memory is an object, which then has a reference that the caller gives back. */
+static error_t anonymous_contents(int flags, size_t size, vm_flags_t *vm_flags, struct linux_contents *contents)
+{
+    *contents = (struct linux_contents){.object = NULL};
+    if ((flags & MAP_TYPE) == MAP_PRIVATE)
+        return E_SUCCESS;
+    if ((flags & MAP_TYPE) != MAP_SHARED || (flags & MAP_GROWSDOWN))
+        return E_INVAL;
+    if ((*vm_flags & MARK_HUGE) || linux_objects == NULL) {
+        *vm_flags |= MARK_SHARED;
+        return E_SUCCESS;
+    }
+    *contents = (struct linux_contents){linux_objects->shared(size), 0, true, true, true};
+    return contents->object == NULL ? E_NOMEM : E_SUCCESS;
+}
+
 /* The file that is to be mapped: its object and what may be done to it. */
 static error_t file_contents(struct file *file, int protection, int flags, uint64_t first_page, size_t size,
-                             struct linux_contents *contents)
+                             vm_flags_t *vm_flags, struct linux_contents *contents)
 {
     bool shared = (flags & MAP_TYPE) == MAP_SHARED || (flags & MAP_TYPE) == MAP_SHARED_VALIDATE;
     unsigned access = file->flags & O_ACCMODE;
@@ -349,24 +365,10 @@ static error_t file_contents(struct file *file, int protection, int flags, uint6
         return E_INVAL;
     if (sealed && shared && (protection & (int)VM_WRITE))
         return E_PERM;
-    *contents = (struct linux_contents){object, first_page, shared, access == O_RDWR && !sealed};
+    if (object == NULL) /* /dev/zero */
+        return anonymous_contents(shared ? MAP_SHARED : MAP_PRIVATE, size, vm_flags, contents);
+    *contents = (struct linux_contents){object, first_page, shared, access == O_RDWR && !sealed, false};
     return E_SUCCESS;
-}
-
-/* Anonymous memory; shared memory is an object, which then has a reference that the caller gives back. */
-static error_t anonymous_contents(int flags, size_t size, vm_flags_t *vm_flags, struct linux_contents *contents)
-{
-    *contents = (struct linux_contents){.object = NULL};
-    if ((flags & MAP_TYPE) == MAP_PRIVATE)
-        return E_SUCCESS;
-    if ((flags & MAP_TYPE) != MAP_SHARED || (flags & MAP_GROWSDOWN))
-        return E_INVAL;
-    if ((*vm_flags & MARK_HUGE) || linux_objects == NULL) {
-        *vm_flags |= MARK_SHARED;
-        return E_SUCCESS;
-    }
-    *contents = (struct linux_contents){linux_objects->shared(size), 0, true, true};
-    return contents->object == NULL ? E_NOMEM : E_SUCCESS;
 }
 
 /* As Linux does: without memory for all of it the rest stays for later. */
@@ -416,14 +418,15 @@ static long map(struct file *file, uintptr_t address, size_t length, int protect
     }
     error = check_address(&address, size, vm_flags, flags);
     if (error == E_SUCCESS)
-        error = file != NULL ? file_contents(file, protection, flags, offset >> VM_PAGE_SHIFT, size, &contents)
-                             : anonymous_contents(flags, size, &vm_flags, &contents);
+        error = file != NULL
+                    ? file_contents(file, protection, flags, offset >> VM_PAGE_SHIFT, size, &vm_flags, &contents)
+                    : anonymous_contents(flags, size, &vm_flags, &contents);
     if (error != E_SUCCESS)
         return -error;
     at = is_accountable(vm_flags, flags) && !has_memory(address, size, flags)
              ? -E_NOMEM
              : place(&contents, address, size, vm_flags, flags);
-    if (file == NULL && contents.object != NULL)
+    if (contents.fresh)
         contents.object->operations->release(contents.object);
     if (at > 0 && ((flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE || (vm_flags & MARK_LOCK) == MARK_LOCKED))
         back((uintptr_t)at, size, vm_flags, contents.shared);

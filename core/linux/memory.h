@@ -56,6 +56,7 @@ struct linux_contents {
     struct vm_object *object; /* NULL: anon */
     uint64_t first_page;
     bool shared, may_write;
+    bool fresh; /* the object was made for this mapping: a reference is to be given back */
 };
 
 /* Makes a segment at the address or VM_ANYWHERE: encoded errors. offset: of its start in the mapping, bytes. */

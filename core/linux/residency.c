@@ -89,7 +89,7 @@ long linux_msync(uintptr_t address, size_t length, int flags)
     if ((flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) || !is_aligned(address, VM_PAGE_SIZE) ||
         (flags & (MS_ASYNC | MS_SYNC)) == (MS_ASYNC | MS_SYNC))
         return -E_INVAL;
-    if (end < address || size < length)
+    if (end < address)
         return -E_NOMEM;
     while (address < end) {
         struct vm_segment *segment = vm_next(vm_space(), address);

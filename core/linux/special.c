@@ -76,8 +76,15 @@ static long memory_seek(struct file *file, int64_t offset, int whence)
 
 static const struct file_operations null_operations = {
     .read = null_read, .write = null_write, .seek = memory_seek, .has_offset = true};
+/* Each mapping gets zeros of its own. */
+static struct vm_object *zero_object(struct file *file)
+{
+    (void)file;
+    return NULL;
+}
+
 static const struct file_operations zero_operations = {
-    .read = zero_read, .write = null_write, .seek = memory_seek, .has_offset = true};
+    .read = zero_read, .write = null_write, .seek = memory_seek, .object = zero_object, .has_offset = true};
 static const struct file_operations full_operations = {
     .read = zero_read, .write = full_write, .seek = memory_seek, .has_offset = true};
 static const struct file_operations random_operations = {
