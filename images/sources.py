@@ -105,8 +105,12 @@ CORE = [
 # Where instructions are counted: faults, frames, page tables, segments. Compiled for speed; everything else in the release
 # variant for size, because hello.elf is to stay below 120 KiB.
 HOT = {
+    "arch/x86_64/frame.c",
     "arch/x86_64/mmu.c",
+    "arch/x86_64/signal.c",
+    "core/linux/handlers.c",
     "core/linux/memory.c",
+    "core/linux/signals.c",
     "vm/anon.c",
     "vm/backing.c",
     "vm/fault.c",

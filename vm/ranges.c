@@ -203,7 +203,19 @@ static error_t protect_across(struct address_space *space, vaddr_t start, vaddr_
     return error;
 }
 
-error_t vm_protect(struct address_space *space, vaddr_t start, size_t size, vm_flags_t protection)
+/* The segment that is all of the range and has its slot to itself, so that it has no neighbours to merge with; or NULL.
+ */
+static inline struct vm_segment *lone_segment(struct address_space *space, vaddr_t start, size_t size)
+{
+    struct vm_segment *segment = slot_root(slot_of(space, start));
+
+    return segment && segment->start == start && segment->size == size && !segment->child[0] && !segment->child[1]
+               ? segment
+               : NULL;
+}
+
+static __attribute__((noinline)) error_t protect_range(struct address_space *space, vaddr_t start, size_t size,
+                                                       vm_flags_t protection)
 {
     error_t error = check_range(start, size);
     vaddr_t end = start + size;
@@ -217,6 +229,21 @@ error_t vm_protect(struct address_space *space, vaddr_t start, size_t size, vm_f
     if (LIKELY(segment && size <= segment_end(segment) - start))
         return protect_inside(space, segment, start, end, protection);
     return protect_across(space, start, end, protection);
+}
+
+error_t vm_protect(struct address_space *space, vaddr_t start, size_t size, vm_flags_t protection)
+{
+    struct vm_segment *lone = lone_segment(space, start, size);
+
+    if (!lone || protection > VM_PROTECTION || (protection != 0 && !(protection & VM_READ)) ||
+        lone->driver->protect != vm_segment_protect_mapped)
+        return protect_range(space, start, size, protection);
+    if ((lone->flags & VM_PROTECTION) != protection) {
+        lone->flags = (lone->flags & ~VM_PROTECTION) | protection;
+        if (lone->mapped)
+            mmu_protect(&space->mmu, start, size, protection);
+    }
+    return E_SUCCESS;
 }
 
 static bool is_permanent(const struct vm_segment *segment)

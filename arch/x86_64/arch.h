@@ -61,6 +61,9 @@
 /* Where the fault stack's entry is in the task state segment (Intel SDM vol. 3, 8.7). */
 #define TSS_IST_PAGE (0x24 + 8 * (IST_PAGE - 1))
 
+/* Bytes of struct trap_frame before cs. */
+#define TRAP_FRAME_BELOW_CS 160
+
 #ifndef __ASSEMBLER__
 
 #include "core/base/error.h"
@@ -75,17 +78,20 @@ struct tss {
     uint16_t reserved3, io_map;
 } __attribute__((packed));
 
-/* Registers as trap.S pushes them; the lower half only once the fault is known to be fatal. */
+/* Registers as trap.S pushes them; those that a C function preserves only once a page fault is known to be no ordinary
+ * one. Where they can they lie in pairs as in a signal's frame (signal.c). */
 struct trap_frame {
     uint64_t vector;
     uint64_t failure; /* page fault: what vm_handle_fault answered; system call: syscall_stack of the caller */
-    uint64_t r15, r14, r13, r12, rbp, rbx;
-    uint64_t r11, r10, r9, r8, rsi, rdx, rcx, rax;
+    uint64_t r12, r13, r14, r15, rbp, rbx;
+    uint64_t r8, r9, r10, r11, rsi, rdx, rax, rcx;
     uint64_t address; /* page fault: what was accessed */
     uint64_t rdi;
     uint64_t error; /* system call: its number */
     uint64_t rip, cs, rflags, rsp, ss;
 };
+
+_Static_assert(offsetof(struct trap_frame, cs) == TRAP_FRAME_BELOW_CS, "for syscall.S");
 
 struct cpu_features {
     bool xsave, fsgsbase, rdrand, rdseed, apic, x2apic, tsc_deadline, invariant_tsc, hypervisor, pages_1g;
@@ -95,8 +101,16 @@ struct cpu_features {
 };
 extern struct cpu_features cpu_features;
 
-/* True if the frame is the program's own: not the core's, and not a segment driver's that the core called. */
-bool trap_is_program(const struct trap_frame *);
+/* True if the address is in the core's text. */
+static inline bool trap_is_core(uintptr_t address)
+{
+    extern char __core_text_start[], __core_text_end[];
+
+    return address - (uintptr_t)__core_text_start < (uintptr_t)(__core_text_end - __core_text_start);
+}
+
+/* Reports an exception that nobody serves, and ends (trap.c). */
+_Noreturn void trap_report(const struct trap_frame *);
 
 /* What a timer interrupt and an exception of the program do besides; NULL: nothing, and the report (signal.c). The
  * second returns false for the report. */

@@ -53,7 +53,8 @@ PERCPU uint64_t cpu_gdt[GDT_ENTRIES];
 PERCPU struct tss cpu_tss;
 /* Top of the running thread's kernel stack, 8 bytes below a multiple of 16; 0: on it, or on another of the core's. */
 PERCPU uintptr_t syscall_stack;
-PERCPU uintptr_t syscall_rsp; /* syscall.S, for an instruction or two */
+PERCPU uintptr_t kernel_stack; /* what syscall_stack is while the program runs */
+PERCPU uintptr_t syscall_rsp;  /* syscall.S, for an instruction or two */
 
 struct cpu_features cpu_features;
 uint64_t boot_tsc;
@@ -178,7 +179,7 @@ static void set_stacks(void)
     }
     guard_page(__bss_guard);
     cpu_tss.io_map = sizeof cpu_tss;
-    syscall_stack = (uintptr_t)__boot_stack_end - 8;
+    syscall_stack = kernel_stack = (uintptr_t)__boot_stack_end - 8;
 }
 
 static void load_tables(void)

@@ -1,4 +1,7 @@
-/* The program's registers at the end of its system calls (core/linux/frame.h). */
+/*
+ * What the entries of trap.S and syscall.S call: exceptions, the fixup table, the timer, the end of a system call; and
+ * the program's registers there (core/linux/frame.h).
+ */
 #include "core/linux/frame.h"
 
 #include "arch/x86_64/arch.h"
@@ -7,7 +10,90 @@
 
 #define SYSCALL_LENGTH 2 /* bytes of the instruction */
 
+#define TRY_STACK 4096 /* more than any function takes that is tried */
+
+struct fixup {
+    uintptr_t from, to;
+};
+
+extern const struct fixup __fixups_start[], __fixups_end[];
+extern char user_try_failed[], fault_stack_top[];
+extern struct tss cpu_tss;
+extern uintptr_t syscall_stack;
+
+PERCPU uintptr_t user_try_stack; /* user_copy.S; 0: nothing is tried */
+
+void (*trap_timer)(struct trap_frame *);
+bool (*trap_exception)(struct trap_frame *);
+
+void trap_handle(struct trap_frame *frame);    /* called by trap.S */
 void syscall_finish(struct trap_frame *frame); /* called by syscall.S */
+
+/* ---- traps ---- */
+
+/* An access of the core to memory that the program named goes on where its fixup says, or a user_try ends. */
+static bool fix_up(struct trap_frame *frame)
+{
+    uintptr_t try = this_cpu(user_try_stack);
+
+    for (const struct fixup *fixup = __fixups_start; fixup < __fixups_end; fixup++) {
+        if (fixup->from == frame->rip) {
+            frame->rip = fixup->to;
+            return true;
+        }
+    }
+    /* Of the function tried, and not of a fault that it caused, which has another stack. */
+    if (frame->rsp <= try && try - frame->rsp < TRY_STACK) {
+        frame->rip = (uintptr_t)user_try_failed;
+        frame->rsp = try;
+        return true;
+    }
+    return false;
+}
+
+/* True if no fault is being served, but for the frame's own. */
+static inline bool is_outermost(const struct trap_frame *frame)
+{
+    uintptr_t fault_stack = (uintptr_t)fault_stack_top - (frame->vector == EXCEPTION_PAGE ? FAULT_SLICE : 0);
+
+    return this_cpu(cpu_tss).ist[IST_PAGE - 1] == fault_stack;
+}
+
+/* Not the core's, and not that of a segment driver which the core called in a fault or a system call. */
+static inline bool is_program(const struct trap_frame *frame)
+{
+    return !trap_is_core(frame->rip) && is_outermost(frame) && this_cpu(syscall_stack) != 0;
+}
+
+static bool is_of_address(const struct trap_frame *frame)
+{
+    return frame->vector == EXCEPTION_PAGE || frame->vector == EXCEPTION_PROTECTION || frame->vector == EXCEPTION_STACK;
+}
+
+void trap_handle(struct trap_frame *frame)
+{
+    if (frame->vector == VECTOR_TIMER) {
+        lapic_timer_interrupt();
+        if (trap_timer != NULL)
+            trap_timer(is_program(frame) ? frame : NULL);
+    } else if (LIKELY(trap_exception != NULL && is_program(frame))) {
+        if (UNLIKELY(!trap_exception(frame)))
+            trap_report(frame);
+    } else if (!trap_is_core(frame->rip) || !is_of_address(frame) || !fix_up(frame)) {
+        trap_report(frame);
+    }
+}
+
+/* ---- the end of a system call ---- */
+
+/* A call made by a segment driver is ended as it is; whatever waits, waits for the program's own next call. */
+void syscall_finish(struct trap_frame *frame)
+{
+    if (LIKELY(frame->failure != 0 && is_outermost(frame)))
+        linux_attend(frame);
+    else
+        linux_attend_nested(frame);
+}
 
 long frame_result(const struct trap_frame *frame)
 {
@@ -33,13 +119,4 @@ void frame_enable_interrupts(struct trap_frame *frame)
 void frame_on_interrupt(void (*interrupt)(struct trap_frame *program))
 {
     trap_timer = interrupt;
-}
-
-/* A call made by a segment driver is ended as it is; whatever waits, waits for the program's own next call. */
-void syscall_finish(struct trap_frame *frame)
-{
-    if (frame->failure != 0 && trap_is_program(frame))
-        linux_attend(frame);
-    else
-        linux_attend_nested(frame);
 }

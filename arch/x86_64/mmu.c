@@ -519,20 +519,37 @@ static void leaf_protect(struct walk *walk, entry_t *entry, unsigned level, vadd
         flush_add(&walk->flush, va);
 }
 
+/* One page of 4 KiB, the usual unit of guards and garbage collectors; false if a table is missing or a page is larger.
+ */
+static inline bool protect_single(struct mmu *mmu, vaddr_t va, entry_t protection)
+{
+    entry_t *table = phys_to_virt(mmu->root), *entry;
+
+    for (unsigned level = ROOT_LEVEL; level > 0; level--) {
+        entry = &table[entry_index(va, level)];
+        if (UNLIKELY((*entry & (PTE_PRESENT | (level < ROOT_LEVEL ? PTE_LARGE : 0))) != PTE_PRESENT))
+            return false;
+        table = entry_table(*entry);
+    }
+    entry = &table[entry_index(va, 0)];
+    if (*entry != 0 && entry_protect(entry, protection))
+        machine_flush_page(va);
+    return true;
+}
+
+static __attribute__((noinline)) void protect_range(struct mmu *mmu, vaddr_t va, size_t size, entry_t protection)
+{
+    struct walk walk = {.mmu = mmu, .leaf = leaf_protect, .target = protection};
+
+    walk_range(&walk, va, size);
+}
+
 void mmu_protect(struct mmu *mmu, vaddr_t va, size_t size, vm_flags_t flags)
 {
     entry_t protection = protections[flags & VM_PROTECTION];
-    struct walk walk;
 
-    if (LIKELY(size == VM_PAGE_SIZE)) { /* no walk: the usual unit of guards and of garbage collectors */
-        struct path path = path_to(mmu, va, 0);
-
-        if (*path.entry != 0 && entry_protect(path.entry, protection))
-            machine_flush_page(va);
-        return;
-    }
-    walk = (struct walk){.mmu = mmu, .leaf = leaf_protect, .target = protection};
-    walk_range(&walk, va, size);
+    if (size != VM_PAGE_SIZE || !protect_single(mmu, va, protection))
+        protect_range(mmu, va, size, protection);
 }
 
 static void leaf_count(struct walk *walk, entry_t *entry, unsigned level, vaddr_t va)

@@ -11,6 +11,7 @@
  * otherwise not used, and the interrupt flag stays as it is.
  */
 #include "arch/x86_64/arch.h"
+#include "arch/x86_64/layout.h"
 #include "arch/x86_64/user.h"
 #include "core/base/string.h"
 #include "core/linux/frame.h"
@@ -26,8 +27,9 @@
 #define UC_SIGCONTEXT_SS 2u
 #define UC_STRICT_RESTORE_SS 4u
 
-#define USER_CODE 0x33
-#define USER_DATA 0x2b
+#define USER_CODE 0x33ull
+#define USER_DATA 0x2bull
+#define SELECTORS_OF(code, data) ((code) | (data) << 48)
 
 /* The flags that rt_sigreturn restores: status, trap, direction, overflow, resume, alignment (Linux: FIX_EFLAGS). */
 #define FLAGS_RESTORED 0x50dd5u
@@ -39,7 +41,7 @@
 
 struct signal_registers { /* struct sigcontext */
     uint64_t r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, flags;
-    uint16_t cs, gs, fs, ss;
+    uint64_t selectors; /* cs, gs, fs, ss, 16 bits each */
     uint64_t error, trap, mask, cr2;
     uintptr_t state; /* 0: none */
     uint64_t reserved[8];
@@ -81,13 +83,37 @@ _Static_assert(offsetof(struct state_area, mxcsr) == 24 && offsetof(struct state
 /* As a handler finds it, and a program at its start. */
 static const struct state_area initial_state __attribute__((aligned(64))) = {.x87_control = 0x37f, .mxcsr = 0x1f80};
 
-static uint64_t features; /* of the state that is switched on: XCR0 */
-static bool asks_for_use; /* XGETBV tells what is in use */
-static struct {           /* of the last exception, which frames show until the next */
+static uint64_t features;  /* of the state that is switched on: XCR0 */
+static bool asks_for_use;  /* XGETBV tells what is in use */
+static size_t state_bytes; /* of a frame */
+static struct state_description description;
+static uint64_t context_flags;
+static struct { /* of the last exception, which frames show until the next */
     uint64_t error, trap, cr2;
 } last;
 
 extern uintptr_t syscall_rsp;
+
+/*
+ * Copies of 16 bytes by a vector register, which is free once the state has been saved, and before it is loaded.
+ */
+struct pair {
+    uint64_t words[2];
+} __attribute__((may_alias));
+
+static inline void copy_pair(void *to, const void *from)
+{
+    __asm__ volatile("movups %1, %%xmm0; movups %%xmm0, %0"
+                     : "=m"(*(struct pair *)to)
+                     : "m"(*(const struct pair *)from));
+}
+
+static inline void zero_pairs(void *to, unsigned count)
+{
+    __asm__ volatile("pxor %%xmm0, %%xmm0" : :);
+    for (unsigned i = 0; i < count; i++)
+        __asm__ volatile("movups %%xmm0, %0" : "=m"(((struct pair *)to)[i]));
+}
 
 /* ---- the extended state ---- */
 
@@ -101,15 +127,18 @@ static uint64_t xgetbv(uint32_t index)
 
 static void find_state(void)
 {
-    if (features != 0 || !cpu_features.xsave)
-        return;
-    features = xgetbv(0);
-    asks_for_use = cpuid(0xd, 1).a & 1u << 2;
-}
-
-static size_t state_size(void)
-{
-    return cpu_features.extended_state_size + (cpu_features.xsave ? sizeof(uint32_t) : 0);
+    state_bytes = cpu_features.extended_state_size;
+    context_flags = UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS;
+    if (cpu_features.xsave) {
+        description = (struct state_description){.magic = STATE_MAGIC_1,
+                                                 .whole_size = (uint32_t)(state_bytes + sizeof(uint32_t)),
+                                                 .features = xgetbv(0),
+                                                 .size = (uint32_t)state_bytes};
+        state_bytes += sizeof(uint32_t);
+        context_flags |= UC_FP_XSTATE;
+        features = xgetbv(0);
+        asks_for_use = cpuid(0xd, 1).a & 1u << 2;
+    }
 }
 
 /*
@@ -132,8 +161,9 @@ static void save_state(struct state_area *area)
     for (unsigned i = 0; i < ARRAY_LENGTH(area->header); i++)
         area->header[i] = 0;
     __asm__ volatile("xsave64 %0" : "+m"(*area) : "a"((uint32_t)wanted), "d"((uint32_t)(wanted >> 32)) : "memory");
-    area->description = (struct state_description){
-        .magic = STATE_MAGIC_1, .whole_size = size + (uint32_t)sizeof(uint32_t), .features = features, .size = size};
+    copy_pair(&area->description, &description);
+    copy_pair(&area->description.size, &description.size);
+    copy_pair(&area->description.reserved[3], &description.reserved[3]);
     *(uint32_t *)((char *)area + size) = STATE_MAGIC_2;
 }
 
@@ -173,6 +203,11 @@ static void load_state(const struct state_area *area)
 
 /* ---- frames ---- */
 
+static inline bool is_canonical(uint64_t address)
+{
+    return (int64_t)(address << 16) >> 16 == (int64_t)address;
+}
+
 struct frame_work {
     struct trap_frame *registers;
     struct signal_frame *frame;
@@ -182,22 +217,16 @@ struct frame_work {
     struct linux_stack *stack;
 };
 
-static void write_registers(struct signal_registers *to, const struct trap_frame *from)
+static inline void write_registers(struct signal_registers *to, const struct trap_frame *from)
 {
-    to->r8 = from->r8;
-    to->r9 = from->r9;
-    to->r10 = from->r10;
-    to->r11 = from->r11;
-    to->r12 = from->r12;
-    to->r13 = from->r13;
-    to->r14 = from->r14;
-    to->r15 = from->r15;
+    copy_pair(&to->r8, &from->r8);
+    copy_pair(&to->r10, &from->r10);
+    copy_pair(&to->r12, &from->r12);
+    copy_pair(&to->r14, &from->r14);
     to->rdi = from->rdi;
     to->rsi = from->rsi;
-    to->rbp = from->rbp;
-    to->rbx = from->rbx;
-    to->rdx = from->rdx;
-    to->rax = from->rax;
+    copy_pair(&to->rbp, &from->rbp);
+    copy_pair(&to->rdx, &from->rdx);
     to->rcx = from->rcx;
     to->rsp = from->rsp;
     to->rip = from->rip;
@@ -213,13 +242,12 @@ static error_t write_frame(void *argument)
 
     save_state((struct state_area *)work->state);
     frame->restorer = call->action->restorer;
-    frame->context.flags = UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | (cpu_features.xsave ? UC_FP_XSTATE : 0);
+    frame->context.flags = context_flags;
     frame->context.link = 0;
-    frame->context.stack = *call->reported;
+    copy_pair(&frame->context.stack, call->reported);
+    frame->context.stack.size = call->reported->size;
     write_registers(registers, work->registers);
-    registers->cs = USER_CODE;
-    registers->gs = registers->fs = 0;
-    registers->ss = USER_DATA;
+    registers->selectors = SELECTORS_OF(USER_CODE, USER_DATA);
     registers->error = last.error;
     registers->trap = last.trap;
     registers->mask = call->mask;
@@ -227,9 +255,9 @@ static error_t write_frame(void *argument)
     registers->state = work->state;
     frame->context.mask = call->mask;
     if (call->action->flags & SA_SIGINFO) {
-        frame->info = *call->info;
-        for (unsigned i = 0; i < ARRAY_LENGTH(frame->info_rest); i++)
-            frame->info_rest[i] = 0;
+        for (size_t i = 0; i < sizeof(frame->info); i += 16)
+            copy_pair((char *)&frame->info + i, (const char *)call->info + i);
+        zero_pairs(frame->info_rest, sizeof(frame->info_rest) / 16);
     }
     return E_SUCCESS;
 }
@@ -237,14 +265,15 @@ static error_t write_frame(void *argument)
 error_t frame_enter_handler(struct trap_frame *registers, const struct handler_call *call)
 {
     uintptr_t top = call->stack != 0 ? call->stack : registers->rsp - RED_ZONE;
-    uintptr_t state = align_down(top - state_size(), STATE_ALIGN);
+    uintptr_t state = align_down(top - state_bytes, STATE_ALIGN);
     uintptr_t start = align_down(state - sizeof(struct signal_frame), 16) - 8; /* as if it had been called */
     struct frame_work work = {
         .registers = registers, .frame = (struct signal_frame *)start, .call = call, .state = state};
 
-    find_state();
-    if (!(call->action->flags & SA_RESTORER) || (call->high != 0 && (start <= call->low || start > call->high)) ||
-        user_room(start, top - start) != top - start || user_try(write_frame, &work) != E_SUCCESS)
+    if (!(call->action->flags & SA_RESTORER) || !is_canonical(call->action->handler) ||
+        (call->high != 0 && (start <= call->low || start > call->high)) ||
+        ((start | top) >= LOW_HALF_END && user_room(start, top - start) != top - start) ||
+        user_try(write_frame, &work) != E_SUCCESS)
         return E_FAULT;
     load_initial_state();
     registers->rdi = (uint64_t)call->info->signal;
@@ -257,22 +286,16 @@ error_t frame_enter_handler(struct trap_frame *registers, const struct handler_c
     return E_SUCCESS;
 }
 
-static void read_registers(struct trap_frame *to, const struct signal_registers *from)
+static inline void read_registers(struct trap_frame *to, const struct signal_registers *from)
 {
-    to->r8 = from->r8;
-    to->r9 = from->r9;
-    to->r10 = from->r10;
-    to->r11 = from->r11;
-    to->r12 = from->r12;
-    to->r13 = from->r13;
-    to->r14 = from->r14;
-    to->r15 = from->r15;
+    copy_pair(&to->r8, &from->r8);
+    copy_pair(&to->r10, &from->r10);
+    copy_pair(&to->r12, &from->r12);
+    copy_pair(&to->r14, &from->r14);
     to->rdi = from->rdi;
     to->rsi = from->rsi;
-    to->rbp = from->rbp;
-    to->rbx = from->rbx;
-    to->rdx = from->rdx;
-    to->rax = from->rax;
+    copy_pair(&to->rbp, &from->rbp);
+    copy_pair(&to->rdx, &from->rdx);
     to->rcx = from->rcx;
     to->rsp = from->rsp;
     to->rip = from->rip;
@@ -284,7 +307,9 @@ static error_t read_frame(void *argument)
     const struct frame_work *work = argument;
     const struct signal_frame *frame = work->frame;
     const struct signal_registers *registers = &frame->context.registers;
-    uint16_t code = registers->cs | 3, data = registers->ss | 3; /* Linux: as ring 3 */
+    /* Linux: as ring 3; the data segment is looked at only if the flags say so. */
+    uint64_t ignored = frame->context.flags & UC_STRICT_RESTORE_SS ? 0 : SELECTORS_OF(0ull, 0xffffull);
+    uint64_t selectors = (registers->selectors & SELECTORS_OF(0xffffull, 0xffffull)) | SELECTORS_OF(3ull, 3ull);
 
     *work->mask = frame->context.mask;
     *work->stack = frame->context.stack;
@@ -293,8 +318,9 @@ static error_t read_frame(void *argument)
         load_initial_state();
     else
         load_state((const struct state_area *)registers->state);
-    return code != USER_CODE || (data != USER_DATA && (frame->context.flags & UC_STRICT_RESTORE_SS)) ? E_FAULT
-                                                                                                     : E_SUCCESS;
+    return (selectors | ignored) == (SELECTORS_OF(USER_CODE, USER_DATA) | ignored) && is_canonical(registers->rip)
+               ? E_SUCCESS
+               : E_FAULT;
 }
 
 error_t frame_leave_handler(struct trap_frame *registers, uint64_t *mask, struct linux_stack *stack)
@@ -304,13 +330,7 @@ error_t frame_leave_handler(struct trap_frame *registers, uint64_t *mask, struct
                               .mask = mask,
                               .stack = stack};
 
-    find_state();
     return user_try(read_frame, &work);
-}
-
-bool frame_can_continue(const struct trap_frame *registers)
-{
-    return (int64_t)(registers->rip << 16) >> 16 == (int64_t)registers->rip;
 }
 
 uintptr_t frame_stack_pointer(const struct trap_frame *registers)
@@ -435,6 +455,7 @@ static bool exception(struct trap_frame *frame)
 
 void frame_on_exception(bool (*handle)(struct trap_frame *program, const struct signal_info *))
 {
+    find_state();
     on_exception = handle;
     trap_exception = exception;
 }

@@ -15,6 +15,7 @@
  */
 #include "arch/x86_64/arch.h"
 
+#define E_INVAL 22 /* core/base/error.h */
 #define SYSCALL_COUNT 512 /* LINUX_SYSCALL_COUNT of core/linux/linux.h, compared in cpu.c */
 
 /* What lies above the stack pointer while a call runs. */
@@ -29,6 +30,7 @@
 #define CALL_RIP 64
 #define CALL_STACK 72 /* syscall_stack before */
 #define CALL_RSP 80
+#define CALL_SIZE 88
 
     .section .text.syscall_entry, "ax", @progbits
     .balign 64
@@ -125,26 +127,55 @@ syscall_attend:
     push_word CALL_NUMBER
     push_word CALL_RDI
     push_value $0
-    push_value %rax
     push_word CALL_RIP
+    push_value %rax
     push_word CALL_RDX
     push_word CALL_RSI
-    push_word CALL_R8
-    push_word CALL_R9
-    push_word CALL_R10
     push_word CALL_FLAGS
+    push_word CALL_R10
+    push_word CALL_R9
+    push_word CALL_R8
     push_value %rbx
     push_value %rbp
-    push_value %r12
-    push_value %r13
-    push_value %r14
     push_value %r15
+    push_value %r14
+    push_value %r13
+    push_value %r12
     push_word CALL_STACK
     push_value $VECTOR_SYSCALL
     movq %rsp, %rdi
     call syscall_finish
+syscall_resume:
     movq 8(%rsp), %rax
     movq %rax, %gs:syscall_stack
     jmp trap_return
+
+/*
+ * long linux_rt_sigreturn(void), the system call: only a struct trap_frame whose registers linux_signal_return fills in,
+ * as those of the caller are of no more use; the stack pointer says where they are. Calls of drivers have no such frame.
+ */
+    .section .text.linux_rt_sigreturn, "ax", @progbits
+    .globl linux_rt_sigreturn
+linux_rt_sigreturn:
+    leaq (8 + CALL_SIZE)(%rsp), %rax
+    cmpq %rax, %gs:kernel_stack
+    jne sigreturn_nested
+    cmpq $fault_stack_top, %gs:cpu_tss + TSS_IST_PAGE
+    jne sigreturn_nested
+    .set at, 8
+    push_value $0               /* aligns the frame */
+    push_value $SELECTOR_DATA
+    push_word CALL_RSP
+    push_word CALL_FLAGS
+    push_value $SELECTOR_CODE
+    subq $TRAP_FRAME_BELOW_CS, %rsp
+    movq %rax, 8(%rsp)
+    movq $VECTOR_SYSCALL, (%rsp)
+    movq %rsp, %rdi
+    call linux_signal_return
+    jmp syscall_resume
+sigreturn_nested:
+    movq $-E_INVAL, %rax
+    ret
 
     .section .note.GNU-stack, "", @progbits

@@ -11,25 +11,34 @@
 /* The registers that a C function may destroy, as in struct trap_frame; what is above (the address, %rdi and the error
  * code) goes with the pops. */
     .macro push_scratch
-    pushq %rax
     pushq %rcx
+    pushq %rax
     pushq %rdx
     pushq %rsi
-    pushq %r8
-    pushq %r9
-    pushq %r10
     pushq %r11
+    pushq %r10
+    pushq %r9
+    pushq %r8
+    .endm
+
+    .macro push_preserved
+    pushq %rbx
+    pushq %rbp
+    pushq %r15
+    pushq %r14
+    pushq %r13
+    pushq %r12
     .endm
 
     .macro pop_scratch
-    popq %r11
-    popq %r10
-    popq %r9
     popq %r8
+    popq %r9
+    popq %r10
+    popq %r11
     popq %rsi
     popq %rdx
-    popq %rcx
     popq %rax
+    popq %rcx
     movq 8(%rsp), %rdi
     addq $24, %rsp
     .endm
@@ -65,12 +74,7 @@ vector_page:
 page_odd:
     movl $14, %eax              /* E_FAULT, in Linux's numbers */
 page_failed:
-    pushq %rbx
-    pushq %rbp
-    pushq %r12
-    pushq %r13
-    pushq %r14
-    pushq %r15
+    push_preserved
     pushq %rax
     pushq $EXCEPTION_PAGE
     movq %rsp, %rdi
@@ -83,12 +87,7 @@ trap_common:
     cld
     pushq $0
     push_scratch
-    pushq %rbx
-    pushq %rbp
-    pushq %r12
-    pushq %r13
-    pushq %r14
-    pushq %r15
+    push_preserved
     pushq $0
     pushq %rdi
     movq %rsp, %rdi
@@ -96,10 +95,10 @@ trap_common:
     .globl trap_return
 trap_return:
     addq $16, %rsp
-    popq %r15
-    popq %r14
-    popq %r13
     popq %r12
+    popq %r13
+    popq %r14
+    popq %r15
     popq %rbp
     popq %rbx
     pop_scratch

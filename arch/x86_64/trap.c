@@ -1,6 +1,6 @@
 /*
- * What the entries of trap.S call: the fixup table, the timer, and the report of an exception that nobody serves. The
- * program's exceptions end it with the status a Linux shell would show (128 + signal); the core's are panics.
+ * The report of an exception that nobody serves. The program's exceptions end it with the status a Linux shell would
+ * show (128 + signal); the core's are panics.
  */
 #include "arch/x86_64/arch.h"
 #include "arch/x86_64/layout.h"
@@ -8,7 +8,6 @@
 #include "core/base/string.h"
 #include "core/cpu.h"
 #include "core/panic.h"
-#include "core/percpu.h"
 #include "vm/fault.h"
 #include "vm/space.h"
 
@@ -30,26 +29,9 @@
 #define TRACE_GUESSES_FIRST 2
 #define SCAN_WORDS_FIRST 8
 #define CAUSE_MAX 240
-#define TRY_STACK 4096 /* more than any function takes that is tried */
 
-struct fixup {
-    uintptr_t from, to;
-};
-
-extern const struct fixup __fixups_start[], __fixups_end[];
-extern char __core_text_start[], __core_text_end[], __text_start[], __text_end[], __rodata_start[], __data_end[];
+extern char __text_start[], __text_end[], __rodata_start[], __data_end[];
 extern char fault_stack_guard[], fault_stack_top[];
-
-extern struct tss cpu_tss;
-extern uintptr_t syscall_stack;
-extern char user_try_failed[];
-
-PERCPU uintptr_t user_try_stack; /* user_copy.S; 0: nothing is tried */
-
-void (*trap_timer)(struct trap_frame *);
-bool (*trap_exception)(struct trap_frame *);
-
-void trap_handle(struct trap_frame *frame); /* called by trap.S */
 
 /* ---- looking at memory that may not be there ---- */
 
@@ -344,12 +326,7 @@ void panic_print_registers(const void *registers)
     kprintf("quire:   cr2 %016lx cr3 %016lx\n", cr2, cr3);
 }
 
-static bool is_core(uintptr_t address)
-{
-    return address >= (uintptr_t)__core_text_start && address < (uintptr_t)__core_text_end;
-}
-
-static _Noreturn __attribute__((cold)) void report(const struct trap_frame *frame)
+_Noreturn void trap_report(const struct trap_frame *frame)
 {
     struct cause cause = {.has_address = false};
     struct panic_frame trace[TRACE_GUESSES_FIRST + TRACE_FRAMES + TRACE_GUESSES];
@@ -357,7 +334,7 @@ static _Noreturn __attribute__((cold)) void report(const struct trap_frame *fram
 
     panic_begin();
     describe(frame, &cause);
-    bool core = is_core(frame->rip) || cause.status == STATUS_PANIC;
+    bool core = trap_is_core(frame->rip) || cause.status == STATUS_PANIC;
 
     panic_cause(core ? "panic" : "program", cause.text);
     count = trace_exception(frame, trace);
@@ -370,50 +347,4 @@ static _Noreturn __attribute__((cold)) void report(const struct trap_frame *fram
         .trace = trace,
         .trace_count = count,
     });
-}
-
-/* An access of the core to memory that the program named goes on where its fixup says, or a user_try ends. */
-static bool fix_up(struct trap_frame *frame)
-{
-    uintptr_t try = this_cpu(user_try_stack);
-
-    for (const struct fixup *fixup = __fixups_start; fixup < __fixups_end; fixup++) {
-        if (fixup->from == frame->rip) {
-            frame->rip = fixup->to;
-            return true;
-        }
-    }
-    /* Of the function tried, and not of a fault that it caused, which has another stack. */
-    if (is_core(frame->rip) && frame->rsp <= try && try - frame->rsp < TRY_STACK) {
-        frame->rip = (uintptr_t)user_try_failed;
-        frame->rsp = try;
-        return true;
-    }
-    return false;
-}
-
-bool trap_is_program(const struct trap_frame *frame)
-{
-    uintptr_t fault_stack = (uintptr_t)fault_stack_top - (frame->vector == EXCEPTION_PAGE ? FAULT_SLICE : 0);
-
-    /* syscall_finish looks at the kernel stack by itself: at the end of a call it is in use. */
-    return !is_core(frame->rip) && this_cpu(cpu_tss).ist[IST_PAGE - 1] == fault_stack &&
-           (frame->vector == VECTOR_SYSCALL || this_cpu(syscall_stack) != 0);
-}
-
-void trap_handle(struct trap_frame *frame)
-{
-    if (frame->vector == VECTOR_TIMER) {
-        lapic_timer_interrupt();
-        if (trap_timer != NULL)
-            trap_timer(trap_is_program(frame) ? frame : NULL);
-        return;
-    }
-    bool of_address =
-        frame->vector == EXCEPTION_PAGE || frame->vector == EXCEPTION_PROTECTION || frame->vector == EXCEPTION_STACK;
-
-    if (of_address && fix_up(frame))
-        return;
-    if (trap_exception == NULL || !trap_is_program(frame) || !trap_exception(frame))
-        report(frame);
 }

@@ -188,7 +188,7 @@ _Static_assert(sizeof(struct linux_sysinfo) == 112, "struct sysinfo of x86-64");
 struct linux_rlimit {
     uint64_t soft, hard;
 };
-enum { RLIMIT_FSIZE = 1, RLIMIT_STACK = 3, RLIMIT_CORE = 4, RLIMIT_NOFILE = 7, RLIMITS = 16 };
+enum { RLIMIT_FSIZE = 1, RLIMIT_STACK = 3, RLIMIT_CORE = 4, RLIMIT_NOFILE = 7, RLIMIT_SIGPENDING = 11, RLIMITS = 16 };
 #define RLIM_INFINITY UINT64_MAX
 
 struct linux_rusage {

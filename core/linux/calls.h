@@ -1,7 +1,7 @@
 /*
  * What the files of core/linux share. A function linux_NAME is the system call NAME: arguments and results are Linux's
- * (man 2 NAME), errors negative. Memory that the program named is reached through user_read and user_write only: a wild pointer is
- * EFAULT.
+ * (man 2 NAME), errors negative. Memory that the program named is reached through user_read and user_write only: a wild
+ * pointer is EFAULT.
  */
 #ifndef CORE_LINUX_CALLS_H
 #define CORE_LINUX_CALLS_H
@@ -81,6 +81,7 @@ long linux_getrlimit(unsigned resource, struct linux_rlimit *);
 long linux_setrlimit(unsigned resource, const struct linux_rlimit *);
 uint64_t linux_descriptor_limit(void); /* RLIMIT_NOFILE: descriptors are below it */
 uint64_t linux_file_size_limit(void);  /* RLIMIT_FSIZE */
+uint64_t linux_signal_limit(void);     /* RLIMIT_SIGPENDING: real-time signals in the queue */
 long linux_futex(const uint32_t *word, int operation, uint32_t value, const struct linux_timespec *timeout,
                  const uint32_t *second, uint32_t bitset);
 

@@ -33,8 +33,6 @@ void frame_on_exception(bool (*exception)(struct trap_frame *program, const stru
 /* The program's stack pointer, and that of the call which is running (at its start). */
 uintptr_t frame_stack_pointer(const struct trap_frame *);
 uintptr_t frame_call_stack_pointer(void);
-/* False if no program can go on there: the address is not canonical. */
-bool frame_can_continue(const struct trap_frame *);
 
 /* How a handler is run. */
 struct handler_call {

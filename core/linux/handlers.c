@@ -112,45 +112,45 @@ static void begin_handler(int signal, const struct linux_sigaction *action)
     }
 }
 
-static void deliver(struct trap_frame *frame, int signal, const struct signal_info *info)
+/* There is an alternate stack: whether to run on it, or in it already. */
+static void choose_stack(const struct trap_frame *frame, struct handler_call *call)
 {
-    const struct linux_sigaction action = process_signals.actions[signal];
+    const struct linux_stack *alternate = &thread_signals.alternate;
+    bool nested = on_alternate(frame_stack_pointer(frame));
+
+    if ((call->action->flags & SA_ONSTACK) && !nested)
+        call->stack = alternate->start + alternate->size;
+    if (nested || call->stack != 0) {
+        call->low = alternate->start;
+        call->high = alternate->start + alternate->size;
+    }
+}
+
+static inline __attribute__((always_inline)) void run_handler(struct trap_frame *frame, int signal,
+                                                              const struct signal_info *info)
+{
+    const struct linux_sigaction *action = &process_signals.actions[signal];
     struct linux_stack *alternate = &thread_signals.alternate;
     struct handler_call call = {
         .info = info,
-        .action = &action,
+        .action = action,
         .mask = thread_signals.has_saved ? thread_signals.saved : thread_signals.blocked,
         .reported = alternate,
     };
-    bool nested = on_alternate(frame_stack_pointer(frame));
 
-    if ((action.flags & SA_ONSTACK) && alternate->size != 0 && !nested)
-        call.stack = alternate->start + alternate->size;
-    if (nested || call.stack != 0) {
-        call.low = alternate->start;
-        call.high = alternate->start + alternate->size;
-    }
-    if (frame_enter_handler(frame, &call) == E_SUCCESS)
-        begin_handler(signal, &action);
+    if (alternate->size != 0)
+        choose_stack(frame, &call);
+    if (LIKELY(frame_enter_handler(frame, &call) == E_SUCCESS))
+        begin_handler(signal, action);
     else if (signal == SIGSEGV)
-        end_without_handler(frame, "there is no stack for the handler of SIGSEGV");
+        end_without_handler(frame, "the handler of SIGSEGV cannot be run: there is no stack for its frame");
     else
-        force_segmentation_fault(frame, "there is no stack for the handler of a signal");
-    if (!frame_can_continue(frame))
-        end_without_handler(frame, "a signal's handler or its return is at an address that is not canonical");
+        force_segmentation_fault(frame, "the handler of a signal cannot be run: there is no stack for its frame");
 }
 
-static void leave(struct trap_frame *frame)
+static void deliver(struct trap_frame *frame, int signal, const struct signal_info *info)
 {
-    uint64_t mask;
-    struct linux_stack stack;
-
-    if (frame_leave_handler(frame, &mask, &stack) != E_SUCCESS || !frame_can_continue(frame)) {
-        force_segmentation_fault(frame, "rt_sigreturn without a valid frame");
-        return;
-    }
-    signals_block(mask);
-    set_alternate(&stack, frame_stack_pointer(frame));
+    run_handler(frame, signal, info);
 }
 
 static bool exception(struct trap_frame *frame, const struct signal_info *info)
@@ -160,19 +160,43 @@ static bool exception(struct trap_frame *frame, const struct signal_info *info)
     if ((thread_signals.blocked | process_signals.ignored) & signal_bit(signal) ||
         process_signals.actions[signal].handler == SIG_DFL)
         return false;
-    deliver(frame, signal, info);
-    if (signals_deliverable() != 0)
+    run_handler(frame, signal, info);
+    if (UNLIKELY((thread_signals.pending.set | process_signals.pending.set) != 0))
         signals_deliver(frame, false);
     return true;
 }
 
-static const struct signal_handlers handlers = {.deliver = deliver, .leave = leave};
+static const struct signal_handlers handlers = {.deliver = deliver};
 
-long linux_rt_sigreturn(void)
+static void enable(void)
 {
+    if (signal_handlers == NULL)
+        frame_on_exception(exception);
     signal_handlers = &handlers;
-    this_cpu(linux_attention) |= ATTEND_RETURN;
-    return 0;
+}
+
+static inline bool is_same(const struct linux_stack *a, const struct linux_stack *b)
+{
+    return a->start == b->start && a->size == b->size && a->flags == b->flags;
+}
+
+void linux_signal_return(struct trap_frame *frame)
+{
+    uint64_t mask;
+    struct linux_stack stack;
+
+    enable();
+    if (LIKELY(frame_leave_handler(frame, &mask, &stack) == E_SUCCESS)) {
+        thread_signals.blocked = mask & ~UNBLOCKABLE;
+        if (UNLIKELY(!is_same(&stack, &thread_signals.alternate)))
+            set_alternate(&stack, frame_stack_pointer(frame));
+    } else {
+        force_segmentation_fault(frame, "rt_sigreturn without a valid frame");
+    }
+    if (UNLIKELY((thread_signals.pending.set | process_signals.pending.set) != 0)) {
+        signals_block(thread_signals.blocked);
+        signals_deliver(frame, false);
+    }
 }
 
 /* ---- dispositions ---- */
@@ -195,8 +219,7 @@ long linux_rt_sigaction(int signal, const struct linux_sigaction *new, struct li
         note_disposition(signal);
         if (process_signals.ignored & signal_bit(signal))
             signal_forget(signal);
-        signal_handlers = &handlers;
-        frame_on_exception(exception);
+        enable();
     }
     /* As on Linux the action is set even if this fails. */
     return old != NULL ? -user_write(old, &before, sizeof(before)) : 0;

@@ -102,6 +102,8 @@ long linux_sysinfo(struct linux_sysinfo *to)
     return -user_write(to, &info, sizeof(info));
 }
 
+#define FRAMES_PER_SIGNAL 64 /* as Linux chooses the limit by RAM: half of the threads whose stacks an eighth holds */
+
 /* Limits that the program has lowered are kept and returned. Only the two that cannot be raised are enforced. */
 static struct linux_rlimit *limits(void)
 {
@@ -113,9 +115,15 @@ static struct linux_rlimit *limits(void)
         for (int i = 0; i < RLIMITS; i++)
             table[i] = (struct linux_rlimit){RLIM_INFINITY, RLIM_INFINITY};
         table[RLIMIT_STACK] = (struct linux_rlimit){quire_config.stack, quire_config.stack};
+        table[RLIMIT_SIGPENDING].soft = table[RLIMIT_SIGPENDING].hard = frames_stats().total / FRAMES_PER_SIGNAL;
         table[RLIMIT_NOFILE] = (struct linux_rlimit){DESCRIPTORS_SOFT, DESCRIPTORS_MAX};
     }
     return table;
+}
+
+uint64_t linux_signal_limit(void)
+{
+    return limits()[RLIMIT_SIGPENDING].soft;
 }
 
 uint64_t linux_descriptor_limit(void)

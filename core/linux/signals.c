@@ -83,9 +83,12 @@ void signal_send_entry(struct pending_signals *to, struct signal_entry *entry)
     notice();
 }
 
+static uint64_t queued; /* entries that signal_send made */
+
 static void free_entry(struct signal_entry *entry, struct signal_info *info)
 {
     (void)info;
+    queued--;
     core_release(entry, sizeof(*entry));
 }
 
@@ -101,7 +104,7 @@ error_t signal_send(struct pending_signals *to, const struct signal_info *info)
             return E_SUCCESS;
         entry = &to->standard[signal];
     } else {
-        entry = core_allocate(sizeof(*entry));
+        entry = queued < linux_signal_limit() ? core_allocate(sizeof(*entry)) : NULL;
         if (entry == NULL && info->code != SI_USER)
             return E_AGAIN;
         if (entry == NULL) {
@@ -110,6 +113,7 @@ error_t signal_send(struct pending_signals *to, const struct signal_info *info)
             return E_SUCCESS;
         }
         entry->taken = free_entry;
+        queued++;
     }
     entry->info = *info;
     signal_send_entry(to, entry);
@@ -177,6 +181,8 @@ void signal_forget(int signal)
 void signals_block(uint64_t blocked)
 {
     thread_signals.blocked = blocked & ~UNBLOCKABLE;
+    if (LIKELY((thread_signals.pending.set | process_signals.pending.set) == 0))
+        return;
     /* What is ignored is kept as long as it is blocked. */
     for (uint64_t set = (thread_signals.pending.set | process_signals.pending.set) & process_signals.ignored &
                         ~thread_signals.blocked;
@@ -226,13 +232,11 @@ void linux_attend(struct trap_frame *frame)
         linux_timers->run();
     if (why & ATTEND_INTERRUPTS)
         frame_enable_interrupts(frame);
-    if (why & ATTEND_RETURN)
-        signal_handlers->leave(frame);
     if (thread_signals.has_saved && result != -E_INTR && result != -E_RESTART) {
         thread_signals.has_saved = false;
         signals_block(thread_signals.saved);
     }
-    signals_deliver(frame, !(why & ATTEND_RETURN));
+    signals_deliver(frame, true);
     if (thread_signals.has_saved) { /* no handler's frame took it */
         thread_signals.has_saved = false;
         signals_block(thread_signals.saved);
@@ -242,7 +246,6 @@ void linux_attend(struct trap_frame *frame)
 
 void linux_attend_nested(struct trap_frame *frame)
 {
-    this_cpu(linux_attention) &= ~(uint32_t)ATTEND_RETURN;
     if (frame_result(frame) == -E_RESTART)
         frame_set_result(frame, -E_INTR);
 }

@@ -95,8 +95,6 @@ error_t linux_temporary_mask(const uint64_t *user, size_t size);
 struct signal_handlers {
     /* Has the frame run the signal's handler; what cannot be done becomes a SIGSEGV. */
     void (*deliver)(struct trap_frame *, int signal, const struct signal_info *);
-    /* rt_sigreturn. */
-    void (*leave)(struct trap_frame *);
 };
 extern const struct signal_handlers *signal_handlers;
 
@@ -104,10 +102,12 @@ extern const struct signal_handlers *signal_handlers;
 void signals_deliver(struct trap_frame *, bool in_call);
 
 /* Why linux_attend is called (linux_attention). */
-enum { ATTEND_SIGNALS = 1, ATTEND_RETURN = 2, ATTEND_MASK = 4, ATTEND_INTERRUPTS = 8, ATTEND_TIMERS = 16 };
+enum { ATTEND_SIGNALS = 1, ATTEND_MASK = 2, ATTEND_INTERRUPTS = 4, ATTEND_TIMERS = 8 };
 
 /* handlers.c */
-long linux_rt_sigreturn(void);
+long linux_rt_sigreturn(void); /* arch/x86_64/syscall.S, over the next one */
+/* Fills in a frame of which only the stack pointer and flags (of the call) are known. */
+void linux_signal_return(struct trap_frame *);
 long linux_pause(void);
 long linux_rt_sigsuspend(const uint64_t *mask, size_t set_size);
 long linux_rt_sigtimedwait(const uint64_t *set, void *info, const struct linux_timespec *timeout, size_t set_size);

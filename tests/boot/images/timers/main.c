@@ -20,6 +20,7 @@
 
 static volatile sig_atomic_t count;
 static siginfo_t info;
+static int most_missed;
 
 static void show(const char *what, long result)
 {
@@ -39,6 +40,8 @@ static void on_signal(int signal, siginfo_t *from, void *context)
     (void)signal;
     (void)context;
     info = *from;
+    if (from->si_code == SI_TIMER && from->si_overrun > most_missed)
+        most_missed = from->si_overrun;
     count++;
 }
 
@@ -178,9 +181,9 @@ static void check_posix_timers(void)
     sigprocmask(SIG_BLOCK, &set, NULL);
     nanosleep(&(struct timespec){.tv_nsec = 50 * MS}, NULL);
     nanosleep(&(struct timespec){.tv_nsec = 50 * MS}, NULL);
-    count = 0;
+    count = most_missed = 0;
     sigprocmask(SIG_UNBLOCK, &set, NULL);
-    printf("overrun: %d of %d\n", info.si_overrun >= 10, count >= 1);
+    printf("overrun: %d of %d\n", most_missed >= 10, count >= 1);
     value.it_value.tv_nsec = 0;
     timer_settime(id, 0, &value, &old);
     printf("interval was %ld\n", old.it_interval.tv_nsec);
