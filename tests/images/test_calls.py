@@ -126,6 +126,9 @@ class List(FolderCase):
         with self.assertRaisesRegex(calls.Failure, "read: there is no part bass"):
             calls.Interface.read(path)
 
+    def test_every_call_that_is_not_there_has_its_reason(self):
+        self.assertEqual([call.name for call in calls.Interface.read(LIST).calls if not call.function and not call.note], [])
+
     def test_the_page_is_up_to_date(self):
         text = linux_page.page(calls.Interface.read(LIST))
         self.assertEqual(text, (ROOT / linux_page.PAGE).read_text(), "type   ninja docs")
