@@ -39,7 +39,7 @@ static long event_write(struct file *file, const void *user, size_t length, uint
     uint64_t value;
 
     (void)offset;
-    if (length < sizeof(value))
+    if (length != sizeof(value)) /* since Linux 6.9; before, more was taken for 8 */
         return -E_INVAL;
     if (user_read(&value, user, sizeof(value)) != E_SUCCESS)
         return -E_FAULT;
