@@ -510,6 +510,43 @@ static bool is_there(const struct contents *contents, uint64_t page)
     return has_data(contents, page, &next);
 }
 
+/* Frames and slots for all pages that are not there come first; then the pages become the file's own. */
+static error_t allocate_missing(struct contents *contents, uint64_t first, uint64_t last)
+{
+    void *spare = NULL; /* each frame begins with the address of the next */
+    error_t error = E_SUCCESS;
+
+    for (uint64_t page = first; page < last && error == E_SUCCESS; page++) {
+        void *memory = !is_there(contents, page) ? get_frame() : NULL;
+
+        if (is_there(contents, page))
+            continue;
+        if (memory != NULL) {
+            *(void **)memory = spare;
+            spare = memory;
+        }
+        if (memory == NULL || make_slot(contents, page) == NULL)
+            error = E_NOSPC;
+    }
+    for (uint64_t page = first; page < last && error == E_SUCCESS; page++)
+        if (!is_there(contents, page)) {
+            void *memory = spare;
+
+            spare = *(void **)memory;
+            memset(memory, 0, VM_PAGE_SIZE);
+            set_own(contents, page, find_slot(contents, page), memory);
+        }
+    for (uint64_t page = first; page < last && error != E_SUCCESS; page++)
+        discard(contents, page);
+    while (spare != NULL) {
+        void *memory = spare;
+
+        spare = *(void **)memory;
+        frame_put(virt_to_phys(memory), PAGE_4K);
+    }
+    return error;
+}
+
 error_t contents_allocate(struct contents *contents, uint64_t start, uint64_t end)
 {
     uint64_t first = page_of(start), last = pages_up(end), missing = 0;
@@ -519,10 +556,7 @@ error_t contents_allocate(struct contents *contents, uint64_t start, uint64_t en
         missing += !is_there(contents, page);
     if (missing + missing / SLOTS > room) /* with the nodes of the tree */
         return E_NOSPC;
-    for (uint64_t page = first; page < last; page++)
-        if (!is_there(contents, page) && own_page(contents, page) == NULL)
-            return E_NOSPC; /* pages of zeros instead of holes stay */
-    return E_SUCCESS;
+    return allocate_missing(contents, first, last);
 }
 
 static void zero(struct contents *contents, uint64_t start, uint64_t end)
@@ -542,18 +576,52 @@ static bool needs_own(const struct contents *contents, uint64_t position)
            (slot == NULL || *slot == NULL);
 }
 
+/* The page shows what is packed again: it was made the file's own and not changed since. */
+static void take_back(struct contents *contents, uint64_t page)
+{
+    void **slot = find_slot(contents, page), *memory = *slot;
+
+    *slot = NULL;
+    contents->own--;
+    contents->overridden--;
+    if (contents->object.mappings != NULL)
+        vm_object_invalidate(&contents->object, page, 1, false);
+    frame_put(virt_to_phys(memory), PAGE_4K);
+    discard(contents, page);
+}
+
+/* Pages of their own where a part of a packed page becomes zeros, and slots for packed pages that become holes. */
+static error_t prepare_punch(struct contents *contents, uint64_t start, uint64_t end)
+{
+    bool own_start = needs_own(contents, start), own_end;
+    uint64_t page, first = pages_up(start), last = page_of(end);
+
+    if (own_start && own_page(contents, page_of(start)) == NULL)
+        return E_NOSPC;
+    own_end = needs_own(contents, end); /* not if it is the same page */
+    if (!own_end || own_page(contents, page_of(end)) != NULL) {
+        for (page = first; page < last && page < packed_pages(contents); page++)
+            if (make_slot(contents, page) == NULL)
+                break;
+        if (page >= last || page >= packed_pages(contents))
+            return E_SUCCESS;
+        while (page > first)
+            discard(contents, --page);
+        if (own_end)
+            take_back(contents, page_of(end));
+    }
+    if (own_start)
+        take_back(contents, page_of(start));
+    return E_NOSPC;
+}
+
 error_t contents_punch(struct contents *contents, uint64_t start, uint64_t end)
 {
-    uint64_t first, last;
+    uint64_t first = pages_up(start), last = page_of(end);
+    error_t error = prepare_punch(contents, start, end);
 
-    if ((needs_own(contents, start) && own_page(contents, page_of(start)) == NULL) ||
-        (needs_own(contents, end) && own_page(contents, page_of(end)) == NULL))
-        return E_NOSPC;
-    first = pages_up(start);
-    last = page_of(end);
-    for (uint64_t page = first; page < last && page < packed_pages(contents); page++)
-        if (make_slot(contents, page) == NULL)
-            return E_NOSPC;
+    if (error != E_SUCCESS)
+        return error;
     if (first > last) { /* inside of one page */
         zero(contents, start, end);
         return E_SUCCESS;

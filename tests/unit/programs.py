@@ -57,6 +57,7 @@ PROGRAMS: dict[str, list[str]] = {
     "test_drivers": ["tests/unit/test_drivers.c", "tests/unit/conformance.c", *SPACE],
     "test_pager": ["tests/unit/test_pager.c", "apps/pager/mandelbrot.c", "tests/unit/conformance.c", *SPACE],
     "test_file": ["tests/unit/test_file.c", "tests/unit/conformance.c", *SPACE],
+    "test_tree": ["tests/unit/test_tree.c", *TREE, *SPACE],
     "test_tree_model": ["tests/unit/test_tree_model.c", *TREE, *SPACE],
     "test_model": ["tests/unit/test_model.c", "tests/unit/model.c", *SPACE],
 }
