@@ -112,6 +112,7 @@ static long move_all(const struct request *request)
         return -E_INVAL;
     error_t error = linux_unmap_range(request->to, request->size);
 
+    segment = vm_find(vm_space(), at); /* what was there may have been a part of the same segment */
     for (; error == E_SUCCESS && segment != NULL && at < end; segment = vm_next(vm_space(), at)) {
         uintptr_t from = vm_start(segment) > at ? vm_start(segment) : at, to = request->to + (from - request->address);
         long moved;

@@ -335,6 +335,26 @@ static void mremap_works(void)
     value(other[4 * PAGE]);
 }
 
+/* The new place is a part of the mapping that is moved. */
+static void mremap_within(void)
+{
+    char *at = pages(16);
+
+    for (size_t i = 0; i < 16; i++)
+        at[i * PAGE] = (char)i;
+    show(offset_of(sys(mremap, at + 8 * PAGE, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at + 2 * PAGE), at), "down");
+    show(offset_of(sys(mremap, at + 4 * PAGE, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at + 12 * PAGE), at), "up");
+    show(offset_of(sys(mremap, at + 14 * PAGE, 2 * PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at + PAGE), at), "smaller");
+    show(offset_of(sys(mremap, at + 6 * PAGE, PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at + 10 * PAGE), at), "larger");
+    for (size_t i = 0; i < 16; i++)
+        if (can_read(at + i * PAGE))
+            putchar('-');
+        else
+            printf("%d ", at[i * PAGE]);
+    putchar('\n');
+    sys(munmap, at, 16 * PAGE);
+}
+
 static void mremap_large(void)
 {
     size_t size = 3 << 20;
@@ -880,7 +900,7 @@ int main(void)
     } groups[] = {
 #define GROUP(name) {#name, name}
         GROUP(mmap_errors),   GROUP(mmap_places),    GROUP(munmap_cases),     GROUP(mprotect_cases),
-        GROUP(execute),       GROUP(mremap_errors),  GROUP(mremap_works),     GROUP(mremap_large),
+        GROUP(execute),       GROUP(mremap_errors),  GROUP(mremap_works),     GROUP(mremap_within), GROUP(mremap_large),
         GROUP(mremap_shared), GROUP(madvise_errors), GROUP(madvise_works),    GROUP(mincore_cases),
         GROUP(msync_cases),   GROUP(mlock_cases),    GROUP(brk_cases),        GROUP(memfd_cases),
         GROUP(seal_cases),    GROUP(file_mappings),  GROUP(behind_the_end),   GROUP(anonymous_shared),

@@ -38,7 +38,6 @@ static void identity(void)
     show(sys(set_tid_address, &word) == self, "set_tid_address");
     show(sys(getcpu, NULL, NULL, NULL), "getcpu");
     show(sys(getcpu, WILD, NULL, NULL), "getcpu to nowhere");
-    show(sys(getpriority, PRIO_PROCESS, 0), "getpriority");
     show(sys(getpriority, 9, 0), "getpriority of what");
     show(sys(getpriority, PRIO_PROCESS, 0x7fffffff), "getpriority of nobody");
     show(sys(setpriority, 9, 0, 0), "setpriority of what");
