@@ -19,6 +19,7 @@ struct vm_segment {
     uint32_t magic;              /* VM_SEGMENT_ALIVE while alive: catches dead and foreign pointers */
     bool mapped;                 /* something may be mapped; cleared when all has been unmapped */
     struct vm_segment *child[2]; /* tree of the slot, vm/segments.c */
+    union vm_slot *slot;
     union {
         void *own;        /* the driver's */
         paddr_t physical; /* drivers of vm_alloc_at: where the window starts */

@@ -32,14 +32,14 @@ static __attribute__((noinline, cold)) error_t fault_outside(vaddr_t address, vm
 
 error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present)
 {
-    const struct vm_fault_info fault = {.address = address, .access = access, .present = present};
     struct address_space *space = current_space;
-    struct vm_segment *segment = LIKELY(space) ? segment_find(space, address) : NULL;
+    struct vm_segment *segment = LIKELY(space) ? segment_find_again(space, address) : NULL;
     error_t error = E_ACCES;
 
     if (UNLIKELY(!segment))
         return fault_outside(address, access, present);
     if (LIKELY(segment->flags & access)) {
+        const struct vm_fault_info fault = {.address = address, .access = access, .present = present};
         const struct vm_fault_info **current = &this_cpu(fault_record), *outer = *current;
 
         *current = &fault;

@@ -203,17 +203,6 @@ static error_t protect_across(struct address_space *space, vaddr_t start, vaddr_
     return error;
 }
 
-/* The segment that is all of the range and has its slot to itself, so that it has no neighbours to merge with; or NULL.
- */
-static inline struct vm_segment *lone_segment(struct address_space *space, vaddr_t start, size_t size)
-{
-    struct vm_segment *segment = slot_root(slot_of(space, start));
-
-    return segment && segment->start == start && segment->size == size && !segment->child[0] && !segment->child[1]
-               ? segment
-               : NULL;
-}
-
 static __attribute__((noinline)) error_t protect_range(struct address_space *space, vaddr_t start, size_t size,
                                                        vm_flags_t protection)
 {
@@ -224,7 +213,7 @@ static __attribute__((noinline)) error_t protect_range(struct address_space *spa
         return E_INVAL;
     if (size == 0)
         return E_SUCCESS;
-    struct vm_segment *segment = segment_find(space, start);
+    struct vm_segment *segment = segment_find_again(space, start);
 
     if (LIKELY(segment && size <= segment_end(segment) - start))
         return protect_inside(space, segment, start, end, protection);
@@ -233,14 +222,16 @@ static __attribute__((noinline)) error_t protect_range(struct address_space *spa
 
 error_t vm_protect(struct address_space *space, vaddr_t start, size_t size, vm_flags_t protection)
 {
-    struct vm_segment *lone = lone_segment(space, start, size);
+    struct vm_segment *segment = segment_find_again(space, start);
 
-    if (!lone || protection > VM_PROTECTION || (protection != 0 && !(protection & VM_READ)) ||
-        lone->driver->protect != vm_segment_protect_mapped)
+    /* The whole of a segment without neighbours to merge with. */
+    if (!segment || segment->start != start || segment->size != size || !segment_is_alone(segment) ||
+        protection > VM_PROTECTION || (protection != 0 && !(protection & VM_READ)) ||
+        segment->driver->protect != vm_segment_protect_mapped)
         return protect_range(space, start, size, protection);
-    if ((lone->flags & VM_PROTECTION) != protection) {
-        lone->flags = (lone->flags & ~VM_PROTECTION) | protection;
-        if (lone->mapped)
+    if ((segment->flags & VM_PROTECTION) != protection) {
+        segment->flags = (segment->flags & ~VM_PROTECTION) | protection;
+        if (segment->mapped)
             mmu_protect(&space->mmu, start, size, protection);
     }
     return E_SUCCESS;

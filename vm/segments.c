@@ -408,6 +408,8 @@ void segment_release(struct address_space *space, struct vm_segment *segment)
 {
     struct vm_slab *slab = (struct vm_slab *)align_down((uintptr_t)segment, VM_PAGE_SIZE);
 
+    if (space->last == segment)
+        space->last = NULL;
     segment->magic = 0;
     segment->child[0] = slab->free;
     slab->free = segment;
@@ -440,6 +442,7 @@ static inline void link_at(const struct place *place, struct vm_segment *segment
 {
     if (LIKELY(place->slot->link & LINK_FREE))
         slot_list_remove(place->region, place->slot);
+    segment->slot = place->slot;
     tree_insert(&place->slot->root, segment);
 }
 
@@ -465,7 +468,9 @@ error_t segment_link(struct address_space *space, struct vm_segment *segment)
 
 void segment_link_beside(struct address_space *space, const struct vm_segment *there, struct vm_segment *segment)
 {
-    tree_insert(&slot_of(space, there->start)->root, segment);
+    (void)space;
+    segment->slot = there->slot;
+    tree_insert(&there->slot->root, segment);
 }
 
 void segment_unlink(struct address_space *space, struct vm_segment *segment)

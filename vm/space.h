@@ -29,9 +29,10 @@ union vm_slot {
 struct address_space {
     struct mmu mmu;
     bool owns_tables;
-    uint64_t origins;                /* segments made so far */
-    struct vm_slab *slabs;           /* segment structures: slabs that have a free one */
-    size_t bookkeeping;              /* frames held for slabs and slots */
+    uint64_t origins;        /* segments made so far */
+    struct vm_segment *last; /* found last by a fault or a change of protection: the next is often in it; NULL */
+    struct vm_slab *slabs;   /* segment structures: slabs that have a free one */
+    size_t bookkeeping;      /* frames held for slabs and slots */
     union vm_slot large[VM_REGIONS]; /* the slots of regions that have one */
     struct vm_region regions[VM_REGIONS];
 };

@@ -186,6 +186,11 @@ static void load_state(const struct state_area *area)
     uint32_t size = area->description.size;
     uint64_t given = area->description.features & features;
 
+    if (LIKELY(size == description.size && area->description.magic == STATE_MAGIC_1 && given == features && size != 0 &&
+               *(const uint32_t *)((const char *)area + size) == STATE_MAGIC_2)) {
+        load_features(area, features);
+        return;
+    }
     if (!cpu_features.xsave) {
         __asm__ volatile("fxrstor64 %0" : : "m"(*area) : "memory");
         return;
@@ -302,14 +307,22 @@ static inline void read_registers(struct trap_frame *to, const struct signal_reg
     to->rflags = (to->rflags & ~(uint64_t)FLAGS_RESTORED) | (from->flags & FLAGS_RESTORED);
 }
 
+/* Linux takes them as ring 3's; the data segment is looked at only if the flags say so. */
+static inline bool are_selectors(uint64_t selectors, uint64_t flags)
+{
+    uint64_t ignored = flags & UC_STRICT_RESTORE_SS ? 0 : SELECTORS_OF(0ull, 0xffffull);
+
+    if (LIKELY(selectors == SELECTORS_OF(USER_CODE, USER_DATA)))
+        return true;
+    selectors = (selectors & SELECTORS_OF(0xffffull, 0xffffull)) | SELECTORS_OF(3ull, 3ull);
+    return (selectors | ignored) == (SELECTORS_OF(USER_CODE, USER_DATA) | ignored);
+}
+
 static error_t read_frame(void *argument)
 {
     const struct frame_work *work = argument;
     const struct signal_frame *frame = work->frame;
     const struct signal_registers *registers = &frame->context.registers;
-    /* Linux: as ring 3; the data segment is looked at only if the flags say so. */
-    uint64_t ignored = frame->context.flags & UC_STRICT_RESTORE_SS ? 0 : SELECTORS_OF(0ull, 0xffffull);
-    uint64_t selectors = (registers->selectors & SELECTORS_OF(0xffffull, 0xffffull)) | SELECTORS_OF(3ull, 3ull);
 
     *work->mask = frame->context.mask;
     *work->stack = frame->context.stack;
@@ -318,9 +331,8 @@ static error_t read_frame(void *argument)
         load_initial_state();
     else
         load_state((const struct state_area *)registers->state);
-    return (selectors | ignored) == (SELECTORS_OF(USER_CODE, USER_DATA) | ignored) && is_canonical(registers->rip)
-               ? E_SUCCESS
-               : E_FAULT;
+    return is_canonical(registers->rip) && are_selectors(registers->selectors, frame->context.flags) ? E_SUCCESS
+                                                                                                     : E_FAULT;
 }
 
 error_t frame_leave_handler(struct trap_frame *registers, uint64_t *mask, struct linux_stack *stack)
