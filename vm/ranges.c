@@ -47,13 +47,16 @@ static void absorb(struct address_space *space, struct vm_segment *low, struct v
     segment_release(space, high);
 }
 
+static void merge_pair(struct address_space *space, struct vm_segment *low, struct vm_segment *high)
+{
+    if (low && high && low != high && can_merge(space, low, high))
+        absorb(space, low, high);
+}
+
 /* Makes one segment of the two that meet at the address, if they are alike. */
 static void merge_at(struct address_space *space, vaddr_t at)
 {
-    struct vm_segment *low = segment_find(space, at - 1), *high = segment_find(space, at);
-
-    if (low && high && low != high && can_merge(space, low, high))
-        absorb(space, low, high);
+    merge_pair(space, segment_find(space, at - 1), segment_find(space, at));
 }
 
 /* Cuts the segment across the address, if there is one: *second is then its upper part, otherwise NULL. */
@@ -175,9 +178,9 @@ static error_t protect_inside(struct address_space *space, struct vm_segment *se
     error_t error = driver_protect(space, segment, protection);
 
     if (!last || error)
-        merge_at(space, end);
+        merge_pair(space, segment, segment_find(space, end));
     if (!first || error)
-        merge_at(space, start);
+        merge_pair(space, segment_find(space, start - 1), segment);
     return error;
 }
 

@@ -215,11 +215,6 @@ static vaddr_t slot_last(struct address_space *space, vaddr_t va)
     return region->base + ((index + 1) << region->order) - 1;
 }
 
-bool segment_same_slot(struct address_space *space, vaddr_t a, vaddr_t b)
-{
-    return slot_of(space, a) == slot_of(space, b);
-}
-
 /* ---- trees ---- */
 
 /* The finalizer of MurmurHash3 (Appleby 2011), so that no regular spacing of segments makes regular priorities. */

@@ -85,7 +85,12 @@ struct vm_segment *segment_next(struct address_space *space, vaddr_t va, vaddr_t
 bool segment_range_free(struct address_space *space, vaddr_t start, vaddr_t end);
 
 /* True if both addresses are in the same slot, so that segments there can be merged. */
-bool segment_same_slot(struct address_space *space, vaddr_t a, vaddr_t b);
+static inline bool segment_same_slot(struct address_space *space, vaddr_t a, vaddr_t b)
+{
+    const struct vm_region *region = region_of(space, a);
+
+    return region == region_of(space, b) && (a - region->base) >> region->order == (b - region->base) >> region->order;
+}
 
 /* Cuts the segment at an address inside it (vm_split without its checks): the upper part, of the same origin. */
 struct vm_segment *segment_split(struct address_space *space, struct vm_segment *segment, vaddr_t at);

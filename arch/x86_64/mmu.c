@@ -184,6 +184,22 @@ static inline struct path path_to(const struct mmu *mmu, vaddr_t va, unsigned le
     }
 }
 
+/* The entry for va among those of 4 KiB pages; NULL: no such table is there. With constant levels it is straight code.
+ */
+static inline __attribute__((always_inline)) entry_t *small_entry(const struct mmu *mmu, vaddr_t va)
+{
+    entry_t *table = phys_to_virt(mmu->root);
+
+    for (unsigned level = ROOT_LEVEL; level > 0; level--) {
+        entry_t entry = table[entry_index(va, level)];
+
+        if (UNLIKELY((entry & (PTE_PRESENT | (level < ROOT_LEVEL ? PTE_LARGE : 0))) != PTE_PRESENT))
+            return NULL;
+        table = entry_table(entry);
+    }
+    return &table[entry_index(va, 0)];
+}
+
 static inline void parent_count(entry_t *parent, int change)
 {
     if (parent)
@@ -352,7 +368,7 @@ static void fill_split(entry_t *table, entry_t large, unsigned level)
         table[i] = entry | (pa + ((paddr_t)i << level_shift(level - 1)));
 }
 
-COLD error_t mmu_split(struct mmu *mmu, vaddr_t va)
+COLD static __attribute__((noinline)) error_t split_large(struct mmu *mmu, vaddr_t va)
 {
     struct path path = path_to(mmu, va, 0);
     paddr_t tables[ROOT_LEVEL];
@@ -375,6 +391,11 @@ COLD error_t mmu_split(struct mmu *mmu, vaddr_t va)
     if (count)
         machine_flush_page(va); /* also drops the large translation (SDM vol. 3, 4.10.4.1) */
     return E_SUCCESS;
+}
+
+error_t mmu_split(struct mmu *mmu, vaddr_t va)
+{
+    return LIKELY(small_entry(mmu, va) != NULL) ? E_SUCCESS : split_large(mmu, va);
 }
 
 /* ---- flushing ---- */
@@ -523,15 +544,10 @@ static void leaf_protect(struct walk *walk, entry_t *entry, unsigned level, vadd
  */
 static inline bool protect_single(struct mmu *mmu, vaddr_t va, entry_t protection)
 {
-    entry_t *table = phys_to_virt(mmu->root), *entry;
+    entry_t *entry = small_entry(mmu, va);
 
-    for (unsigned level = ROOT_LEVEL; level > 0; level--) {
-        entry = &table[entry_index(va, level)];
-        if (UNLIKELY((*entry & (PTE_PRESENT | (level < ROOT_LEVEL ? PTE_LARGE : 0))) != PTE_PRESENT))
-            return false;
-        table = entry_table(*entry);
-    }
-    entry = &table[entry_index(va, 0)];
+    if (UNLIKELY(entry == NULL))
+        return false;
     if (*entry != 0 && entry_protect(entry, protection))
         machine_flush_page(va);
     return true;

@@ -521,39 +521,44 @@ static error_t protect_slowly(uintptr_t start, size_t size, vm_flags_t protectio
     return error == E_SUCCESS && end < start + size ? E_NOMEM : error;
 }
 
+/* With more than PROT_READ, PROT_WRITE and PROT_EXEC. */
+static __attribute__((noinline)) long protect_unusually(uintptr_t address, size_t length, unsigned long protection)
+{
+    size_t size = align_up(length, VM_PAGE_SIZE);
+    unsigned long grows = protection & (PROT_GROWSDOWN | PROT_GROWSUP);
+    error_t error = E_SUCCESS;
+
+    protection &= ~grows;
+    if (grows == (PROT_GROWSDOWN | PROT_GROWSUP))
+        return -E_INVAL;
+    if (length == 0)
+        return 0;
+    if (address + size <= address)
+        return -E_NOMEM;
+    if (protection & ~(unsigned long)(VM_PROTECTION | PROT_SEM))
+        return -E_INVAL;
+    if (grows & PROT_GROWSUP) /* no stack grows up on x86 */
+        return vm_find(vm_space(), address) == NULL ? -E_NOMEM : -E_INVAL;
+    if (grows & PROT_GROWSDOWN)
+        error = protect_from_start(&address, &size);
+    return error != E_SUCCESS ? -error : linux_mprotect(address, size, protection & VM_PROTECTION);
+}
+
 long linux_mprotect(uintptr_t address, size_t length, unsigned long protection)
 {
     size_t size = align_up(length, VM_PAGE_SIZE);
     vm_flags_t flags = protection_flags(protection);
-    error_t error = E_SUCCESS;
 
     if (UNLIKELY(!is_aligned(address, VM_PAGE_SIZE)))
         return -E_INVAL;
-    if (UNLIKELY(protection & ~(unsigned long)VM_PROTECTION)) {
-        unsigned long grows = protection & (PROT_GROWSDOWN | PROT_GROWSUP);
-
-        protection &= ~grows;
-        if (grows == (PROT_GROWSDOWN | PROT_GROWSUP))
-            return -E_INVAL;
-        if (length == 0)
-            return 0;
-        if (address + size <= address)
-            return -E_NOMEM;
-        if (protection & ~(unsigned long)(VM_PROTECTION | PROT_SEM))
-            return -E_INVAL;
-        if (grows & PROT_GROWSUP) /* no stack grows up on x86 */
-            return vm_find(vm_space(), address) == NULL ? -E_NOMEM : -E_INVAL;
-        if (grows & PROT_GROWSDOWN)
-            error = protect_from_start(&address, &size);
-    }
-    if (length == 0)
-        return 0;
-    if (UNLIKELY(error != E_SUCCESS || address + size <= address))
-        return error != E_SUCCESS ? -error : -E_NOMEM;
-    if (UNLIKELY(huge_pages_used || ((flags & VM_WRITE) && !linux_has_memory(size))))
+    if (UNLIKELY(protection & ~(unsigned long)VM_PROTECTION))
+        return protect_unusually(address, length, protection);
+    if (UNLIKELY(address + size <= address))
+        return length == 0 ? 0 : -E_NOMEM;
+    if (UNLIKELY(huge_pages_used || ((flags & VM_WRITE) && !linux_has_memory(size)) ||
+                 vm_protect(vm_space(), address, size, flags) != E_SUCCESS))
         return -protect_slowly(address, size, flags);
-    error = vm_protect(vm_space(), address, size, flags);
-    return LIKELY(error == E_SUCCESS) ? 0 : -protect_slowly(address, size, flags);
+    return 0;
 }
 
 /* ---- brk ---- */
