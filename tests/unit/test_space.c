@@ -1065,6 +1065,135 @@ static void test_advise(void **state)
     fixture_end();
 }
 
+static size_t resident(vaddr_t at, enum page_size size)
+{
+    return vm_segment_statistics(space, vm_find(space, at)).resident[size];
+}
+
+static void test_collapse(void **state)
+{
+    struct vm_segment *segment;
+
+    (void)state;
+    fixture_start(RAM);
+    segment = must_alloc(&vm_anon, A, 6 * MIB, VM_RW | VM_PAGES_2M);
+    assert_int_equal(vm_mark(space, A, 6 * MIB, VM_PAGES, VM_PAGES_4K), E_SUCCESS);
+    for (size_t offset = 0; offset < 4 * MIB; offset += 3 * PAGE)
+        must_write(A + offset, offset);
+    assert_int_equal(vm_collapse(space, A, 6 * MIB), E_INVAL); /* small pages were asked for */
+    assert_int_equal(vm_mark(space, A, 6 * MIB, VM_PAGES, VM_PAGES_2M), E_SUCCESS);
+    fixture_inject(0);
+    assert_int_equal(vm_collapse(space, A, 6 * MIB), E_NOMEM);
+    assert_true(fixture_inject_end());
+    assert_int_equal(resident(A, PAGE_2M), 0);
+    assert_int_equal(vm_collapse(space, A + PAGE, 6 * MIB - PAGE), E_SUCCESS);
+    fixture_check();
+    assert_int_equal(resident(A, PAGE_2M), 2); /* the first block was not all inside */
+    assert_int_equal(vm_collapse(space, A, 6 * MIB), E_SUCCESS);
+    fixture_check();
+    assert_int_equal(resident(A, PAGE_2M), 3);
+    assert_int_equal(resident(A, PAGE_4K), 0);
+    for (size_t offset = 0; offset < 6 * MIB; offset += PAGE)
+        assert_int_equal(must_read(A + offset), offset < 4 * MIB && offset % (3 * PAGE) == 0 ? offset : 0);
+    assert_int_equal(vm_collapse(space, A, 6 * MIB), E_SUCCESS);
+    assert_int_equal(vm_collapse(space, A, 7 * MIB), E_INVAL);
+    assert_int_equal(vm_collapse(space, A + 6 * MIB, MIB), E_INVAL);
+    vm_free(space, segment);
+    fixture_end();
+}
+
+static void test_marks(void **state)
+{
+    struct trace before, after;
+
+    (void)state;
+    fixture_start(RAM);
+    must_alloc(&vm_anon, A, 8 * PAGE, VM_RW | VM_MERGE | VM_MARK(0));
+    must_write(A + 3 * PAGE, 1);
+    trace_take(&before);
+    for (long nth = 0;; nth++) { /* a part in the middle: two cuts */
+        fixture_inject(nth);
+        error_t error = vm_mark(space, A + 2 * PAGE, 4 * PAGE, VM_MARK(0), VM_MARK(3));
+        bool reached = fixture_inject_end();
+
+        if (!error)
+            break;
+        assert_true(reached);
+        assert_int_equal(error, E_NOMEM);
+        trace_take(&after);
+        trace_compare(&before, &after, "marking", nth);
+    }
+    assert_int_equal(vm_flags(vm_find(space, A)) & VM_MARKS, VM_MARK(0));
+    assert_int_equal(vm_flags(vm_find(space, A + 2 * PAGE)) & VM_MARKS, VM_MARK(3));
+    assert_int_equal(vm_size(vm_find(space, A + 2 * PAGE)), 4 * PAGE);
+    assert_int_equal(vm_protect(space, A, 8 * PAGE, VM_READ), E_SUCCESS); /* merges nothing that is marked otherwise */
+    assert_int_equal(vm_size(vm_find(space, A)), 2 * PAGE);
+    assert_int_equal(vm_protect(space, A, 8 * PAGE, VM_RW), E_SUCCESS);
+    fixture_check();
+    assert_int_equal(vm_mark(space, A, 9 * PAGE, VM_MARKS, 0), E_NOMEM); /* a hole at the end */
+    assert_int_equal(vm_mark(space, A, PAGE, VM_WRITE, 0), E_INVAL);
+    assert_int_equal(vm_mark(space, A + 1, PAGE, VM_MARKS, 0), E_INVAL);
+    assert_int_equal(vm_mark(space, A, 8 * PAGE, VM_MARKS, VM_MARK(0)), E_SUCCESS);
+    trace_take(&after);
+    trace_compare(&before, &after, "marking and back", 0);
+    assert_int_equal(must_read(A + 3 * PAGE), 1);
+    assert_int_equal(vm_unmap(space, A, 8 * PAGE), E_SUCCESS);
+    fixture_end();
+}
+
+static void test_populate(void **state)
+{
+    size_t faults;
+
+    (void)state;
+    fixture_start(RAM);
+    must_alloc(&vm_anon, A, 8 * PAGE, VM_RW | VM_PAGES_4K);
+    must_alloc(&vm_anon, A + 8 * PAGE, 2 * PAGE, VM_READ | VM_PAGES_4K);
+    faults = fake_faults();
+    assert_int_equal(vm_populate(space, A + PAGE, 4 * PAGE, VM_WRITE), E_SUCCESS);
+    assert_int_equal(resident(A, PAGE_4K), 4);
+    assert_int_equal(vm_faults(space), 4);
+    assert_int_equal(vm_populate(space, A, 10 * PAGE, VM_WRITE), E_ACCES); /* what came before is backed */
+    assert_int_equal(resident(A, PAGE_4K), 8);
+    assert_int_equal(vm_populate(space, A, 11 * PAGE, VM_READ), E_FAULT);
+    assert_int_equal(resident(A + 8 * PAGE, PAGE_4K), 2);
+    for (size_t i = 0; i < 10; i++)
+        must_read(A + i * PAGE);
+    assert_int_equal(fake_faults(), faults);
+    assert_int_equal(vm_faults(space), 10);
+    assert_int_equal(vm_unmap(space, A, 10 * PAGE), E_SUCCESS);
+    assert_int_equal(vm_faults(space), 10); /* of segments that are gone, too */
+    fixture_end();
+}
+
+/* What was moved merges with what came along, not with what it meets. */
+static void test_moved_pages_and_neighbours(void **state)
+{
+    struct vm_segment *segment, *second;
+
+    (void)state;
+    fixture_start(RAM);
+    segment = must_alloc(&vm_anon, A, 4 * PAGE, VM_RW | VM_MERGE);
+    must_write(A, 1);
+    second = vm_copy(space, segment, A, A + 16 * PAGE, 2 * PAGE, true);
+    assert_false(IS_ERR(second));
+    assert_int_equal(must_read(A + 16 * PAGE), 1);
+    assert_int_equal(must_read(A), 0); /* as never touched */
+    must_alloc(&vm_anon, A + 18 * PAGE, PAGE, VM_RW | VM_MERGE);
+    vm_merge(space, A + 18 * PAGE);
+    assert_int_equal(vm_size(vm_find(space, A + 16 * PAGE)), 2 * PAGE);
+    assert_int_equal(vm_move(space, vm_find(space, A + 18 * PAGE), A + 20 * PAGE, PAGE), E_SUCCESS);
+    must_alloc(&vm_anon, A + 21 * PAGE, PAGE, VM_RW | VM_MERGE);
+    vm_merge(space, A + 21 * PAGE); /* an untouched one is at home anywhere */
+    assert_int_equal(vm_size(vm_find(space, A + 20 * PAGE)), 2 * PAGE);
+    fixture_check();
+    assert_error(vm_copy(space, segment, A, A + 32 * PAGE, 5 * PAGE, true), E_INVAL);
+    assert_error(vm_copy(space, segment, A + 4 * PAGE, A + 32 * PAGE, PAGE, false), E_INVAL);
+    assert_error(vm_copy(space, segment, A, A + 16 * PAGE, PAGE, true), E_NOMEM);
+    assert_int_equal(vm_unmap(space, A, 64 * PAGE), E_SUCCESS);
+    fixture_end();
+}
+
 static void test_willneed_backs_as_far_as_frames_allow(void **state)
 {
     struct vm_segment *segment;
@@ -1478,6 +1607,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_move_backs_the_growth),
         cmocka_unit_test(test_move_refused),
         cmocka_unit_test(test_advise),
+        cmocka_unit_test(test_collapse),
+        cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_populate),
+        cmocka_unit_test(test_moved_pages_and_neighbours),
         cmocka_unit_test(test_willneed_backs_as_far_as_frames_allow),
         cmocka_unit_test(test_cost_of_one_page),
         cmocka_unit_test(test_statistics),
