@@ -139,9 +139,17 @@ class Apt:
             raise Failure(f"source.package: Debian has no source package {source.package}")
         partial = source.download.with_name(f"{source.package}.partial")
         partial.mkdir(parents=True, exist_ok=True)
-        if self.run("source", "--download-only", source.package, folder=partial):
-            raise Failure(f"apt-get could not fetch the source of {source.package}: its message is above")
-        partial.rename(source.download)
+        # An archive that is just being updated may list a version whose files are gone: any other that it has will do.
+        for version in ("", *(f"={version}" for version in self.versions(source.package))):
+            if self.run("source", "--download-only", source.package + version, folder=partial) == 0:
+                partial.rename(source.download)
+                return
+        raise Failure(f"apt-get could not fetch the source of {source.package}: its message is above")
+
+    def versions(self, package: str) -> list[str]:
+        command = ["apt-cache", *self.options, "showsrc", "--only-source", package]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        return [row.split()[1] for row in answer.splitlines() if row.startswith("Version: ")]
 
     def run(self, *command: str, folder: Path = Path()) -> int:
         print(paint(f"$ apt-get {' '.join(command)}", "2"), flush=True)

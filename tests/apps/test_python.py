@@ -1,10 +1,23 @@
-"""apps/python against the same library on Linux."""
+"""apps/python against the same library on Linux, and against Debian's own python3.11."""
 
-from booting import ComparedCase
+import subprocess
+
+from booting import TIMEOUT, ComparedCase
 
 
 class PythonTest(ComparedCase):
     app = "python"
 
     def test_churn(self) -> None:
-        self.compare(0, "scripts/churn.py")
+        printed = self.compare(0, "scripts/churn.py")
+        self.assertRegex(printed, r"unreachable objects: 30690 then: None\n")
+        debian = subprocess.run(
+            ["/usr/bin/python3.11", "scripts/churn.py"], cwd=self.root, capture_output=True, text=True, timeout=TIMEOUT, check=True
+        )
+        self.assertEqual(printed, debian.stdout)
+
+    def test_library(self) -> None:
+        self.assertIn("\ngone: True\n", self.compare(3, "scripts/library.py"))
+
+    def test_traceback(self) -> None:
+        self.assertIn("AttributeError: 'int' object has no attribute 'missing'\n", self.compare(1, "scripts/fail.py"))

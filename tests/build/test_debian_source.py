@@ -35,9 +35,13 @@ case "$*" in
     indextargets*) echo "Debian|file:/x/|bookworm|main"; echo "Other|file:/y/|z|main" ;;
     update) [ -n "$FAKE_SOURCES" ] || exit 100 ;;
     "source --print-uris tiny") ;;
-    "source --download-only tiny") cp "$FAKE_SOURCES"/tiny_* . ;;
+    "source --download-only tiny") [ -z "$FAKE_OLD" ] && cp "$FAKE_SOURCES"/tiny_* . ;;
+    "source --download-only tiny=1.0") cp "$FAKE_SOURCES"/tiny_* . ;;
     *) exit 100 ;;
 esac
+"""
+APT_CACHE = """#!/bin/bash
+printf 'Package: tiny\\nVersion: %s\\n' 2.0 1.0
 """
 
 
@@ -47,14 +51,15 @@ class DebianSource(TreeCase):
         self.log = self.scratch / "apt.log"
         folder = self.scratch / "bin"
         folder.mkdir()
-        (folder / "apt-get").write_text(APT_GET)
-        (folder / "apt-get").chmod(0o755)
+        for name, text in (("apt-get", APT_GET), ("apt-cache", APT_CACHE)):
+            (folder / name).write_text(text)
+            (folder / name).chmod(0o755)
         for name, text in FILES.items():
             path = self.scratch / "tiny-1.0" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         subprocess.run(["dpkg-source", "-b", "tiny-1.0"], cwd=self.scratch, check=True, capture_output=True)
-        self.environment |= {"PATH": f"{folder}:{os.environ['PATH']}", "FAKE_LOG": str(self.log), "FAKE_SOURCES": str(self.scratch)}
+        self.environment |= {"FAKE_OLD": "", "PATH": f"{folder}:{os.environ['PATH']}", "FAKE_LOG": str(self.log), "FAKE_SOURCES": str(self.scratch)}
 
     def manifest(self, *changes: tuple[str, str]) -> None:
         text = MANIFEST
@@ -95,6 +100,12 @@ class DebianSource(TreeCase):
         self.refuse(self.configure("tiny"), "Debian's source of tiny is missing")
         self.succeed(self.configure("--setup", "tiny"))
         self.assertEqual(self.log.read_text(), commands)
+
+    def test_a_version_whose_files_are_gone(self):
+        self.manifest()
+        self.environment["FAKE_OLD"] = "1"
+        self.assertIn("Configured tiny", self.succeed(self.configure("--setup", "tiny")))
+        self.assertTrue(self.log.read_text().rstrip().endswith("source --download-only tiny=1.0"))
 
     def test_no_such_package(self):
         self.manifest(('"tiny"', '"teeny"'))

@@ -1,3 +1,4 @@
+-- 100,000 rows in memory: inserted, looked at, a third of them deleted.
 CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, value REAL);
 CREATE INDEX t_name ON t(name);
 BEGIN;

@@ -1,0 +1,9 @@
+def inner(value):
+    return value.missing
+
+
+def outer():
+    return inner(7)
+
+
+outer()
