@@ -2,7 +2,7 @@
  * System calls chosen at random, with arguments that are right, wrong, at the edge of memory, or addresses of the core:
  * whatever comes, the call answers, and the machine goes on.
  *
- *     callfuzz [SECONDS [SEED]]
+ *     callfuzz [SECONDS [SEED [trace]]]        trace: every call is printed before it is made
  *
  * What would end, block or damage the program legally is kept away: memory is unmapped and replaced in an arena only,
  * results are written to the arena or to places that are not the program's, every signal is handled or ignored, and an
@@ -48,6 +48,7 @@ static char *structures; /* stays mapped: paths, structures; a hole behind it */
 static uintptr_t mappings[MAPPINGS];
 static size_t mapping_sizes[MAPPINGS];
 static uint64_t calls, errors[4096];
+static int trace;
 static const char folder[] = "/callfuzz";
 
 static uint64_t next_random(void) /* xorshift64 (Marsaglia 2003) */
@@ -552,6 +553,8 @@ static void one_call(void)
     calls++;
     if (!tame(number_of_call & 0xffffffff, a))
         return;
+    if (trace)
+        dprintf(CONSOLE, "%ld(%lx, %lx, %lx, %lx, %lx, %lx)\n", number_of_call, a[0], a[1], a[2], a[3], a[4], a[5]);
     result = call(number_of_call, a);
     if (result < 0 && result > -4096)
         errors[-result]++;
@@ -665,6 +668,7 @@ int main(int count, char **arguments)
     state = count > 2 ? strtoul(arguments[2], NULL, 0) : 0;
     while (state == 0)
         syscall(SYS_getrandom, &state, sizeof state, 0);
+    trace = count > 3;
     printf("callfuzz %ld %#lx\n", seconds, (unsigned long)state);
     before = free_memory();
     set_up();
