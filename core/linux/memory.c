@@ -61,7 +61,7 @@ inline bool linux_has_memory(size_t size)
     return (size >> VM_PAGE_SHIFT) + FRAMES_LEFT <= frames_free();
 }
 
-/* Frames behind [start, start + size) that are not lent by an object. */
+/* Frames behind [start, start + size), which is not empty, that are not lent by an object. */
 static size_t resident_frames(uintptr_t start, size_t size)
 {
     struct mmu_count count = mmu_count(&vm_space()->mmu, start, size);

@@ -186,11 +186,17 @@ long linux_futex(const uint32_t *word, int operation, uint32_t value, const stru
     uint64_t span, base;
     error_t error;
 
-    (void)second; /* of other operations */
     if ((command == FUTEX_WAIT_BITSET || command == FUTEX_WAKE_BITSET) && bitset == 0)
         return -E_INVAL;
     if (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET)
         return is_aligned((uintptr_t)word, sizeof(*word)) ? 0 : -E_INVAL;
+    if (command == FUTEX_REQUEUE || command == FUTEX_CMP_REQUEUE) { /* nobody waits who could be moved */
+        if (!is_aligned((uintptr_t)word, sizeof(*word)) || !is_aligned((uintptr_t)second, sizeof(*second)))
+            return -E_INVAL;
+        if (user_read(&now, word, sizeof(now)) != E_SUCCESS)
+            return -E_FAULT;
+        return command == FUTEX_CMP_REQUEUE && now != bitset ? -E_AGAIN : 0;
+    }
     if (command != FUTEX_WAIT && command != FUTEX_WAIT_BITSET)
         return -E_NOSYS;
     if (!is_aligned((uintptr_t)word, sizeof(*word)))

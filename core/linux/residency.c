@@ -145,7 +145,7 @@ static long lock(uintptr_t start, size_t length, vm_flags_t marks)
     uintptr_t end;
     error_t error = mark(&start, length, &end, marks);
 
-    if (error == E_SUCCESS && marks == MARK_LOCKED)
+    if (error == E_SUCCESS && marks == MARK_LOCKED && start < end)
         error = back(start, end);
     return -error;
 }

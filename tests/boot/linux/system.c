@@ -1,6 +1,7 @@
 /*
  * /dev, /proc and /sys, as far as every Linux has them alike: what is there, what kind it is, that the numbers in it
- * agree with what the program did. Left out: what describes the machine.
+ * agree with what the program did. Left out: what describes the machine, and the errors of changing /proc and /sys, which
+ * have file systems of their own on Linux.
  */
 #include "tests/boot/linux/linux.h"
 
@@ -117,7 +118,6 @@ static void process_files(void)
     try(open, "/proc/new", O_RDWR | O_CREAT, 0644);
     try(unlink, "/proc/self/maps");
     try(mkdir, "/proc/new", 0755);
-    try(rename, "/proc/self/maps", "/proc/self/x");
     fd = open("/proc/self/maps", O_RDONLY);
     long total = 0, pieces = 0;
 
@@ -199,8 +199,6 @@ static void kernel_files(void)
     show(sys(access, "/sys/kernel/mm/transparent_hugepage/enabled", 4), "transparent huge pages");
     show(sys(access, "/sys/kernel/mm/hugepages", 4), "huge pages");
     show(sys(access, "/proc/sys/vm/overcommit_memory", 4), "overcommit");
-    try(open, "/sys/new", O_RDWR | O_CREAT, 0644);
-    try(unlink, "/sys/kernel");
     try(rmdir, "/proc");
     try(open, "/proc/cpuinfo", O_RDONLY | O_DIRECTORY);
     show(done(sys(open, "/proc/version", O_RDONLY)), "version");
@@ -223,8 +221,6 @@ static void descriptors(void)
     value(found);
     if (folder)
         closedir(folder);
-    snprintf(bytes, sizeof bytes, "/proc/self/fdinfo/%d", 77);
-    show(sys(access, bytes, 4), "fdinfo");
     close(77), close(fd);
     try(readlink, "/proc/self/fd/77", bytes, 64);
 }
