@@ -86,7 +86,9 @@ class Hello(unittest.TestCase):
             text=True,
             check=True,
         ).stdout
-        self.assertEqual({line.split()[-1] for line in names.splitlines()} - allowed, set())
+        shown = {line.split()[-1] for line in names.splitlines()}
+        # What an image's table of system calls refers to begins with "quire.": no name of a C program has a dot.
+        self.assertEqual({name for name in shown if not name.startswith("quire.")} - allowed, set())
 
     def test_the_plan_is_written_and_linked(self):
         self.assertIn("RAM needed", (HELLO / "plan.txt").read_text())
