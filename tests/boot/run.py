@@ -63,6 +63,17 @@ def flip_byte(data: bytes, index: int) -> bytes:
     return data[:index] + bytes([data[index] ^ 1]) + data[index + 1 :]
 
 
+def replaced(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    """The same length, where the bytes are first; what is not there cannot be damaged."""
+
+    def damage(data: bytes) -> bytes:
+        if len(old) != len(new) or old not in data:
+            raise BadTable(f"the packed files hold no {old!r} to damage")
+        return data.replace(old, new, 1)
+
+    return damage
+
+
 # What can be wrong with the module that holds the packed files; None: no module at all.
 DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
     "missing": lambda data: None,
@@ -72,6 +83,14 @@ DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
     "wrong magic": lambda data: flip_byte(data, 5),
     "wrong name length": lambda data: data[:94] + b"ffffffff" + data[102:],
     "not hexadecimal": lambda data: data[:54] + b"g" + data[55:],
+    "another version": replaced(b"quire-files 2", b"quire-files 9"),
+    "wrong count": replaced(b"\nentries 8", b"\nentries 9"),
+    "wrong kind": replaced(b"00000005000081a4", b"0000000500001180"),
+    "wrong size": replaced(b"000000070000000000000000000000000000000000000018", b"0fffffff0000000000000000000000000000000000000018"),
+    "name out of the root": replaced(b"data/deep/er/bottom", b"data/deep/../bottom"),
+    "file as a folder": replaced(b"data/hello.txt", b"data/empty/txt"),
+    "wrong order": replaced(b"etc/motd", b"aaa/motd"),
+    "no trailer": replaced(b"TRAILER!!!", b"TRAILER!!?"),
     "wrong contents": lambda data: flip_byte(data, data.rindex(b"hello from a file")),
     "program corrupt": lambda data: flip_byte(data, data.rindex(b"\x7fELF") + 5000),
     "program renamed": lambda data: data.replace(b"busybox\0", b"busybux\0", 1),
