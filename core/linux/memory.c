@@ -282,7 +282,7 @@ static error_t grow_down(struct address_space *space, vaddr_t address)
     end = vm_start(above);
     if (end - start > GROWTH_MAX || vm_size(above) > GROWTH_MAX - (end - start) || !linux_has_memory(VM_PAGE_SIZE))
         return E_FAULT;
-    below = start > GROWTH_GAP ? vm_next(space, start - GROWTH_GAP) : NULL;
+    below = vm_next(space, start > GROWTH_GAP ? start - GROWTH_GAP : 0); /* `above` if there is none */
     if (below != above && (vm_flags(below) & VM_PROTECTION) && !(vm_flags(below) & MARK_GROWS_DOWN))
         return E_FAULT;
     if (IS_ERR(vm_alloc(space, &vm_anon, start, end - start, flags)))

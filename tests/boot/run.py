@@ -20,6 +20,7 @@ first, all in one call. Keys of the table:
     native      true: the program is also compiled for this host, and must print and return the same there
     program     a source of tests/boot/linux: compiled to a static program, which is packed instead of the image's own and
                 runs on this host as well, the same file, and must print and return the same there
+    alone       true: not on this host, where it could do harm
 """
 
 import argparse
@@ -99,7 +100,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
 KEYS: dict[str, type] = {
     "name": str, "image": str, "routes": list, "memory": str, "append": str, "arguments": list, "input": str,
     "cpu": str, "stall": int, "damage": str, "status": int, "timeout": int, "output": list, "forbidden": list,
-    "native": bool, "repeat": int, "program": str,
+    "native": bool, "repeat": int, "program": str, "alone": bool,
 }  # fmt: skip
 
 
@@ -121,6 +122,7 @@ class Test(NamedTuple):
     forbidden: tuple[str, ...] = ()
     native: bool = False
     program: str = ""
+    alone: bool = False
 
 
 class Result(NamedTuple):
@@ -288,7 +290,7 @@ def run_test(test: Test) -> Result:
         folder = Path(name)
         status, output = boot(test, folder)
         problem = find_difference(test, status, output)
-        if (test.native or test.program) and not problem:
+        if (test.native or (test.program and not test.alone)) and not problem:
             problem = compare_native(test, folder, status, output)
     return Result(test, problem, time.monotonic() - start, output)
 

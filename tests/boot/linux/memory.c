@@ -839,6 +839,12 @@ static void grows_down(void)
     show(sys(mprotect, end - PAGE, PAGE, PROT_READ | PROT_GROWSDOWN), "protect to its start");
     show_maps("read only", all, 600);
     show(sys(munmap, all, 600 * PAGE), "unmap");
+    all = (char *)0x30000; /* near the lowest address that may be mapped */
+    show(offset_of(sys(mmap, all, PAGE, RW, ANON | MAP_FIXED_NOREPLACE | MAP_GROWSDOWN, -1, 0), all), "a low stack");
+    value(can_write(all - PAGE));
+    value(can_write(all - 2 * PAGE));
+    show_maps("three pages", all - 16 * PAGE, 32);
+    show(sys(munmap, all - 2 * PAGE, 3 * PAGE), "unmap");
 }
 
 static void membarrier_cases(void)
