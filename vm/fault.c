@@ -30,9 +30,9 @@ static __attribute__((noinline, cold)) error_t fault_outside(vaddr_t address, vm
     return error ? error : vm_handle_fault(address, access, present);
 }
 
-error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present)
+static __attribute__((noinline)) error_t serve(struct address_space *space, vaddr_t address, vm_flags_t access,
+                                               bool present)
 {
-    struct address_space *space = current_space;
     struct vm_segment *segment = LIKELY(space) ? segment_find_again(space, address) : NULL;
     error_t error = E_ACCES;
 
@@ -49,4 +49,16 @@ error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present)
     if (UNLIKELY(error))
         segment->faults_refused++;
     return error;
+}
+
+/* What protection forbids, as garbage collectors have it, is answered at once. */
+error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present)
+{
+    struct address_space *space = current_space;
+    struct vm_segment *last = LIKELY(space) ? space->last : NULL;
+
+    if (!present || !last || address - last->start >= last->size || (last->flags & access))
+        return serve(space, address, access, present);
+    last->faults_refused++;
+    return E_ACCES;
 }

@@ -206,8 +206,7 @@ static error_t protect_across(struct address_space *space, vaddr_t start, vaddr_
     return error;
 }
 
-static __attribute__((noinline)) error_t protect_range(struct address_space *space, vaddr_t start, size_t size,
-                                                       vm_flags_t protection)
+error_t vm_protect(struct address_space *space, vaddr_t start, size_t size, vm_flags_t protection)
 {
     error_t error = check_range(start, size);
     vaddr_t end = start + size;
@@ -221,23 +220,6 @@ static __attribute__((noinline)) error_t protect_range(struct address_space *spa
     if (LIKELY(segment && size <= segment_end(segment) - start))
         return protect_inside(space, segment, start, end, protection);
     return protect_across(space, start, end, protection);
-}
-
-error_t vm_protect(struct address_space *space, vaddr_t start, size_t size, vm_flags_t protection)
-{
-    struct vm_segment *segment = segment_find_again(space, start);
-
-    /* The whole of a segment without neighbours to merge with. */
-    if (!segment || segment->start != start || segment->size != size || !segment_is_alone(segment) ||
-        protection > VM_PROTECTION || (protection != 0 && !(protection & VM_READ)) ||
-        segment->driver->protect != vm_segment_protect_mapped)
-        return protect_range(space, start, size, protection);
-    if ((segment->flags & VM_PROTECTION) != protection) {
-        segment->flags = (segment->flags & ~VM_PROTECTION) | protection;
-        if (segment->mapped)
-            mmu_protect(&space->mmu, start, size, protection);
-    }
-    return E_SUCCESS;
 }
 
 static bool is_permanent(const struct vm_segment *segment)

@@ -72,12 +72,6 @@ static inline struct vm_segment *segment_find_again(struct address_space *space,
     return segment;
 }
 
-/* The only one in its slot. */
-static inline bool segment_is_alone(const struct vm_segment *segment)
-{
-    return segment->slot->root == segment && !segment->child[0] && !segment->child[1];
-}
-
 /* The first segment that ends above va and starts below the limit, or NULL. */
 struct vm_segment *segment_next(struct address_space *space, vaddr_t va, vaddr_t limit);
 

@@ -58,4 +58,28 @@ bool vm_stack_overflow(const struct vm_segment *, vaddr_t);
  * Free frames plus this is what a sequence of operations that frees all it allocates leaves unchanged. */
 size_t vm_bookkeeping_frames(const struct address_space *);
 
+/* The only one in its slot. */
+static inline bool segment_is_alone(const struct vm_segment *segment)
+{
+    return segment->slot->root == segment && !segment->child[0] && !segment->child[1];
+}
+
+/*
+ * vm_protect where the range is the whole of the segment that was asked for last and has no neighbours to merge with:
+ * what a garbage collector protects, and unprotects when it faults. The protection is one that vm_protect takes. False:
+ * nothing was done.
+ */
+static inline bool vm_protect_again(struct address_space *space, vaddr_t start, size_t size, vm_flags_t protection)
+{
+    struct vm_segment *segment = space->last;
+
+    if (!segment || segment->start != start || segment->size != size || !segment_is_alone(segment) ||
+        segment->driver->protect != vm_segment_protect_mapped)
+        return false;
+    segment->flags = (segment->flags & ~VM_PROTECTION) | protection;
+    if (LIKELY(segment->mapped))
+        mmu_protect(&space->mmu, start, size, protection);
+    return true;
+}
+
 #endif

@@ -70,15 +70,15 @@ static bool is_of_address(const struct trap_frame *frame)
     return frame->vector == EXCEPTION_PAGE || frame->vector == EXCEPTION_PROTECTION || frame->vector == EXCEPTION_STACK;
 }
 
+/* Those of the program, usually of addresses, come first. */
 void trap_handle(struct trap_frame *frame)
 {
+    if (LIKELY(frame->vector < EXCEPTIONS && trap_exception != NULL && is_program(frame) && trap_exception(frame)))
+        return;
     if (frame->vector == VECTOR_TIMER) {
         lapic_timer_interrupt();
         if (trap_timer != NULL)
             trap_timer(is_program(frame) ? frame : NULL);
-    } else if (LIKELY(trap_exception != NULL && is_program(frame))) {
-        if (UNLIKELY(!trap_exception(frame)))
-            trap_report(frame);
     } else if (!trap_is_core(frame->rip) || !is_of_address(frame) || !fix_up(frame)) {
         trap_report(frame);
     }

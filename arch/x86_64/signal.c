@@ -83,7 +83,7 @@ _Static_assert(offsetof(struct state_area, mxcsr) == 24 && offsetof(struct state
 /* As a handler finds it, and a program at its start. */
 static const struct state_area initial_state __attribute__((aligned(64))) = {.x87_control = 0x37f, .mxcsr = 0x1f80};
 
-static uint64_t features;  /* of the state that is switched on: XCR0 */
+static uint32_t features;  /* of the state that is switched on: XCR0 */
 static bool asks_for_use;  /* XGETBV tells what is in use */
 static size_t state_bytes; /* of a frame */
 static struct state_description description;
@@ -117,12 +117,13 @@ static inline void zero_pairs(void *to, unsigned count)
 
 /* ---- the extended state ---- */
 
-static uint64_t xgetbv(uint32_t index)
+/* The lower half: no state of the upper one is switched on (cpu.c). */
+static inline uint32_t xgetbv_low(uint32_t index)
 {
     uint32_t low, high;
 
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(index));
-    return (uint64_t)high << 32 | low;
+    return low;
 }
 
 static void find_state(void)
@@ -132,11 +133,11 @@ static void find_state(void)
     if (cpu_features.xsave) {
         description = (struct state_description){.magic = STATE_MAGIC_1,
                                                  .whole_size = (uint32_t)(state_bytes + sizeof(uint32_t)),
-                                                 .features = xgetbv(0),
+                                                 .features = xgetbv_low(0),
                                                  .size = (uint32_t)state_bytes};
         state_bytes += sizeof(uint32_t);
         context_flags |= UC_FP_XSTATE;
-        features = xgetbv(0);
+        features = xgetbv_low(0);
         asks_for_use = cpuid(0xd, 1).a & 1u << 2;
     }
 }
@@ -148,7 +149,7 @@ static void find_state(void)
  */
 static void save_state(struct state_area *area)
 {
-    uint64_t wanted = features;
+    uint32_t wanted = features;
     uint32_t size = cpu_features.extended_state_size;
 
     if (!cpu_features.xsave) {
@@ -157,19 +158,20 @@ static void save_state(struct state_area *area)
         return;
     }
     if (asks_for_use)
-        wanted &= xgetbv(1) | STATE_LEGACY;
-    for (unsigned i = 0; i < ARRAY_LENGTH(area->header); i++)
-        area->header[i] = 0;
-    __asm__ volatile("xsave64 %0" : "+m"(*area) : "a"((uint32_t)wanted), "d"((uint32_t)(wanted >> 32)) : "memory");
+        wanted &= xgetbv_low(1) | STATE_LEGACY;
+    *(uint32_t *)((char *)area + size) = STATE_MAGIC_2;
+    area->header[0] = 0;
+    __asm__ volatile("xsave64 %0" : "+m"(*area) : "a"(wanted), "d"(0) : "memory");
     copy_pair(&area->description, &description);
     copy_pair(&area->description.size, &description.size);
     copy_pair(&area->description.reserved[3], &description.reserved[3]);
-    *(uint32_t *)((char *)area + size) = STATE_MAGIC_2;
+    area->header[1] = 0;
+    zero_pairs(&area->header[2], 3);
 }
 
-static void load_features(const struct state_area *area, uint64_t which)
+static inline void load_features(const struct state_area *area, uint32_t which)
 {
-    __asm__ volatile("xrstor64 %0" : : "m"(*area), "a"((uint32_t)which), "d"((uint32_t)(which >> 32)) : "memory");
+    __asm__ volatile("xrstor64 %0" : : "m"(*area), "a"(which), "d"(0) : "memory");
 }
 
 static void load_initial_state(void)
@@ -184,7 +186,7 @@ static void load_initial_state(void)
 static void load_state(const struct state_area *area)
 {
     uint32_t size = area->description.size;
-    uint64_t given = area->description.features & features;
+    uint32_t given = (uint32_t)area->description.features & features;
 
     if (LIKELY(size == description.size && area->description.magic == STATE_MAGIC_1 && given == features && size != 0 &&
                *(const uint32_t *)((const char *)area + size) == STATE_MAGIC_2)) {
@@ -213,15 +215,6 @@ static inline bool is_canonical(uint64_t address)
     return (int64_t)(address << 16) >> 16 == (int64_t)address;
 }
 
-struct frame_work {
-    struct trap_frame *registers;
-    struct signal_frame *frame;
-    const struct handler_call *call;
-    uintptr_t state;
-    uint64_t *mask; /* leaving */
-    struct linux_stack *stack;
-};
-
 static inline void write_registers(struct signal_registers *to, const struct trap_frame *from)
 {
     copy_pair(&to->r8, &from->r8);
@@ -238,48 +231,45 @@ static inline void write_registers(struct signal_registers *to, const struct tra
     to->flags = from->rflags | FLAG_INTERRUPT;
 }
 
-static error_t write_frame(void *argument)
+/* Writes first to both ends, so that nothing is lost of the program's state if the memory is not there. */
+static inline void write_frame(struct signal_frame *frame, struct state_area *state, const struct handler_call *call)
 {
-    const struct frame_work *work = argument;
-    const struct handler_call *call = work->call;
-    struct signal_frame *frame = work->frame;
     struct signal_registers *registers = &frame->context.registers;
 
-    save_state((struct state_area *)work->state);
     frame->restorer = call->action->restorer;
+    save_state(state);
     frame->context.flags = context_flags;
     frame->context.link = 0;
     copy_pair(&frame->context.stack, call->reported);
     frame->context.stack.size = call->reported->size;
-    write_registers(registers, work->registers);
+    write_registers(registers, call->registers);
     registers->selectors = SELECTORS_OF(USER_CODE, USER_DATA);
     registers->error = last.error;
     registers->trap = last.trap;
     registers->mask = call->mask;
     registers->cr2 = last.cr2;
-    registers->state = work->state;
+    registers->state = (uintptr_t)state;
     frame->context.mask = call->mask;
     if (call->action->flags & SA_SIGINFO) {
         for (size_t i = 0; i < sizeof(frame->info); i += 16)
             copy_pair((char *)&frame->info + i, (const char *)call->info + i);
         zero_pairs(frame->info_rest, sizeof(frame->info_rest) / 16);
     }
-    return E_SUCCESS;
 }
 
-error_t frame_enter_handler(struct trap_frame *registers, const struct handler_call *call)
+static error_t enter_handler(void *argument)
 {
+    const struct handler_call *call = argument;
+    struct trap_frame *registers = call->registers;
     uintptr_t top = call->stack != 0 ? call->stack : registers->rsp - RED_ZONE;
     uintptr_t state = align_down(top - state_bytes, STATE_ALIGN);
     uintptr_t start = align_down(state - sizeof(struct signal_frame), 16) - 8; /* as if it had been called */
-    struct frame_work work = {
-        .registers = registers, .frame = (struct signal_frame *)start, .call = call, .state = state};
 
-    if (!(call->action->flags & SA_RESTORER) || !is_canonical(call->action->handler) ||
-        (call->high != 0 && (start <= call->low || start > call->high)) ||
-        ((start | top) >= LOW_HALF_END && user_room(start, top - start) != top - start) ||
-        user_try(write_frame, &work) != E_SUCCESS)
+    if (UNLIKELY(!(call->action->flags & SA_RESTORER) || !is_canonical(call->action->handler) ||
+                 (call->high != 0 && (start <= call->low || start > call->high)) ||
+                 ((start | top) >= LOW_HALF_END && user_room(start, top - start) != top - start)))
         return E_FAULT;
+    write_frame((struct signal_frame *)start, (struct state_area *)state, call);
     load_initial_state();
     registers->rdi = (uint64_t)call->info->signal;
     registers->rsi = start + offsetof(struct signal_frame, info);
@@ -289,6 +279,12 @@ error_t frame_enter_handler(struct trap_frame *registers, const struct handler_c
     registers->rip = call->action->handler;
     registers->rflags &= ~(uint64_t)(FLAG_DIRECTION | FLAG_RESUME | FLAG_TRAP);
     return E_SUCCESS;
+}
+
+error_t frame_enter_handler(struct trap_frame *registers, struct handler_call *call)
+{
+    call->registers = registers;
+    return user_try(enter_handler, call);
 }
 
 static inline void read_registers(struct trap_frame *to, const struct signal_registers *from)
@@ -318,16 +314,17 @@ static inline bool are_selectors(uint64_t selectors, uint64_t flags)
     return (selectors | ignored) == (SELECTORS_OF(USER_CODE, USER_DATA) | ignored);
 }
 
-static error_t read_frame(void *argument)
+static error_t leave_handler(void *argument)
 {
-    const struct frame_work *work = argument;
-    const struct signal_frame *frame = work->frame;
+    struct handler_return *back = argument;
+    const struct signal_frame *frame = (struct signal_frame *)(back->registers->rsp - sizeof(uintptr_t));
     const struct signal_registers *registers = &frame->context.registers;
 
-    *work->mask = frame->context.mask;
-    *work->stack = frame->context.stack;
-    read_registers(work->registers, registers);
-    if (registers->state == 0)
+    back->mask = frame->context.mask;
+    copy_pair(&back->stack, &frame->context.stack);
+    back->stack.size = frame->context.stack.size;
+    read_registers(back->registers, registers);
+    if (UNLIKELY(registers->state == 0))
         load_initial_state();
     else
         load_state((const struct state_area *)registers->state);
@@ -335,14 +332,10 @@ static error_t read_frame(void *argument)
                                                                                                      : E_FAULT;
 }
 
-error_t frame_leave_handler(struct trap_frame *registers, uint64_t *mask, struct linux_stack *stack)
+error_t frame_leave_handler(struct trap_frame *registers, struct handler_return *back)
 {
-    struct frame_work work = {.registers = registers,
-                              .frame = (struct signal_frame *)(registers->rsp - sizeof(uintptr_t)),
-                              .mask = mask,
-                              .stack = stack};
-
-    return user_try(read_frame, &work);
+    back->registers = registers;
+    return user_try(leave_handler, back);
 }
 
 uintptr_t frame_stack_pointer(const struct trap_frame *registers)
@@ -460,6 +453,14 @@ static bool exception(struct trap_frame *frame)
 {
     struct signal_info info = {.error = 0};
 
+    if (LIKELY(frame->vector == EXCEPTION_PAGE && frame->failure == E_ACCES)) {
+        info.signal = SIGSEGV;
+        info.code = SEGV_ACCERR;
+        info.address = last.cr2 = frame->address;
+        last.error = frame->error | ERROR_USER;
+        last.trap = EXCEPTION_PAGE;
+        return on_exception(frame, &info);
+    }
     if (!signal_of(frame, &info))
         return false;
     return info.code == 0 /* spurious: the instruction runs again */ || on_exception(frame, &info);

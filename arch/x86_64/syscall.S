@@ -170,7 +170,6 @@ linux_rt_sigreturn:
     push_value $SELECTOR_CODE
     subq $TRAP_FRAME_BELOW_CS, %rsp
     movq %rax, 8(%rsp)
-    movq $VECTOR_SYSCALL, (%rsp)
     movq %rsp, %rdi
     call linux_signal_return
     jmp syscall_resume

@@ -78,9 +78,31 @@ page_failed:
     pushq %rax
     pushq $EXCEPTION_PAGE
     movq %rsp, %rdi
-    call trap_handle            /* returns after a fixup */
+    /* A fault of the program itself, and a handler: the same as trap_handle finds out, which asks again otherwise. */
+    movq trap_exception, %rax
+    testq %rax, %rax
+    jz page_other
+    cmpq $fault_stack_top - FAULT_SLICE, %gs:cpu_tss + TSS_IST_PAGE
+    jne page_other
+    cmpq $0, %gs:syscall_stack
+    je page_other
+    movq TRAP_FRAME_BELOW_CS - 8(%rdi), %rcx
+    cmpq $__core_text_start, %rcx
+    jb page_program
+    cmpq $__core_text_end, %rcx
+    jb page_other
+page_program:
+    call *%rax
+    testb %al, %al
+    jnz page_handled
+    movq %rsp, %rdi
+page_other:
+    call trap_handle            /* returns after a fixup, or to a handler: the preserved registers are as they were */
+page_handled:
     addq $FAULT_SLICE, %gs:cpu_tss + TSS_IST_PAGE
-    jmp trap_return
+    addq $64, %rsp
+    pop_scratch
+    iretq
 
 /* struct trap_frame from the address down; %rdi is pushed already and %edi holds the vector. */
 trap_common:

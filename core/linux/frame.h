@@ -42,6 +42,7 @@ struct handler_call {
     struct linux_stack *reported; /* the alternate stack, as ucontext shows it */
     uintptr_t stack;              /* high end of the stack to run on; 0: the program's own, below what it uses */
     uintptr_t low, high;          /* what the frame may not leave, but high is 0 */
+    struct trap_frame *registers; /* of frame_enter_handler */
 };
 
 /*
@@ -49,10 +50,16 @@ struct handler_call {
  * rt_sigframe), the extended state included, and has the program go on in the handler. E_FAULT: the memory is not
  * there, there is no restorer, or the frame leaves the stack.
  */
-error_t frame_enter_handler(struct trap_frame *, const struct handler_call *);
+error_t frame_enter_handler(struct trap_frame *, struct handler_call *);
+
+struct handler_return {
+    uint64_t mask;
+    struct linux_stack stack;
+    struct trap_frame *registers; /* of frame_leave_handler */
+};
 
 /* rt_sigreturn: all that the frame at the stack pointer holds becomes the program's, but what *mask and *stack are
  * given. E_FAULT: it is none, or holds what the CPU does not take. */
-error_t frame_leave_handler(struct trap_frame *, uint64_t *mask, struct linux_stack *stack);
+error_t frame_leave_handler(struct trap_frame *, struct handler_return *);
 
 #endif

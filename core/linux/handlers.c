@@ -98,11 +98,7 @@ static void note_disposition(int signal)
 /* The mask, disposition and alternate stack as long as the handler runs. */
 static void begin_handler(int signal, const struct linux_sigaction *action)
 {
-    uint64_t blocked = thread_signals.blocked | action->mask;
-
-    if (!(action->flags & SA_NODEFER))
-        blocked |= signal_bit(signal);
-    thread_signals.blocked = blocked & ~UNBLOCKABLE;
+    thread_signals.blocked |= process_signals.masks[signal];
     thread_signals.has_saved = false;
     if (thread_signals.alternate.flags & (int32_t)SS_AUTODISARM)
         thread_signals.alternate = (struct linux_stack){.flags = SS_DISABLE};
@@ -182,14 +178,12 @@ static inline bool is_same(const struct linux_stack *a, const struct linux_stack
 
 void linux_signal_return(struct trap_frame *frame)
 {
-    uint64_t mask;
-    struct linux_stack stack;
+    struct handler_return back;
 
-    enable();
-    if (LIKELY(frame_leave_handler(frame, &mask, &stack) == E_SUCCESS)) {
-        thread_signals.blocked = mask & ~UNBLOCKABLE;
-        if (UNLIKELY(!is_same(&stack, &thread_signals.alternate)))
-            set_alternate(&stack, frame_stack_pointer(frame));
+    if (LIKELY(frame_leave_handler(frame, &back) == E_SUCCESS)) {
+        thread_signals.blocked = back.mask & ~UNBLOCKABLE;
+        if (UNLIKELY(!is_same(&back.stack, &thread_signals.alternate)))
+            set_alternate(&back.stack, frame_stack_pointer(frame));
     } else {
         force_segmentation_fault(frame, "rt_sigreturn without a valid frame");
     }
@@ -216,6 +210,7 @@ long linux_rt_sigaction(int signal, const struct linux_sigaction *new, struct li
         wanted.flags &= FLAGS_KNOWN;
         wanted.mask &= ~UNBLOCKABLE;
         process_signals.actions[signal] = wanted;
+        process_signals.masks[signal] = wanted.mask | (wanted.flags & SA_NODEFER ? 0 : signal_bit(signal));
         note_disposition(signal);
         if (process_signals.ignored & signal_bit(signal))
             signal_forget(signal);

@@ -544,7 +544,8 @@ static __attribute__((noinline)) long protect_unusually(uintptr_t address, size_
     return error != E_SUCCESS ? -error : linux_mprotect(address, size, protection & VM_PROTECTION);
 }
 
-long linux_mprotect(uintptr_t address, size_t length, unsigned long protection)
+/* All that is not usual, and the errors. */
+static __attribute__((noinline)) long mprotect_slowly(uintptr_t address, size_t length, unsigned long protection)
 {
     size_t size = align_up(length, VM_PAGE_SIZE);
     vm_flags_t flags = protection_flags(protection);
@@ -559,6 +560,17 @@ long linux_mprotect(uintptr_t address, size_t length, unsigned long protection)
                  vm_protect(vm_space(), address, size, flags) != E_SUCCESS))
         return -protect_slowly(address, size, flags);
     return 0;
+}
+
+long linux_mprotect(uintptr_t address, size_t length, unsigned long protection)
+{
+    size_t size = align_up(length, VM_PAGE_SIZE);
+
+    if (LIKELY((protection & ~(unsigned long)VM_PROTECTION) == 0 && !huge_pages_used &&
+               (!(protection & VM_WRITE) || (size >> VM_PAGE_SHIFT) + FRAMES_LEFT <= frames_free()) &&
+               vm_protect_again(vm_space(), address, size, protection_flags(protection))))
+        return 0;
+    return mprotect_slowly(address, length, protection);
 }
 
 /* ---- brk ---- */

@@ -47,7 +47,8 @@ extern struct thread_signals thread_signals;
 /* Of the process. */
 struct process_signals {
     struct linux_sigaction actions[SIGNALS + 1];
-    uint64_t ignored; /* signals of which nothing happens: SIG_IGN, or SIG_DFL that does nothing */
+    uint64_t masks[SIGNALS + 1]; /* what a handler adds to the mask while it runs */
+    uint64_t ignored;            /* signals of which nothing happens: SIG_IGN, or SIG_DFL that does nothing */
     struct pending_signals pending;
 };
 extern struct process_signals process_signals;
