@@ -1,7 +1,8 @@
 /*
  * Timers that send signals: setitimer(2) and alarm(2), timer_create(2). A POSIX timer has the entry in the queue of
  * signals with it, so that an expiry, which may come by an interrupt, needs no memory. While its signal waits to be
- * delivered the timer rests; what it would have sent meanwhile is counted as overrun (man 2 timer_getoverrun).
+ * delivered the timer rests; what it would have sent meanwhile is counted as overrun (man 2 timer_getoverrun). One that
+ * sends no signal rests from its first expiry on, as only timer_gettime asks for it.
  */
 #include "core/allocate.h"
 #include "core/cpu.h"
@@ -11,6 +12,13 @@
 #include "core/linux/wait.h"
 
 #define MICROSECOND 1000u /* ns */
+/* The least time between expiries of which the program sees nothing; shorter ones would leave it no time to compute. */
+#define REST_NS 100000u
+
+static void advance_unseen(uint64_t *deadline, uint64_t interval, enum timer_clock clock)
+{
+    timer_advance(deadline, interval, timer_now(clock) + (interval < REST_NS ? REST_NS : 0));
+}
 
 /* ---- interval timers ---- */
 
@@ -33,13 +41,17 @@ static void interval_expired(struct timer *timer)
     static const int signals[ITIMERS] = {SIGALRM, SIGVTALRM, SIGPROF};
     struct interval_timer *own = CONTAINER_OF(timer, struct interval_timer, timer);
     long which = own - interval_timers;
-    uint64_t deadline = timer->deadline;
+    uint64_t deadline = timer->deadline, bit = signal_bit(signals[which]);
+    bool unseen = ((process_signals.pending.set | (process_signals.ignored & ~thread_signals.blocked)) & bit) != 0;
 
     linux_send_signal(signals[which]);
-    if (own->interval != 0) {
+    if (own->interval == 0)
+        return;
+    if (unseen)
+        advance_unseen(&deadline, own->interval, timer->clock);
+    else
         timer_advance(&deadline, own->interval, timer_now(timer->clock));
-        timer_set(timer, timer->clock, deadline, interval_expired, true);
-    }
+    timer_set(timer, timer->clock, deadline, interval_expired, true);
 }
 
 static struct linux_timeval timeval_of(uint64_t ns)
@@ -169,15 +181,16 @@ static void posix_expired(struct timer *timer)
     struct posix_timer *own = CONTAINER_OF(timer, struct posix_timer, timer);
     uint64_t bit = signal_bit(own->entry.info.signal), deadline = timer->deadline;
 
-    if (own->interval != 0)
-        timer_advance(&deadline, own->interval, deadline);
-    if (own->to != NULL && !(process_signals.ignored & ~thread_signals.blocked & bit)) {
-        timer->deadline = deadline;
+    if (own->to == NULL)
+        return;
+    if (!(process_signals.ignored & ~thread_signals.blocked & bit)) {
+        if (own->interval != 0)
+            timer_advance(&timer->deadline, own->interval, deadline);
         own->sent = true;
         signal_send_entry(own->to, &own->entry);
     } else if (own->interval != 0) {
-        timer_advance(&deadline, own->interval, timer_now(timer->clock));
-        timer_set(timer, timer->clock, deadline, posix_expired, own->to != NULL);
+        advance_unseen(&deadline, own->interval, timer->clock);
+        timer_set(timer, timer->clock, deadline, posix_expired, true);
     }
 }
 
@@ -248,10 +261,11 @@ long linux_timer_create(int clock, const struct linux_sigevent *user, int *user_
 static struct linux_itimerspec posix_state(struct posix_timer *own)
 {
     uint64_t now = timer_now(own->timer.clock), left = 0;
+    bool rests = own->interval != 0 && !own->timer.queued;
 
-    if (own->sent && own->interval != 0)
+    if (rests)
         catch_up(own);
-    if (own->timer.queued || (own->sent && own->interval != 0))
+    if (own->timer.queued || rests)
         left = own->timer.deadline > now ? own->timer.deadline - now : own->to != NULL;
     return (struct linux_itimerspec){linux_timespec_of(own->interval), linux_timespec_of(left)};
 }

@@ -143,8 +143,10 @@ static void adjust_alarm(void)
 void timers_run(void)
 {
     for (enum timer_clock clock = 0; clock < TIMER_CLOCKS; clock++) {
-        while (queues[clock] != NULL && queues[clock]->deadline <= timer_now(clock) &&
-               queues[clock]->deadline != UINT64_MAX) {
+        /* Looked at once: one that is set anew with a short period may be due again already. */
+        uint64_t now = queues[clock] != NULL ? timer_now(clock) : 0;
+
+        while (queues[clock] != NULL && queues[clock]->deadline <= now && queues[clock]->deadline != UINT64_MAX) {
             struct timer *timer = queues[clock];
 
             take_out(timer);

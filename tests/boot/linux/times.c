@@ -163,8 +163,10 @@ static void interval_timers(void)
 
 static void posix_timers(void)
 {
-    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1}, quiet = {.sigev_notify = SIGEV_NONE};
-    struct itimerspec once = {{0, 0}, {0, 10000000}}, repeat = {{0, 2000000}, {0, 2000000}}, off = {{0, 0}, {0, 0}}, old;
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1},
+                    quiet = {.sigev_notify = SIGEV_NONE};
+    struct itimerspec once = {{0, 0}, {0, 10000000}}, repeat = {{0, 2000000}, {0, 2000000}}, off = {{0, 0}, {0, 0}},
+                      old;
     struct itimerspec bad = {{0, 0}, {0, -5}};
     uint64_t usr1 = 1ul << (SIGUSR1 - 1), start;
     struct timespec some = {1, 0};
@@ -243,7 +245,8 @@ static void processor_time(void)
     value(now(CLOCK_PROCESS_CPUTIME_ID) - slept < 25000000);
     show(sys(getrusage, RUSAGE_SELF, &usage), "getrusage");
     value(usage.ru_utime.tv_sec * 1000000 + usage.ru_utime.tv_usec + usage.ru_stime.tv_sec * 1000000 +
-              usage.ru_stime.tv_usec >= 15000);
+              usage.ru_stime.tv_usec >=
+          15000);
     value(usage.ru_maxrss > 0);
     show(sys(getrusage, RUSAGE_CHILDREN, &usage), "of children");
     value(usage.ru_utime.tv_usec);
@@ -256,6 +259,39 @@ static void processor_time(void)
     value(sys(times, NULL) > 0);
 }
 
+/* Periods shorter than what it takes to serve them: the program goes on all the same. */
+static void shortest_periods(void)
+{
+    struct sigevent none = {.sigev_notify = SIGEV_NONE};
+    struct sigevent ignored = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGCHLD};
+    struct itimerspec nanosecond = {{0, 1}, {0, 1}};
+    struct itimerval microsecond = {{0, 1}, {0, 1}}, off = {{0, 0}, {0, 0}};
+    uint64_t alarm = 1ul << (SIGALRM - 1);
+    volatile unsigned long steps = 0;
+    struct timespec some = {0, 1000000};
+    int id = -1, other = -1;
+
+    show(sys(timer_create, CLOCK_MONOTONIC, &none, &id), "silent timer");
+    show(sys(timer_settime, id, 0, &nanosecond, NULL), "every nanosecond");
+    show(sys(timer_create, CLOCK_MONOTONIC, &ignored, &other), "ignored timer");
+    show(sys(timer_settime, other, 0, &nanosecond, NULL), "every nanosecond");
+    sys(nanosleep, &some, NULL);
+    show(sys(timer_delete, other), "deleted");
+    show(sys(timer_delete, id), "deleted");
+    sys(rt_sigprocmask, SIG_BLOCK, &alarm, NULL, 8);
+    show(sys(setitimer, ITIMER_REAL, &microsecond, NULL), "every microsecond");
+    while (steps < 1000000)
+        steps++;
+    show(sys(setitimer, ITIMER_REAL, &off, NULL), "off");
+    signal(SIGALRM, SIG_IGN);
+    sys(rt_sigprocmask, SIG_UNBLOCK, &alarm, NULL, 8);
+    show(sys(setitimer, ITIMER_REAL, &microsecond, NULL), "every microsecond, ignored");
+    while (steps > 0)
+        steps--;
+    show(sys(setitimer, ITIMER_REAL, &off, NULL), "off");
+    signal(SIGALRM, SIG_DFL);
+}
+
 int main(void)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -264,5 +300,6 @@ int main(void)
     interval_timers();
     posix_timers();
     processor_time();
+    shortest_periods();
     return 0;
 }
