@@ -162,6 +162,7 @@ static void save_state(struct state_area *area)
     *(uint32_t *)((char *)area + size) = STATE_MAGIC_2;
     area->header[0] = 0;
     __asm__ volatile("xsave64 %0" : "+m"(*area) : "a"(wanted), "d"(0) : "memory");
+    area->header[0] |= STATE_LEGACY; /* written in any case: what a handler changes there counts, as on Linux */
     copy_pair(&area->description, &description);
     copy_pair(&area->description.size, &description.size);
     copy_pair(&area->description.reserved[3], &description.reserved[3]);

@@ -532,6 +532,38 @@ static void with_libc(void)
     show_log("abort caught");
 }
 
+/* What a handler writes into the saved state is the program's afterwards, though it used nothing of that state before.
+ */
+static void on_state(int signal, siginfo_t *info, void *context)
+{
+    struct _libc_fpstate *state = (struct _libc_fpstate *)((ucontext_t *)context)->uc_mcontext.fpregs;
+
+    (void)info;
+    state->cwd = 0x27f;
+    state->_xmm[5].element[0] = 77;
+    note(signal);
+}
+
+static void state_in_the_context(void)
+{
+    uint16_t control = 0;
+    uint32_t low = 0;
+
+    install(SIGUSR1, on_state, 0, 0);
+    __asm__ volatile("fninit\n pxor %%xmm0, %%xmm0\n pxor %%xmm1, %%xmm1\n pxor %%xmm2, %%xmm2\n"
+                     "pxor %%xmm3, %%xmm3\n pxor %%xmm4, %%xmm4\n pxor %%xmm5, %%xmm5\n pxor %%xmm6, %%xmm6\n"
+                     "pxor %%xmm7, %%xmm7\n pxor %%xmm8, %%xmm8\n pxor %%xmm9, %%xmm9\n pxor %%xmm10, %%xmm10\n"
+                     "pxor %%xmm11, %%xmm11\n pxor %%xmm12, %%xmm12\n pxor %%xmm13, %%xmm13\n"
+                     "pxor %%xmm14, %%xmm14\n pxor %%xmm15, %%xmm15\n"
+                     "syscall\n fnstcw %0\n movd %%xmm5, %1\n fninit"
+                     : "=m"(control), "=r"(low)
+                     : "a"(SYS_tgkill), "D"(getpid()), "S"(gettid()), "d"(SIGUSR1)
+                     : "rcx", "r11", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
+                       "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+    printf("x87 control %x, xmm5 %u\n", control, low);
+    show_log("state");
+}
+
 int main(void)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -543,6 +575,7 @@ int main(void)
     mask_in_the_context();
     registers_in_the_context();
     everything_kept();
+    state_in_the_context();
     alternate_stacks();
     jumping();
     waiting();
