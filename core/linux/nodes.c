@@ -50,22 +50,20 @@ struct node *node_create_anonymous(const char *name, uint32_t mode)
     return node;
 }
 
-static void destroy(struct node *node)
+/* Gives the node that it held, whose turn it then is: a chain of removed directories may be longer than the stack. */
+static struct node *destroy(struct node *node)
 {
     struct entry *name = node->names; /* not linked any more */
+    struct node *directory = name != NULL ? name->directory : NULL;
 
-    if (name != NULL) {
-        struct node *directory = name->directory;
-
+    if (name != NULL)
         entry_discard(name);
-        if (directory != NULL)
-            node_release(directory);
-    }
     if (node_type(node) == S_IFREG)
         contents_destroy(&node->contents);
     else if (node_type(node) == S_IFLNK)
         core_release(node->link.text, node->link.length + 1);
     core_release(node, sizeof(*node));
+    return directory;
 }
 
 void **node_own(struct node *node)
@@ -80,8 +78,8 @@ void node_reference(struct node *node)
 
 void node_release(struct node *node)
 {
-    if (--node->references == 0 && node->links == 0)
-        destroy(node);
+    while (node != NULL && --node->references == 0 && node->links == 0)
+        node = destroy(node);
 }
 
 void node_change(struct node *node)

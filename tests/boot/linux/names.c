@@ -1,6 +1,6 @@
 /*
- * Paths, links, directories, renaming and removing. Left out because file systems differ: the order of entries and their
- * offsets (entries are sorted here), sizes of directories, EXDEV, limits of links, who may link what
+ * Paths, links, directories, renaming and removing. Left out because file systems differ: the order of entries and
+ * their offsets (entries are sorted here), sizes of directories, EXDEV, limits of links, who may link what
  * (fs.protected_hardlinks), RENAME_WHITEOUT, device nodes.
  */
 #include "tests/boot/linux/linux.h"
@@ -562,6 +562,23 @@ static void nodes(void)
     try(unlink, "plain"), try(unlink, "none"), try(unlink, "fifo");
 }
 
+/* A removed directory that is open keeps the removed ones above it; they go together. */
+static void removed_chain(void)
+{
+    const int depth = 3000;
+    int top = open(".", O_RDONLY | O_DIRECTORY), deepest, wrong = 0;
+
+    for (int i = 0; i < depth; i++)
+        wrong += mkdir("down", 0755) != 0 || chdir("down") != 0;
+    deepest = open(".", O_RDONLY | O_DIRECTORY);
+    for (int i = 0; i < depth; i++)
+        wrong += chdir("..") != 0 || rmdir("down") != 0;
+    value(wrong);
+    show(sys(close, deepest), "the last of a chain");
+    show(sys(fchdir, top), "up again");
+    close(top);
+}
+
 static void file_systems(void)
 {
     struct statfs status;
@@ -593,6 +610,7 @@ int main(void)
     reading_directories();
     open_how();
     nodes();
+    removed_chain();
     file_systems();
     list(".");
     remove_folder();
