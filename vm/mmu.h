@@ -29,6 +29,7 @@ struct mmu {
 /* Number of leaf entries by page size. */
 struct mmu_count {
     size_t pages[PAGE_SIZES];
+    size_t borrowed; /* of the small ones: VM_BORROWED; only mmu_count tells */
 };
 
 struct mmu_entry {

@@ -570,8 +570,9 @@ void mmu_protect(struct mmu *mmu, vaddr_t va, size_t size, vm_flags_t flags)
 
 static void leaf_count(struct walk *walk, entry_t *entry, unsigned level, vaddr_t va)
 {
-    (void)entry, (void)va;
+    (void)va;
     walk->count.pages[level]++;
+    walk->count.borrowed += level == 0 && (*entry & PTE_BORROWED);
 }
 
 struct mmu_count mmu_count(const struct mmu *mmu, vaddr_t va, size_t size)

@@ -66,7 +66,7 @@ static size_t resident_frames(uintptr_t start, size_t size)
 {
     struct mmu_count count = mmu_count(&vm_space()->mmu, start, size);
 
-    return count.pages[PAGE_4K] + (count.pages[PAGE_2M] << 9) + (count.pages[PAGE_1G] << 18);
+    return count.pages[PAGE_4K] - count.borrowed + (count.pages[PAGE_2M] << 9) + (count.pages[PAGE_1G] << 18);
 }
 
 bool linux_has_memory_for(uintptr_t start, size_t size)

@@ -70,25 +70,11 @@ static bool is_shared_memory(struct vm_object *object)
 static void add_pages_of_file(struct memory_use *use, const struct vm_segment *segment)
 {
     bool shared_memory = is_shared_memory(vm_object_view(segment).object);
-    struct mmu *mmu = &vm_space()->mmu;
-    const size_t step = page_bytes(PAGE_2M);
-    struct mmu_entry entry;
+    struct mmu_count copies = segment_resident(vm_space(), segment), lent = {.pages = {[PAGE_4K] = copies.borrowed}};
 
-    for (vaddr_t part = segment->start, next; part < segment_end(segment); part = next) {
-        next = align_down(part, step) + step;
-        if (next > segment_end(segment))
-            next = segment_end(segment);
-        struct mmu_count count = mmu_count(mmu, part, next - part), one = {.pages = {1}};
-
-        for (vaddr_t va = part; va < next && count.pages[PAGE_4K] > 0; va += VM_PAGE_SIZE)
-            if (mmu_query(mmu, va, &entry)) {
-                count.pages[PAGE_4K]--;
-                add_resident(use, &one,
-                             !(entry.flags & VM_BORROWED) ? &use->anonymous
-                             : shared_memory              ? &use->shared_memory
-                                                          : &use->file);
-            }
-    }
+    copies.pages[PAGE_4K] -= copies.borrowed;
+    add_resident(use, &copies, &use->anonymous);
+    add_resident(use, &lent, shared_memory ? &use->shared_memory : &use->file);
 }
 
 static void add_use(struct memory_use *use, const struct vm_segment *segment)

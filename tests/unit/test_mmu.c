@@ -171,7 +171,7 @@ static void test_map_each_size_cache_and_protection(void **state)
     for (unsigned size = PAGE_4K; size <= PAGE_1G; size++) {
         for (size_t c = 0; c < ARRAY_LENGTH(caches); c++) {
             for (vm_flags_t protection = 0; protection <= VM_PROTECTION; protection++) {
-                struct mmu_count removed = {{0}};
+                struct mmu_count removed = {.pages = {0}};
                 vm_flags_t flags = protection | caches[c];
                 size_t bytes = page_bytes(size);
                 paddr_t pa = PA + 3 * bytes;
@@ -298,7 +298,7 @@ static void test_map_range(void **state)
     setup();
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         const struct range_case *c = &cases[i];
-        struct mmu_count removed = {{0}};
+        struct mmu_count removed = {.pages = {0}};
 
         assert_int_equal(mmu_map_range(&mmu, c->va, c->pa, c->size, c->largest, VM_RW), E_SUCCESS);
         assert_count(c->va, c->size, c->small, c->medium, c->large);
@@ -510,7 +510,7 @@ static void test_split_inaccessible(void **state)
 
 static void test_unmap_parts(void **state)
 {
-    struct mmu_count removed = {{0}};
+    struct mmu_count removed = {.pages = {0}};
 
     (void)state;
     setup();
@@ -829,7 +829,7 @@ static void test_random(void **state)
  */
 static void test_borrowed(void **state)
 {
-    struct mmu_count removed = {{0}};
+    struct mmu_count removed = {.pages = {0}};
     size_t released_before = released.pages[PAGE_4K];
 
     (void)state;
@@ -851,6 +851,7 @@ static void test_borrowed(void **state)
     assert_mapped(VA + GIB, PA + GIB, PAGE_4K, VM_RW);
     assert_mapped(VA + GIB + VM_PAGE_SIZE, PA + VM_PAGE_SIZE, PAGE_4K, VM_READ | VM_BORROWED);
     assert_count(VA + GIB, 4 * VM_PAGE_SIZE, 4, 0, 0);
+    assert_int_equal(mmu_count(&mmu, VA + GIB, 4 * VM_PAGE_SIZE).borrowed, 3);
     mmu_unmap_borrowed(&mmu, VA + GIB, 3 * VM_PAGE_SIZE);
     assert_count(VA + GIB, 4 * VM_PAGE_SIZE, 2, 0, 0);
     assert_mapped(VA + GIB, PA + GIB, PAGE_4K, VM_RW);
