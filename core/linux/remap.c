@@ -105,7 +105,7 @@ static long move_all(const struct request *request)
     uintptr_t at = request->address, end = at + request->size;
     struct vm_segment *segment = vm_find(vm_space(), at);
 
-    if (segment == NULL)
+    if (segment == NULL || at >= TASK_END)
         return -E_FAULT;
     if (linux_check_huge_edges(at, request->size) != E_SUCCESS ||
         !is_aligned(request->to - at, linux_page_bytes(segment)))
@@ -141,6 +141,8 @@ static long remap_to(struct request *request, struct vm_segment *segment)
     if (error != E_SUCCESS)
         return -error;
     segment = vm_find(vm_space(), request->address);
+    if (segment == NULL) /* an old size of 0, and the new place was around the old one */
+        return -E_FAULT;
     if (request->size == 0 || (request->flags & MREMAP_DONTUNMAP))
         return copy(request, segment, request->size != 0);
     return move(segment, request->address, request->size, request->to, request->new_size);
