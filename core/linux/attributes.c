@@ -207,10 +207,13 @@ long linux_readlink(const char *path, char *user, int size)
 
 /* ---- permissions and owners ---- */
 
-static void set_mode(struct node *node, unsigned mode)
+static error_t set_mode(struct node *node, unsigned mode)
 {
+    if (node_type(node) == S_IFREG && (node->contents.seals & F_SEAL_EXEC) && ((node->mode ^ mode) & 0111))
+        return E_PERM;
     node->mode = (node->mode & S_IFMT) | (mode & 07777);
     node_change(node);
+    return E_SUCCESS;
 }
 
 long linux_fchmodat(int directory, const char *path, unsigned mode)
@@ -220,9 +223,9 @@ long linux_fchmodat(int directory, const char *path, unsigned mode)
 
     if (error != E_SUCCESS)
         return -error;
-    set_mode(lookup.node, mode);
+    error = set_mode(lookup.node, mode);
     lookup_end(&lookup);
-    return 0;
+    return -error;
 }
 
 long linux_chmod(const char *path, unsigned mode)
@@ -237,9 +240,7 @@ long linux_fchmod(int fd, unsigned mode)
 
     if (file == NULL)
         return -E_BADF;
-    if (file->node != NULL)
-        set_mode(file->node, mode);
-    return 0;
+    return file->node != NULL ? -set_mode(file->node, mode) : 0;
 }
 
 /* An owner of -1 stays; the bits that give away rights do not survive a new one. */

@@ -243,8 +243,11 @@ static error_t object_page(struct vm_object *object, uint64_t page, bool write, 
 
 static error_t object_discard(struct vm_object *object, uint64_t first, uint64_t count)
 {
-    return contents_punch(CONTAINER_OF(object, struct contents, object), first << VM_PAGE_SHIFT,
-                          (first + count) << VM_PAGE_SHIFT);
+    struct contents *contents = CONTAINER_OF(object, struct contents, object);
+
+    if (contents->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
+        return E_PERM;
+    return contents_punch(contents, first << VM_PAGE_SHIFT, (first + count) << VM_PAGE_SHIFT);
 }
 
 static bool is_there(const struct contents *contents, uint64_t page);

@@ -80,6 +80,8 @@ long linux_fallocate(int fd, int mode, int64_t offset, int64_t length)
             return -E_PERM;
         error = contents_punch(contents, (uint64_t)offset, end);
     } else {
+        if (!regular_may_reach(file->node, end))
+            return -E_FBIG;
         if (end > contents->size && (contents->seals & F_SEAL_GROW))
             return -E_PERM;
         error = contents_allocate(contents, (uint64_t)offset, end);

@@ -186,6 +186,7 @@ static error_t link_node(struct node *node, int directory, const char *path)
     if (error == E_SUCCESS) {
         entry_link(entry, lookup.directory, node);
         node_change(node);
+        node->linkable = false; /* once */
     }
     lookup_end(&lookup);
     return error;

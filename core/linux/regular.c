@@ -37,25 +37,25 @@ static size_t within_limits(size_t length, uint64_t offset)
 static long regular_write(struct file *file, const void *user, size_t length, uint64_t *offset)
 {
     struct contents *contents = contents_of(file);
+    uint64_t position = file->flags & O_APPEND ? contents->size : *offset;
     long done;
 
     if (length == 0)
         return 0;
-    if (file->flags & O_APPEND)
-        *offset = contents->size;
-    length = within_limits(length, *offset);
+    length = within_limits(length, position);
     if (length == 0)
         return -E_FBIG;
     if (contents->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
         return -E_PERM;
-    if ((contents->seals & F_SEAL_GROW) && *offset + length > contents->size) {
-        if (*offset >= contents->size)
+    if ((contents->seals & F_SEAL_GROW) && position + length > contents->size) {
+        /* Linux writes page by page: the pages before the one that would make the file longer. */
+        if (position >= align_down(contents->size, VM_PAGE_SIZE))
             return -E_PERM;
-        length = contents->size - *offset;
+        length = align_down(contents->size, VM_PAGE_SIZE) - position;
     }
-    done = contents_write(contents, user, length, *offset);
+    done = contents_write(contents, user, length, position);
     if (done > 0) {
-        *offset += (uint64_t)done;
+        *offset = position + (uint64_t)done;
         node_touch(file->node);
     }
     return done;
@@ -83,6 +83,11 @@ static long regular_seek(struct file *file, int64_t offset, int whence)
     return offset;
 }
 
+bool regular_may_reach(const struct node *node, uint64_t size)
+{
+    return size <= node->contents.size || within_limits(1, size - 1) > 0;
+}
+
 error_t regular_truncate(struct node *node, uint64_t size)
 {
     struct contents *contents = &node->contents;
@@ -90,7 +95,7 @@ error_t regular_truncate(struct node *node, uint64_t size)
     if ((size < contents->size && (contents->seals & F_SEAL_SHRINK)) ||
         (size > contents->size && (contents->seals & F_SEAL_GROW)))
         return E_PERM;
-    if (size > contents->size && within_limits(1, size - 1) == 0)
+    if (!regular_may_reach(node, size))
         return E_FBIG;
     contents_set_size(contents, size);
     node_touch(node);
@@ -121,6 +126,8 @@ static long add_seals(struct file *file, unsigned long seals)
         return -E_INVAL;
     if (contents->seals & F_SEAL_SEAL)
         return -E_PERM;
+    if ((seals & F_SEAL_EXEC) && (file->node->mode & 0111)) /* what can be executed cannot change */
+        seals |= F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
     if ((seals & F_SEAL_WRITE) && !(contents->seals & F_SEAL_WRITE) && node_is_mapped_for_writing(file->node))
         return -E_BUSY;
     contents->seals |= (unsigned)seals;

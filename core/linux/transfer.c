@@ -6,6 +6,7 @@
 #include "core/cpu.h"
 #include "core/linux/calls.h"
 #include "core/linux/file.h"
+#include "core/linux/memory.h"
 
 #define VECTOR_MAX 1024 /* UIO_MAXIOV */
 #define VECTOR_FEW 8    /* kept on the stack, as Linux's UIO_FASTIOV */
@@ -37,7 +38,7 @@ static long read_file(struct file *file, void *buffer, size_t length, uint64_t *
     if (UNLIKELY(file->operations->read == NULL))
         return -E_INVAL;
     if (UNLIKELY(length > COUNT_MAX)) {
-        if (length > INT64_MAX)
+        if (length > TASK_END)
             return -E_FAULT; /* no program's memory is that long */
         length = COUNT_MAX;
     }
@@ -55,7 +56,7 @@ static long write_file(struct file *file, const void *buffer, size_t length, uin
     if (UNLIKELY(file->operations->write == NULL))
         return -E_INVAL;
     if (UNLIKELY(length > COUNT_MAX)) {
-        if (length > INT64_MAX)
+        if (length > TASK_END)
             return -E_FAULT;
         length = COUNT_MAX;
     }
@@ -148,8 +149,8 @@ static error_t vector_take(struct vector *vector, const struct linux_iovec *from
     for (int i = 0; error == E_SUCCESS && i < count; i++) {
         struct linux_iovec *part = &vector->parts[i];
 
-        if (part->length > INT64_MAX)
-            error = E_INVAL;
+        if (part->length > TASK_END)
+            error = part->length > INT64_MAX ? E_INVAL : E_FAULT;
         if (part->length > room)
             part->length = room;
         room -= part->length;

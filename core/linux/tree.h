@@ -85,7 +85,7 @@ struct node {
     struct linux_timespec accessed, modified, changed;
     struct entry *names; /* the one made last is first; after the last one was removed it stays here, not linked */
     bool running;        /* the program that is executed: ETXTBSY */
-    bool linkable;       /* O_TMPFILE: a node without names that may get one */
+    bool linkable;       /* O_TMPFILE: a node that never had a name and may get one */
     const struct generated_file *generated;
     void *own; /* of FIFOs: the events part's */
     union {
@@ -211,6 +211,8 @@ void contents_destroy(struct contents *);
 /* regular.c */
 extern const struct file_operations regular_operations;
 error_t regular_truncate(struct node *, uint64_t size); /* E_PERM: seals */
+/* Whether RLIMIT_FSIZE allows the file to become so long; if not the signal is sent. */
+bool regular_may_reach(const struct node *, uint64_t size);
 bool node_is_mapped_for_writing(struct node *);
 
 /* special.c */

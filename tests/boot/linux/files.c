@@ -1,7 +1,8 @@
 /*
  * Contents of files: open flags, read and write in all forms, seeking, sizes, times, copying between descriptors. Left
- * out because file systems and kernels differ: O_DIRECT, SEEK_DATA inside a file, st_blocks, st_blksize, FALLOC_FL_* that
- * only some have, RWF_* other than 0, what exactly is copied before an EFAULT in the middle of a block device's page.
+ * out because file systems and kernels differ: O_DIRECT, SEEK_DATA inside a file, st_blocks, st_blksize, FALLOC_FL_*
+ * that only some have, RWF_* other than 0, what exactly is copied before an EFAULT in the middle of a block device's
+ * page.
  */
 #include "tests/boot/linux/linux.h"
 
@@ -226,6 +227,8 @@ static void writing(void)
     show(sys(pread64, fd, bytes, 6, 100), "its start");
     value(memcmp(bytes, "edge\0\0", 6) == 0);
     show(sys(write, 9999, "x", 1), "no descriptor");
+    show(sys(write, fd, bytes, 1l << 50), "more than there are addresses");
+    show(sys(read, fd, bytes, 1l << 50), "as much to read");
     show(sys(pwrite64, fd, "x", 1, LONG_MAX), "at the last place");
     show(sys(pwrite64, fd, "xx", 2, LONG_MAX - 1), "across the last place");
     signal(SIGXFSZ, SIG_IGN);
@@ -318,8 +321,7 @@ static void seeking(void)
     show(sys(lseek, fd, 100, SEEK_DATA), "data at the end");
     show(sys(lseek, fd, 100, SEEK_HOLE), "hole at the end");
     show(sys(lseek, fd, -1, SEEK_DATA), "data at -1");
-    show(sys(lseek, fd, 1l << 62, SEEK_SET) == -EINVAL ||
-             sys(lseek, fd, 0, SEEK_CUR) == 1l << 62, "far");
+    show(sys(lseek, fd, 1l << 62, SEEK_SET) == -EINVAL || sys(lseek, fd, 0, SEEK_CUR) == 1l << 62, "far");
     show(sys(lseek, fd, LONG_MAX, SEEK_CUR), "overflow");
     show(sys(lseek, 9999, 0, SEEK_SET), "no descriptor");
     show(sys(lseek, ends[0], 0, SEEK_SET), "a pipe");
@@ -646,6 +648,54 @@ static void deleted_file(void)
     try(open, "missing", O_TMPFILE | O_RDWR, 0600);
 }
 
+/* A write that fails leaves the offset where it was; with O_APPEND too. */
+static void appending(void)
+{
+    int fd = make_file("append", 10);
+
+    show(sys(fcntl, fd, F_SETFL, O_APPEND), "append");
+    show(sys(lseek, fd, 3, SEEK_SET), "seek");
+    show(sys(write, fd, WILD, 5), "from nowhere");
+    show(sys(lseek, fd, 0, SEEK_CUR), "offset");
+    show(sys(write, fd, "more", 4), "write");
+    show_size("appended", fd);
+    close(fd);
+}
+
+/* RLIMIT_FSIZE holds for what is allocated too; on the file system of memfd whether or not the size stays. */
+static void allocation_limit(void)
+{
+    struct rlimit limit = {2 * PAGE, 0}, old;
+    int fd = (int)sys(memfd_create, "limited", 0);
+    long within, beyond, kept;
+
+    getrlimit(RLIMIT_FSIZE, &old);
+    limit.rlim_max = old.rlim_max;
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &limit);
+    within = sys(fallocate, fd, 0, 0, 2 * PAGE);
+    beyond = sys(fallocate, fd, 0, 0, 2 * PAGE + 1);
+    kept = sys(fallocate, fd, 1, 2 * PAGE, 1);
+    setrlimit(RLIMIT_FSIZE, &old); /* standard output may be a file */
+    show(within, "within the limit"), show(beyond, "beyond it"), show(kept, "beyond it, the size kept");
+    show_size("limited", fd);
+    close(fd);
+}
+
+/* A file of O_TMPFILE gets its first name once. */
+static void temporary_linked(void)
+{
+    int fd = (int)sys(open, ".", O_TMPFILE | O_RDWR, 0600);
+    char path[32];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    show(sys(linkat, AT_FDCWD, path, AT_FDCWD, "named", AT_SYMLINK_FOLLOW), "a name");
+    try(unlink, "named");
+    show(sys(linkat, AT_FDCWD, path, AT_FDCWD, "named", AT_SYMLINK_FOLLOW), "another one");
+    try(open, "named", O_RDONLY);
+    close(fd);
+}
+
 int main(void)
 {
     fresh_folder();
@@ -665,6 +715,9 @@ int main(void)
     copying();
     against_a_model();
     deleted_file();
+    appending();
+    allocation_limit();
+    temporary_linked();
     remove_folder();
     return 0;
 }

@@ -23,6 +23,15 @@
 #define MADV_COLD 20
 #define MADV_PAGEOUT 21
 #endif
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8
+#endif
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x10
+#endif
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x20
+#endif
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 #define RW (PROT_READ | PROT_WRITE)
 #define HUGE_16K (14 << 26)
@@ -319,7 +328,8 @@ static void mremap_works(void)
     moved = (char *)sys(mremap, other, PAGE, 4 * PAGE, MREMAP_MAYMOVE);
     value(moved != other && moved[0] == 'o' && moved[PAGE] == 0 && moved[4 * PAGE - 1] == 0);
     value(can_read(other));
-    show(offset_of(sys(mremap, moved, 4 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, other), other), "move, shrink");
+    show(offset_of(sys(mremap, moved, 4 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, other), other),
+         "move, shrink");
     value(can_read(moved + 2 * PAGE));
     value(can_read(moved));
     value(other[0]);
@@ -342,10 +352,14 @@ static void mremap_within(void)
 
     for (size_t i = 0; i < 16; i++)
         at[i * PAGE] = (char)i;
-    show(offset_of(sys(mremap, at + 8 * PAGE, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at + 2 * PAGE), at), "down");
-    show(offset_of(sys(mremap, at + 4 * PAGE, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at + 12 * PAGE), at), "up");
-    show(offset_of(sys(mremap, at + 14 * PAGE, 2 * PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at + PAGE), at), "smaller");
-    show(offset_of(sys(mremap, at + 6 * PAGE, PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at + 10 * PAGE), at), "larger");
+    show(offset_of(sys(mremap, at + 8 * PAGE, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at + 2 * PAGE), at),
+         "down");
+    show(offset_of(sys(mremap, at + 4 * PAGE, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at + 12 * PAGE), at),
+         "up");
+    show(offset_of(sys(mremap, at + 14 * PAGE, 2 * PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at + PAGE), at),
+         "smaller");
+    show(offset_of(sys(mremap, at + 6 * PAGE, PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at + 10 * PAGE), at),
+         "larger");
     for (size_t i = 0; i < 16; i++)
         if (can_read(at + i * PAGE))
             putchar('-');
@@ -387,6 +401,18 @@ static void mremap_shared(void)
     try(munmap, at, 2 * PAGE);
     value(twin[0]);
     try(munmap, twin, 2 * PAGE);
+}
+
+/* An old size of 0: the new place is made free first, even if that is where the old pages are. */
+static void mremap_onto_itself(void)
+{
+    char *at = pages(2);
+
+    at = (char *)sys(mmap, at, 2 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    show(sys(mremap, at, 0, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at), "onto itself");
+    show_maps("the second page", at, 2);
+    show(sys(mremap, KERNEL_HALF, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at), "the kernel's half");
+    show(sys(munmap, at, 2 * PAGE), "unmap");
 }
 
 static void madvise_errors(void)
@@ -670,6 +696,57 @@ static void seal_cases(void)
     close(fd), close(plain);
 }
 
+/* What a write would make longer is written up to the last whole page. */
+static void seal_growth(void)
+{
+    static const char bytes[3 * PAGE];
+    int fd = (int)sys(memfd_create, "sealed", MFD_ALLOW_SEALING);
+
+    show(sys(ftruncate, fd, PAGE + 100), "size");
+    show(sys(fcntl, fd, F_ADD_SEALS, F_SEAL_GROW), "no growing");
+    show(sys(pwrite64, fd, bytes, 3 * PAGE, 0), "over the end");
+    show(sys(pwrite64, fd, bytes, PAGE, 100), "up to the end");
+    show(sys(pwrite64, fd, bytes, PAGE, 101), "one byte over the end");
+    show(sys(pwrite64, fd, bytes, 100, PAGE + 50), "over the end from the last page");
+    close(fd);
+}
+
+static void seal_execution(void)
+{
+    int fd = (int)sys(memfd_create, "executable", MFD_ALLOW_SEALING);
+    char *at;
+
+    show(sys(ftruncate, fd, PAGE), "size");
+    at = (char *)sys(mmap, NULL, PAGE, RW, MAP_SHARED, fd, 0);
+    show(sys(fcntl, fd, F_ADD_SEALS, F_SEAL_EXEC), "while it is mapped");
+    show(sys(munmap, at, PAGE), "unmap");
+    show(sys(fcntl, fd, F_ADD_SEALS, F_SEAL_EXEC), "executable for ever");
+    show(sys(fcntl, fd, F_GET_SEALS), "seals");
+    show(sys(fchmod, fd, 0644), "not executable");
+    show(sys(fchmod, fd, 0755), "others may not write");
+    close(fd);
+    fd = (int)sys(memfd_create, "data", MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+    show(sys(fchmod, fd, 0755), "executable");
+    show(sys(fchmod, fd, 0600), "not executable");
+    close(fd);
+}
+
+/* A mapping made before F_SEAL_FUTURE_WRITE writes on, but makes no holes. */
+static void seal_holes(void)
+{
+    int fd = (int)sys(memfd_create, "sealed", MFD_ALLOW_SEALING);
+    char *at;
+
+    show(sys(ftruncate, fd, PAGE), "size");
+    at = (char *)sys(mmap, NULL, PAGE, RW, MAP_SHARED, fd, 0);
+    at[0] = 'h';
+    show(sys(fcntl, fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), "no new writing");
+    show(sys(madvise, at, PAGE, MADV_REMOVE), "a hole");
+    value(at[0]);
+    show(sys(munmap, at, PAGE), "unmap");
+    close(fd);
+}
+
 static void file_mappings(void)
 {
     int fd = make_file("mapped", PAGE + 100);
@@ -905,13 +982,37 @@ int main(void)
         void (*run)(void);
     } groups[] = {
 #define GROUP(name) {#name, name}
-        GROUP(mmap_errors),   GROUP(mmap_places),    GROUP(munmap_cases),     GROUP(mprotect_cases),
-        GROUP(execute),       GROUP(mremap_errors),  GROUP(mremap_works),     GROUP(mremap_within), GROUP(mremap_large),
-        GROUP(mremap_shared), GROUP(madvise_errors), GROUP(madvise_works),    GROUP(mincore_cases),
-        GROUP(msync_cases),   GROUP(mlock_cases),    GROUP(brk_cases),        GROUP(memfd_cases),
-        GROUP(seal_cases),    GROUP(file_mappings),  GROUP(behind_the_end),   GROUP(anonymous_shared),
-        GROUP(split_and_merge), GROUP(file_split),   GROUP(grows_down),       GROUP(membarrier_cases),
-        GROUP(reservation),   GROUP(many),
+        GROUP(mmap_errors),
+        GROUP(mmap_places),
+        GROUP(munmap_cases),
+        GROUP(mprotect_cases),
+        GROUP(execute),
+        GROUP(mremap_errors),
+        GROUP(mremap_works),
+        GROUP(mremap_within),
+        GROUP(mremap_large),
+        GROUP(mremap_shared),
+        GROUP(mremap_onto_itself),
+        GROUP(madvise_errors),
+        GROUP(madvise_works),
+        GROUP(mincore_cases),
+        GROUP(msync_cases),
+        GROUP(mlock_cases),
+        GROUP(brk_cases),
+        GROUP(memfd_cases),
+        GROUP(seal_cases),
+        GROUP(seal_growth),
+        GROUP(seal_execution),
+        GROUP(seal_holes),
+        GROUP(file_mappings),
+        GROUP(behind_the_end),
+        GROUP(anonymous_shared),
+        GROUP(split_and_merge),
+        GROUP(file_split),
+        GROUP(grows_down),
+        GROUP(membarrier_cases),
+        GROUP(reservation),
+        GROUP(many),
     };
 
     fresh_folder();
