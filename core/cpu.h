@@ -50,8 +50,8 @@ void cpu_extended_state_save(void *area);
 void cpu_extended_state_load(const void *area);
 
 /*
- * Copies between the core and memory that the program named, which may be unmapped or the core's own: E_FAULT, with some
- * bytes copied. Demand-backed pages are backed as usual.
+ * Copies between the core and memory that the program named, which may be unmapped or the core's own: E_FAULT, with
+ * some bytes copied. Demand-backed pages are backed as usual.
  */
 error_t user_read(void *to, const void *user, size_t length);
 error_t user_write(void *user, const void *from, size_t length);

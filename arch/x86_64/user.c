@@ -9,8 +9,8 @@
  *
  * All else there is E_FAULT to a system call, as the kernel's half is on Linux.
  */
-#include "arch/x86_64/layout.h"
 #include "arch/x86_64/user.h"
+#include "arch/x86_64/layout.h"
 #include "core/cpu.h"
 #include "core/percpu.h"
 #include "vm/space.h"

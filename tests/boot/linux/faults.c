@@ -1,6 +1,7 @@
 /*
  * Exceptions as signals: what the handler is told, and that what it changes in the context counts. Left out: what
- * depends on the CPU (alignment checks, protection keys, SSE's exceptions, which QEMU's emulation does not raise), and faults of the kernel's half in si_addr of vsyscall.
+ * depends on the CPU (alignment checks, protection keys, SSE's exceptions, which QEMU's emulation does not raise), and
+ * faults of the kernel's half in si_addr of vsyscall.
  */
 #include "tests/boot/linux/linux.h"
 
@@ -54,8 +55,13 @@ static void install(void (*handler)(int, siginfo_t *, void *), int flags)
 static void report(const char *what, uintptr_t address, bool own)
 {
     printf("%s: signal %d, code %d, address %s, error %lx, trap %lu, cr2 %s\n", what, seen.signal, seen.code,
-           seen.address == (own ? seen.rip : address) ? "right" : seen.address == 0 ? "0" : "wrong", seen.error, seen.trap,
-           seen.trap != 14 ? "-" : seen.cr2 == address ? "right" : "wrong");
+           seen.address == (own ? seen.rip : address) ? "right"
+           : seen.address == 0                        ? "0"
+                                                      : "wrong",
+           seen.error, seen.trap,
+           seen.trap != 14       ? "-"
+           : seen.cr2 == address ? "right"
+                                 : "wrong");
 }
 
 #define CASE(what, address, own, code)                                                                                 \
@@ -105,14 +111,19 @@ static void other_faults(void)
 {
     static volatile uint16_t control = 0x037b; /* x87: division by zero not masked */
 
-    CASE("division by zero", 0, true, __asm__ volatile("xorl %%ecx, %%ecx\n movl $1, %%eax\n cltd\n idivl %%ecx" ::: "eax", "ecx", "edx"));
+    CASE("division by zero", 0, true,
+         __asm__ volatile("xorl %%ecx, %%ecx\n movl $1, %%eax\n cltd\n idivl %%ecx" ::
+                              : "eax", "ecx", "edx"));
     CASE("a quotient too large", 0, true,
-         __asm__ volatile("movl $-1, %%ecx\n movl $0x80000000, %%eax\n cltd\n idivl %%ecx" ::: "eax", "ecx", "edx"));
+         __asm__ volatile("movl $-1, %%ecx\n movl $0x80000000, %%eax\n cltd\n idivl %%ecx" ::
+                              : "eax", "ecx", "edx"));
     CASE("ud2", 0, true, __asm__ volatile("ud2"));
     CASE("int3", 0, true, __asm__ volatile("int3"));
     CASE("x87 division by zero", 0, true, __asm__ volatile("fldcw %0\n fld1\n fldz\n fdivrp\n fwait" ::"m"(control)));
     __asm__ volatile("fninit");
-    CASE("single step", 0, true, __asm__ volatile("pushfq\n orq $0x100, (%%rsp)\n popfq\n nop\n nop" ::: "memory", "cc"));
+    CASE("single step", 0, true,
+         __asm__ volatile("pushfq\n orq $0x100, (%%rsp)\n popfq\n nop\n nop" ::
+                              : "memory", "cc"));
 }
 
 static void skip(int signal, siginfo_t *info, void *context)
@@ -226,7 +237,8 @@ static void flags_and_registers(void)
     long kept = 0;
 
     install(skip, 0);
-    __asm__ volatile("movupd %2, %%xmm5\n fldpi\n movq $0x1234, -64(%%rsp)\n ud2\n movq -64(%%rsp), %1\n fstp %%st\n movupd %%xmm5, %0"
+    __asm__ volatile("movupd %2, %%xmm5\n fldpi\n movq $0x1234, -64(%%rsp)\n ud2\n movq -64(%%rsp), %1\n fstp %%st\n "
+                     "movupd %%xmm5, %0"
                      : "=m"(after), "=r"(kept)
                      : "m"(before)
                      : "xmm5", "rax", "memory");

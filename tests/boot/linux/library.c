@@ -1,7 +1,8 @@
 /*
  * What the C library makes of the calls: constructors, environment, exit handlers, streams, temporary files, locales,
- * time zones, sorting, numbers, directories; and what is not there (new processes, shared libraries) fails as it should.
- * Left out: what reads files that this host has and the image has not (/etc/passwd, zoneinfo, locales besides C).
+ * time zones, sorting, numbers, directories; and what is not there (new processes, shared libraries) fails as it
+ * should. Left out: what reads files that this host has and the image has not (/etc/passwd, zoneinfo, locales besides
+ * C).
  */
 #include "tests/boot/linux/linux.h"
 

@@ -1,7 +1,7 @@
 /*
- * For the tests of system calls that run here and on Linux and must print the same: raw calls, without what a libc adds,
- * and lines without addresses, times or anything else of the machine. Each case is a line "what: result", the result a
- * number or the name of an error.
+ * For the tests of system calls that run here and on Linux and must print the same: raw calls, without what a libc
+ * adds, and lines without addresses, times or anything else of the machine. Each case is a line "what: result", the
+ * result a number or the name of an error.
  */
 #ifndef TESTS_BOOT_LINUX_H
 #define TESTS_BOOT_LINUX_H
@@ -62,12 +62,13 @@ static inline const char *error_word(long error)
     } names[] = {
 #define ERROR(name) {name, #name},
         ERROR(EPERM) ERROR(ENOENT) ERROR(ESRCH) ERROR(EINTR) ERROR(EIO) ERROR(ENXIO) ERROR(E2BIG) ERROR(ENOEXEC)
-        ERROR(EBADF) ERROR(ECHILD) ERROR(EAGAIN) ERROR(ENOMEM) ERROR(EACCES) ERROR(EFAULT) ERROR(ENOTBLK) ERROR(EBUSY)
-        ERROR(EEXIST) ERROR(EXDEV) ERROR(ENODEV) ERROR(ENOTDIR) ERROR(EISDIR) ERROR(EINVAL) ERROR(ENFILE) ERROR(EMFILE)
-        ERROR(ENOTTY) ERROR(ETXTBSY) ERROR(EFBIG) ERROR(ENOSPC) ERROR(ESPIPE) ERROR(EROFS) ERROR(EMLINK) ERROR(EPIPE)
-        ERROR(EDOM) ERROR(ERANGE) ERROR(EDEADLK) ERROR(ENAMETOOLONG) ERROR(ENOLCK) ERROR(ENOSYS) ERROR(ENOTEMPTY)
-        ERROR(ELOOP) ERROR(ENODATA) ERROR(EOVERFLOW) ERROR(EOPNOTSUPP) ERROR(ETIMEDOUT) ERROR(ENOTSOCK)
-        ERROR(EAFNOSUPPORT) ERROR(ENOTCONN) ERROR(ENOTSUP) ERROR(ECANCELED) ERROR(EALREADY)
+            ERROR(EBADF) ERROR(ECHILD) ERROR(EAGAIN) ERROR(ENOMEM) ERROR(EACCES) ERROR(EFAULT) ERROR(ENOTBLK)
+                ERROR(EBUSY) ERROR(EEXIST) ERROR(EXDEV) ERROR(ENODEV) ERROR(ENOTDIR) ERROR(EISDIR) ERROR(EINVAL)
+                    ERROR(ENFILE) ERROR(EMFILE) ERROR(ENOTTY) ERROR(ETXTBSY) ERROR(EFBIG) ERROR(ENOSPC) ERROR(ESPIPE)
+                        ERROR(EROFS) ERROR(EMLINK) ERROR(EPIPE) ERROR(EDOM) ERROR(ERANGE) ERROR(EDEADLK)
+                            ERROR(ENAMETOOLONG) ERROR(ENOLCK) ERROR(ENOSYS) ERROR(ENOTEMPTY) ERROR(ELOOP) ERROR(ENODATA)
+                                ERROR(EOVERFLOW) ERROR(EOPNOTSUPP) ERROR(ETIMEDOUT) ERROR(ENOTSOCK) ERROR(EAFNOSUPPORT)
+                                    ERROR(ENOTCONN) ERROR(ENOTSUP) ERROR(ECANCELED) ERROR(EALREADY)
 #undef ERROR
     };
 

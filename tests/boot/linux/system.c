@@ -1,7 +1,7 @@
 /*
  * /dev, /proc and /sys, as far as every Linux has them alike: what is there, what kind it is, that the numbers in it
- * agree with what the program did. Left out: what describes the machine, and the errors of changing /proc and /sys, which
- * have file systems of their own on Linux.
+ * agree with what the program did. Left out: what describes the machine, and the errors of changing /proc and /sys,
+ * which have file systems of their own on Linux.
  */
 #include "tests/boot/linux/linux.h"
 

@@ -49,6 +49,10 @@ static char *structures; /* stays mapped: paths, structures; a hole behind it */
 static uintptr_t mappings[MAPPINGS];
 static size_t mapping_sizes[MAPPINGS];
 static uint64_t calls, errors[4096];
+static struct range {
+    unsigned long start, end;
+} first_ranges[64];
+static size_t first_count;
 static int trace;
 static const char folder[] = "/callfuzz";
 
@@ -90,9 +94,9 @@ static void on_signal(int signal)
 static uintptr_t core_address(void)
 {
     static const uintptr_t fixed[] = {
-        0xffff800000000000, 0xffff800000001000, 0xffff8000000ffff8, 0xffffbfffffffffff, 0xffffc00000000000,
-        0xffffffff80000000, 0xffffffff80000fff, 0xffffffffffc00000, 0xffffffffff600000, 0xfffffffffffff000,
-        0xfffffffffffffff8, 0xffffffffffffffff,
+        0xffff800000000000, 0xffff800000001000, 0xffff8000000ffff8, 0xffffbfffffffffff,
+        0xffffc00000000000, 0xffffffff80000000, 0xffffffff80000fff, 0xffffffffffc00000,
+        0xffffffffff600000, 0xfffffffffffff000, 0xfffffffffffffff8, 0xffffffffffffffff,
     };
 
 #ifdef QUIRE_IMAGE
@@ -113,8 +117,21 @@ static uintptr_t core_address(void)
 static uintptr_t wild(void)
 {
     static const uintptr_t fixed[] = {
-        0, 1, 8, 4095, 4096, 65535, 0x700000000000, 0x7ffffffff000, 0x7fffffffffff, 0x7ffffffffff8, 0x800000000000,
-        0x8000000000000000, 0x4141414141414141, 0x123456789000, 0x00007ffffffffff8,
+        0,
+        1,
+        8,
+        4095,
+        4096,
+        65535,
+        0x700000000000,
+        0x7ffffffff000,
+        0x7fffffffffff,
+        0x7ffffffffff8,
+        0x800000000000,
+        0x8000000000000000,
+        0x4141414141414141,
+        0x123456789000,
+        0x00007ffffffffff8,
     };
 
     return below(2) ? core_address() : ANY(fixed);
@@ -131,9 +148,42 @@ static uintptr_t in_arena(void)
 static uintptr_t number(void)
 {
     static const uintptr_t fixed[] = {
-        0, 1, 2, 3, 4, 7, 8, 16, 64, 127, 128, 255, 256, 1024, 4095, 4096, 4097, 8192, 65535, 65536, 1 << 20, 1 << 21,
-        0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, 1ul << 46, 1ul << 47, 1ul << 62, 0x7fffffffffffffff,
-        0x8000000000000000, -1ul, -2ul, -100ul, -4096ul, -4095ul,
+        0,
+        1,
+        2,
+        3,
+        4,
+        7,
+        8,
+        16,
+        64,
+        127,
+        128,
+        255,
+        256,
+        1024,
+        4095,
+        4096,
+        4097,
+        8192,
+        65535,
+        65536,
+        1 << 20,
+        1 << 21,
+        0x7fffffff,
+        0x80000000,
+        0xffffffff,
+        0x100000000,
+        1ul << 46,
+        1ul << 47,
+        1ul << 62,
+        0x7fffffffffffffff,
+        0x8000000000000000,
+        -1ul,
+        -2ul,
+        -100ul,
+        -4096ul,
+        -4095ul,
     };
 
     switch (below(4)) {
@@ -178,9 +228,36 @@ static uintptr_t structure(void)
 static uintptr_t path(void)
 {
     static const char *const names[] = {
-        "a", "b", "c", "d", "d/a", "d/b", "d/e", "d/e/f", "link", "link/a", ".", "..", "./d/../a", "d/", "a/", "", "//",
-        "/callfuzz/a", "/callfuzz/d/b", "/proc/self/maps", "/proc/self/status", "/proc/self/fd/5", "/dev/zero",
-        "/dev/full", "/dev/null", "/dev/random", "/proc", "/sys/devices/system/cpu/online", "missing/x", "fifo",
+        "a",
+        "b",
+        "c",
+        "d",
+        "d/a",
+        "d/b",
+        "d/e",
+        "d/e/f",
+        "link",
+        "link/a",
+        ".",
+        "..",
+        "./d/../a",
+        "d/",
+        "a/",
+        "",
+        "//",
+        "/callfuzz/a",
+        "/callfuzz/d/b",
+        "/proc/self/maps",
+        "/proc/self/status",
+        "/proc/self/fd/5",
+        "/dev/zero",
+        "/dev/full",
+        "/dev/null",
+        "/dev/random",
+        "/proc",
+        "/sys/devices/system/cpu/online",
+        "missing/x",
+        "fifo",
     };
     char *text = structures + 2 * PAGE;
     size_t length;
@@ -307,6 +384,40 @@ static void forget_mapping(size_t i)
     if (mapping_sizes[i] != 0)
         munmap((void *)mappings[i], mapping_sizes[i]);
     mapping_sizes[i] = 0;
+}
+
+/* The ranges of /proc/self/maps; at most as many as there is room for. */
+static size_t read_maps(struct range *ranges, size_t most)
+{
+    static char text[1 << 20];
+    size_t count = 0, length = 0;
+    int fd = open("/proc/self/maps", O_RDONLY);
+    long got;
+
+    while ((got = read(fd, text + length, sizeof text - 1 - length)) > 0)
+        length += (size_t)got;
+    close(fd);
+    text[length] = '\0';
+    for (char *line = text; line && *line && count < most; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+        if (sscanf(line, "%lx-%lx", &ranges[count].start, &ranges[count].end) == 2)
+            count++;
+    return count;
+}
+
+/* Everything that was not there at first. */
+static void forget_mappings(void)
+{
+    static struct range now[4096];
+    size_t count = read_maps(now, LENGTH(now));
+
+    for (size_t i = 0; i < count; i++) {
+        int known = 0;
+
+        for (size_t j = 0; j < first_count; j++)
+            known |= now[i].start < first_ranges[j].end && first_ranges[j].start < now[i].end;
+        if (!known)
+            munmap((void *)now[i].start, now[i].end - now[i].start);
+    }
 }
 
 static void map(uintptr_t *a)
@@ -511,6 +622,13 @@ static void arm(void)
     call(SYS_setitimer, (uintptr_t[]){ITIMER_REAL, (uintptr_t)&soon, 0, 0, 0, 0});
 }
 
+/* From this descriptor on, but the console's. */
+static void close_all(unsigned first)
+{
+    syscall(436, first, CONSOLE - 1, 0); /* close_range */
+    syscall(436, CONSOLE + 1, -1u, 0);
+}
+
 /* Something to work with: files, a pipe, an epoll instance, a piece of the arena that is there. */
 static void provide(void)
 {
@@ -518,7 +636,10 @@ static void provide(void)
     char name[40];
 
     chdir(folder);
-    switch (below(6)) {
+    switch (below(7)) {
+    case 6: /* there are never too many */
+        close_all(LAST_FD);
+        break;
     case 0:
         snprintf(name, sizeof name, "%c", (char)('a' + below(4)));
         open(name, ANY(flags) | O_CREAT, 0644);
@@ -582,6 +703,7 @@ static void set_up(void)
     struct kernel_action handled = {on_signal, 0x04000000, restore, 0};
 
     touch_stack();
+    first_count = read_maps(first_ranges, LENGTH(first_ranges));
     arena = mmap(NULL, ARENA_SIZE + 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     structures = mmap(NULL, 6 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     munmap(structures + 4 * PAGE, 2 * PAGE);
@@ -617,9 +739,8 @@ static void give_back(void)
     call(SYS_setitimer, (uintptr_t[]){ITIMER_REAL, (uintptr_t) & (struct itimerval){{0, 0}, {0, 0}}, 0, 0, 0, 0});
     for (size_t i = 0; i < MAPPINGS; i++)
         forget_mapping(i);
-    munmap(arena, ARENA_SIZE + 16 * PAGE);
-    for (int fd = FIRST_FD; fd < CONSOLE; fd++)
-        close(fd);
+    forget_mappings();
+    close_all(FIRST_FD);
     for (int id = 0; id < 100000; id++)
         syscall(SYS_timer_delete, id);
     remove_files();
