@@ -251,7 +251,9 @@ def linked_program(ninja: Writer, image: Image, files: list[Path], toolchain: To
     plan, options, names = image.folder / "plan.txt", image.folder / "plan.link", image.folder / "symbols.o"
     ninja.edge(config, "cc_core", [image.folder / "config.c"], mode=MODES[image.variant])
     inputs = [core_object(ninja, image.variant), config, *program_inputs(ninja, image, toolchain)]
-    ldflags = shell_words(image.manifest.ldflags)
+    # The core refers to _start weakly, and without a libc it lies in an archive.
+    entry = [] if image.manifest.program else ["--undefined=_start"]
+    ldflags = shell_words([*entry, *image.manifest.ldflags])
     inputs.insert(2, image_calls(ninja, image, inputs, ldflags, script))
     no_plan = "--defsym=quire_plan_ram=0"
     ninja.edge(first, "link", inputs, [script], script=str(script), link_options=no_plan, ldflags=ldflags)
