@@ -5,6 +5,7 @@
 #include "core/linux/frame.h"
 
 #include "arch/x86_64/arch.h"
+#include "arch/x86_64/user.h"
 #include "core/linux/linux.h"
 #include "core/percpu.h"
 
@@ -59,10 +60,11 @@ static inline bool is_outermost(const struct trap_frame *frame)
     return this_cpu(cpu_tss).ist[IST_PAGE - 1] == fault_stack;
 }
 
-/* Not the core's, and not that of a segment driver which the core called in a fault or a system call. */
+/* Not the core's, and not that of a segment driver which the core called. */
 static inline bool is_program(const struct trap_frame *frame)
 {
-    return !trap_is_core(frame->rip) && is_outermost(frame) && this_cpu(syscall_stack) != 0;
+    return !trap_is_core(frame->rip) && is_outermost(frame) && this_cpu(syscall_stack) != 0 &&
+           this_cpu(user_check_suspended) == 0;
 }
 
 static bool is_of_address(const struct trap_frame *frame)
@@ -89,10 +91,15 @@ void trap_handle(struct trap_frame *frame)
 /* A call made by a segment driver is ended as it is; whatever waits, waits for the program's own next call. */
 void syscall_finish(struct trap_frame *frame)
 {
-    if (LIKELY(frame->failure != 0 && is_outermost(frame)))
+    if (LIKELY(frame->failure != 0 && is_outermost(frame) && this_cpu(user_check_suspended) == 0))
         linux_attend(frame);
     else
         linux_attend_nested(frame);
+}
+
+bool frame_in_driver(void)
+{
+    return this_cpu(cpu_tss).ist[IST_PAGE - 1] != (uintptr_t)fault_stack_top || this_cpu(user_check_suspended) != 0;
 }
 
 long frame_result(const struct trap_frame *frame)

@@ -162,6 +162,8 @@ linux_rt_sigreturn:
     jne sigreturn_nested
     cmpq $fault_stack_top, %gs:cpu_tss + TSS_IST_PAGE
     jne sigreturn_nested
+    cmpl $0, %gs:user_check_suspended
+    jne sigreturn_nested
     .set at, 8
     push_value $0               /* aligns the frame */
     push_value $SELECTOR_DATA

@@ -17,16 +17,16 @@
 
 extern char __core_data_start[], __core_data_end[], __symbols_end[];
 
-static PERCPU unsigned trusted;
+PERCPU unsigned user_check_suspended;
 
 void user_check_suspend(void)
 {
-    this_cpu(trusted)++;
+    this_cpu(user_check_suspended)++;
 }
 
 void user_check_resume(void)
 {
-    this_cpu(trusted)--;
+    this_cpu(user_check_suspended)--;
 }
 
 static uintptr_t image_end(uintptr_t address)
@@ -55,7 +55,7 @@ size_t user_room(uintptr_t address, size_t length)
 {
     uintptr_t end;
 
-    if (address < LOW_HALF_END || this_cpu(trusted) > 0)
+    if (address < LOW_HALF_END || this_cpu(user_check_suspended) > 0)
         return length;
     if (address >= IMAGE_BASE)
         end = image_end(address);

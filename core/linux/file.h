@@ -65,6 +65,7 @@ struct file {
     unsigned flags;        /* O_*, without those that only open looks at */
     unsigned references;   /* descriptors, and whoever else holds it (epoll, mappings do not) */
     struct watch *watches; /* file_release closes them all first */
+    struct file *deferred; /* the next one that is destroyed later */
 };
 
 /* Something happened to the file: POLLIN, POLLOUT ... that may be true of it now; 0: a file that does not wake was
@@ -85,7 +86,12 @@ struct file *file_create(const struct file_operations *, unsigned flags, void *o
 long file_install(struct file *, int lowest, bool close_on_exec);
 long file_open(const struct file_operations *, unsigned flags, void *own); /* O_CLOEXEC of flags is heeded */
 void file_reference(struct file *);
+/* The last release destroys the file: not before the program's call has ended if a segment driver makes it, since that
+ * call may be using the file. */
 void file_release(struct file *);
+/* signals.c: true if it is to be put off; then file_release_deferred is called once the program's call has ended. */
+bool file_defer_release(void);
+void file_release_deferred(void);
 
 struct file *linux_file(int fd);        /* NULL: EBADF */
 struct file *linux_file_usable(int fd); /* the same, and NULL for O_PATH */

@@ -83,12 +83,8 @@ void file_reference(struct file *file)
     file->references++;
 }
 
-void file_release(struct file *file)
+static void destroy(struct file *file)
 {
-    if (--file->references > 0)
-        return;
-    while (file->watches != NULL)
-        file->watches->close(file->watches);
     if (file->node != NULL)
         file_hooks->unlock(file);
     if (file->operations->release != NULL)
@@ -96,6 +92,32 @@ void file_release(struct file *file)
     if (file->node != NULL)
         file_hooks->release(file->node);
     core_release(file, sizeof(*file));
+}
+
+static struct file *deferred;
+
+void file_release(struct file *file)
+{
+    if (--file->references > 0)
+        return;
+    while (file->watches != NULL)
+        file->watches->close(file->watches);
+    if (LIKELY(!file_defer_release())) {
+        destroy(file);
+        return;
+    }
+    file->deferred = deferred;
+    deferred = file;
+}
+
+void file_release_deferred(void)
+{
+    while (deferred != NULL) {
+        struct file *file = deferred;
+
+        deferred = file->deferred;
+        destroy(file);
+    }
 }
 
 /* Makes room for a descriptor below the limit; E_NOMEM. */

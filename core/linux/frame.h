@@ -17,6 +17,9 @@ long frame_result(const struct trap_frame *);
 void frame_set_result(struct trap_frame *, long result);
 void frame_restart_call(struct trap_frame *);
 
+/* True if the running call may have been made by a segment driver inside of another one or of a fault. */
+bool frame_in_driver(void);
+
 /* The program goes on with interrupts enabled. */
 void frame_enable_interrupts(struct trap_frame *);
 

@@ -11,6 +11,7 @@
 #include "core/config.h"
 #include "core/cpu.h"
 #include "core/linux/calls.h"
+#include "core/linux/file.h"
 #include "core/linux/timers.h"
 #include "core/linux/wait.h"
 #include "core/percpu.h"
@@ -227,7 +228,9 @@ void linux_attend(struct trap_frame *frame)
     uint32_t why = this_cpu(linux_attention);
     long result = frame_result(frame);
 
-    this_cpu(linux_attention) = 0;
+    this_cpu(linux_attention) = why & ATTEND_TIMERS; /* for good: there are no interrupts */
+    if (why & ATTEND_FILES)
+        file_release_deferred();
     if (why & ATTEND_TIMERS)
         linux_timers->run();
     if (why & ATTEND_INTERRUPTS)
@@ -241,13 +244,22 @@ void linux_attend(struct trap_frame *frame)
         thread_signals.has_saved = false;
         signals_block(thread_signals.saved);
     }
-    this_cpu(linux_attention) &= ATTEND_TIMERS;
+    this_cpu(linux_attention) &= ~(uint32_t)(ATTEND_SIGNALS | ATTEND_MASK);
 }
 
 void linux_attend_nested(struct trap_frame *frame)
 {
     if (frame_result(frame) == -E_RESTART)
         frame_set_result(frame, -E_INTR);
+}
+
+bool file_defer_release(void)
+{
+    bool defer = frame_in_driver();
+
+    if (defer)
+        this_cpu(linux_attention) |= ATTEND_FILES;
+    return defer;
 }
 
 error_t linux_temporary_mask(const uint64_t *user, size_t size)

@@ -103,7 +103,7 @@ extern const struct signal_handlers *signal_handlers;
 void signals_deliver(struct trap_frame *, bool in_call);
 
 /* Why linux_attend is called (linux_attention). */
-enum { ATTEND_SIGNALS = 1, ATTEND_MASK = 2, ATTEND_INTERRUPTS = 4, ATTEND_TIMERS = 8 };
+enum { ATTEND_SIGNALS = 1, ATTEND_MASK = 2, ATTEND_INTERRUPTS = 4, ATTEND_TIMERS = 8, ATTEND_FILES = 16 };
 
 /* handlers.c */
 long linux_rt_sigreturn(void); /* arch/x86_64/syscall.S, over the next one */

@@ -64,6 +64,11 @@ error_t user_write(void *user, const void *from, size_t length)
     return user_write_left(user, from, length) > 0 ? E_FAULT : E_SUCCESS;
 }
 
+bool file_defer_release(void)
+{
+    return false;
+}
+
 void user_check_suspend(void)
 {
 }
