@@ -137,8 +137,8 @@ static void check_process(int argc, char **argv)
     FACT((fd = open("/proc/self/comm", O_WRONLY)) >= 0 && write(fd, "other\n", 6) == 6);
     FACT(prctl(PR_GET_NAME, name) == 0 && strcmp(name, "other\n") == 0);
     FACT(has("/proc/self/status", "Name:\tother\\n\nUmask:"));
-    FACT(has("/proc/self/mounts", " / "));
-    FACT(has("/proc/self/mountinfo", " / / "));
+    FACT(has("/proc/self/mounts", " /proc "));
+    FACT(has("/proc/self/mountinfo", " / /proc "));
     FACT(number("/proc/self/io", "rchar: ") > 0);
     FACT(number("/proc/self/oom_score_adj", "") == 0);
     FACT(slurp("/proc/self/absent") == -1 && errno == ENOENT);
