@@ -284,27 +284,40 @@ long linux_rt_sigtimedwait(const uint64_t *user_set, void *user_info, const stru
 
 /* ---- sending with a value ---- */
 
-/* What a program says about itself it may also make up, as it sends to itself alone. */
-static long send_info(struct pending_signals *to, int signal, const void *user)
+/* What a program says about itself it may also make up, but to others it may neither be the kernel nor tkill. */
+static error_t read_info(int signal, const void *user, bool own, struct signal_info *info)
+{
+    if (user_read(info, user, sizeof(*info)) != E_SUCCESS)
+        return E_FAULT;
+    info->signal = signal;
+    return !own && (info->code >= 0 || info->code == SI_TKILL) ? E_PERM : E_SUCCESS;
+}
+
+static long send_info(struct pending_signals *to, const struct signal_info *info)
+{
+    if (info->signal < 0 || info->signal > SIGNALS)
+        return -E_INVAL;
+    return info->signal == 0 ? 0 : -signal_send(to, info);
+}
+
+long linux_rt_sigqueueinfo(int pid, int signal, const void *user)
 {
     struct signal_info info;
+    error_t error = read_info(signal, user, pid == 1, &info);
 
-    if (user_read(&info, user, sizeof(info)) != E_SUCCESS)
-        return -E_FAULT;
-    if (signal < 0 || signal > SIGNALS)
-        return -E_INVAL;
-    info.signal = signal;
-    return signal == 0 ? 0 : -signal_send(to, &info);
+    if (error != E_SUCCESS)
+        return -error;
+    return pid != 1 ? -E_SRCH : send_info(&process_signals.pending, &info);
 }
 
-long linux_rt_sigqueueinfo(int pid, int signal, const void *info)
+long linux_rt_tgsigqueueinfo(int group, int thread, int signal, const void *user)
 {
-    return pid != 1 ? -E_SRCH : send_info(&process_signals.pending, signal, info);
-}
+    struct signal_info info;
+    error_t error = read_info(signal, user, thread == 1, &info);
 
-long linux_rt_tgsigqueueinfo(int group, int thread, int signal, const void *info)
-{
-    if (group <= 0 || thread <= 0)
+    if (error != E_FAULT && (group <= 0 || thread <= 0))
         return -E_INVAL;
-    return group != 1 || thread != 1 ? -E_SRCH : send_info(&thread_signals.pending, signal, info);
+    if (error != E_SUCCESS)
+        return -error;
+    return group != 1 || thread != 1 ? -E_SRCH : send_info(&thread_signals.pending, &info);
 }

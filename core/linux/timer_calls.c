@@ -82,9 +82,9 @@ static void set_interval_timer(int which, uint64_t value, uint64_t interval)
 
 static error_t read_interval(const struct linux_timeval *value, uint64_t *ns)
 {
-    const struct linux_timespec span = {value->seconds, value->microseconds * MICROSECOND};
-
-    return value->microseconds < 0 || value->microseconds > 999999 ? E_INVAL : linux_span_of(&span, ns);
+    if (value->microseconds < 0 || value->microseconds > 999999)
+        return E_INVAL;
+    return linux_span_of(&(struct linux_timespec){value->seconds, value->microseconds * MICROSECOND}, ns);
 }
 
 long linux_getitimer(int which, struct linux_itimerval *to)

@@ -172,6 +172,15 @@ static void sending(void)
     show(sys(rt_sigqueueinfo, self, SIGUSR1, WILD), "from nowhere");
     show(sys(rt_sigqueueinfo, self, 65, &info), "signal 65");
     show(sys(rt_sigqueueinfo, 0x7fffffff, SIGUSR1, &info), "nobody");
+    show(sys(rt_sigqueueinfo, 0x7fffffff, SIGUSR1, WILD), "nobody, from nowhere");
+    show(sys(rt_tgsigqueueinfo, 0, thread, SIGUSR1, WILD), "group 0, from nowhere");
+    show(sys(rt_tgsigqueueinfo, 0, thread, SIGUSR1, &info), "group 0");
+    show(sys(rt_tgsigqueueinfo, 0x7fffffff, 0x7fffffff, SIGUSR1, &info), "no thread");
+    info.si_code = SI_USER;
+    show(sys(rt_sigqueueinfo, 0x7fffffff, SIGUSR1, &info), "nobody, as kill");
+    show(sys(rt_tgsigqueueinfo, 0x7fffffff, 0x7fffffff, SIGUSR1, &info), "no thread, as kill");
+    show(sys(rt_tgsigqueueinfo, 0, 0x7fffffff, SIGUSR1, &info), "group 0, as kill");
+    info.si_code = SI_QUEUE;
     show_log("handled");
 }
 
