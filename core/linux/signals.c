@@ -272,7 +272,8 @@ error_t linux_temporary_mask(const uint64_t *user, size_t size)
         return E_INVAL;
     if (user_read(&mask, user, sizeof(mask)) != E_SUCCESS)
         return E_FAULT;
-    thread_signals.saved = thread_signals.blocked;
+    if (!thread_signals.has_saved) /* else it is a call of a driver inside of one, or behind another one of it */
+        thread_signals.saved = thread_signals.blocked;
     thread_signals.has_saved = true;
     this_cpu(linux_attention) |= ATTEND_MASK;
     signals_block(mask);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/base/error.h"
@@ -19,6 +20,18 @@
 static volatile bool in_driver;
 static volatile int handled, handled_in_driver;
 static int close_it = -1;
+
+static bool masks; /* to be used in the next fault */
+
+/* Calls with a mask of their own: behind the program's call it has its own again. */
+static void use_masks(void)
+{
+    uint64_t first = 1ull << (SIGHUP - 1), second = 1ull << (SIGTERM - 1);
+    struct timespec none = {0, 0};
+
+    syscall(SYS_ppoll, NULL, 0, &none, &first, sizeof(first));
+    syscall(SYS_ppoll, NULL, 0, &none, &second, sizeof(second));
+}
 
 static error_t back(struct address_space *space, struct vm_segment *segment)
 {
@@ -32,6 +45,9 @@ static error_t back(struct address_space *space, struct vm_segment *segment)
             puts("WRONG: the new pipe takes nothing");
     }
     close_it = -1;
+    if (masks)
+        use_masks();
+    masks = false;
     return vm_segment_back(space, segment, vm_fault_info()->address);
 }
 
@@ -123,10 +139,23 @@ static void closed_while_read(void)
     printf("file: %ld, %s\n", got, got == 9 ? memory + VM_PAGE_SIZE : "?");
 }
 
+static void masks_in_a_driver(void)
+{
+    uint64_t before = 1ull << (SIGUSR2 - 1), behind = 0;
+    char *memory = segment_of(VM_PAGE_SIZE);
+
+    syscall(SYS_rt_sigprocmask, SIG_BLOCK, &before, NULL, sizeof(before));
+    masks = true;
+    syscall(SYS_uname, memory);
+    syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &behind, sizeof(behind));
+    printf("mask behind the call: %lx, as before: %d\n", (unsigned long)behind, behind == before);
+}
+
 int main(void)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
     signals_in_a_driver();
     closed_while_read();
+    masks_in_a_driver();
     return 0;
 }
