@@ -30,7 +30,7 @@ import graph  # noqa: E402
 import manifest as manifests  # noqa: E402
 import packages  # noqa: E402
 import plan  # noqa: E402
-from archive import collect  # noqa: E402
+from archive import collect, idle_patterns  # noqa: E402
 from image import Choices, Image, archive_path, expected_plan, write_generated  # noqa: E402
 from manifest import Manifest, read_manifest  # noqa: E402
 from report import format_size, paint, parse_size, write_if_changed  # noqa: E402
@@ -40,6 +40,7 @@ APPS = Path("apps")
 TEST_IMAGES = [Path("tests/boot/images"), Path("tests/bench/images")]
 PROGRAM_LISTS = [Path("tests/unit/programs.py"), Path("tests/unit/programs_core.py")]
 TEMPLATE = ROOT / "images/template"
+DISK_LEAST = 64 << 10  # with fewer bytes free, a build that failed did so for want of them
 MEMORY = Path("build/configuration.json")
 TOOLS = ["archive", "calls", "debian_source", "disassembly", "elf", "fat", "graph", "image", "manifest", "packages", "plan", "report", "sources", "symbols", "tool"]
 
@@ -447,6 +448,8 @@ def configure(image: Image, memory: Memory) -> None:
 
 def report(image: Image, next_step: str, stream: TextIO) -> None:
     expected, current = expected_plan(image)
+    for item in idle_patterns(image.manifest.folder, image.manifest.files):
+        print(f"configure.py: files: {item} leaves out nothing: no name in the image matches {item[1:]}", file=sys.stderr)
     cpus = "1 CPU" if image.choices.cpus == 1 else f"{image.choices.cpus} CPUs"
     print(plan.render(expected), file=stream)
     if image.manifest.program and elf.read_program(image.manifest.program_path).executable_stack:
@@ -480,7 +483,8 @@ def run(image: Image, arguments: list[str] | None) -> NoReturn:
     sys.stdout.flush()
     targets = [image.output(suffix) for suffix in (".elf", ".files") if suffix == ".elf" or image.manifest.has_files]
     if subprocess.run([require("ninja"), "--quiet", *targets], stdout=sys.stderr, check=False).returncode:
-        raise Failure(f"{image.name} was not built, ninja says why")
+        full = shutil.disk_usage(graph.BUILD).free < DISK_LEAST
+        raise Failure(f"{image.name} was not built, " + ("the disk that has build/ is full" if full else "ninja says why"))
     command = ["images/qemu.py", "run", "--config", str(image.folder / "run.json")]
     os.execv(sys.executable, [sys.executable, *command, *(["--", *arguments] if arguments is not None else [])])
 
@@ -495,6 +499,8 @@ def chosen(options: argparse.Namespace) -> Choices:
 
 def find_program(word: str, caller: Path) -> str:
     """The absolute path of --program: of a word without '/' that is no file here, the program in PATH."""
+    if not word:
+        raise Failure("--program: the name of the file is empty")
     path = Path(os.path.abspath(caller / word))
     if "/" not in word and not path.exists() and shutil.which(word):
         path = Path(shutil.which(word))
@@ -509,6 +515,8 @@ def find_tree(item: str, caller: Path) -> str:
     if item.startswith("!"):
         return item
     host, colon, target = item.rpartition(":")
+    if not (host if colon else item):
+        raise Failure(f"--files {item!r}: the name of the file or folder is empty: HOST, HOST:TARGET or !PATTERN")
     path = Path(os.path.abspath(caller / (host if colon else item)))
     if not path.exists():
         raise Failure(f"--files {item}: there is no file or folder {host if colon else item}")
@@ -516,9 +524,9 @@ def find_tree(item: str, caller: Path) -> str:
 
 
 def check_options(options: argparse.Namespace) -> None:
-    if options.program and options.app:
+    if options.program is not None and options.app:
         raise Failure(f"--program takes the place of an application: leave out {options.app}")
-    if options.program and options.libc:
+    if options.program is not None and options.libc:
         raise Failure("--libc has no meaning with --program, which is linked already")
 
 
@@ -536,7 +544,7 @@ def main(arguments: list[str]) -> int:
         new_app(options.new, caller)
         return 0
     check_options(options)
-    if options.program:
+    if options.program is not None:
         options.program = find_program(options.program, caller)
     options.files = [find_tree(item, caller) for item in options.files]
     folder = find_app(options.app, caller) if options.app else Path() if options.program else None
@@ -563,6 +571,12 @@ if __name__ == "__main__":
         sys.exit(main(sys.argv[1:]))
     except Failure as failure:
         print(f"{paint('configure.py:', '1;31', sys.stderr)} {failure}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # whoever read this has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:  # of a file of build/ that is not written by write_output: a full disk, most likely
+        print(f"configure.py: {error.filename or 'build/'}: {error.strerror}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

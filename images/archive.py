@@ -225,6 +225,13 @@ def expand(root: Path, items: list[str]) -> list[Pair]:
     return result
 
 
+def idle_patterns(root: Path, items: list[str]) -> list[str]:
+    """The items !PATTERN that leave out nothing of what the other items bring: misspelt, most likely."""
+    patterns = [item for item in items if item.startswith("!")]
+    names = [name for _, name in expand(root, [item for item in items if item not in patterns])] if patterns else []
+    return [item for item in patterns if not any(map(exclusion(item[1:]).fullmatch, names))]
+
+
 def make_entry(host: Path, target: str, shown: str) -> Entry:
     try:
         found = host.lstat()

@@ -31,7 +31,6 @@ ALIGNMENT_MAX = 1 << 30
 
 # Beginnings of files that people take for programs of their machine.
 OTHERS = {
-    b"#!": "a script: it needs its interpreter; wrap that one, and pack the script with --files",
     b"MZ": "a Windows (or UEFI) program",
     b"\xcf\xfa\xed\xfe": "a macOS program",
     b"\xca\xfe\xba\xbe": "Java or macOS code",
@@ -78,8 +77,14 @@ def check_header(data: bytes) -> str:
     for magic, what in OTHERS.items():
         if data.startswith(magic):
             return what
+    if data.startswith(b"#!"):
+        words = data[2:256].split(b"\n")[0].decode(errors="replace").split()
+        return (
+            f"a script{f' for {words[0]}' if words else ''}: take a static build of its interpreter (busybox, bash-static), "
+            "pack the script with --files, and name it behind --"
+        )
     if not data.startswith(b"\x7fELF"):
-        return "no ELF file, as Linux programs are"
+        return "no ELF file, as Linux programs are: compile and link it first (-static), or make it an application (--new)"
     if len(data) < 64:
         return "truncated: no ELF file is that short"
     kind, machine, version = struct.unpack_from("<HHI", data, 16)

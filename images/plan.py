@@ -127,7 +127,11 @@ def render(plan: Plan) -> str:
 
 def overflow(plan: Plan) -> str:
     whole = -(-(plan.need + FIRMWARE) // (1 << 20))
-    return f"too large by {format_size(plan.over)}: give it --ram {whole}M or plan for less in [memory] of app.toml"
+    largest = max((row for row in plan.rows if row.counted), key=lambda row: row.size)
+    return (
+        f"too large by {format_size(plan.over)}: give it --ram {whole}M, or less of its largest part, "
+        f"{largest.label} ({format_size(largest.size)})"
+    )
 
 
 def main(arguments: list[str]) -> int:

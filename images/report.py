@@ -6,6 +6,8 @@ import os
 import re
 import sys
 
+from tool import write_output
+
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 SIZE_HELP = 'a size such as "64M", "1G" or "8K"'
 # RAM of an image.
@@ -39,9 +41,6 @@ def paint(text: str, code: str, stream=None) -> str:
 
 def write_if_changed(path, text: str) -> None:
     """Leaves the file's time alone when the text is the same, so that nothing is rebuilt for it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_file() and path.read_text() == text:
         return
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(text)
-    temporary.replace(path)
+    write_output(path, text.encode())

@@ -80,9 +80,11 @@ def write_output(path: Path, data: bytes) -> None:
 
 
 def run_main(name: str, main: Callable[[list[str]], int]) -> NoReturn:
-    """Runs a tool's main function and ends the process with its status; 2 for a Failure."""
+    """Runs a tool's main function and ends the process with its status; 2 for a Failure, 130 for Ctrl-C."""
     try:
         sys.exit(main(sys.argv[1:]))
     except Failure as failure:
         print(f"{name}: {failure}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -24,6 +24,15 @@ class Options(TreeCase):
     def test_nothing_to_do(self):
         self.refuse(self.configure(), "./configure.py --setup hello")
 
+    def test_a_file_that_cannot_be_written(self):
+        limited = ("bash", "-c", 'ulimit -f 0; exec "$@"', "bash", self.tree / "configure.py", "hello")
+        self.refuse(self.run_in(self.tree, *limited), "configure.py: build/", "File too large")
+
+    def test_a_reader_that_leaves(self):
+        done = self.run_in(self.tree, "bash", "-c", "./configure.py --list | true; echo ${PIPESTATUS[0]}")
+        self.assertIn(done.stdout.strip(), ("0", "141"))
+        self.assertEqual(done.stderr, "")
+
     def test_unknown_application_names_the_closest(self):
         self.refuse(self.configure("helo"), "no application 'helo'", "did you mean hello?", "--list")
         self.assertFalse((self.tree / "build").exists())

@@ -80,7 +80,8 @@ class Program(TreeCase):
         for name, data, words in (
             ("empty", b"", "no ELF file"),
             ("text", b"hello\n", "no ELF file"),
-            ("script", b"#!/bin/sh\necho\n", "a script"),
+            ("script", b"#!/bin/sh -e\necho\n", "a script for /bin/sh: take a static build"),
+            ("script-odd", b"#!", "a script: take"),
             ("windows", b"MZ" + bytes(100), "Windows"),
             ("short", good[:20], "truncated"),
             ("cut", good[: len(good) // 2], "truncated: it has"),
@@ -129,6 +130,10 @@ class Program(TreeCase):
         for words, arguments in {
             ("no file", "nothing"): ["--program", "nothing"],
             ("a folder",): ["--program", self.scratch],
+            ("--program: the name of the file is empty",): ["--program", ""],
+            ("--files '': the name of the file or folder is empty",): ["--program", tool, "--files", ""],
+            ("--files ':x': the name of the file or folder is empty",): ["--program", tool, "--files", ":x"],
+            ("too large by", "give it --ram", "largest part, stack (8 MiB)"): ["--program", tool, "--ram", "4M"],
             ("leave out hello",): ["hello", "--program", tool],
             ("--libc has no meaning",): ["--program", tool, "--libc", "musl"],
             ("--files nowhere:x", "there is no file or folder"): ["--program", tool, "--files", "nowhere:x"],
@@ -138,6 +143,14 @@ class Program(TreeCase):
         }.items():
             with self.subTest(words):
                 self.refuse(self.configure(*arguments), *words)
+
+    def test_a_pattern_that_leaves_out_nothing_is_told(self) -> None:
+        (self.scratch / "tree/sub").mkdir(parents=True)
+        (self.scratch / "tree/sub/x.txt").write_text("x")
+        files = ["--files", self.scratch / "tree", "--files", "!**/*.txt", "--files", "!sub/y*"]
+        done = self.configure("--program", self.file("tool", self.good), *files)
+        self.succeed(done)
+        self.assertEqual(done.stderr, "configure.py: files: !sub/y* leaves out nothing: no name in the image matches sub/y*\n")
 
     def test_manifest(self) -> None:
         folder = self.app("wrapped", GOOD + 'args = ["true"]\nfiles = ["main.c:etc/main.c"]\nenv = { HOME = "/root" }\n')
