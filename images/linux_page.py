@@ -18,6 +18,15 @@ from tool import Failure, read_input, run_main, write_output
 
 PAGE = Path("docs/linux.md")
 WIDTH = 120
+REPORTS = [
+    "* `system call NAME (N) is not there: ENOSYS; REASON`: the lists below say what is there instead. Most programs go on without it:",
+    "  look at what they print behind the report. Threads, processes and sockets cannot be had yet: choose the program's option for one",
+    "  thread, or for running in the foreground.",
+    "* `system call NAME (N) is of the part PART, without which this image was linked: ENOSYS`, or `system call N is not in this image`:",
+    "  the image was made without it, because the program's code did not show it. `calls = \"all\"` in the manifest brings it; images of",
+    "  existing programs have all.",
+    "* Nothing is reported and the program fails: the call is there in part, and its row below says what is missing.",
+]
 NO_REASON = "not there yet"
 
 
@@ -56,6 +65,10 @@ def page(interface: Interface) -> str:
         ),
         "",
         "An image holds the calls that its program can make (docs/application.md, System calls).",
+        "",
+        "## When a call is reported",
+        "",
+        *REPORTS,
         "",
         f"## Implemented: {len(whole)}",
         "",
