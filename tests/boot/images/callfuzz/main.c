@@ -558,7 +558,7 @@ static int tame(long number_of_call, uintptr_t *a)
         a[1] = below(100000);
         break;
     case SYS_chroot:
-        a[0] = wild();
+        a[0] = unreadable();
         break;
     }
     return 1;
