@@ -245,6 +245,33 @@ static void flags_and_registers(void)
     printf("%g %g, red zone %lx\n", after[0], after[1], kept);
 }
 
+static uintptr_t damage;
+
+/* The state of x87 and vector registers is somewhere else when the handler returns. */
+static void damage_state(int signal, siginfo_t *info, void *context)
+{
+    mcontext_t *machine = &((ucontext_t *)context)->uc_mcontext;
+
+    (void)signal, (void)info;
+    machine->fpregs = (fpregset_t)(damage == 8 ? (uintptr_t)machine->fpregs + 8 : damage);
+}
+
+static void damaged_frames(void)
+{
+    static const uintptr_t places[] = {(uintptr_t)WILD, (uintptr_t)NOT_CANONICAL, 100, 8};
+    struct sigaction action = {.sa_sigaction = damage_state, .sa_flags = SA_SIGINFO};
+
+    install(leave, 0);
+    sigaction(SIGUSR1, &action, NULL);
+    for (size_t i = 0; i < LENGTH(places); i++) {
+        damage = places[i];
+        memset((void *)&seen, 0, sizeof seen);
+        if (!sigsetjmp(jump, 1))
+            kill(getpid(), SIGUSR1);
+        printf("state at a bad place: signal %d, code %d\n", seen.signal, seen.code);
+    }
+}
+
 int main(void)
 {
     fresh_folder();
@@ -257,6 +284,7 @@ int main(void)
     nested();
     stack_overflow();
     flags_and_registers();
+    damaged_frames();
     remove_folder();
     return 0;
 }
