@@ -573,6 +573,88 @@ static void state_in_the_context(void)
     show_log("state");
 }
 
+/* ---- rt_sigreturn with what is no frame ---- */
+
+static char model[16384] __attribute__((aligned(64))), garbage[16384] __attribute__((aligned(64)));
+static long state_offset; /* of the extended state in the frame */
+static size_t model_size;
+static sigjmp_buf behind;
+static uint32_t seed = 12345;
+
+static uint64_t random_word(void)
+{
+    uint64_t word = 0;
+
+    for (int i = 0; i < 4; i++) {
+        seed = seed * 1103515245 + 12345;
+        word = word << 16 | seed >> 16;
+    }
+    return word;
+}
+
+static void keep_frame(int signal, siginfo_t *info, void *context)
+{
+    char *start = (char *)context - 8, *state = (char *)((ucontext_t *)context)->uc_mcontext.fpregs;
+
+    (void)signal, (void)info;
+    state_offset = state - start;
+    model_size = state_offset + *(uint32_t *)(state + 468); /* struct _fpx_sw_bytes: extended_size */
+    memcpy(model, start, model_size < sizeof model ? model_size : sizeof model);
+}
+
+static void come_back(int signal)
+{
+    siglongjmp(behind, signal);
+}
+
+/* A copy of the frame, wrong in one way. */
+static char *garbage_frame(int kind, const stack_t *stack)
+{
+    char *frame = garbage + (64 - state_offset % 64) % 64;
+    ucontext_t *context = (ucontext_t *)(frame + 8);
+    greg_t *registers = context->uc_mcontext.gregs;
+
+    memcpy(frame, model, model_size);
+    context->uc_mcontext.fpregs = (void *)(frame + state_offset);
+    context->uc_stack = *stack;
+    memset(&context->uc_sigmask, 0, 8);
+    for (int i = 0; kind == 0 && i < 8; i++)
+        ((uint64_t *)(frame + state_offset + 512))[i] = random_word();
+    if (kind == 1)
+        context->uc_mcontext.fpregs = (void *)random_word();
+    if (kind == 2 || kind == 3)
+        registers[REG_RIP] = kind == 2 ? random_word() : 16;
+    if (kind == 3)
+        registers[REG_RSP] = random_word();
+    return kind == 4 ? (char *)(random_word() | 1ul << 63) : frame + 8;
+}
+
+static void garbage_frames(void)
+{
+    static char own[64 << 10];
+    stack_t stack = {own, 0, sizeof own}, none = {NULL, SS_DISABLE, 0};
+    struct sigaction action = {.sa_handler = come_back, .sa_flags = SA_ONSTACK};
+    volatile int ended[5] = {0};
+
+    install(SIGUSR1, keep_frame, 0, 0);
+    raise(SIGUSR1);
+    sigaction(SIGSEGV, &action, NULL);
+    for (volatile int i = 0; i < 5000; i++) {
+        sigaltstack(&stack, NULL);
+        if (sigsetjmp(behind, 1) == SIGSEGV)
+            ended[i % 5]++;
+        else
+            __asm__ volatile("movq %0, %%rsp\n syscall\n ud2"
+                             :
+                             : "r"(garbage_frame(i % 5, &stack)), "a"(SYS_rt_sigreturn)
+                             : "memory");
+    }
+    sigaltstack(&none, NULL);
+    signal(SIGSEGV, SIG_DFL);
+    for (int kind = 0; kind < 5; kind++)
+        printf("garbage of kind %d: %d of 1000 refused\n", kind, ended[kind]);
+}
+
 int main(void)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -587,6 +669,7 @@ int main(void)
     state_in_the_context();
     alternate_stacks();
     jumping();
+    garbage_frames();
     waiting();
     restarting();
     queue_limits();
