@@ -99,7 +99,22 @@ static long copy(const struct request *request, struct vm_segment *segment, bool
     return (long)to;
 }
 
-/* Without a change of the size any number of mappings go along, and the holes between them (since Linux 6.17). */
+/* One mapping, or a part of one, to a place that is made free for it. */
+static long move_one(const struct request *part)
+{
+    error_t error = linux_unmap_range(part->to, part->size);
+    struct vm_segment *segment = vm_find(vm_space(), part->address); /* what was there may have been a part of it */
+
+    if (error != E_SUCCESS)
+        return -error;
+    return part->flags & MREMAP_DONTUNMAP ? copy(part, segment, true)
+                                          : move(segment, part->address, part->size, part->to, part->size);
+}
+
+/*
+ * Without a change of the size any number of mappings go along (since Linux 6.17). The holes between them stay holes,
+ * and at the new place what is opposite of a hole stays too.
+ */
 static long move_all(const struct request *request)
 {
     uintptr_t at = request->address, end = at + request->size;
@@ -110,21 +125,18 @@ static long move_all(const struct request *request)
     if (linux_check_huge_edges(at, request->size) != E_SUCCESS ||
         !is_aligned(request->to - at, linux_page_bytes(segment)))
         return -E_INVAL;
-    error_t error = linux_unmap_range(request->to, request->size);
-
-    segment = vm_find(vm_space(), at); /* what was there may have been a part of the same segment */
-    for (; error == E_SUCCESS && segment != NULL && at < end; segment = vm_next(vm_space(), at)) {
+    for (; segment != NULL && at < end; segment = vm_next(vm_space(), at)) {
         uintptr_t from = vm_start(segment) > at ? vm_start(segment) : at, to = request->to + (from - request->address);
         long moved;
 
         if (from >= end)
             break;
         at = vm_start(segment) + vm_size(segment) < end ? vm_start(segment) + vm_size(segment) : end;
-        moved = move(segment, from, at - from, to, at - from);
+        moved = move_one(&(struct request){from, at - from, at - from, request->flags, to});
         if (moved < 0)
             return moved;
     }
-    return error != E_SUCCESS ? -error : (long)request->to;
+    return (long)request->to;
 }
 
 /* MREMAP_FIXED, MREMAP_DONTUNMAP: what is at the new place, and what is more than the new size, goes first. */
@@ -208,6 +220,7 @@ static error_t check_mapping(struct request *request, const struct vm_segment *s
 {
     size_t page = linux_page_bytes(segment);
     bool elsewhere = request->flags & (MREMAP_FIXED | MREMAP_DONTUNMAP);
+    size_t moved;
 
     if (page != VM_PAGE_SIZE) {
         request->size = align_up(request->size, page);
@@ -220,7 +233,8 @@ static error_t check_mapping(struct request *request, const struct vm_segment *s
         return E_SUCCESS;
     if (request->size == 0 && !is_shared(segment))
         return E_INVAL;
-    if (request->size > vm_start(segment) + vm_size(segment) - request->address)
+    moved = request->size < request->new_size ? request->size : request->new_size;
+    if (moved > vm_start(segment) + vm_size(segment) - request->address) /* what is cut off may be anything */
         return E_FAULT;
     if (request->new_size > request->size && request->size != 0 &&
         !may_grow(segment, request->new_size - request->size))
@@ -255,7 +269,7 @@ long linux_mremap(uintptr_t address, size_t length, size_t new_length, unsigned 
 
     if (error != E_SUCCESS)
         return -error;
-    if (flags == (MREMAP_MAYMOVE | MREMAP_FIXED) && request.size == request.new_size)
+    if ((flags & MREMAP_FIXED) && request.size == request.new_size)
         return move_all(&request);
     at = remap(&request);
     /* What a locked mapping grew by is backed at once. */

@@ -415,6 +415,26 @@ static void mremap_onto_itself(void)
     show(sys(munmap, at, 2 * PAGE), "unmap");
 }
 
+/* The old places of several mappings stay, without what was in them; what is opposite of a hole stays too. */
+static void mremap_all_kept(void)
+{
+    char *at = pages(3), *to = pages(3);
+
+    memset(at, 'k', 3 * PAGE);
+    memset(to, 't', 3 * PAGE);
+    sys(munmap, at + PAGE, PAGE);
+    show(offset_of(sys(mremap, at, 3 * PAGE, 3 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to), to),
+         "two mappings and a hole");
+    show_maps("what stays", at, 3);
+    show_maps("what came", to, 3);
+    printf("%d %d %d %d %d\n", at[0], at[2 * PAGE], to[0], to[PAGE], to[2 * PAGE]);
+    show(offset_of(sys(mremap, at, 3 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to), to), "more than the first");
+    show(offset_of(sys(mremap, at, 3 * PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to), to),
+         "the first, the rest cut off");
+    show_maps("nothing", at, 3);
+    sys(munmap, at, 3 * PAGE), sys(munmap, to, 3 * PAGE);
+}
+
 static void madvise_errors(void)
 {
     char *at = pages(4), *none = pages(1);
@@ -982,37 +1002,14 @@ int main(void)
         void (*run)(void);
     } groups[] = {
 #define GROUP(name) {#name, name}
-        GROUP(mmap_errors),
-        GROUP(mmap_places),
-        GROUP(munmap_cases),
-        GROUP(mprotect_cases),
-        GROUP(execute),
-        GROUP(mremap_errors),
-        GROUP(mremap_works),
-        GROUP(mremap_within),
-        GROUP(mremap_large),
-        GROUP(mremap_shared),
-        GROUP(mremap_onto_itself),
-        GROUP(madvise_errors),
-        GROUP(madvise_works),
-        GROUP(mincore_cases),
-        GROUP(msync_cases),
-        GROUP(mlock_cases),
-        GROUP(brk_cases),
-        GROUP(memfd_cases),
-        GROUP(seal_cases),
-        GROUP(seal_growth),
-        GROUP(seal_execution),
-        GROUP(seal_holes),
-        GROUP(file_mappings),
-        GROUP(behind_the_end),
-        GROUP(anonymous_shared),
-        GROUP(split_and_merge),
-        GROUP(file_split),
-        GROUP(grows_down),
-        GROUP(membarrier_cases),
-        GROUP(reservation),
-        GROUP(many),
+        GROUP(mmap_errors),    GROUP(mmap_places),      GROUP(munmap_cases),       GROUP(mprotect_cases),
+        GROUP(execute),        GROUP(mremap_errors),    GROUP(mremap_works),       GROUP(mremap_within),
+        GROUP(mremap_large),   GROUP(mremap_shared),    GROUP(mremap_onto_itself), GROUP(mremap_all_kept),
+        GROUP(madvise_errors), GROUP(madvise_works),    GROUP(mincore_cases),      GROUP(msync_cases),
+        GROUP(mlock_cases),    GROUP(brk_cases),        GROUP(memfd_cases),        GROUP(seal_cases),
+        GROUP(seal_growth),    GROUP(seal_execution),   GROUP(seal_holes),         GROUP(file_mappings),
+        GROUP(behind_the_end), GROUP(anonymous_shared), GROUP(split_and_merge),    GROUP(file_split),
+        GROUP(grows_down),     GROUP(membarrier_cases), GROUP(reservation),        GROUP(many),
     };
 
     fresh_folder();
