@@ -397,8 +397,7 @@ long contents_write(struct contents *contents, const void *user, size_t length, 
         done += (size_t)copied;
         if (position + done > contents->size)
             contents->size = position + done;
-        if ((size_t)copied < part)
-            break;
+        /* If less was read: the rest may be a mapping of what has just become a part of the file. */
     }
     return (long)done;
 }

@@ -800,6 +800,20 @@ static void file_mappings(void)
     value(private[5]);
 }
 
+/* What is written is a mapping of the same file, whose end it moves on the way. */
+static void written_from_itself(void)
+{
+    int fd = (int)sys(memfd_create, "itself", 0);
+    char *at;
+
+    show(sys(pwrite64, fd, "start", 5, PAGE + 95), "write");
+    at = (char *)sys(mmap, NULL, 4 * PAGE, PROT_READ, MAP_SHARED, fd, 0);
+    show(sys(pwrite64, fd, at + PAGE, 2 * PAGE, PAGE + 100), "from before the end to behind it");
+    value(sum(at, 3 * PAGE + 100));
+    show(sys(munmap, at, 4 * PAGE), "unmap");
+    close(fd);
+}
+
 static void behind_the_end(void)
 {
     int fd = make_file("short", 10), empty = make_file("empty", 0);
@@ -1002,14 +1016,39 @@ int main(void)
         void (*run)(void);
     } groups[] = {
 #define GROUP(name) {#name, name}
-        GROUP(mmap_errors),    GROUP(mmap_places),      GROUP(munmap_cases),       GROUP(mprotect_cases),
-        GROUP(execute),        GROUP(mremap_errors),    GROUP(mremap_works),       GROUP(mremap_within),
-        GROUP(mremap_large),   GROUP(mremap_shared),    GROUP(mremap_onto_itself), GROUP(mremap_all_kept),
-        GROUP(madvise_errors), GROUP(madvise_works),    GROUP(mincore_cases),      GROUP(msync_cases),
-        GROUP(mlock_cases),    GROUP(brk_cases),        GROUP(memfd_cases),        GROUP(seal_cases),
-        GROUP(seal_growth),    GROUP(seal_execution),   GROUP(seal_holes),         GROUP(file_mappings),
-        GROUP(behind_the_end), GROUP(anonymous_shared), GROUP(split_and_merge),    GROUP(file_split),
-        GROUP(grows_down),     GROUP(membarrier_cases), GROUP(reservation),        GROUP(many),
+        GROUP(mmap_errors),
+        GROUP(mmap_places),
+        GROUP(munmap_cases),
+        GROUP(mprotect_cases),
+        GROUP(execute),
+        GROUP(mremap_errors),
+        GROUP(mremap_works),
+        GROUP(mremap_within),
+        GROUP(mremap_large),
+        GROUP(mremap_shared),
+        GROUP(mremap_onto_itself),
+        GROUP(mremap_all_kept),
+        GROUP(madvise_errors),
+        GROUP(madvise_works),
+        GROUP(mincore_cases),
+        GROUP(msync_cases),
+        GROUP(mlock_cases),
+        GROUP(brk_cases),
+        GROUP(memfd_cases),
+        GROUP(seal_cases),
+        GROUP(seal_growth),
+        GROUP(seal_execution),
+        GROUP(seal_holes),
+        GROUP(file_mappings),
+        GROUP(written_from_itself),
+        GROUP(behind_the_end),
+        GROUP(anonymous_shared),
+        GROUP(split_and_merge),
+        GROUP(file_split),
+        GROUP(grows_down),
+        GROUP(membarrier_cases),
+        GROUP(reservation),
+        GROUP(many),
     };
 
     fresh_folder();
