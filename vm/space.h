@@ -64,22 +64,24 @@ static inline bool segment_is_alone(const struct vm_segment *segment)
     return segment->slot->root == segment && !segment->child[0] && !segment->child[1];
 }
 
-/*
- * vm_protect where the range is the whole of the segment that was asked for last and has no neighbours to merge with:
- * what a garbage collector protects, and unprotects when it faults. The protection is one that vm_protect takes. False:
- * nothing was done.
- */
-static inline bool vm_protect_again(struct address_space *space, vaddr_t start, size_t size, vm_flags_t protection)
+/* The segment found last, if it is exactly that range, alone in its slot, and keeps nothing that protecting it would
+ * change but page-table entries; else NULL. */
+static inline struct vm_segment *vm_found_again(struct address_space *space, vaddr_t start, size_t size)
 {
     struct vm_segment *segment = space->last;
 
-    if (!segment || segment->start != start || segment->size != size || !segment_is_alone(segment) ||
-        segment->driver->protect != vm_segment_protect_mapped)
-        return false;
+    if (LIKELY(segment && segment->start == start && segment->size == size && segment_is_alone(segment) &&
+               segment->driver->protect == vm_segment_protect_mapped))
+        return segment;
+    return NULL;
+}
+
+/* vm_protect for what vm_found_again found. */
+static inline void vm_protect_found(struct address_space *space, struct vm_segment *segment, vm_flags_t protection)
+{
     segment->flags = (segment->flags & ~VM_PROTECTION) | protection;
     if (LIKELY(segment->mapped))
-        mmu_protect(&space->mmu, start, size, protection);
-    return true;
+        mmu_protect(&space->mmu, segment->start, segment->size, protection);
 }
 
 #endif

@@ -380,11 +380,14 @@ static void back(uintptr_t address, size_t size, vm_flags_t flags, bool shared)
         vm_populate(vm_space(), address, size, access);
 }
 
+/* Anonymous memory is backed by any touch, a private mapping of a file by a write; a shared one shows what is there. */
 static bool is_accountable(vm_flags_t flags, int map_flags)
 {
-    bool shared_file = !(map_flags & MAP_ANONYMOUS) && (map_flags & MAP_TYPE) != MAP_PRIVATE;
+    vm_flags_t backing = map_flags & MAP_ANONYMOUS               ? VM_PROTECTION
+                         : (map_flags & MAP_TYPE) == MAP_PRIVATE ? VM_WRITE
+                                                                 : 0;
 
-    return (flags & VM_WRITE) && !(map_flags & MAP_NORESERVE) && !shared_file;
+    return (flags & backing) && !(map_flags & MAP_NORESERVE);
 }
 
 static bool has_memory(uintptr_t address, size_t size, int map_flags)
@@ -444,7 +447,7 @@ long linux_mmap(uintptr_t address, size_t length, int protection, int flags, int
                linux_future_marks == 0)) {
         size_t size = align_up(length, VM_PAGE_SIZE);
 
-        if (UNLIKELY((protection & (int)VM_WRITE) && !(flags & MAP_NORESERVE) && !linux_has_memory(size)))
+        if (UNLIKELY((protection & (int)VM_PROTECTION) && !(flags & MAP_NORESERVE) && !linux_has_memory(size)))
             return -E_NOMEM;
         struct vm_segment *segment = vm_segment_create(vm_space(), &vm_anon, VM_ANYWHERE, size,
                                                        protection_flags((unsigned)protection) | VM_MERGE);
@@ -471,8 +474,8 @@ static uintptr_t end_of_mapped(uintptr_t start, uintptr_t end)
     return start < end ? start : end;
 }
 
-/* Memory becomes writable: RAM has to be able to hold it. What was writable was asked for before. */
-static bool may_become_writable(uintptr_t start, size_t size)
+/* Memory can be touched from now on: RAM has to be able to hold it. What could be before was asked for before. */
+static bool may_be_touched(uintptr_t start, size_t size)
 {
     struct vm_segment *segment;
     size_t more = 0;
@@ -486,7 +489,7 @@ static bool may_become_writable(uintptr_t start, size_t size)
         if (segment == NULL)
             break;
         end = vm_start(segment) + vm_size(segment) < start + size ? vm_start(segment) + vm_size(segment) : start + size;
-        if (!(vm_flags(segment) & VM_WRITE) && vm_driver_of(segment) == &vm_anon)
+        if (!(vm_flags(segment) & VM_PROTECTION) && vm_driver_of(segment) == &vm_anon)
             more += end - at - resident_frames(at, end - at) * VM_PAGE_SIZE;
     }
     return linux_has_memory(more);
@@ -512,7 +515,7 @@ static error_t protect_slowly(uintptr_t start, size_t size, vm_flags_t protectio
     uintptr_t end = end_of_mapped(start, start + size);
     error_t error = linux_check_huge_edges(start, size);
 
-    if (error == E_SUCCESS && (protection & VM_WRITE) && !may_become_writable(start, size))
+    if (error == E_SUCCESS && protection && !may_be_touched(start, size))
         error = E_NOMEM;
     if (error == E_SUCCESS && end > start)
         error = vm_protect(vm_space(), start, end - start, protection);
@@ -556,7 +559,7 @@ static __attribute__((noinline)) long mprotect_slowly(uintptr_t address, size_t 
         return protect_unusually(address, length, protection);
     if (UNLIKELY(address + size <= address))
         return length == 0 ? 0 : -E_NOMEM;
-    if (UNLIKELY(huge_pages_used || ((flags & VM_WRITE) && !linux_has_memory(size)) ||
+    if (UNLIKELY(huge_pages_used || (flags && !linux_has_memory(size)) ||
                  vm_protect(vm_space(), address, size, flags) != E_SUCCESS))
         return -protect_slowly(address, size, flags);
     return 0;
@@ -564,12 +567,18 @@ static __attribute__((noinline)) long mprotect_slowly(uintptr_t address, size_t 
 
 long linux_mprotect(uintptr_t address, size_t length, unsigned long protection)
 {
+    struct address_space *space = vm_space();
     size_t size = align_up(length, VM_PAGE_SIZE);
 
-    if (LIKELY((protection & ~(unsigned long)VM_PROTECTION) == 0 && !huge_pages_used &&
-               (!(protection & VM_WRITE) || (size >> VM_PAGE_SHIFT) + FRAMES_LEFT <= frames_free()) &&
-               vm_protect_again(vm_space(), address, size, protection_flags(protection))))
-        return 0;
+    if (LIKELY((protection & ~(unsigned long)VM_PROTECTION) == 0 && !huge_pages_used)) {
+        struct vm_segment *segment = vm_found_again(space, address, size);
+
+        /* What could be touched before was asked for before. */
+        if (LIKELY(segment) && ((segment->flags & VM_PROTECTION) || linux_has_memory(size))) {
+            vm_protect_found(space, segment, protection_flags(protection));
+            return 0;
+        }
+    }
     return mprotect_slowly(address, length, protection);
 }
 

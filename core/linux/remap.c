@@ -167,10 +167,12 @@ static bool is_shared(const struct vm_segment *segment)
     return vm_object_view(segment).shared || (vm_flags(segment) & MARK_SHARED);
 }
 
-/* What the mapping grows by has to fit into RAM if the program may write to it; a shared object is there already. */
+/* What the mapping grows by has to fit into RAM if a touch backs it; a shared object is there already. */
 static bool may_grow(const struct vm_segment *segment, size_t more)
 {
-    return !(vm_flags(segment) & VM_WRITE) || is_shared(segment) || linux_has_memory(more);
+    vm_flags_t backing = vm_driver_of(segment) == &vm_anon ? VM_PROTECTION : VM_WRITE;
+
+    return !(vm_flags(segment) & backing) || is_shared(segment) || linux_has_memory(more);
 }
 
 static long expand(const struct request *request, struct vm_segment *segment)

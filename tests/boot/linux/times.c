@@ -232,7 +232,7 @@ static void posix_timers(void)
 
 static void processor_time(void)
 {
-    uint64_t start = now(CLOCK_PROCESS_CPUTIME_ID), wall = now(CLOCK_MONOTONIC), slept;
+    uint64_t wall = now(CLOCK_MONOTONIC), start = now(CLOCK_PROCESS_CPUTIME_ID), slept;
     struct timespec some = {0, 30000000};
     struct rusage usage;
     struct tms times_now;

@@ -80,6 +80,7 @@ static void limits(void)
 
     check("what RAM can hold", memory != MAP_FAILED);
     check("what it cannot", fails((long)mmap(NULL, TOO_MUCH, RW, ANON, -1, 0), ENOMEM));
+    check("what it cannot, to read", fails((long)mmap(NULL, TOO_MUCH, PROT_READ, ANON, -1, 0), ENOMEM));
     check("mremap to what it cannot", fails((long)mremap(memory, 70 * MIB, TOO_MUCH, MREMAP_MAYMOVE), ENOMEM));
     memset(memory, 1, 70 * MIB);
     check("to read-only and back", mprotect(memory, 70 * MIB, PROT_READ) == 0 && mprotect(memory, 70 * MIB, RW) == 0);
@@ -90,6 +91,7 @@ static void limits(void)
     check("munlock", munlock(memory, 70 * MIB) == 0 && madvise(memory, PAGE, MADV_DONTNEED) == 0 && memory[0] == 0);
     space = mmap(NULL, TOO_MUCH, PROT_NONE, ANON, -1, 0);
     check("addresses alone", space != MAP_FAILED);
+    check("made readable", fails(mprotect(space, TOO_MUCH, PROT_READ), ENOMEM));
     check("made writable", fails(mprotect(space, TOO_MUCH, RW), ENOMEM) && mprotect(space, MIB, RW) == 0);
     check("POPULATE_WRITE of too much", fails(madvise(space, TOO_MUCH, 23), ENOMEM));
     check("MAP_NORESERVE", mmap(NULL, TOO_MUCH, RW, ANON | MAP_NORESERVE, -1, 0) != MAP_FAILED);
