@@ -18,7 +18,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import Callable, NoReturn, TextIO
 
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "images"))
@@ -90,6 +90,18 @@ def variable_option(text: str) -> tuple[str, str]:
     return name, value
 
 
+def off_or(check: manifests.Check) -> Callable[[str], int]:
+    """An option's value as the manifest's, or "off", which overrides it."""
+
+    def option(text: str) -> int:
+        try:
+            return 0 if text == "off" else check(int(text) if text.isdecimal() else text)
+        except ValueError as allowed:
+            raise argparse.ArgumentTypeError(f"{text!r} must be {allowed}, or off") from None
+
+    return option
+
+
 def make_parser() -> Parser:
     parser = Parser(
         prog="./configure.py",
@@ -133,6 +145,16 @@ def make_parser() -> Parser:
     machine.add_argument("--machine", choices=manifests.MACHINES, help="QEMU machine of ninja run")
     machine.add_argument(
         "--accelerator", choices=("auto", "tcg", "kvm"), default="auto", help="of QEMU; auto: KVM where it works"
+    )
+    observe = parser.add_argument_group("what the image tells of its run (docs/observing.md)")
+    observe.add_argument(
+        "--stats", action=argparse.BooleanOptionalAction, help="faults, memory and time at its end: a table, and a record"
+    )
+    observe.add_argument(
+        "--timeline", metavar="DURATION", type=off_or(manifests.duration), help="memory in use, each 10ms or 1s"
+    )
+    observe.add_argument(
+        "--profile", metavar="HZ", type=off_or(manifests.rate), help="where it is, so many times a second (1 to 10000)"
     )
     return parser
 
@@ -493,7 +515,8 @@ def chosen(options: argparse.Namespace) -> Choices:
     if "\n" in options.cmdline:
         raise Failure("--cmdline must be one line")
     core_line(["quire.exit=debug", *core_words("--cmdline", options.cmdline)])
-    names = ("program", "files", "libc", "ram", "pages", "machine", "args", "cpus", "cmdline", "accelerator", "debug")
+    names = ("program", "files", "libc", "ram", "pages", "machine", "args", "cpus", "cmdline", "accelerator", "debug",
+             "stats", "timeline", "profile")  # fmt: skip
     return Choices(**{name: getattr(options, name) for name in names}, env=dict(options.env))
 
 

@@ -100,6 +100,8 @@ static error_t add_option(struct command_line *line, const char *option)
         line->debug_exit = true;
     else if (strcmp(option, "aslr=off") == 0)
         line->aslr_off = true;
+    else if (strcmp(option, "record=debugcon") == 0)
+        line->record = true;
     else if (strncmp(option, "env=", 4) == 0)
         return add_variable(line, option + 4);
     else
@@ -126,8 +128,8 @@ static error_t failed(struct command_line *line, error_t error, const char *word
         text_format(line->problem, sizeof(line->problem), "the command line has a quote that is not closed");
     else
         text_format(line->problem, sizeof(line->problem),
-                    "unknown option %.60s on the command line; there are quire.exit=debug, quire.aslr=off and "
-                    "quire.env=NAME=VALUE",
+                    "unknown option %.60s on the command line; there are quire.exit=debug, quire.aslr=off, "
+                    "quire.record=debugcon and quire.env=NAME=VALUE",
                     word);
     return error;
 }

@@ -4,6 +4,7 @@
  *   quire.exit=debug       the status also goes to QEMU's isa-debug-exit device (core/power.h)
  *   quire.aslr=off         segments begin at the same addresses in every run
  *   quire.env=NAME=VALUE   a variable of the program's environment
+ *   quire.record=debugcon  what the image observes goes to QEMU's isa-debugcon device (core/record.h)
  *
  * Quoting is the shell's: "..." and '...' group, a backslash takes the next character as it is (not in '...'). That
  * covers GRUB, which turns b="two words" into "b=two words" and puts a backslash before quotes and backslashes. Two
@@ -22,12 +23,13 @@
 struct command_line {
     bool debug_exit;
     bool aslr_off;
+    bool record;
     bool has_arguments; /* a `--` was there: arguments replace the image's own, even if there are none */
     size_t argument_count, environment_count, unused_count;
     const char *arguments[COMMAND_LINE_WORDS];
     const char *environment[COMMAND_LINE_WORDS]; /* NAME=VALUE */
     const char *unused[COMMAND_LINE_WORDS];      /* words that are neither options nor a loader's own */
-    char problem[160];                           /* after an error: a sentence without its end of line */
+    char problem[192];                           /* after an error: a sentence without its end of line */
     size_t text_used;
     char text[COMMAND_LINE_TEXT]; /* the words, without their quotes */
 };

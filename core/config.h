@@ -7,6 +7,7 @@
 C_DECLARATIONS_BEGIN
 
 struct program;
+struct observation;
 
 struct quire_config {
     const char *name;             /* the application */
@@ -21,6 +22,8 @@ struct quire_config {
      * and what loads it (core/program.h). NULL in other images. */
     const char *program;
     void (*load)(struct program *, bool fixed);
+    /* What the image observes of its own run, and with what (core/observe.h). NULL in other images. */
+    const struct observation *observe;
 };
 
 extern const struct quire_config quire_config;

@@ -18,6 +18,7 @@
 #include "core/elf.h"
 #include "core/init.h"
 #include "core/linux/abi.h"
+#include "core/observe.h"
 #include "core/random.h"
 #include "vm/space.h"
 
@@ -217,6 +218,7 @@ _Noreturn void program_start(const struct command_line *line)
     size_t size = quire_config.stack + VM_STACK_GUARD;
     struct vm_segment *segment = vm_alloc(vm_space(), &vm_stack, VM_ANYWHERE, size, VM_RW);
     char *end;
+    vaddr_t stack;
 
     if (IS_ERR(segment))
         refuse("there is no room for a stack of %llu KiB: %s", (unsigned long long)quire_config.stack / 1024,
@@ -226,5 +228,7 @@ _Noreturn void program_start(const struct command_line *line)
         quire_config.load(&program, line->aslr_off);
     else
         use_linked_program();
-    cpu_start_program(program.entry, build_stack((struct room){end - quire_config.stack / 2, end}, line));
+    stack = build_stack((struct room){end - quire_config.stack / 2, end}, line);
+    observe_start();
+    cpu_start_program(program.entry, stack);
 }

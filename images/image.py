@@ -21,6 +21,8 @@ from tool import Failure
 
 MULTIARCH = "x86_64-linux-gnu"
 LIBRARIES = Path("/usr/lib") / MULTIARCH
+# What an image can observe of its run, in the order of core/observe.h; the core has quire_observer_NAME for each.
+OBSERVERS = ("stats",)
 PAGE_NAMES = {"4k": "PAGE_4K", "2m": "PAGE_2M", "1g": "PAGE_1G"}
 
 
@@ -40,6 +42,9 @@ class Choices:
     cmdline: str = ""
     accelerator: str = "auto"
     debug: bool = False
+    stats: bool | None = None
+    timeline: int | None = None
+    profile: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,9 +57,12 @@ class Image:
     libc: str = field(init=False)
     ram: int = field(init=False)
     pages: str = field(init=False)
+    stats: bool = field(init=False)
+    timeline: int = field(init=False)
+    profile: int = field(init=False)
 
     def __post_init__(self):
-        for key in ("libc", "ram", "pages"):
+        for key in ("libc", "ram", "pages", "stats", "timeline", "profile"):
             chosen = getattr(self.choices, key)
             object.__setattr__(self, key, getattr(self.manifest, key) if chosen is None else chosen)
 
@@ -68,6 +76,10 @@ class Image:
 
     def output(self, suffix: str) -> Path:
         return self.folder / f"{self.name}{suffix}"
+
+    @property
+    def observers(self) -> list[str]:
+        return [name for name in OBSERVERS if getattr(self, name)]
 
     @property
     def calls_report(self) -> Path:
@@ -107,6 +119,29 @@ def c_strings(name: str, texts: list[str]) -> str:
     return f"static const char *const {name}[] = {{\n{rows}    NULL,\n}};\n"
 
 
+def observation_c(image: Image) -> str:
+    """The definitions that struct quire_config refers to; nothing for an image that does not observe."""
+    if not image.observers:
+        return ""
+    rows = "".join(f"    &quire_observer_{name},\n" for name in image.observers)
+    return f"""\
+#include "core/observe.h"
+
+static const struct observer *const observers[] = {{
+{rows}    NULL,
+}};
+
+static const struct observation observation = {{
+    .timeline = {image.timeline},
+    .profile = {image.profile},
+    .observers = observers,
+    .start = quire_observe_start,
+    .end = quire_observe_end,
+}};
+
+"""
+
+
 def config_c(image: Image) -> str:
     manifest, choices = image.manifest, image.choices
     arguments = manifest.args if choices.args is None else choices.args
@@ -114,6 +149,8 @@ def config_c(image: Image) -> str:
     program = ""
     if manifest.program:
         program = f"    .program = {c_string(manifest.program_name)},\n    .load = quire_load_program,\n"
+    if image.observers:
+        program += "    .observe = &observation,\n"
     return f"""\
 /* Written by configure.py. */
 #include "core/config.h"
@@ -121,7 +158,7 @@ def config_c(image: Image) -> str:
 
 {c_strings("arguments", arguments)}
 {c_strings("environment", environment)}
-/* Not an object: its address is the RAM that the memory plan needs, from images/plan.py through the linker. */
+{observation_c(image)}/* Not an object: its address is the RAM that the memory plan needs, from images/plan.py through the linker. */
 extern const char quire_plan_ram[];
 
 const struct quire_config quire_config = {{
@@ -171,6 +208,7 @@ def run_settings(image: Image) -> dict:
         "devices": image.manifest.devices,
         "machine": image.choices.machine or image.manifest.machine,
         "accelerator": image.choices.accelerator,
+        "observe": bool(image.observers),
     }
 
 

@@ -28,6 +28,8 @@ MACHINES = ("q35", "microvm", "pc")
 CXX_SUFFIXES = (".cc", ".cpp", ".cxx")
 SOURCE_SUFFIXES = (".c", ".S", *CXX_SUFFIXES)
 PAGE = 4096
+TIMELINE_LEAST, TIMELINE_MOST = 100_000, 3600 * 10**9
+PROFILE_MOST = 10_000
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 # An existing program is started as Linux starts the first one; its stack is what people are used to.
 PROGRAM_ENVIRONMENT = {"HOME": "/", "TERM": "linux"}
@@ -72,6 +74,9 @@ class Manifest:
     windows: list[Window] = field(default_factory=list)
     devices: list[str] = field(default_factory=list)
     machine: str = "q35"
+    stats: bool = False
+    timeline: int = 0  # ns between two samples; 0: none
+    profile: int = 0  # samples a second; 0: none
 
     @property
     def is_cxx(self) -> bool:
@@ -242,6 +247,28 @@ pages_of = size_of("whole 4K pages, more than 0", PAGE, PAGE)
 ram = size_of(f"whole MiB, {RAM_RANGE}", 1 << 20, RAM_LEAST, RAM_MOST)
 
 
+def flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def duration(value: Any) -> int:
+    """Nanoseconds between two samples of a timeline."""
+    match = re.fullmatch(r"([1-9][0-9]{0,6})(us|ms|s)", value) if isinstance(value, str) else None
+    result = int(match[1]) * {"us": 1000, "ms": 1000000, "s": 1000000000}[match[2]] if match else 0
+    if not TIMELINE_LEAST <= result <= TIMELINE_MOST:
+        raise ValueError('a time such as "10ms", "1s" or "500us", at least 100us and at most 3600s')
+    return result
+
+
+def rate(value: Any) -> int:
+    """Samples of a profile in a second."""
+    if type(value) is not int or not 1 <= value <= PROFILE_MOST:
+        raise ValueError(f"a number from 1 to {PROFILE_MOST}: samples a second")
+    return value
+
+
 def one_of(*allowed: str) -> Check:
     def check(value: Any) -> str:
         if value not in allowed:
@@ -278,7 +305,8 @@ SOURCE: dict[str, Check] = {
     "files": packed,
 }
 QEMU: dict[str, Check] = {"devices": words, "machine": one_of(*MACHINES)}
-TABLES = ("source", "memory", "qemu", "window")
+OBSERVE: dict[str, Check] = {"stats": flag, "timeline": duration, "profile": rate}
+TABLES = ("source", "memory", "qemu", "window", "observe")
 
 
 def find_line(content: str, table: str, number: int, key: str) -> int:
@@ -429,6 +457,7 @@ def read_manifest(folder: Path, shown: Path | None = None) -> Manifest:
         **top,
         **memory,
         **reader.table("qemu", QEMU),
+        **reader.table("observe", OBSERVE),
     )
     reader.check_files(manifest)
     reader.check_libc(manifest)

@@ -18,6 +18,7 @@ The description (run.json) is written by configure.py:
     debug_elf      the ELF file with debug data    memory        bytes of RAM
     command_line   words for the core          cpus          their number
     program        of an image with an existing program: its file and its base with quire.aslr=off, or null
+    observe        whether it observes its run (docs/observing.md): then the record goes to --record
 
 File names in it are relative to the project's root folder.
 """
@@ -51,6 +52,10 @@ STATUS_DIED = 125
 # QEMU ends with 2 * value + 1 when the image writes the value there; only seven bits of it survive.
 DEBUG_EXIT = "isa-debug-exit,iobase=0x501,iosize=1"
 
+# The record of an image that observes: bytes that it writes to this port go to a file (core/record.h).
+RECORD = "isa-debugcon,iobase=0x502,chardev=record"
+RECORD_NAME = "record.jsonl"
+
 COUNTING = ["-icount", "shift=0,sleep=off", "-cpu", "max,-erms,-fsrm", "-accel", "tcg,thread=single"]
 
 
@@ -67,6 +72,7 @@ class Config(NamedTuple):
     machine: str
     accelerator: str
     program: tuple[str, int] | None = None
+    observe: bool = False
 
 
 def config_value(path: Path, values: dict[str, Any], key: str, kinds: tuple[type, ...]) -> Any:
@@ -86,6 +92,13 @@ def program_value(path: Path, values: dict[str, Any]) -> tuple[str, int] | None:
     if not isinstance(program, dict) or not isinstance(program.get("file"), str) or not isinstance(program.get("base"), int):
         raise Failure(f"{path}: 'program' must have a file and a base")
     return str(ROOT / program["file"]), program["base"]
+
+
+def observe_value(path: Path, values: dict[str, Any]) -> bool:
+    observe = values.get("observe", False)
+    if not isinstance(observe, bool):
+        raise Failure(f"{path}: 'observe' is {json.dumps(observe)}, not true or false")
+    return observe
 
 
 def choice(path: Path, key: str, value: str, allowed: tuple[str, ...]) -> str:
@@ -127,6 +140,7 @@ def load_config(path: Path) -> Config:
         machine=choice(path, "machine", text("machine"), MACHINES),
         accelerator=choice(path, "accelerator", text("accelerator"), ACCELERATORS),
         program=program_value(path, values),
+        observe=observe_value(path, values),
     )
 
 
@@ -176,12 +190,13 @@ def quote_option(value: str | Path) -> str:
     return str(value).replace(",", ",,")
 
 
-def command_line(config: Config, append: str, arguments: list[str] | None) -> str:
+def command_line(config: Config, append: str, arguments: list[str] | None, record: bool) -> str:
     """
     What the boot loader passes; the core reads it as the shell would (core/command_line.h). arguments: instead of the
-    manifest's, also if there are none; None: the manifest's.
+    manifest's, also if there are none; None: the manifest's. record: the device is there.
     """
-    words = ["quire.exit=debug", *core_words("command_line", config.command_line), *core_words("--append", append)]
+    words = ["quire.exit=debug", *(["quire.record=debugcon"] if record else [])]
+    words += [*core_words("command_line", config.command_line), *core_words("--append", append)]
     return core_line(words + (["--", *arguments] if arguments is not None else []))
 
 
@@ -193,14 +208,44 @@ def need_file(path: Path | None, what: str) -> Path:
     return path
 
 
+def record_path(config: Config, options: argparse.Namespace) -> Path | None:
+    """Where the image's record goes; None: there is none."""
+    if options.record and not config.observe:
+        raise Failure(f"--record: {config.name} observes nothing: configure it with --stats, --timeline or --profile")
+    if options.record and options.route != "elf":
+        raise Failure("--record: the command line of an ISO is fixed when it is built; use --elf")
+    if not config.observe or options.route != "elf":
+        return None
+    return options.record or options.config.parent / RECORD_NAME
+
+
+def prepare_record(config: Config, options: argparse.Namespace, record: Path | None) -> None:
+    """Says here, in one line, what QEMU would say in its own way; QEMU replaces what the file held."""
+    if config.observe and record is None:
+        say(f"nothing is recorded from --{options.route}: of what is observed, only the table of --stats is shown")
+    if record is None:
+        return
+    try:
+        record.open("a").close()
+    except OSError as error:
+        raise Failure(f"{record}: the record cannot be written: {error.strerror}") from None
+
+
+def record_arguments(record: Path | None) -> list[str]:
+    if record is None:
+        return []
+    return ["-chardev", f"file,id=record,path={quote_option(record)}", "-device", RECORD]
+
+
 def boot_arguments(config: Config, options: argparse.Namespace, machine: str) -> list[str]:
     """Where the image comes from."""
     if options.route == "elf":
         arguments = ["-kernel", str(need_file(config.elf, "ELF file"))]
         if config.files is not None:
             arguments += ["-initrd", str(need_file(config.files, "packed files"))]
-        arguments += ["-device", DEBUG_EXIT]
-        return [*arguments, "-append", command_line(config, options.append, options.arguments)]
+        record = record_path(config, options)
+        arguments += ["-device", DEBUG_EXIT, *record_arguments(record)]
+        return [*arguments, "-append", command_line(config, options.append, options.arguments, record is not None)]
     if options.append or options.arguments is not None:
         raise Failure(f"--{options.route}: the command line of an ISO is fixed when it is built; use --elf")
     if machine == "microvm":
@@ -305,6 +350,7 @@ def run(options: argparse.Namespace) -> int:
         write_all(sys.stdout.fileno(), os.fsencode(shlex.join(command) + "\n"))
         return 0
     command[0] = require(QEMU)
+    prepare_record(config, options, record_path(config, options))
     if options.verbose or sys.stderr.isatty():
         if reason:
             say(f"software emulation: {reason}")
@@ -347,6 +393,7 @@ def make_parser() -> Parser:
     command.add_argument("--firmware", type=Path, metavar="FILE", help="another firmware, such as OVMF.fd for UEFI")
     command.add_argument("--append", default="", metavar="WORDS", help="more words for the core")
     command.add_argument("--timeout", type=positive_seconds, metavar="S", help="end after so many seconds (status 124)")
+    command.add_argument("--record", type=Path, metavar="FILE", help=f"where the record goes (default: {RECORD_NAME} beside run.json)")
     command.add_argument("--icount", action="store_true", help="count instructions: repeatable time, emulated")
     command.add_argument("--gdb", action="store_true", help="stop at the first instruction and start gdb")
     command.add_argument("--qemu", action="append", default=[], metavar="ARGUMENT", help="one more argument for QEMU")

@@ -5,6 +5,7 @@
 #include "arch/x86_64/arch.h"
 #include "core/base/print.h"
 #include "core/console.h"
+#include "core/observe.h"
 
 #define DEBUG_EXIT_PORT 0x501
 #define RESET_CONTROL_PORT 0xcf9
@@ -146,6 +147,7 @@ _Noreturn void power_off(int status)
     static bool ending;
 
     __asm__ volatile("cli");
+    observe_end(status); /* a fault in it comes here again, with the status of its report */
     /* A fault on the way out must not print a second status. */
     if (!ending) {
         ending = true;

@@ -61,6 +61,13 @@ MISTAKES = [
     ("library path", GOOD + 'libraries = ["/usr/lib/x.so"]\n', 3, "libraries", "paths of .a files"),
     ("library path absent", GOOD + 'libraries = ["/usr/lib/nonesuch.a"]\n', None, "libraries", "there is no /usr/lib/nonesuch.a"),
     ("qemu machine", GOOD + '[qemu]\nmachine = "vax"\n', 4, "qemu.machine", "q35, microvm, pc"),
+    ("observe stats", GOOD + "[observe]\nstats = 1\n", 4, "observe.stats", "true or false"),
+    ("observe timeline", GOOD + '[observe]\ntimeline = 10\n', 4, "observe.timeline", '"10ms"'),
+    ("observe timeline short", GOOD + '[observe]\ntimeline = "1us"\n', 4, "observe.timeline", "at least 100us"),
+    ("observe profile", GOOD + "[observe]\nprofile = 10001\n", 4, "observe.profile", "from 1 to 10000"),
+    ("observe profile text", GOOD + '[observe]\nprofile = "100"\n', 4, "observe.profile", "from 1 to 10000"),
+    ("observe profile flag", GOOD + "[observe]\nprofile = true\n", 4, "observe.profile", "from 1 to 10000"),
+    ("observe key", GOOD + "[observe]\nstatistics = true\n", 4, "observe.statistics", "did you mean stats?"),
     ("qemu devices", GOOD + "[qemu]\ndevices = true\n", 4, "qemu.devices", "a list of strings"),
 ]
 
@@ -129,7 +136,7 @@ class Mistakes(TreeCase):
             'args = ["a b", ""]\ncflags = ["-DX=\\"1 2\\""]\nldflags = ["--no-gc-sections"]\n[env]\nA = "b"\n'
             '[memory]\nram = "128M"\nstack = "1M"\npages = "1g"\nheap = "16M"\n'
             '[[window]]\nname = "screen"\nsize = "16M"\ncache = "wc"\ndescription = "pixels"\n'
-            '[qemu]\ndevices = ["edu"]\nmachine = "pc"\n'
+            '[qemu]\ndevices = ["edu"]\nmachine = "pc"\n[observe]\nstats = true\ntimeline = "10ms"\nprofile = 1000\n'
         )
         self.app("whole", text)
         self.succeed(self.configure("whole"))

@@ -62,6 +62,15 @@ class Options(TreeCase):
             ("--machine", "vax", "'q35', 'microvm', 'pc'"),
             ("--accelerator", "hax", "'auto', 'tcg', 'kvm'"),
             ("--ram", "65T", "at most 64T"),
+            ("--timeline", "10", "10ms"),
+            ("--timeline", "10m", "10ms"),
+            ("--timeline", "99us", "at least 100us"),
+            ("--timeline", "3601s", "at most 3600s"),
+            ("--timeline", "0s", "or off"),
+            ("--profile", "0", "from 1 to 10000"),
+            ("--profile", "10001", "from 1 to 10000"),
+            ("--profile", "100Hz", "from 1 to 10000"),
+            ("--profile", "-1", "from 1 to 10000"),
             ("--cmdline", "a\nb", "one line"),
             ("--cmdline", 'a "b', "No closing quotation"),
             ("--cmdline", "-- foo", "behind --"),
@@ -89,6 +98,37 @@ class Options(TreeCase):
         config = (self.tree / "build/hello/config.c").read_text()
         self.assertIn("PAGE_4K", config)
         self.assertIn('"quire.aslr=off"', config)
+
+    def observation(self, *options: str) -> tuple[bool, str]:
+        """Of the application seen: what run.json and config.c say."""
+        self.succeed(self.configure("seen", *options))
+        folder = self.tree / "build/seen"
+        return json.loads((folder / "run.json").read_text())["observe"], (folder / "config.c").read_text()
+
+    def test_observation(self):
+        self.app("seen", 'summary = "x"\nsources = ["main.c"]\n')
+        observe, config = self.observation()
+        self.assertFalse(observe)
+        self.assertNotIn("observe", config)
+        observe, config = self.observation("--stats")
+        self.assertTrue(observe)
+        for word in ("&quire_observer_stats,", ".observe = &observation,", ".timeline = 0,", ".profile = 0,"):
+            self.assertIn(word, config)
+        config = self.observation("--stats", "--timeline", "10ms", "--profile", "10000")[1]
+        self.assertIn(".timeline = 10000000,", config)
+        self.assertIn(".profile = 10000,", config)
+        self.succeed(self.ninja("build/seen/config.o"))
+
+    def test_options_override_what_the_manifest_observes(self):
+        self.app("seen", 'summary = "x"\nsources = ["main.c"]\n[observe]\nstats = true\ntimeline = "1s"\nprofile = 100\n')
+        observe, config = self.observation()
+        self.assertTrue(observe)
+        for word in ("&quire_observer_stats,", ".timeline = 1000000000,", ".profile = 100,"):
+            self.assertIn(word, config)
+        self.assertIn(".timeline = 500000,", self.observation("--timeline", "500us")[1])
+        observe, config = self.observation("--no-stats", "--timeline", "off", "--profile", "off")
+        self.assertFalse(observe)
+        self.assertNotIn("observe", config)
 
     def test_prints_the_plan(self):
         text = self.succeed(self.configure("hello"))

@@ -86,6 +86,18 @@ class CommandTest(QemuCase):
         self.assertIn("if=virtio", self.after(self.command("--disk"), "-drive"))
         self.assertNotIn("-append", self.command("--iso"))
 
+    def test_record(self) -> None:
+        config = self.config(observe=True)
+        command = self.command(config=config)
+        self.assertEqual(self.after(command, "-chardev"), f"file,id=record,path={self.folder}/record.jsonl")
+        self.assertIn("isa-debugcon,iobase=0x502,chardev=record", command)
+        self.assertEqual(self.after(command, "-append"), "quire.exit=debug quire.record=debugcon")
+        command = self.command("--record", "a,b.jsonl", "--machine", "microvm", config=config)
+        self.assertEqual(self.after(command, "-chardev"), "file,id=record,path=a,,b.jsonl")
+        for arguments, values in (((), False), (("--iso",), True), (("--disk",), True)):
+            self.assertNotIn("debugcon", " ".join(self.command(*arguments, config=self.config(observe=values))))
+        self.assertFalse((self.folder / "record.jsonl").exists(), "--dry-run leaves nothing")
+
     def test_counting(self) -> None:
         command = self.command("--icount")
         self.assertEqual(self.after(command, "-icount"), "shift=0,sleep=off")
@@ -122,9 +134,18 @@ class CommandTest(QemuCase):
             ("--memory", "'65T'", "at most 64T"): ["--memory", "65T"],
             ("--memory", "no amount"): ["--memory", "x"],
             ("command line", "4017 bytes", "4000"): ["--", "a" * 2000, "b" * 1996],
+            ("--record", "app observes nothing", "--stats"): ["--record", "x"],
         }.items():
             with self.subTest(words):
                 self.assert_refused(self.launch(*arguments), *words)
+
+    def test_record_that_cannot_be(self) -> None:
+        config = self.config(observe=True)
+        self.assert_refused(self.launch("--iso", "--record", "x", config=config), "--record", "fixed when it is built")
+        environment = self.stand_in("exit 1")
+        for place, words in ((self.folder / "absent/x", "No such file"), (self.folder, "Is a directory")):
+            done = self.launch("--record", place, config=config, env=environment)
+            self.assert_refused(done, f"{place}: the record cannot be written", words)
 
     def test_wrong_descriptions(self) -> None:
         for words, changes in {
@@ -133,6 +154,7 @@ class CommandTest(QemuCase):
             ("'files'", "str or null"): {"files": 1},
             ("'devices'",): {"devices": [1]},
             ("absent.elf", "ninja"): {"elf": "/absent.elf"},
+            ("'observe'", "not true or false"): {"observe": 1},
         }.items():
             with self.subTest(words):
                 self.assert_refused(self.launch(config=self.config(**changes)), *words)
@@ -155,6 +177,11 @@ class StatusTest(QemuCase):
             code = (status & 0x7F) << 1 | 1
             done = self.end(f"printf 'noise {MARKER}hello\\n\\036quire: exit {status}\\n'; exit {code & 0xFF}")
             self.assertEqual((done.returncode, done.stdout, done.stderr), (status, "hello\n", ""))
+
+    def test_an_iso_records_nothing_and_that_is_said(self) -> None:
+        done = self.end(f"printf '{MARKER}\\036quire: exit 0\\n'", "--iso", config=self.config(observe=True))
+        self.assertEqual((done.returncode, len(done.stderr.splitlines())), (0, 1))
+        self.assertIn("nothing is recorded from --iso", done.stderr)
 
     def test_disagreement_is_told_when_asked(self) -> None:
         script = f"printf '{MARKER}\\036quire: exit 3\\n'; exit 1"

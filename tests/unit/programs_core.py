@@ -8,6 +8,12 @@ PROGRAMS: dict[str, list[str]] = {
         "core/command_line.c",
         "core/base/print.c",
     ],
+    "test_json": [
+        "tests/unit/test_json.c",
+        "tests/unit/fake/harness.c",
+        "core/observe/json.c",
+        "core/base/print.c",
+    ],
     "test_elf": ["tests/unit/test_elf.c", "tests/unit/fake/harness.c", "core/elf.c"],
     "test_archive": ["tests/unit/test_archive.c", "tests/unit/fake/harness.c", "core/archive.c", "core/base/print.c"],
     "test_events": [

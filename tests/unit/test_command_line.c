@@ -39,12 +39,16 @@ static void options(void **state)
     struct command_line *line = parsed("", "  ");
 
     (void)state;
-    assert_false(line->debug_exit || line->aslr_off || line->has_arguments);
+    assert_false(line->debug_exit || line->aslr_off || line->record || line->has_arguments);
     assert_int_equal(line->unused_count, 0);
     free(line);
 
     line = parsed("quire.exit=debug", "\tquire.aslr=off\n");
-    assert_true(line->debug_exit && line->aslr_off);
+    assert_true(line->debug_exit && line->aslr_off && !line->record);
+    free(line);
+
+    line = parsed("", "quire.record=debugcon");
+    assert_true(line->record && !line->debug_exit);
     free(line);
 }
 
@@ -111,6 +115,9 @@ static void refused(void **state)
         {"quire.env==value", "quire.env==value"},
         {"quire.env=NAME", "quire.env=NAME"},
         {"quire.aslr=off2", "quire.aslr=off2"},
+        {"quire.record=file", "quire.record=file"},
+        {"quire.record", "quire.record"},
+        {"quire.reco", "there are quire.exit=debug, quire.aslr=off, quire.record=debugcon and quire.env=NAME=VALUE"},
         {"-- \"open", "quote"},
         {"'open", "quote"},
     };
