@@ -132,7 +132,7 @@ void *core_allocate(size_t size)
     if (run == FRAME_NONE)
         return NULL;
     memory = phys_to_virt(run);
-    machine_zero_pages(memory, VM_PAGE_SIZE << run_order(size));
+    frame_zero(memory, VM_PAGE_SIZE << run_order(size));
     return memory;
 }
 

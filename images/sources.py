@@ -104,6 +104,7 @@ CORE = [
     "vm/segments.c",
     "vm/space.c",
     "vm/stack.c",
+    "vm/stats.c",
 ]
 
 # Where instructions are counted: faults, frames, page tables, segments. Compiled for speed; everything else in the release

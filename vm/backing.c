@@ -40,10 +40,29 @@ error_t vm_segment_map(struct address_space *space, struct vm_segment *segment, 
     return error;
 }
 
+static COLD void keep_peak(struct address_space *space, uint64_t resident)
+{
+    space->peak = resident;
+    for (unsigned i = 0; i < PAGE_SIZES; i++)
+        space->peak_pages[i] = space->mmu.pages[i];
+    space->peak_pages[PAGE_4K] += space->spans >> VM_PAGE_SHIFT;
+    if (space->windows > 0)
+        space_subtract_windows(space, space->peak_pages);
+}
+
+void space_note_peak(struct address_space *space)
+{
+    uint64_t resident = space_resident(space);
+
+    if (UNLIKELY(resident > space->peak))
+        keep_peak(space, resident);
+}
+
 void vm_segment_unmap(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size, bool release)
 {
     if (!segment->mapped)
         return;
+    space_note_peak(space);
     mmu_unmap(&space->mmu, va, size, release, NULL);
     if (size == segment->size)
         segment->mapped = false;
@@ -65,7 +84,7 @@ static inline error_t back_page(struct address_space *space, struct vm_segment *
     if (UNLIKELY(frame == FRAME_NONE))
         return E_NOMEM;
     if (!(segment->flags & VM_NOZERO))
-        machine_zero_pages(phys_to_virt(frame), page_bytes(size));
+        frame_zero(phys_to_virt(frame), page_bytes(size));
     error_t error = vm_segment_map(space, segment, page, frame, size);
 
     if (UNLIKELY(error))

@@ -12,7 +12,7 @@ static void gather(struct address_space *space, vaddr_t block, void *to)
         if (mmu_query(&space->mmu, block + offset, &entry))
             memcpy((char *)to + offset, phys_to_virt(entry.frame), VM_PAGE_SIZE);
         else
-            machine_zero_pages((char *)to + offset, VM_PAGE_SIZE);
+            frame_zero((char *)to + offset, VM_PAGE_SIZE);
     }
 }
 

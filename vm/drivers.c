@@ -20,6 +20,11 @@ const struct vm_segment_driver *vm_driver(const char *name)
     return NULL;
 }
 
+const struct vm_segment_driver *vm_driver_at(size_t number)
+{
+    return number < DRIVERS_MAX ? drivers[number] : NULL;
+}
+
 error_t vm_driver_register(const struct vm_segment_driver *driver)
 {
     size_t i = 0;

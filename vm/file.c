@@ -354,7 +354,7 @@ const struct vm_segment_driver vm_file = {
     .vm_resize = file_resize,
     .vm_fault = file_fault,
     .name = "file",
-    .properties = VM_DRIVER_GENERAL_REGISTERS | VM_DRIVER_MERGES,
+    .properties = VM_DRIVER_GENERAL_REGISTERS | VM_DRIVER_MERGES | VM_DRIVER_OBJECTS,
     .protect = file_protect,
     .split = file_split,
     .join = file_join,
@@ -430,6 +430,7 @@ static void forget(struct vm_segment *segment, const struct vm_mapping *mapping,
     vaddr_t va = segment->start + ((first - from) << VM_PAGE_SHIFT);
     size_t size = (last - first + 1) << VM_PAGE_SHIFT;
 
+    space_note_peak(mapping->space);
     if (private_too)
         mmu_unmap(&mapping->space->mmu, va, size, true, NULL);
     else

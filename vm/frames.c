@@ -44,13 +44,18 @@ static struct {
     size_t children, groups;
     size_t lowest_whole, lowest_partial;    /* no child below is wholly, or partly, free: where a search begins */
     size_t lowest_run[FRAME_RUN_ORDER_MAX]; /* no partly free child below has a free run of that order */
+    size_t highest_run;                     /* none of these is above */
     uint16_t *state;
     uint64_t (*bits)[CHILD_FRAMES / 64];
     struct group *group;
     size_t free; /* 4 KiB frames in the children */
     paddr_t metadata_start;
     size_t metadata;
+    size_t least_free;
+    uint64_t taken, refills, spills, splits;
 } store;
+
+uint64_t frames_zeroed;
 
 #define MAGAZINE_4K 64u
 #define REFILL_4K 32u
@@ -83,6 +88,22 @@ static inline bool get_fails(void)
     return false;
 }
 #endif
+
+size_t frames_free(void)
+{
+    const struct magazines *own = &this_cpu(magazines);
+
+    return store.free + own->count_4k + (size_t)own->count_2m * CHILD_FRAMES;
+}
+
+/* Before frames come back to the store: what is free is least right before that. */
+static __attribute__((noinline)) void note_least_free(void)
+{
+    size_t free = frames_free();
+
+    if (free < store.least_free)
+        store.least_free = free;
+}
 
 /* ---- children ---- */
 
@@ -162,6 +183,7 @@ static void child_run_flip(uint64_t *bits, unsigned first, unsigned count)
 
 static void child_take_run(size_t child, unsigned first, unsigned count)
 {
+    store.taken += count;
     if (count == CHILD_FRAMES) {
         child_set_free(child, 0, 0);
         return;
@@ -185,12 +207,22 @@ static inline bool range_is_metadata(paddr_t start, paddr_t end)
 }
 
 /* The child is, or has become, partly free in another way. */
-static void runs_may_be_in(size_t child)
+static inline void runs_may_be_in(size_t child)
 {
+    if (LIKELY(child >= store.highest_run))
+        return;
     for (unsigned order = 0; order < FRAME_RUN_ORDER_MAX; order++) {
         if (child < store.lowest_run[order])
             store.lowest_run[order] = child;
     }
+    store.highest_run = child;
+}
+
+/* A part of a wholly free child is about to be taken. */
+static void child_is_split(size_t child)
+{
+    store.splits++;
+    runs_may_be_in(child);
 }
 
 static void child_put_run(size_t child, unsigned first, unsigned count)
@@ -249,19 +281,19 @@ static size_t find_child(bool partial)
 static unsigned child_take_singles(size_t child, paddr_t *frames, unsigned want)
 {
     uint64_t *bits = child_bits(child);
-    unsigned taken = 0;
+    unsigned taken = 0, free = child_free(child);
 
     for (unsigned word = 0; word < CHILD_FRAMES / 64 && taken < want; word++) {
-        while (bits[word] && taken < want) {
-            unsigned bit = (unsigned)__builtin_ctzll(bits[word]);
+        uint64_t left = bits[word];
 
-            bits[word] &= bits[word] - 1;
-            frames[taken++] = frame_address(child, word * 64 + bit);
-        }
+        for (; left && taken < want; left &= left - 1)
+            frames[taken++] = frame_address(child, word * 64 + (unsigned)__builtin_ctzll(left));
+        bits[word] = left;
     }
-    if (child_free(child) == CHILD_FRAMES)
-        runs_may_be_in(child);
-    child_set_free(child, child_free(child) - taken, BITS_VALID);
+    if (free == CHILD_FRAMES)
+        child_is_split(child);
+    child_set_free(child, free - taken, BITS_VALID);
+    store.taken += taken;
     return taken;
 }
 
@@ -310,6 +342,13 @@ static unsigned child_find_run(size_t child, unsigned order)
     return CHILD_FRAMES;
 }
 
+static void begin_runs_at(unsigned order, size_t child)
+{
+    store.lowest_run[order] = child;
+    if (child > store.highest_run)
+        store.highest_run = child;
+}
+
 /* The lowest partly free child with a free run of that order: where in it, or CHILD_FRAMES if there is none. */
 static unsigned find_run(unsigned order, size_t *child)
 {
@@ -322,10 +361,11 @@ static unsigned find_run(unsigned order, size_t *child)
         }
         if (child_free(c) == CHILD_FRAMES || (first = child_find_run(c, order)) == CHILD_FRAMES)
             continue;
-        store.lowest_run[order] = *child = c;
+        *child = c;
+        begin_runs_at(order, c);
         return first;
     }
-    store.lowest_run[order] = store.children;
+    begin_runs_at(order, store.children);
     return CHILD_FRAMES;
 }
 
@@ -341,7 +381,7 @@ static paddr_t take_run(struct magazines *own, unsigned order)
         if (child == NO_CHILD)
             return FRAME_NONE;
         first = 0;
-        runs_may_be_in(child);
+        child_is_split(child);
     }
     child_take_run(child, first, 1u << order);
     return frame_address(child, first);
@@ -373,6 +413,7 @@ static paddr_t take_1g(void)
 
 static paddr_t get_4k_slow(struct magazines *own)
 {
+    store.refills++;
     own->count_4k = take_singles(own, own->frames_4k, REFILL_4K);
     if (own->count_4k == 0 && own->count_2m > 0) {
         frames_drain();
@@ -406,6 +447,8 @@ paddr_t frame_get(enum page_size size)
 
 static void put_4k_overflow(struct magazines *own)
 {
+    store.spills++;
+    note_least_free();
     for (unsigned i = 0; i < MAGAZINE_4K - REFILL_4K; i++)
         child_put_run(own->frames_4k[i] >> CHILD_SHIFT, frame_index(own->frames_4k[i]), 1);
     own->count_4k = REFILL_4K;
@@ -436,6 +479,23 @@ static void check_is_out(const struct magazines *own, paddr_t frame, size_t size
 #endif
 }
 
+static __attribute__((noinline)) void put_large(struct magazines *own, paddr_t frame, enum page_size size)
+{
+    size_t first = frame >> CHILD_SHIFT;
+
+    note_least_free();
+    if (size == PAGE_1G) {
+        for (size_t child = first; child < first + GROUP_CHILDREN; child++)
+            child_put_run(child, 0, CHILD_FRAMES);
+        return;
+    }
+    if (own->count_2m < MAGAZINE_2M && first < store.children && !(store.state[first] & (EDGE | FOREIGN)) &&
+        child_free(first) == 0)
+        own->frames_2m[own->count_2m++] = frame;
+    else
+        child_put_run(first, 0, CHILD_FRAMES);
+}
+
 void frame_put(paddr_t frame, enum page_size size)
 {
     struct magazines *own = &this_cpu(magazines);
@@ -448,16 +508,7 @@ void frame_put(paddr_t frame, enum page_size size)
         own->frames_4k[own->count_4k++] = frame;
         return;
     }
-    if (size == PAGE_1G) {
-        for (size_t child = frame >> CHILD_SHIFT; child < (frame >> CHILD_SHIFT) + GROUP_CHILDREN; child++)
-            child_put_run(child, 0, CHILD_FRAMES);
-        return;
-    }
-    if (own->count_2m < MAGAZINE_2M && frame >> CHILD_SHIFT < store.children &&
-        !(store.state[frame >> CHILD_SHIFT] & (EDGE | FOREIGN)) && child_free(frame >> CHILD_SHIFT) == 0)
-        own->frames_2m[own->count_2m++] = frame;
-    else
-        child_put_run(frame >> CHILD_SHIFT, 0, CHILD_FRAMES);
+    put_large(own, frame, size);
 }
 
 paddr_t frame_get_run(unsigned order)
@@ -517,8 +568,8 @@ static bool part_is_free(size_t child, unsigned first, unsigned count)
 
 static bool part_take(size_t child, unsigned first, unsigned count)
 {
-    if (child_free(child) == CHILD_FRAMES)
-        runs_may_be_in(child);
+    if (child_free(child) == CHILD_FRAMES && count < CHILD_FRAMES)
+        child_is_split(child);
     child_take_run(child, first, count);
     return true;
 }
@@ -595,16 +646,15 @@ bool frames_overlap(paddr_t start, uint64_t size)
 
 /* ---- statistics ---- */
 
-size_t frames_free(void)
-{
-    const struct magazines *own = &this_cpu(magazines);
-
-    return store.free + own->count_4k + (size_t)own->count_2m * CHILD_FRAMES;
-}
-
 COLD struct frame_stats frames_stats(void)
 {
-    struct frame_stats stats = {.metadata = store.metadata};
+    note_least_free();
+    struct frame_stats stats = {.metadata = store.metadata,
+                                .least_free = store.least_free,
+                                .taken = store.taken,
+                                .refills = store.refills,
+                                .spills = store.spills,
+                                .splits = store.splits};
 
     for (size_t g = 0; g < store.groups; g++) {
         stats.free_2m += store.group[g].whole;
@@ -688,6 +738,8 @@ COLD error_t frames_init(const struct frame_range *ranges, size_t count)
     if (frame_take(place, store.metadata) != E_SUCCESS)
         return E_NOMEM;
     store.metadata_start = place;
+    store.least_free = store.free;
+    store.taken = store.splits = 0;
     return E_SUCCESS;
 }
 
@@ -695,7 +747,10 @@ COLD error_t frames_init(const struct frame_range *ranges, size_t count)
 
 paddr_t mmu_get_table_frame(void)
 {
-    return frame_get(PAGE_4K);
+    paddr_t frame = frame_get(PAGE_4K);
+
+    frames_zeroed += frame != FRAME_NONE ? VM_PAGE_SIZE : 0; /* the page tables do that */
+    return frame;
 }
 
 void mmu_release_frame(paddr_t frame, enum page_size size)

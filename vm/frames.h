@@ -13,6 +13,7 @@
 
 #include "core/base/error.h"
 #include "core/base/types.h"
+#include "machine.h"
 #include "vm/mmu.h" /* FRAME_NONE */
 
 #define FRAME_RUN_ORDER_MAX 9 /* 2 MiB */
@@ -55,8 +56,24 @@ struct frame_stats {
     size_t free_1g;
     size_t metadata; /* bytes */
     paddr_t highest; /* end of the last range */
+    /* The least that was ever free, as seen whenever a magazine spilled and large frames came back: of what came and
+     * went in between, runs of frames and fewer single ones than a magazine holds are not in it. */
+    size_t least_free;
+    uint64_t taken;           /* 4 KiB frames that have left the store */
+    uint64_t refills, spills; /* of magazines with single frames */
+    uint64_t splits;          /* whole 2 MiB of which a smaller piece was taken */
 };
 struct frame_stats frames_stats(void);
+
+/* Bytes of frames that were zeroed: for the program, for structures and page tables. */
+extern uint64_t frames_zeroed;
+
+/* Zeroes whole pages of RAM, and counts them. */
+static inline void frame_zero(void *start, size_t size)
+{
+    frames_zeroed += size;
+    machine_zero_pages(start, size);
+}
 
 /* Returns what the magazines of the running CPU hold to the common store. */
 void frames_drain(void);

@@ -30,9 +30,10 @@ static void put_frames(paddr_t start, size_t size)
 {
     while (size > 0) {
         unsigned order = (unsigned)__builtin_ctzll((start >> VM_PAGE_SHIFT) | 1ull << FRAME_RUN_ORDER_MAX);
+        unsigned most = 63u - (unsigned)__builtin_clzll(size >> VM_PAGE_SHIFT);
 
-        while ((VM_PAGE_SIZE << order) > size)
-            order--;
+        if (order > most)
+            order = most;
         frame_put_run(start, order);
         start += VM_PAGE_SIZE << order;
         size -= VM_PAGE_SIZE << order;
@@ -49,8 +50,9 @@ static struct vm_segment *span_create(struct address_space *space, paddr_t start
         put_frames(start, size);
         return segment;
     }
+    space->spans += size;
     if (!(flags & VM_NOZERO))
-        machine_zero_pages(memory, size);
+        frame_zero(memory, size);
     return segment;
 }
 
@@ -90,12 +92,21 @@ static struct vm_segment *heap_alloc_at(struct address_space *space, paddr_t sta
     return error ? ERR_PTR(error) : span_create(space, start, size, flags);
 }
 
+static inline void spans_shrink(struct address_space *space, size_t size)
+{
+    space_note_peak(space);
+    if (UNLIKELY(space->spans > space->spans_peak))
+        space->spans_peak = space->spans;
+    space->spans -= size;
+}
+
 static void heap_free(struct address_space *space, struct vm_segment *segment)
 {
     if (!is_span(segment)) {
         vm_segment_free_owned(space, segment);
         return;
     }
+    spans_shrink(space, segment->size);
     put_frames(span_frame(segment), segment->size);
     vm_segment_destroy(space, segment);
 }
@@ -105,10 +116,12 @@ static error_t span_resize(struct address_space *space, struct vm_segment *segme
     size_t old = segment->size;
     error_t error = E_SUCCESS;
 
-    if (size < old)
+    if (size < old) {
+        spans_shrink(space, old - size);
         put_frames(span_frame(segment) + size, old - size);
-    else
+    } else {
         error = frame_take(span_frame(segment) + old, size - old);
+    }
     if (error)
         return E_NOMEM;
     error = vm_segment_set_size(space, segment, size);
@@ -116,8 +129,10 @@ static error_t span_resize(struct address_space *space, struct vm_segment *segme
         put_frames(span_frame(segment) + old, size - old);
         return error;
     }
+    if (size > old)
+        space->spans += size - old;
     if (size > old && !(segment->flags & VM_NOZERO))
-        machine_zero_pages((char *)segment->start + old, size - old);
+        frame_zero((char *)segment->start + old, size - old);
     return E_SUCCESS;
 }
 
@@ -145,7 +160,7 @@ static error_t heap_advise(struct address_space *space, struct vm_segment *segme
     if (!is_span(segment))
         return vm_segment_advise_owned(space, segment, va, size, advice);
     if (advice == VM_ADVICE_DONTNEED)
-        machine_zero_pages((void *)va, size);
+        frame_zero((void *)va, size);
     return E_SUCCESS;
 }
 

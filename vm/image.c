@@ -7,8 +7,10 @@ struct vm_segment *vm_image_add(struct address_space *space, const char *name, v
 {
     struct vm_segment *segment = vm_segment_create(space, &vm_image, start, size, flags);
 
-    if (!IS_ERR(segment))
-        segment->own = (void *)(uintptr_t)name;
+    if (IS_ERR(segment))
+        return segment;
+    segment->own = (void *)(uintptr_t)name;
+    space->image_pages = 0;
     return segment;
 }
 

@@ -19,9 +19,11 @@
  * it back, and mmu_protect never makes it writable: who lends it decides at each write fault. */
 #define VM_BORROWED (1u << 31)
 
-/* One set of page tables. Owned by its address space; no field is for others. */
+/* One set of page tables. Owned by its address space; no field is for others but the counts, which may be read. */
 struct mmu {
-    paddr_t root;    /* the top-level table */
+    paddr_t root;             /* the top-level table */
+    size_t pages[PAGE_SIZES]; /* leaf entries that were made through this structure and are there now, by page size */
+    uint64_t flushed_pages, flushed_all; /* translations flushed one by one, and all of them at once */
     unsigned cached; /* zeroed table frames kept ready, so that a touch after a free zeroes no table again */
     paddr_t cache[MMU_TABLE_CACHE];
 };

@@ -24,8 +24,11 @@ static error_t map_window(struct address_space *space, struct vm_segment *segmen
     error_t error =
         mmu_map_range(&space->mmu, segment->start + offset, segment->physical + offset, size, largest, segment->flags);
 
-    segment->mapped |= !error;
-    return error;
+    if (error)
+        return error;
+    segment->mapped = true;
+    space->windows += size;
+    return E_SUCCESS;
 }
 
 static struct vm_segment *phys_alloc_at(struct address_space *space, paddr_t start, size_t size, vm_flags_t flags)
@@ -50,6 +53,7 @@ static struct vm_segment *phys_alloc_at(struct address_space *space, paddr_t sta
 static void phys_free(struct address_space *space, struct vm_segment *segment)
 {
     vm_segment_unmap(space, segment, segment->start, segment->size, false);
+    space->windows -= segment->size;
     vm_segment_destroy(space, segment);
 }
 
@@ -63,6 +67,7 @@ static error_t phys_resize(struct address_space *space, struct vm_segment *segme
         if (error)
             return error;
         vm_segment_unmap(space, segment, segment->start + size, old - size, false);
+        space->windows -= old - size;
         return vm_segment_set_size(space, segment, size);
     }
     if (segment->physical + size < segment->physical)

@@ -77,6 +77,7 @@ const char *vm_validate(struct address_space *space)
 {
     struct check check = {.space = space};
     struct mmu_count mapped = mmu_count(&space->mmu, 0, LOW_HALF_END), counted = {.pages = {0}};
+    size_t spans = 0, windows = 0;
     const char *wrong = NULL;
 
     for (struct vm_segment *segment = vm_next(space, 0); segment && !wrong;
@@ -86,8 +87,14 @@ const char *vm_validate(struct address_space *space)
         wrong = check_segment(&check, segment);
         for (unsigned i = 0; segment->start < LOW_HALF_END && !segment_in_ram_map(segment) && i < PAGE_SIZES; i++)
             counted.pages[i] += resident.pages[i];
+        spans += segment_in_ram_map(segment) ? segment->size : 0;
+        windows += segment->driver == &vm_phys ? segment->size : 0;
     }
     if (!wrong && memcmp(mapped.pages, counted.pages, sizeof(mapped.pages)) != 0)
         wrong = "pages are mapped outside of segments";
+    if (!wrong && memcmp(mapped.pages, space->mmu.pages, sizeof(mapped.pages)) != 0)
+        wrong = "the count of mapped pages is wrong";
+    if (!wrong && (spans != space->spans || windows != space->windows))
+        wrong = "the bytes of spans or windows are wrong";
     return wrong;
 }

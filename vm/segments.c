@@ -62,7 +62,7 @@ static void *bookkeeping_page(struct address_space *space)
 
     if (frame == FRAME_NONE)
         return NULL;
-    machine_zero_pages(phys_to_virt(frame), VM_PAGE_SIZE);
+    frame_zero(phys_to_virt(frame), VM_PAGE_SIZE);
     space->bookkeeping++;
     return phys_to_virt(frame);
 }
@@ -515,8 +515,10 @@ bool segment_free_whole(struct address_space *space, vaddr_t start, size_t size)
     if (UNLIKELY(!segment || segment->start != start || segment->size != size || segment->child[0] ||
                  segment->child[1] || segment->driver->vm_free != vm_segment_free_owned))
         return false;
-    if (segment->mapped)
+    if (segment->mapped) {
+        space_note_peak(space);
         mmu_unmap(&space->mmu, start, size, true, NULL);
+    }
     driver_remember(segment);
     slot->root = NULL;
     if (LIKELY(!region->only))

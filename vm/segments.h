@@ -129,6 +129,21 @@ struct vm_segment *segment_create_owned(struct address_space *, const struct vm_
 /* The pages that back the segment now: from the page tables, or for a span all of it. */
 struct mmu_count segment_resident(struct address_space *space, const struct vm_segment *segment);
 
+/* Windows are counted with the pages, as vm/mmu.h knows of no drivers: takes them off (vm/stats.c). */
+void space_subtract_windows(struct address_space *space, size_t *pages);
+
+/* vm_resident without the image, which is there all the time. */
+static inline uint64_t space_resident(const struct address_space *space)
+{
+    const size_t *pages = space->mmu.pages;
+
+    return ((uint64_t)pages[PAGE_4K] << page_shift(PAGE_4K)) + ((uint64_t)pages[PAGE_2M] << page_shift(PAGE_2M)) +
+           ((uint64_t)pages[PAGE_1G] << page_shift(PAGE_1G)) + space->spans - space->windows;
+}
+
+/* Called before pages or a span are released: peaks come right before that (vm/backing.c). */
+void space_note_peak(struct address_space *space);
+
 static inline void segment_clear_counts(struct vm_segment *segment)
 {
     for (unsigned i = 0; i < PAGE_SIZES; i++)

@@ -33,6 +33,12 @@ struct address_space {
     struct vm_segment *last; /* found last by a fault or a change of protection: the next is often in it; NULL */
     struct vm_slab *slabs;   /* segment structures: slabs that have a free one */
     size_t bookkeeping;      /* frames held for slabs and slots */
+    size_t spans, windows;   /* bytes of the heap driver's spans, and of the phys driver's windows */
+    size_t spans_peak;
+    size_t image_pages; /* of 4 KiB; 0: not counted yet */
+    /* The most that space_resident ever was, when that was last noted, and in which pages; spans are of 4 KiB. */
+    uint64_t peak;
+    size_t peak_pages[PAGE_SIZES];
     union vm_slot large[VM_REGIONS]; /* the slots of regions that have one */
     struct vm_region regions[VM_REGIONS];
 };
@@ -45,6 +51,11 @@ void vm_space_destroy(struct address_space *);
 
 /* Makes vm_space() answer this one. */
 void vm_space_use(struct address_space *);
+
+/* Bytes in memory now: pages of segments, lent ones too, the image and spans, but no windows; and the most that it ever
+ * was. Neither looks at page tables (vm/stats.c). */
+uint64_t vm_resident(struct address_space *);
+uint64_t vm_resident_peak(struct address_space *);
 
 /* Puts a range that is mapped already (the image's sections) on the map; permanent. */
 struct vm_segment *vm_image_add(struct address_space *, const char *name, vaddr_t, size_t, vm_flags_t);

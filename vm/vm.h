@@ -107,6 +107,8 @@ struct vm_segment_driver {
 #define VM_DRIVER_GENERAL_REGISTERS (1u << 0)
 /* Neighbouring segments of this driver with equal flags and `own` may be merged; it keeps nothing else per segment. */
 #define VM_DRIVER_MERGES (1u << 1)
+/* It shows memory objects (vm/object.h): what it serves is counted as pages of files. */
+#define VM_DRIVER_OBJECTS (1u << 2)
 
 enum vm_advice {
     VM_ADVICE_DONTNEED, /* drop the pages: they read as fresh ones again */
@@ -120,6 +122,8 @@ struct address_space *vm_space(void);
  * allocate. From the start there are anon, heap, phys, stack, image and guard; file where the image maps files. */
 error_t vm_driver_register(const struct vm_segment_driver *driver);
 const struct vm_segment_driver *vm_driver(const char *name); /* NULL if unknown */
+const struct vm_segment_driver *
+vm_driver_at(size_t number); /* from 0 on, in the order of registration; NULL: no more */
 
 extern const struct vm_segment_driver vm_anon, vm_heap, vm_phys, vm_stack, vm_image, vm_guard;
 
@@ -202,6 +206,34 @@ struct vm_statistics vm_driver_statistics(struct address_space *, const struct v
 
 /* Faults served so far, of all drivers: a sum over the segments, without a look at page tables. */
 uint64_t vm_faults(struct address_space *);
+
+/* Who served a fault. */
+enum vm_fault_kind {
+    VM_FAULT_DEMAND,  /* fresh memory: anon, heap, stack */
+    VM_FAULT_FILE,    /* a page of a file or of shared memory, or its private copy */
+    VM_FAULT_PROGRAM, /* a driver of the program */
+    VM_FAULT_KINDS
+};
+
+/* Everything that is counted, since boot and now. Bytes where nothing else is said. */
+struct vm_stats {
+    uint64_t faults[VM_FAULT_KINDS][PAGE_SIZES]; /* served with a page of that size */
+    uint64_t faults_refused, fallbacks;          /* as in struct vm_statistics */
+    uint64_t resident[PAGE_SIZES];               /* in pages of that size; spans are of 4 KiB; windows are no memory */
+    uint64_t peak[PAGE_SIZES];                   /* the same when most was resident: a sum that never was larger */
+    uint64_t zeroed;                             /* fresh frames, and what the core zeroed for itself */
+    uint64_t flushed_pages, flushed_all;         /* translations flushed one by one; all of them at once */
+    uint64_t segments;                           /* alive */
+    uint64_t spans, span_bytes, span_bytes_peak; /* of the heap driver, in the map of RAM: their number, and bytes */
+    uint64_t windows;                            /* of the phys driver */
+    uint64_t tables, bookkeeping; /* page tables of the lower half; tables in reserve, segments and slots */
+    /* Frames (vm/frames.h): all of them, and those not handed out, now and at the least; of the latter whole large
+     * ones. taken: those that have left the store so far, in bytes. */
+    uint64_t frames, free, least_free, free_2m, free_1g, taken;
+    uint64_t refills, spills, splits; /* of magazines of single frames; of 2 MiB for smaller frames */
+};
+/* Looks at every segment and every page table. */
+struct vm_stats vm_stats(struct address_space *);
 
 /* Prints the segments in address order, a line each, through the given function (NULL: the console). */
 void vm_dump(struct address_space *, void (*line)(void *context, const char *text), void *context);

@@ -243,7 +243,7 @@ static error_t path_to_free(struct mmu *mmu, vaddr_t va, unsigned level, struct 
 
 error_t mmu_init(struct mmu *mmu)
 {
-    mmu->cached = 0;
+    *mmu = (struct mmu){.cached = 0};
     mmu->root = table_get(mmu);
     return mmu->root == FRAME_NONE ? E_NOMEM : E_SUCCESS;
 }
@@ -262,6 +262,12 @@ void mmu_destroy(struct mmu *mmu)
     mmu->root = FRAME_NONE;
 }
 
+static inline void flush_page(struct mmu *mmu, vaddr_t va)
+{
+    mmu->flushed_pages++;
+    machine_flush_page(va);
+}
+
 /* ---- mapping ---- */
 
 /* The rare part: tables are missing, or a larger page is there. */
@@ -274,6 +280,7 @@ static __attribute__((noinline)) error_t map_extending(struct mmu *mmu, vaddr_t 
         return error;
     *path.entry = leaf;
     parent_count(path.parent, 1);
+    mmu->pages[level]++;
     return E_SUCCESS;
 }
 
@@ -295,6 +302,7 @@ static inline __attribute__((always_inline)) error_t map_at_level(struct mmu *mm
         return E_EXIST;
     *entry = leaf;
     *parent += USED_ONE;
+    mmu->pages[level]++;
     return E_SUCCESS;
 }
 
@@ -323,7 +331,7 @@ void mmu_replace(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags)
 
     ASSERT(path.level == 0 && *path.entry != 0);
     *path.entry = make_leaf(pa, 0, flags);
-    machine_flush_page(va);
+    flush_page(mmu, va);
 }
 
 /* The largest page that both addresses and the length allow. */
@@ -385,11 +393,13 @@ COLD static __attribute__((noinline)) error_t split_large(struct mmu *mmu, vaddr
     for (unsigned i = 0; i < count; i++) {
         fill_split(phys_to_virt(tables[i]), *path.entry, path.level);
         *path.entry = tables[i] | PTE_TABLE | ((entry_t)ENTRIES << USED_SHIFT);
+        mmu->pages[path.level]--;
         path.level--;
+        mmu->pages[path.level] += ENTRIES;
         path.entry = &entry_table(*path.entry)[entry_index(va, path.level)];
     }
     if (count)
-        machine_flush_page(va); /* also drops the large translation (SDM vol. 3, 4.10.4.1) */
+        flush_page(mmu, va); /* also drops the large translation (SDM vol. 3, 4.10.4.1) */
     return E_SUCCESS;
 }
 
@@ -413,12 +423,14 @@ static inline void flush_add(struct flush *flush, vaddr_t va)
     flush->count++;
 }
 
-static void flush_run(const struct flush *flush)
+static void flush_run(struct mmu *mmu, const struct flush *flush)
 {
     if (flush->count > FLUSH_SINGLES) {
+        mmu->flushed_all++;
         machine_flush_all();
         return;
     }
+    mmu->flushed_pages += flush->count;
     for (unsigned i = 0; i < flush->count; i++)
         machine_flush_page(flush->pages[i]);
 }
@@ -471,7 +483,7 @@ static void walk_range(struct walk *walk, vaddr_t va, size_t size)
 
     walk->flush.pages = pages;
     walk_table(walk, NULL, phys_to_virt(walk->mmu->root), ROOT_LEVEL, va, va + size - 1);
-    flush_run(&walk->flush);
+    flush_run(walk->mmu, &walk->flush);
 }
 
 static void leaf_remove(struct walk *walk, entry_t *entry, unsigned level, vaddr_t va)
@@ -487,11 +499,18 @@ static void leaf_remove(struct walk *walk, entry_t *entry, unsigned level, vaddr
         mmu_release_frame(leaf_frame(old, level), (enum page_size)level);
 }
 
+static void count_removed(const struct walk *walk)
+{
+    for (unsigned i = 0; i < PAGE_SIZES; i++)
+        walk->mmu->pages[i] -= walk->count.pages[i];
+}
+
 void mmu_unmap(struct mmu *mmu, vaddr_t va, size_t size, bool release, struct mmu_count *removed)
 {
     struct walk walk = {.mmu = mmu, .leaf = leaf_remove, .pruning = true, .release = release};
 
     walk_range(&walk, va, size);
+    count_removed(&walk);
     for (unsigned i = 0; removed && i < PAGE_SIZES; i++)
         removed->pages[i] += walk.count.pages[i];
 }
@@ -507,6 +526,7 @@ void mmu_unmap_borrowed(struct mmu *mmu, vaddr_t va, size_t size)
     struct walk walk = {.mmu = mmu, .leaf = leaf_remove_borrowed, .pruning = true};
 
     walk_range(&walk, va, size);
+    count_removed(&walk);
 }
 
 void mmu_collapse(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags)
@@ -516,9 +536,11 @@ void mmu_collapse(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags)
 
     ASSERT(path.level == PAGE_2M && *path.entry != 0 && !entry_is_leaf(*path.entry, path.level));
     walk_range(&walk, va, page_bytes(PAGE_2M));
+    count_removed(&walk);
     table_put(mmu, *path.entry & PTE_ADDRESS);
     *path.entry = make_leaf(pa, PAGE_2M, flags);
-    machine_flush_page(va);
+    mmu->pages[PAGE_2M]++;
+    flush_page(mmu, va);
 }
 
 /* The new protection; true if the CPU may remember another one. */
@@ -549,7 +571,7 @@ static inline bool protect_single(struct mmu *mmu, vaddr_t va, entry_t protectio
     if (UNLIKELY(entry == NULL))
         return false;
     if (*entry != 0 && entry_protect(entry, protection))
-        machine_flush_page(va);
+        flush_page(mmu, va);
     return true;
 }
 

@@ -41,7 +41,7 @@ static paddr_t zeroed_frame(void)
     paddr_t frame = frame_get(PAGE_4K);
 
     if (frame != FRAME_NONE)
-        machine_zero_pages(phys_to_virt(frame), VM_PAGE_SIZE);
+        frame_zero(phys_to_virt(frame), VM_PAGE_SIZE);
     return frame;
 }
 

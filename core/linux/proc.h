@@ -19,7 +19,8 @@ struct memory_use {
     uint64_t resident, anonymous, file, shared_memory; /* the first is the sum of the rest */
     uint64_t shared_writable;                          /* file and shared memory that can be written to */
     uint64_t locked;
-    uint64_t by_page[3]; /* the resident ones, by enum page_size */
+    uint64_t by_page[PAGE_SIZES];                           /* the resident ones */
+    uint64_t faults[PAGE_SIZES], faults_refused, fallbacks; /* numbers; as in struct vm_statistics */
 };
 struct memory_use memory_use(void);
 uint64_t memory_page_tables(void);

@@ -103,6 +103,10 @@ static struct memory_use use_of(const struct vm_segment *segment)
     if (is_initial_stack(segment))
         use.stack = use.size;
     add_use(&use, segment);
+    for (unsigned i = 0; i < PAGE_SIZES; i++)
+        use.faults[i] = segment->faults[i];
+    use.faults_refused = segment->faults_refused;
+    use.fallbacks = segment->fallbacks;
     if (is_shared(segment) && segment->flags & VM_WRITE)
         use.shared_writable = use.file + use.shared_memory;
     if (segment->flags & MARK_LOCKED)
@@ -122,8 +126,12 @@ static void add_up(struct memory_use *sum, const struct memory_use *use)
     sum->shared_memory += use->shared_memory;
     sum->shared_writable += use->shared_writable;
     sum->locked += use->locked;
-    for (unsigned i = 0; i < PAGE_SIZES; i++)
+    for (unsigned i = 0; i < PAGE_SIZES; i++) {
         sum->by_page[i] += use->by_page[i];
+        sum->faults[i] += use->faults[i];
+    }
+    sum->faults_refused += use->faults_refused;
+    sum->fallbacks += use->fallbacks;
 }
 
 struct memory_use memory_use(void)
@@ -230,6 +238,11 @@ static void add_kib(struct text *text, const char *name, uint64_t bytes)
     text_add(text, "%-16s%8lu kB\n", name, (unsigned long)(bytes >> 10));
 }
 
+static void add_number(struct text *text, const char *name, uint64_t number)
+{
+    text_add(text, "%-16s%8lu\n", name, (unsigned long)number);
+}
+
 /* What both smaps and its sum show. Nothing is shared: there is one process. Pages of files are clean unless a shared
  * mapping may have written to them; nothing is ever written back. */
 static void add_counts(struct text *text, const struct memory_use *use, bool rollup)
@@ -257,10 +270,16 @@ static void add_counts(struct text *text, const struct memory_use *use, bool rol
     for (size_t i = 0; i < ARRAY_LENGTH(none); i++)
         add_kib(text, none[i], 0);
     add_kib(text, "Locked:", use->locked);
-    /* Quire's own: resident bytes by the size of the pages. */
+    /* Quire's own: resident bytes by the size of the pages, then numbers: of faults that were served with such a page,
+     * that were refused, and that found no frame of the size they could have had. */
     add_kib(text, "Rss_4K:", use->by_page[PAGE_4K]);
     add_kib(text, "Rss_2M:", use->by_page[PAGE_2M]);
     add_kib(text, "Rss_1G:", use->by_page[PAGE_1G]);
+    add_number(text, "Faults_4K:", use->faults[PAGE_4K]);
+    add_number(text, "Faults_2M:", use->faults[PAGE_2M]);
+    add_number(text, "Faults_1G:", use->faults[PAGE_1G]);
+    add_number(text, "Faults_Refused:", use->faults_refused);
+    add_number(text, "Fallbacks:", use->fallbacks);
 }
 
 /* Linux's two letters for each flag: what is, what may be (mprotect), how it is used. */

@@ -12,7 +12,7 @@
 #include "core/linux/timers.h"
 #include "core/linux/tree.h"
 #include "core/program.h"
-#include "vm/vm.h"
+#include "vm/space.h"
 
 #define TICK (1000000000u / CLOCK_TICKS)
 
@@ -181,7 +181,7 @@ static void add_memory_status(struct text *text)
         {"VmSize", use.size},
         {"VmLck", use.locked},
         {"VmPin", 0},
-        {"VmHWM", use.resident},
+        {"VmHWM", vm_resident_peak(vm_space())},
         {"VmRSS", use.resident},
         {"RssAnon", use.anonymous},
         {"RssFile", use.file},

@@ -3,8 +3,7 @@
 #include "core/cpu.h"
 #include "core/linux/calls.h"
 #include "core/linux/wait.h"
-#include "vm/frames.h"
-#include "vm/vm.h"
+#include "vm/space.h"
 
 #define TICK_NS 4000000 /* of the coarse clocks, as they say; they are exact */
 
@@ -195,7 +194,6 @@ long linux_nanosleep(const struct linux_timespec *request, struct linux_timespec
     return linux_clock_nanosleep(CLOCK_MONOTONIC, 0, request, rest);
 }
 
-/* Memory in use stands for its maximum: nothing records how much it was before. */
 long linux_getrusage(int who, struct linux_rusage *to)
 {
     struct linux_rusage usage = {.user = {0}};
@@ -203,10 +201,8 @@ long linux_getrusage(int who, struct linux_rusage *to)
     if (who < -1 || who > 1)
         return -E_INVAL;
     if (who >= 0) { /* not RUSAGE_CHILDREN: there are none */
-        struct frame_stats frames = frames_stats();
-
         usage.user = timeval_of(linux_cpu_time());
-        usage.resident_max = (int64_t)((frames.total - frames.free) * VM_PAGE_SIZE / 1024);
+        usage.resident_max = (int64_t)(vm_resident_peak(vm_space()) / 1024);
         usage.minor_faults = (int64_t)vm_faults(vm_space());
     }
     return -user_write(to, &usage, sizeof(usage));

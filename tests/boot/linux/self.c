@@ -7,6 +7,7 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
@@ -187,6 +188,42 @@ static void information(void)
     value(sysconf(_SC_PHYS_PAGES) > 1000);
 }
 
+/* KiB in the line of /proc/self/status. */
+static long status_kib(const char *name)
+{
+    char line[256];
+    long kib = -1;
+    FILE *file = fopen("/proc/self/status", "r");
+
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+        if (strncmp(line, name, strlen(name)) == 0)
+            kib = atol(line + strlen(name));
+    if (file != NULL)
+        fclose(file);
+    return kib;
+}
+
+/* The most memory there ever was is remembered when it is gone, to 2 %. (ru_maxrss begins on Linux with what the
+ * program had that was there before exec.) */
+static void peak(void)
+{
+    const long kib = 64 << 10, tolerance = kib / 50;
+    long before = status_kib("VmRSS:"), most, after;
+    struct rusage usage;
+    char *memory = mmap(NULL, (size_t)kib << 10, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    for (long i = 0; memory != MAP_FAILED && i < kib << 10; i += PAGE)
+        memory[i] = 1;
+    show(sys(munmap, memory, (size_t)kib << 10), "munmap of 64 MiB that were touched");
+    most = status_kib("VmHWM:");
+    after = status_kib("VmRSS:");
+    value(before > 0 && labs(after - before) < tolerance);
+    value(labs(most - before - kib) < tolerance);
+    show(sys(getrusage, RUSAGE_SELF, &usage), "getrusage");
+    value(usage.ru_maxrss >= most);
+    value(status_kib("VmHWM:") == most);
+}
+
 static void futexes(void)
 {
     struct timespec some = {0, 10000000}, bad = {0, -1};
@@ -214,6 +251,7 @@ int main(void)
     random_bytes();
     prctls();
     information();
+    peak();
     futexes();
     return 0;
 }

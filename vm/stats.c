@@ -1,0 +1,120 @@
+/*
+ * What the space has done and holds, in numbers. Nothing here is counted on the way of a fault but the pages that are
+ * mapped (vm/mmu.h), the bytes that are zeroed (vm/frames.h) and each segment's own; the rest is derived when it is
+ * asked for, or counted where work is done anyway: refills, splits, flushes, releases.
+ */
+#include "vm/frames.h"
+#include "vm/segments.h"
+
+void space_subtract_windows(struct address_space *space, size_t *pages)
+{
+    for (const struct vm_segment *segment = vm_next(space, 0); segment;
+         segment = vm_next(space, segment_end(segment))) {
+        if (segment->driver != &vm_phys)
+            continue;
+        struct mmu_count count = segment_resident(space, segment);
+
+        for (unsigned i = 0; i < PAGE_SIZES; i++)
+            pages[i] -= count.pages[i];
+    }
+}
+
+/* The image was mapped at boot, by nobody who counts, and stays as it is. */
+static size_t image_pages(struct address_space *space)
+{
+    if (space->image_pages > 0)
+        return space->image_pages;
+    for (const struct vm_segment *segment = vm_next(space, LOW_HALF_END); segment;
+         segment = vm_next(space, segment_end(segment))) {
+        if (segment->driver == &vm_image)
+            space->image_pages += segment_resident(space, segment).pages[PAGE_4K];
+    }
+    return space->image_pages;
+}
+
+uint64_t vm_resident(struct address_space *space)
+{
+    return space_resident(space) + ((uint64_t)image_pages(space) << VM_PAGE_SHIFT);
+}
+
+uint64_t vm_resident_peak(struct address_space *space)
+{
+    space_note_peak(space);
+    return space->peak + ((uint64_t)image_pages(space) << VM_PAGE_SHIFT);
+}
+
+/* The other drivers of the core serve nothing. */
+static enum vm_fault_kind kind_of(const struct vm_segment_driver *driver)
+{
+    if (driver->properties & VM_DRIVER_OBJECTS)
+        return VM_FAULT_FILE;
+    return driver == &vm_anon || driver == &vm_heap || driver == &vm_stack ? VM_FAULT_DEMAND : VM_FAULT_PROGRAM;
+}
+
+static void add_driver(struct vm_stats *stats, struct address_space *space, const struct vm_segment_driver *driver)
+{
+    struct vm_statistics of_driver = vm_driver_statistics(space, driver);
+
+    for (unsigned i = 0; i < PAGE_SIZES; i++)
+        stats->faults[kind_of(driver)][i] += of_driver.faults[i];
+    stats->faults_refused += of_driver.faults_refused;
+    stats->fallbacks += of_driver.fallbacks;
+    stats->segments += of_driver.segments;
+}
+
+static void add_memory(struct vm_stats *stats, struct address_space *space)
+{
+    size_t pages[PAGE_SIZES];
+
+    for (unsigned i = 0; i < PAGE_SIZES; i++)
+        pages[i] = space->mmu.pages[i];
+    pages[PAGE_4K] += space->spans >> VM_PAGE_SHIFT;
+    if (space->windows > 0)
+        space_subtract_windows(space, pages);
+    space_note_peak(space);
+    for (unsigned i = 0; i < PAGE_SIZES; i++) {
+        size_t image = i == PAGE_4K ? image_pages(space) : 0;
+
+        stats->resident[i] = (uint64_t)(pages[i] + image) << page_shift((enum page_size)i);
+        stats->peak[i] = (uint64_t)(space->peak_pages[i] + image) << page_shift((enum page_size)i);
+    }
+    stats->span_bytes = space->spans;
+    stats->span_bytes_peak = space->spans > space->spans_peak ? space->spans : space->spans_peak;
+    stats->windows = space->windows;
+    for (const struct vm_segment *segment = vm_next(space, PHYSMAP_BASE); segment && segment_in_ram_map(segment);
+         segment = vm_next(space, segment_end(segment)))
+        stats->spans++;
+}
+
+static void add_frames(struct vm_stats *stats)
+{
+    struct frame_stats frames = frames_stats();
+
+    stats->frames = (uint64_t)frames.total << VM_PAGE_SHIFT;
+    stats->free = (uint64_t)frames.free << VM_PAGE_SHIFT;
+    stats->least_free = (uint64_t)frames.least_free << VM_PAGE_SHIFT;
+    stats->free_2m = (uint64_t)frames.free_2m << page_shift(PAGE_2M);
+    stats->free_1g = (uint64_t)frames.free_1g << page_shift(PAGE_1G);
+    stats->taken = frames.taken << VM_PAGE_SHIFT;
+    stats->refills = frames.refills;
+    stats->spills = frames.spills;
+    stats->splits = frames.splits;
+}
+
+COLD struct vm_stats vm_stats(struct address_space *space)
+{
+    struct vm_stats stats = {
+        .zeroed = frames_zeroed,
+        .flushed_pages = space->mmu.flushed_pages,
+        .flushed_all = space->mmu.flushed_all,
+        .tables = (uint64_t)mmu_tables(&space->mmu) << VM_PAGE_SHIFT,
+        .bookkeeping = (uint64_t)(space->bookkeeping + space->mmu.cached) << VM_PAGE_SHIFT,
+    };
+    const struct vm_segment_driver *driver;
+
+    for (size_t i = 0; (driver = vm_driver_at(i)) != NULL; i++)
+        add_driver(&stats, space, driver);
+    add_memory(&stats, space);
+    add_frames(&stats);
+    return stats;
+}
