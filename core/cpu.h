@@ -17,6 +17,10 @@ bool cpu_set_alarm(uint64_t deadline);
 bool cpu_random(uint64_t *value);
 /* A counter that never reads the same for long: for seeds, not for time. */
 uint64_t cpu_cycles(void);
+/* How much further cpu_cycles is after a loop of so many instructions (even, not 0): whether it counts them. */
+uint64_t cpu_time_instructions(uint64_t count);
+/* Page faults call this from now on in place of vm_handle_fault (vm/fault.h), which it calls itself. */
+void cpu_watch_faults(error_t (*watcher)(vaddr_t address, vm_flags_t access, bool present));
 unsigned cpu_count(void);
 /* "GenuineIntel ..." brand string for reports. */
 const char *cpu_name(void);

@@ -67,7 +67,7 @@ extern char double_stack_guard[], nmi_stack_guard[], machine_stack_guard[], faul
     exception_stack_guard[], interrupt_stack_guard[];
 
 extern char __bss_guard[]; /* between the bss of the core and that of the program */
-extern char vector_stubs[], vector_page[], vector_timer[], vector_ignored[], syscall_entry[];
+extern char vector_stubs[], vector_page[], vector_page_watched[], vector_timer[], vector_ignored[], syscall_entry[];
 void descriptors_load(const struct descriptor_pointer *gdt, const struct descriptor_pointer *idt);
 _Noreturn void program_enter(vaddr_t entry, vaddr_t stack);
 
@@ -137,6 +137,14 @@ static void set_gates(void)
         set_gate(VECTOR_PIC + i, vector_ignored, IST_INTERRUPT);
     set_gate(VECTOR_TIMER, vector_timer, IST_INTERRUPT);
     set_gate(VECTOR_SPURIOUS, vector_ignored, IST_INTERRUPT);
+}
+
+error_t (*fault_watcher)(vaddr_t, vm_flags_t, bool); /* trap.S */
+
+void cpu_watch_faults(error_t (*watcher)(vaddr_t address, vm_flags_t access, bool present))
+{
+    fault_watcher = watcher;
+    set_gate(EXCEPTION_PAGE, vector_page_watched, IST_PAGE);
 }
 
 /* Takes a page of the image, mapped by the page tables of entry.S, off the map. */
@@ -245,6 +253,14 @@ void cpu_early_init(void)
 uint64_t cpu_cycles(void)
 {
     return tsc_read();
+}
+
+uint64_t cpu_time_instructions(uint64_t count)
+{
+    uint64_t left = count / 2, start = tsc_read();
+
+    __asm__ volatile("1: subq $1, %0\n jnz 1b" : "+r"(left) : : "cc");
+    return tsc_read() - start;
 }
 
 uint32_t cpu_capabilities(void)

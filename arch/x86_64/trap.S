@@ -50,9 +50,8 @@ page_access:
     .byte 1, 1, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
     .byte 4, 4
 
-    .section .text.vector_page, "ax", @progbits
-    .balign 64
-vector_page:
+/* The entry of page faults; the instruction is the call that serves one, as vm_handle_fault does (vm/fault.h). */
+    .macro page_entry serve:vararg
     subq $FAULT_SLICE, %gs:cpu_tss + TSS_IST_PAGE
     cld
     pushq %rdi
@@ -64,12 +63,24 @@ vector_page:
     jnz page_odd
     movzbl page_access(%rdx), %esi
     andl $1, %edx
-    call vm_handle_fault
+    \serve
     testl %eax, %eax
     jnz page_failed
     pop_scratch
     addq $FAULT_SLICE, %gs:cpu_tss + TSS_IST_PAGE
     iretq
+    .endm
+
+    .section .text.vector_page_watched, "ax", @progbits
+    .globl vector_page_watched
+    .balign 64
+vector_page_watched:
+    page_entry call *fault_watcher
+
+    .section .text.vector_page, "ax", @progbits
+    .balign 64
+vector_page:
+    page_entry call vm_handle_fault
 
 page_odd:
     movl $14, %eax              /* E_FAULT, in Linux's numbers */

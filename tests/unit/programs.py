@@ -55,6 +55,7 @@ PROGRAMS: dict[str, list[str]] = {
     "test_frames": ["tests/unit/test_frames.c", "vm/frames.c", *MACHINE, *HARNESS],
     "test_mmu": ["tests/unit/test_mmu.c", *MACHINE, *CPU, *HARNESS],
     "test_space": ["tests/unit/test_space.c", *SPACE],
+    "test_fault_times": ["tests/unit/test_fault_times.c", "core/observe/faults.c", *SPACE],
     "test_stats": ["tests/unit/test_stats.c", *SPACE],
     "test_drivers": ["tests/unit/test_drivers.c", "tests/unit/conformance.c", *SPACE],
     "test_pager": ["tests/unit/test_pager.c", "apps/pager/mandelbrot.c", "tests/unit/conformance.c", *SPACE],
