@@ -118,6 +118,7 @@ HOT = {
     "core/linux/handlers.c",
     "core/linux/memory.c",
     "core/linux/signals.c",
+    "core/observe/faults.c",
     "vm/anon.c",
     "vm/backing.c",
     "vm/fault.c",

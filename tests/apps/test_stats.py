@@ -141,6 +141,15 @@ class StatsTest(AppCase):
                 self.check_sums(stats)
                 self.check_table(output, status)
 
+    def test_a_damaged_address_space(self) -> None:
+        """The report of it breaks; time and status are told all the same, and nothing of memory."""
+        output, stats = self.stats("space", 134)
+        self.assertIn("memory can no longer be looked at", output)
+        self.assertGreater(stats["ticks"], 0)
+        self.assertEqual(stats["fault_ticks"]["2m"]["count"], 27)
+        for key in ("faults", "resident", "peak", "segments", "frames"):
+            self.assertNotIn(key, stats)
+
     def test_an_end_that_breaks_the_statistics(self) -> None:
         """The program's driver faults while the table is printed: a report, its status, and no half a line."""
         output, record = self.end("damage", 134)

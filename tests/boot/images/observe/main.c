@@ -169,6 +169,10 @@ int main(int argc, char **argv)
         vm_free(space, segment);
         vm_free(space, segment);
     }
+    if (strcmp(how, "space") == 0) {
+        memset(space, 0x5a, 64);
+        *(volatile int *)16 = 1;
+    }
     damaged = strcmp(how, "damage") == 0;
     return 7;
 }
