@@ -1,6 +1,26 @@
 #include "vm/dispatch.h"
 
 #include "core/cpu.h"
+#include "vm/space.h"
+
+static uint64_t faults_of(const struct vm_segment *segment)
+{
+    return segment->faults[PAGE_4K] + segment->faults[PAGE_2M] + segment->faults[PAGE_1G];
+}
+
+/* vm_segment_back counts what it serves; what the driver has mapped in another way is counted here. */
+static error_t serve_fault(const struct driver_call *call)
+{
+    uint64_t before = faults_of(call->segment);
+    error_t error = call->segment->driver->vm_fault(call->space, call->segment);
+    struct mmu_entry entry = {.size = PAGE_4K};
+
+    if (error || faults_of(call->segment) != before)
+        return error;
+    mmu_query(&call->space->mmu, vm_fault_info()->address, &entry);
+    call->segment->faults[entry.size]++;
+    return E_SUCCESS;
+}
 
 static error_t call_driver(const struct driver_call *call)
 {
@@ -13,7 +33,7 @@ static error_t call_driver(const struct driver_call *call)
     case CALL_RESIZE:
         return driver->vm_resize(call->space, call->segment, call->size);
     case CALL_FAULT:
-        return driver->vm_fault(call->space, call->segment);
+        return serve_fault(call);
     case CALL_PROTECT:
         return driver->protect(call->space, call->segment, call->protection);
     case CALL_SPLIT:

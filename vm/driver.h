@@ -9,7 +9,8 @@
 
 C_DECLARATIONS_BEGIN
 
-/* [start, start + size) of one address space. The core owns every field but `own`. */
+/* [start, start + size) of one address space. The core owns every field but `own`; a driver that says
+ * VM_DRIVER_GENERAL_REGISTERS counts the faults that it serves without vm_segment_back, for others the core does. */
 struct vm_segment {
     vaddr_t start;
     size_t size;

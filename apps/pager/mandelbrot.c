@@ -127,11 +127,7 @@ static error_t mandelbrot_fault(struct address_space *space, struct vm_segment *
 
     if (fault->present || fault->access != VM_READ)
         return E_ACCES;
-    error_t error = compute_page(space, segment, align_down(fault->address, VM_PAGE_SIZE));
-
-    if (!error)
-        segment->faults[PAGE_4K]++;
-    return error;
+    return compute_page(space, segment, align_down(fault->address, VM_PAGE_SIZE));
 }
 
 /* What was computed stays with the first part: nobody recorded which rows it was. */

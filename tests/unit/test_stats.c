@@ -60,6 +60,46 @@ static void faults(void **state)
     assert_int_equal(vm_faults(space), 45);
 }
 
+static struct vm_segment *own_alloc(struct address_space *in, vaddr_t start, size_t size, vm_flags_t flags)
+{
+    return vm_segment_create(in, vm_driver("own"), start, size, flags);
+}
+
+/* The first half in its own way, the second as anon does. */
+static error_t own_fault(struct address_space *in, struct vm_segment *segment)
+{
+    vaddr_t page = align_down(vm_fault_info()->address, VM_PAGE_SIZE);
+
+    if (vm_fault_info()->access == VM_WRITE)
+        return E_ACCES;
+    if (page - vm_start(segment) >= vm_size(segment) / 2)
+        return vm_segment_back(in, segment, page);
+    return vm_segment_map(in, segment, page, vm_frame_get(), PAGE_4K);
+}
+
+/* A fault is counted once, whichever way the program's driver serves it. */
+static void driver_of_the_program(void **state)
+{
+    static const struct vm_segment_driver own = {
+        .vm_alloc = own_alloc, .vm_free = vm_segment_free_owned, .vm_fault = own_fault, .name = "own"};
+    struct vm_segment *segment;
+
+    (void)state;
+    assert_int_equal(vm_driver_register(&own), E_SUCCESS);
+    segment = must_alloc(&own, VM_ANYWHERE, MIB, VM_RW | VM_PAGES_4K);
+    for (size_t i = 0; i < 7; i++) {
+        assert_int_equal(fake_touch(vm_start(segment) + i * VM_PAGE_SIZE, VM_READ, 0), E_SUCCESS);
+        assert_int_equal(fake_touch(vm_start(segment) + MIB / 2 + i * VM_PAGE_SIZE, VM_READ, 0), E_SUCCESS);
+    }
+    assert_int_equal(fake_touch(vm_start(segment) + MIB - 1, VM_WRITE, 0), E_ACCES);
+    struct vm_stats stats = vm_stats(space);
+
+    assert_int_equal(stats.faults[VM_FAULT_PROGRAM][PAGE_4K], 14);
+    assert_int_equal(stats.faults[VM_FAULT_PROGRAM][PAGE_2M], 0);
+    assert_int_equal(stats.faults_refused, 1);
+    vm_free(space, segment);
+}
+
 /* Falling back is counted where a large page could have been: once there is a small one, others are no longer. */
 static void fallbacks(void **state)
 {
@@ -301,6 +341,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(faults, setup, teardown),
+        cmocka_unit_test_setup_teardown(driver_of_the_program, setup, teardown),
         cmocka_unit_test_setup_teardown(fallbacks, setup, teardown),
         cmocka_unit_test_setup_teardown(resident, setup, teardown),
         cmocka_unit_test_setup_teardown(windows, setup, teardown),
