@@ -350,7 +350,8 @@ def run(options: argparse.Namespace) -> int:
         write_all(sys.stdout.fileno(), os.fsencode(shlex.join(command) + "\n"))
         return 0
     command[0] = require(QEMU)
-    prepare_record(config, options, record_path(config, options))
+    record = record_path(config, options)
+    prepare_record(config, options, record)
     if options.verbose or sys.stderr.isatty():
         if reason:
             say(f"software emulation: {reason}")
@@ -360,6 +361,8 @@ def run(options: argparse.Namespace) -> int:
     console = ConsoleFilter(config.name)
     session = Session(command, console, sys.stdin.fileno() if sys.stdin else None, sys.stdout.fileno())
     outcome = session.run(options.timeout)
+    if record is not None and (options.verbose or sys.stderr.isatty()):
+        say(f"the record is in {record}")
     return status_of(config, console, outcome, options)
 
 

@@ -115,7 +115,7 @@ static void print_memory(const struct vm_stats *vm)
     kprintf("%-24s %12s %12s %12s %12s\n", "faults", "4K pages", "2M pages", "1G pages", "all");
     print_faults(vm);
     kprintf("zeroed           %s\n", bytes(&texts, vm->zeroed));
-    kprintf("flushed          %s single translations; all of them at once: %s times\n",
+    kprintf("flushes          of single translations %s, of all at once %s\n",
             number(&texts, vm->flushed_pages), number(&texts, vm->flushed_all));
     if (vm->span_bytes_peak > 0)
         kprintf("spans            %s now (%s), at most %s\n", number(&texts, vm->spans), bytes(&texts, vm->span_bytes),
@@ -127,7 +127,7 @@ static void print_memory(const struct vm_stats *vm)
     kprintf("frames           %s, of which %s are free, at the least %s; %s of 2M and %s of 1G are whole\n",
             bytes(&texts, vm->frames), bytes(&texts, vm->free), bytes(&texts, vm->least_free),
             number(&texts, vm->free_2m >> page_shift(PAGE_2M)), number(&texts, vm->free_1g >> page_shift(PAGE_1G)));
-    kprintf("                 %s were taken; magazines were refilled %s times and spilled %s; %s of 2M were split\n",
+    kprintf("                 %s were taken; refills of magazines %s, spills %s; splits of 2M %s\n",
             bytes(&texts, vm->taken), number(&texts, vm->refills), number(&texts, vm->spills),
             number(&texts, vm->splits));
 }

@@ -178,6 +178,12 @@ class StatusTest(QemuCase):
             done = self.end(f"printf 'noise {MARKER}hello\\n\\036quire: exit {status}\\n'; exit {code & 0xFF}")
             self.assertEqual((done.returncode, done.stdout, done.stderr), (status, "hello\n", ""))
 
+    def test_where_the_record_is_said_when_asked(self) -> None:
+        script = f"printf '{MARKER}\\036quire: exit 0\\n'"
+        config = self.config(observe=True)
+        self.assertEqual(self.end(script, config=config).stderr, "")
+        self.assertIn(f"the record is in {self.folder}/record.jsonl", self.end(script, "--verbose", config=config).stderr)
+
     def test_an_iso_records_nothing_and_that_is_said(self) -> None:
         done = self.end(f"printf '{MARKER}\\036quire: exit 0\\n'", "--iso", config=self.config(observe=True))
         self.assertEqual((done.returncode, len(done.stderr.splitlines())), (0, 1))
