@@ -115,8 +115,8 @@ static void print_memory(const struct vm_stats *vm)
     kprintf("%-24s %12s %12s %12s %12s\n", "faults", "4K pages", "2M pages", "1G pages", "all");
     print_faults(vm);
     kprintf("zeroed           %s\n", bytes(&texts, vm->zeroed));
-    kprintf("flushes          of single translations %s, of all at once %s\n",
-            number(&texts, vm->flushed_pages), number(&texts, vm->flushed_all));
+    kprintf("flushes          of single translations %s, of all at once %s\n", number(&texts, vm->flushed_pages),
+            number(&texts, vm->flushed_all));
     if (vm->span_bytes_peak > 0)
         kprintf("spans            %s now (%s), at most %s\n", number(&texts, vm->spans), bytes(&texts, vm->span_bytes),
                 bytes(&texts, vm->span_bytes_peak));
