@@ -32,6 +32,7 @@ CORE = [
     "core/elf.c",
     "core/init.c",
     "core/linux/advise.c",
+    "core/linux/alarm.c",
     "core/linux/attributes.c",
     "core/linux/console.c",
     "core/linux/contents.c",

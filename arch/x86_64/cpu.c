@@ -348,8 +348,11 @@ uint64_t cpu_thread_pointer(void)
     return base;
 }
 
+/* Who wants to be interrupted already does not wait for the program's first call (linux_attention). */
 _Noreturn void cpu_start_program(vaddr_t entry, vaddr_t stack)
 {
+    if (trap_timer != NULL)
+        __asm__ volatile("sti" : : : "memory");
     program_enter(entry, stack);
 }
 

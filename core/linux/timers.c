@@ -3,22 +3,21 @@
  * timers, so that setting one costs nothing but a comparison and needs no memory. The root is the next one due.
  * `previous` is the left sibling, or the parent of a first child.
  *
- * Who computes is interrupted by the CPU's alarm, which is set to the next deadline once a timer asks for that. Who
- * sleeps wakes for it by himself (wait.c).
+ * Who computes is interrupted by an alarm, which is set to the next deadline once a timer asks for that. Who sleeps wakes
+ * for it by himself (wait.c).
  */
 #include "core/linux/timers.h"
 
 #include "core/clock.h"
-#include "core/cpu.h"
+#include "core/linux/alarm.h"
 #include "core/linux/signals.h"
 #include "core/percpu.h"
 
-/* The core was interrupted where the program called it directly: a signal is tried again so much later. */
-#define AGAIN_NS 50000
+static void interrupt(struct alarm *, struct trap_frame *program);
 
 static struct timer *queues[TIMER_CLOCKS];
 static bool interrupting; /* a timer was set that interrupts the program */
-static uint64_t alarm = UINT64_MAX;
+static struct alarm alarm = {.deadline = UINT64_MAX, .due = interrupt};
 
 uint64_t timer_now(enum timer_clock clock)
 {
@@ -118,10 +117,7 @@ uint64_t timers_next(void)
 
 static void set_alarm(uint64_t deadline)
 {
-    if (deadline == alarm)
-        return;
-    alarm = deadline;
-    if (!cpu_set_alarm(deadline)) /* no timer interrupts here: every call looks */
+    if (!alarm_set(&alarm, deadline)) /* no timer interrupts here: every call looks */
         this_cpu(linux_attention) |= ATTEND_TIMERS;
 }
 
@@ -136,7 +132,7 @@ static void adjust_alarm(void)
     cpu = due(TIMER_CPU, clock_monotonic());
     if (cpu < next)
         next = cpu;
-    if (next < alarm)
+    if (next < alarm.deadline)
         set_alarm(next);
 }
 
@@ -153,22 +149,22 @@ void timers_run(void)
             timer->expired(timer);
         }
     }
-    if (alarm <= clock_monotonic())
-        alarm = UINT64_MAX; /* it has gone off */
+    if (alarm.deadline <= clock_monotonic())
+        alarm.deadline = UINT64_MAX; /* it has gone off */
     adjust_alarm();
 }
 
-/* The timer interrupt: of the program, or (NULL) of the core. */
-static void interrupt(struct trap_frame *program)
+/* Interrupted is the program or (NULL) the core, where the program called it directly. */
+static void interrupt(struct alarm *own, struct trap_frame *program)
 {
-    alarm = UINT64_MAX;
+    (void)own;
     timers_run();
     if (signals_deliverable() == 0)
         return;
     if (program != NULL)
         signals_deliver(program, false);
     else
-        set_alarm(clock_monotonic() + AGAIN_NS);
+        set_alarm(clock_monotonic() + ALARM_AGAIN_NS);
 }
 
 /* ---- setting ---- */
@@ -182,11 +178,7 @@ void timer_set(struct timer *timer, enum timer_clock clock, uint64_t deadline, v
     *timer = (struct timer){.deadline = deadline, .expired = expired, .clock = clock, .queued = true};
     queues[clock] = meld(queues[clock], timer);
     linux_timers = &hooks;
-    if (interrupts && !interrupting) {
-        interrupting = true;
-        frame_on_interrupt(interrupt);
-        this_cpu(linux_attention) |= ATTEND_INTERRUPTS;
-    }
+    interrupting |= interrupts;
     adjust_alarm();
 }
 

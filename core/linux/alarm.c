@@ -1,0 +1,61 @@
+#include "core/linux/alarm.h"
+
+#include "core/clock.h"
+#include "core/cpu.h"
+#include "core/linux/signals.h"
+#include "core/percpu.h"
+
+static struct alarm *alarms; /* in the order in which they were first set; there are few */
+static uint64_t armed = UINT64_MAX;
+
+static bool arm_earliest(void)
+{
+    static bool works = true;
+    uint64_t earliest = UINT64_MAX;
+
+    for (const struct alarm *alarm = alarms; alarm != NULL; alarm = alarm->next)
+        if (alarm->deadline < earliest)
+            earliest = alarm->deadline;
+    if (earliest != armed) {
+        armed = earliest;
+        works = cpu_set_alarm(earliest);
+    }
+    return works;
+}
+
+/* The timer may be early. */
+static void interrupt(struct trap_frame *program)
+{
+    uint64_t now = clock_monotonic();
+
+    armed = UINT64_MAX;
+    for (struct alarm *alarm = alarms; alarm != NULL; alarm = alarm->next) {
+        if (alarm->deadline <= now) {
+            alarm->deadline = UINT64_MAX;
+            alarm->due(alarm, program);
+        }
+    }
+    arm_earliest();
+}
+
+static void add(struct alarm *alarm)
+{
+    struct alarm **end = &alarms;
+
+    if (alarms == NULL) {
+        frame_on_interrupt(interrupt);
+        this_cpu(linux_attention) |= ATTEND_INTERRUPTS;
+    }
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = alarm;
+    alarm->known = true;
+}
+
+bool alarm_set(struct alarm *alarm, uint64_t deadline)
+{
+    alarm->deadline = deadline;
+    if (!alarm->known)
+        add(alarm);
+    return arm_earliest();
+}
