@@ -47,8 +47,10 @@ static inline void observe_end(int status)
 /* core/observe/observe.c */
 void quire_observe_start(void);
 void quire_observe_end(int status);
+/* When the program ended, by cpu_cycles and clock_monotonic, before any observer took time. */
+extern uint64_t observe_end_ticks, observe_end_ns;
 
-/* core/observe/stats.c */
-extern const struct observer quire_observer_stats;
+/* core/observe/stats.c, timeline.c, profile.c */
+extern const struct observer quire_observer_stats, quire_observer_timeline, quire_observer_profile;
 
 #endif

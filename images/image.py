@@ -22,7 +22,7 @@ from tool import Failure
 MULTIARCH = "x86_64-linux-gnu"
 LIBRARIES = Path("/usr/lib") / MULTIARCH
 # What an image can observe of its run, in the order of core/observe.h; the core has quire_observer_NAME for each.
-OBSERVERS = ("stats",)
+OBSERVERS = ("stats", "timeline", "profile")
 PAGE_NAMES = {"4k": "PAGE_4K", "2m": "PAGE_2M", "1g": "PAGE_1G"}
 
 

@@ -10,6 +10,7 @@ CORE = [
     "arch/x86_64/entry.S",
     "arch/x86_64/fixmap.c",
     "arch/x86_64/frame.c",
+    "arch/x86_64/interrupted.c",
     "arch/x86_64/lapic.c",
     "arch/x86_64/mmu.c",
     "arch/x86_64/pci.c",
@@ -84,8 +85,12 @@ CORE = [
     "core/observe/faults.c",
     "core/observe/json.c",
     "core/observe/observe.c",
+    "core/observe/profile.c",
+    "core/observe/stacks.c",
     "core/observe/stats.c",
     "core/observe/table.c",
+    "core/observe/ticker.c",
+    "core/observe/timeline.c",
     "core/panic.c",
     "core/program.c",
     "core/random.c",
@@ -114,6 +119,7 @@ CORE = [
 # variant for size, because hello.elf is to stay below 120 KiB.
 HOT = {
     "arch/x86_64/frame.c",
+    "arch/x86_64/interrupted.c",
     "arch/x86_64/mmu.c",
     "arch/x86_64/signal.c",
     "core/linux/handlers.c",

@@ -92,20 +92,50 @@ struct vm_statistics vm_driver_statistics(struct address_space *space, const str
     return sum;
 }
 
-uint64_t vm_faults(struct address_space *space)
+static uint64_t past_faults(void)
 {
-    struct vm_statistics sum = {.segments = 0};
     uint64_t faults = 0;
 
     for (size_t i = 0; i < DRIVERS_MAX && drivers[i]; i++) {
         for (unsigned size = 0; size < PAGE_SIZES; size++)
             faults += past[i].faults[size];
     }
-    for (const struct vm_segment *segment = vm_next(space, 0); segment; segment = vm_next(space, segment_end(segment)))
-        add_faults(&sum, segment);
-    for (unsigned size = 0; size < PAGE_SIZES; size++)
-        faults += sum.faults[size];
     return faults;
+}
+
+static uint64_t segment_faults(const struct vm_segment *segment)
+{
+    uint64_t faults = 0;
+
+    for (unsigned size = 0; size < PAGE_SIZES; size++)
+        faults += segment->faults[size];
+    return faults;
+}
+
+uint64_t vm_faults(struct address_space *space)
+{
+    uint64_t faults = past_faults();
+
+    for (const struct vm_segment *segment = vm_next(space, 0); segment; segment = vm_next(space, segment_end(segment)))
+        faults += segment_faults(segment);
+    return faults;
+}
+
+static void add_to_usage(void *context, const struct vm_segment *segment)
+{
+    struct vm_usage *usage = context;
+
+    usage->segments++;
+    usage->faults += segment_faults(segment);
+}
+
+struct vm_usage vm_usage(struct address_space *space)
+{
+    struct vm_usage usage = {.faults = past_faults(), .taken = frames_stats().taken << VM_PAGE_SHIFT};
+
+    vm_resident_by_page(space, usage.resident);
+    segments_visit(space, add_to_usage, &usage);
+    return usage;
 }
 
 paddr_t vm_frame_get(void)

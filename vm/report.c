@@ -77,7 +77,8 @@ const char *vm_validate(struct address_space *space)
 {
     struct check check = {.space = space};
     struct mmu_count mapped = mmu_count(&space->mmu, 0, LOW_HALF_END), counted = {.pages = {0}};
-    size_t spans = 0, windows = 0;
+    size_t spans = 0, windows = 0, segments = 0;
+    struct vm_usage usage = vm_usage(space);
     const char *wrong = NULL;
 
     for (struct vm_segment *segment = vm_next(space, 0); segment && !wrong;
@@ -85,6 +86,7 @@ const char *vm_validate(struct address_space *space)
         struct mmu_count resident = segment_resident(space, segment);
 
         wrong = check_segment(&check, segment);
+        segments++;
         for (unsigned i = 0; segment->start < LOW_HALF_END && !segment_in_ram_map(segment) && i < PAGE_SIZES; i++)
             counted.pages[i] += resident.pages[i];
         spans += segment_in_ram_map(segment) ? segment->size : 0;
@@ -96,5 +98,7 @@ const char *vm_validate(struct address_space *space)
         wrong = "the count of mapped pages is wrong";
     if (!wrong && (spans != space->spans || windows != space->windows))
         wrong = "the bytes of spans or windows are wrong";
+    if (!wrong && (usage.segments != segments || usage.faults != vm_faults(space)))
+        wrong = "not every segment is visited once";
     return wrong;
 }

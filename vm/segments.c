@@ -330,6 +330,35 @@ struct vm_segment *segment_next(struct address_space *space, vaddr_t va, vaddr_t
     return NULL;
 }
 
+/* As deep as the tree on its low sides. */
+static void visit_tree(const struct vm_segment *segment, void (*visit)(void *, const struct vm_segment *),
+                       void *context)
+{
+    for (; segment; segment = segment->child[1]) {
+        if (segment->child[0])
+            visit_tree(segment->child[0], visit, context);
+        visit(context, segment);
+    }
+}
+
+void segments_visit(struct address_space *space, void (*visit)(void *, const struct vm_segment *), void *context)
+{
+    for (const struct vm_region *region = space->regions; region < space->regions + VM_REGIONS; region++) {
+        size_t tables = region->directory ? (region->slots + SLOTS_PER_PAGE - 1) / SLOTS_PER_PAGE : 0;
+
+        if (region->only)
+            visit_tree(region->only->root, visit, context);
+        for (size_t table = 0; table < tables; table++) {
+            const union vm_slot *slot = region->directory[table];
+
+            for (unsigned left = slot ? SLOTS_PER_PAGE : 0; left > 0; left--, slot++) {
+                if (UNLIKELY(slot->link && !(slot->link & LINK_FREE)))
+                    visit_tree(slot->root, visit, context);
+            }
+        }
+    }
+}
+
 bool segment_range_free(struct address_space *space, vaddr_t start, vaddr_t end)
 {
     return end - 1 <= slot_last(space, start) && !segment_next(space, start, end);

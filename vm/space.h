@@ -56,6 +56,15 @@ void vm_space_use(struct address_space *);
  * was. Neither looks at page tables (vm/stats.c). */
 uint64_t vm_resident(struct address_space *);
 uint64_t vm_resident_peak(struct address_space *);
+/* The same as vm_resident, by the size of the pages. */
+void vm_resident_by_page(struct address_space *, uint64_t bytes[PAGE_SIZES]);
+
+/* For samples: a look at each segment, none at page tables. Bytes where nothing else is said; as in struct vm_stats. */
+struct vm_usage {
+    uint64_t resident[PAGE_SIZES], taken;
+    uint64_t faults, segments; /* numbers */
+};
+struct vm_usage vm_usage(struct address_space *);
 
 /* Puts a range that is mapped already (the image's sections) on the map; permanent. */
 struct vm_segment *vm_image_add(struct address_space *, const char *name, vaddr_t, size_t, vm_flags_t);

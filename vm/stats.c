@@ -62,7 +62,14 @@ static void add_driver(struct vm_stats *stats, struct address_space *space, cons
     stats->segments += of_driver.segments;
 }
 
-static void add_memory(struct vm_stats *stats, struct address_space *space)
+/* The image is not among the pages. */
+static void to_bytes(struct address_space *space, const size_t *pages, uint64_t *bytes)
+{
+    for (unsigned i = 0; i < PAGE_SIZES; i++)
+        bytes[i] = (uint64_t)(pages[i] + (i == PAGE_4K ? image_pages(space) : 0)) << page_shift((enum page_size)i);
+}
+
+void vm_resident_by_page(struct address_space *space, uint64_t bytes[PAGE_SIZES])
 {
     size_t pages[PAGE_SIZES];
 
@@ -71,13 +78,14 @@ static void add_memory(struct vm_stats *stats, struct address_space *space)
     pages[PAGE_4K] += space->spans >> VM_PAGE_SHIFT;
     if (space->windows > 0)
         space_subtract_windows(space, pages);
-    space_note_peak(space);
-    for (unsigned i = 0; i < PAGE_SIZES; i++) {
-        size_t image = i == PAGE_4K ? image_pages(space) : 0;
+    to_bytes(space, pages, bytes);
+}
 
-        stats->resident[i] = (uint64_t)(pages[i] + image) << page_shift((enum page_size)i);
-        stats->peak[i] = (uint64_t)(space->peak_pages[i] + image) << page_shift((enum page_size)i);
-    }
+static void add_memory(struct vm_stats *stats, struct address_space *space)
+{
+    vm_resident_by_page(space, stats->resident);
+    space_note_peak(space);
+    to_bytes(space, space->peak_pages, stats->peak);
     stats->span_bytes = space->spans;
     stats->span_bytes_peak = space->spans > space->spans_peak ? space->spans : space->spans_peak;
     stats->windows = space->windows;

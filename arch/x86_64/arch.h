@@ -64,6 +64,20 @@
 /* Bytes of struct trap_frame before cs. */
 #define TRAP_FRAME_BELOW_CS 160
 
+/* What lies above the kernel stack pointer while a system call runs (syscall.S), and stays there when it has ended. */
+#define CALL_NUMBER 0
+#define CALL_R9 8
+#define CALL_R8 16
+#define CALL_R10 24
+#define CALL_RDX 32
+#define CALL_RSI 40
+#define CALL_RDI 48
+#define CALL_FLAGS 56
+#define CALL_RIP 64
+#define CALL_STACK 72 /* syscall_stack before */
+#define CALL_RSP 80
+#define CALL_SIZE 88
+
 #ifndef __ASSEMBLER__
 
 #include "core/base/error.h"
@@ -111,6 +125,23 @@ static inline bool trap_is_core(uintptr_t address)
 
 /* Reports an exception that nobody serves, and ends (trap.c). */
 _Noreturn void trap_report(const struct trap_frame *);
+
+/* Whether so many bytes of code, those before a return address, end in a call instruction: E8 rel32, or FF /2 with the
+ * forms that compilers use. */
+#define CALL_LENGTH 7
+static inline bool ends_in_call(const uint8_t *bytes)
+{
+    if (bytes[CALL_LENGTH - 5] == 0xe8)
+        return true;
+    for (unsigned length = 2; length <= CALL_LENGTH; length++) {
+        if (bytes[CALL_LENGTH - length] == 0xff && (bytes[CALL_LENGTH - length + 1] >> 3 & 7) == 2)
+            return true;
+    }
+    return false;
+}
+
+/* Where in a handler's frame, from the restorer's address on, the instruction is that it interrupted (signal.c). */
+#define SIGNAL_FRAME_RIP 176
 
 /* What a timer interrupt and an exception of the program do besides; NULL: nothing, and the report (signal.c). The
  * second returns false for the report. */

@@ -1,7 +1,7 @@
 /*
  * The local interrupt controller (Intel SDM vol. 3, chapter 10), for one purpose: a one-shot timer that ends a sleep or
  * interrupts the program. It is set up when it is first needed. Interrupts are on while the CPU waits here, and in a
- * program that has a timer of its own.
+ * program that has a timer of its own or is sampled.
  */
 #include "arch/x86_64/arch.h"
 #include "core/clock.h"

@@ -60,6 +60,7 @@ struct signal_frame { /* struct rt_sigframe */
     uint64_t info_rest[(LINUX_SIGINFO_SIZE - sizeof(struct signal_info)) / 8];
 };
 _Static_assert(sizeof(struct signal_frame) == 440, "struct rt_sigframe of x86-64");
+_Static_assert(offsetof(struct signal_frame, context.registers.rip) == SIGNAL_FRAME_RIP, "for interrupted.c");
 
 /* What the kernel tells in the part of the legacy area that is left to software (struct _fpx_sw_bytes). */
 struct state_description {

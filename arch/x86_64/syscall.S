@@ -18,20 +18,6 @@
 #define E_INVAL 22 /* core/base/error.h */
 #define SYSCALL_COUNT 512 /* LINUX_SYSCALL_COUNT of core/linux/linux.h, compared in cpu.c */
 
-/* What lies above the stack pointer while a call runs. */
-#define CALL_NUMBER 0
-#define CALL_R9 8
-#define CALL_R8 16
-#define CALL_R10 24
-#define CALL_RDX 32
-#define CALL_RSI 40
-#define CALL_RDI 48
-#define CALL_FLAGS 56
-#define CALL_RIP 64
-#define CALL_STACK 72 /* syscall_stack before */
-#define CALL_RSP 80
-#define CALL_SIZE 88
-
     .section .text.syscall_entry, "ax", @progbits
     .balign 64
     .globl syscall_entry

@@ -88,20 +88,12 @@ static size_t follow_frames(uintptr_t frame, uintptr_t *addresses, size_t max, u
     return count;
 }
 
-/* A call instruction ends before the address: E8 rel32, or FF /2 with the forms that compilers use. */
+/* A call instruction ends before the address. */
 static bool follows_call(uintptr_t address)
 {
-    uint8_t bytes[7];
+    uint8_t bytes[CALL_LENGTH];
 
-    if (!mapped(address, VM_EXEC) || !peek(address - sizeof bytes, bytes, sizeof bytes))
-        return false;
-    if (bytes[2] == 0xe8)
-        return true;
-    for (unsigned length = 2; length <= sizeof bytes; length++) {
-        if (bytes[sizeof bytes - length] == 0xff && (bytes[sizeof bytes - length + 1] >> 3 & 7) == 2)
-            return true;
-    }
-    return false;
+    return mapped(address, VM_EXEC) && peek(address - sizeof bytes, bytes, sizeof bytes) && ends_in_call(bytes);
 }
 
 /* What looks like return addresses in the words from the address on. */

@@ -28,6 +28,29 @@ void frame_enable_interrupts(struct trap_frame *);
 void frame_on_interrupt(void (*interrupt)(struct trap_frame *program));
 
 /*
+ * Where the timer interrupt came (arch/x86_64/interrupted.c), for profiles. The core runs with interrupts off, so what
+ * was due in a call or a fault comes before the next instruction of the program: then it is the call's, or the fault's.
+ */
+enum frame_place {
+    FRAME_IN_PROGRAM,
+    FRAME_IN_CALL,  /* of the system call with the number *call */
+    FRAME_IN_FAULT, /* a page fault of the program */
+    FRAME_IN_SLEEP, /* the core waits in a call of the program */
+    FRAME_IN_CORE,  /* the program called the core directly */
+    FRAME_IN_START, /* there is no program yet */
+};
+
+/* While the timer interrupt is served, once for each. */
+enum frame_place frame_interrupted(unsigned long *call);
+
+/*
+ * The stack there, of the program and, where it called it directly, of the core: the instruction, then return
+ * addresses, innermost first; their number, at most max. By frame pointers, and in memory that is mapped; what code
+ * without them hides is left out: the chain ends there, or goes on with its caller's caller.
+ */
+size_t frame_interrupted_stack(uintptr_t *addresses, size_t max);
+
+/*
  * Exceptions of the program call this from now on, with the signal that Linux sends for them (except where memory has
  * run out). False: the program is ended with the report of an exception.
  */

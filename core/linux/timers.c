@@ -3,8 +3,8 @@
  * timers, so that setting one costs nothing but a comparison and needs no memory. The root is the next one due.
  * `previous` is the left sibling, or the parent of a first child.
  *
- * Who computes is interrupted by an alarm, which is set to the next deadline once a timer asks for that. Who sleeps wakes
- * for it by himself (wait.c).
+ * Who computes is interrupted by an alarm, which is set to the next deadline once a timer asks for that. Who sleeps
+ * wakes for it by himself (wait.c).
  */
 #include "core/linux/timers.h"
 

@@ -68,12 +68,21 @@ void json_number(struct json *json, uint64_t number)
     put(json, text, (size_t)text_format(text, sizeof(text), "%llu", (unsigned long long)number));
 }
 
+/* A profile has tens of thousands of them, which are written while the program waits. */
 void json_address(struct json *json, uint64_t address)
 {
-    char text[24];
+    char text[2 + 16 + 2], *first = text + sizeof(text);
 
+    *--first = '"';
+    do {
+        *--first = "0123456789abcdef"[address & 15];
+        address >>= 4;
+    } while (address != 0);
+    *--first = 'x';
+    *--first = '0';
     separate(json);
-    put(json, text, (size_t)text_format(text, sizeof(text), "\"%#llx\"", (unsigned long long)address));
+    put(json, "\"", 1);
+    put(json, first, (size_t)(text + sizeof(text) - first));
 }
 
 void json_fraction(struct json *json, uint64_t numerator, uint64_t denominator)

@@ -1,8 +1,12 @@
 #include "core/observe.h"
 
 #include "core/base/print.h"
+#include "core/clock.h"
+#include "core/cpu.h"
 #include "core/init.h"
 #include "core/record.h"
+
+uint64_t observe_end_ticks, observe_end_ns;
 
 static bool running;
 
@@ -34,6 +38,8 @@ void quire_observe_end(int status)
     if (!running)
         return;
     running = false;
+    observe_end_ticks = cpu_cycles();
+    observe_end_ns = clock_monotonic();
     for (size_t i = 0; observe->observers[i] != NULL; i++)
         if (observe->observers[i]->end != NULL)
             observe->observers[i]->end(observe, status);

@@ -226,8 +226,8 @@ static void end(const struct observation *observe, int status)
     static struct run_stats stats;
 
     (void)observe;
-    stats.ticks = cpu_cycles() - start_ticks;
-    stats.ns = clock_monotonic() - start_ns;
+    stats.ticks = observe_end_ticks - start_ticks;
+    stats.ns = observe_end_ns - start_ns;
     stats.status = status;
     stats.space = panic_reports > 0 ? panic_space() : vm_space();
     if (stats.space)

@@ -14,6 +14,13 @@ PROGRAMS: dict[str, list[str]] = {
         "core/observe/json.c",
         "core/base/print.c",
     ],
+    "test_stacks": ["tests/unit/test_stacks.c", "tests/unit/fake/harness.c", "core/observe/stacks.c"],
+    "test_alarm": [
+        "tests/unit/test_alarm.c",
+        "tests/unit/fake/harness.c",
+        "core/linux/alarm.c",
+        "core/observe/ticker.c",
+    ],
     "test_elf": ["tests/unit/test_elf.c", "tests/unit/fake/harness.c", "core/elf.c"],
     "test_archive": ["tests/unit/test_archive.c", "tests/unit/fake/harness.c", "core/archive.c", "core/base/print.c"],
     "test_events": [
