@@ -2,9 +2,11 @@
 
 #include "core/base/assert.h"
 #include "core/base/print.h"
+#include "core/config.h"
 #include "core/console.h"
 #include "core/cpu.h"
 #include "core/power.h"
+#include "core/program.h"
 #include "core/symbols.h"
 #include "vm/vm.h"
 
@@ -38,6 +40,15 @@ void panic_cause(const char *subject, const char *cause)
     kprintf("\nquire: %s%s: %s\n", panic_reports > 1 ? "and while this was reported: " : "", subject, cause);
     if (panic_reports > 1)
         power_off(STATUS_PANIC);
+}
+
+/* By this a report is read back (images/panic.py): of which build it is, and where an existing program lies. */
+static void print_build(void)
+{
+    kprintf("quire: image %s, build %016lx", quire_config.name, (unsigned long)symbols_build());
+    if (quire_config.program)
+        kprintf(", program entered at %#lx", (unsigned long)program_running()->entry);
+    kprintf("\n");
 }
 
 static void print_place(uintptr_t address, bool is_return, bool certain)
@@ -141,6 +152,7 @@ _Noreturn void panic_report(const struct panic_report *report)
 {
     struct address_space *space = panic_space();
 
+    print_build();
     panic_print_registers(report->registers);
     print_trace(report);
     if (space) {

@@ -13,9 +13,10 @@ struct symbols_header {
     uint16_t token_bytes;
     uint32_t distance_bytes;
     uint32_t name_bytes;
+    uint64_t build;
 };
 
-_Static_assert(sizeof(struct symbols_header) == 32, "layout of images/symbols.py");
+_Static_assert(sizeof(struct symbols_header) == 40, "layout of images/symbols.py");
 
 struct strings { /* byte strings, each behind its length byte; or numbers */
     const uint8_t *start;
@@ -143,6 +144,15 @@ bool symbols_find(const void *blob, size_t blob_size, uintptr_t address, char *n
         return false;
     *offset = address - start;
     return expand(&symbols, encoded, &output);
+}
+
+uint64_t symbols_build(void)
+{
+    extern const char __symbols_start[], __symbols_end[];
+    struct symbols symbols;
+    bool good = symbols_open(&symbols, __symbols_start, (size_t)(__symbols_end - __symbols_start));
+
+    return good ? symbols.header->build : 0;
 }
 
 bool symbol_lookup(uintptr_t address, char *name, size_t size, size_t *offset)

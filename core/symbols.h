@@ -20,4 +20,7 @@ bool symbol_lookup(uintptr_t address, char *name, size_t size, size_t *offset);
 /* The same in any blob; symbol_lookup uses the image's own. */
 bool symbols_find(const void *blob, size_t blob_size, uintptr_t address, char *name, size_t size, size_t *offset);
 
+/* What tells this build from others (images/symbols.py); 0 if the image has no symbols. */
+uint64_t symbols_build(void);
+
 #endif

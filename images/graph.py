@@ -257,7 +257,8 @@ def linked_program(ninja: Writer, image: Image, files: list[Path], toolchain: To
     inputs.insert(2, image_calls(ninja, image, inputs, ldflags, script))
     no_plan = "--defsym=quire_plan_ram=0"
     ninja.edge(first, "link", inputs, [script], script=str(script), link_options=no_plan, ldflags=ldflags)
-    ninja.edge(blob, "symbols", [first], ["images/symbols.py"])
+    program = [image.manifest.program_path] if image.manifest.program else []
+    ninja.edge(blob, "symbols", [first], ["images/symbols.py", *program], options=shell(*(["--program", *program] if program else [])))
     ninja.edge(names, "symbols_object", [blob])
     ninja.edge(
         [plan, options],

@@ -11,6 +11,7 @@ The blob, little endian:
     u16  token_bytes   length of the token strings
     u32  distance_bytes
     u32  name_bytes    length of the name strings
+    u64  build         what tells this build from others
     u8   tokens[token_bytes]         token_count strings, each a length byte and its bytes
     u8   distances[distance_bytes]   count numbers: from the start of the function before, of the first one 0; seven
                                      bits a byte, low ones first, the top bit set in all but the last byte (ULEB128)
@@ -18,9 +19,12 @@ The blob, little endian:
 
 Names are ASCII. A byte of 0x80 + t in a name stands for token t, which holds plain text only; tokens are found by
 byte-pair encoding (Gage, "A New Algorithm for Data Compression", 1994), which about halves the names.
+
+The build is a hash of all that is loaded of the image, and of the existing program in it: reports of crashes show it.
 """
 
 import argparse
+import hashlib
 import struct
 from collections import Counter
 from pathlib import Path
@@ -30,11 +34,12 @@ from calls import PREFIX
 from tool import Failure, read_input, run_main, write_output
 
 MAGIC = 0x4D595351
-HEADER = struct.Struct("<IIQIHHII")
+HEADER = struct.Struct("<IIQIHHIIQ")
 TOKENS_MAX = 128
 TOKEN_FIRST = 0x80
 STRING_MAX = 255
 
+PT_LOAD = 1
 SHT_SYMTAB = 2
 SHF_EXECINSTR = 4
 SHN_LORESERVE = 0xFF00
@@ -138,7 +143,7 @@ def leb128(number: int) -> bytes:
     return bytes([*result, number])
 
 
-def make_blob(symbols: list[Symbol], end: int) -> bytes:
+def make_blob(symbols: list[Symbol], end: int, build: int) -> bytes:
     if not symbols:
         raise Failure("no function symbols: was the file stripped?")
     base = symbols[0].address
@@ -149,17 +154,39 @@ def make_blob(symbols: list[Symbol], end: int) -> bytes:
     starts = [base, *(symbol.address for symbol in symbols)]
     distances = b"".join(leb128(start - before) for before, start in zip(starts, starts[1:]))
     lengths = len(tokens), len(token_bytes), len(distances), len(name_bytes)
-    return HEADER.pack(MAGIC, len(symbols), base, end - base, *lengths) + token_bytes + distances + name_bytes
+    return HEADER.pack(MAGIC, len(symbols), base, end - base, *lengths, build) + token_bytes + distances + name_bytes
+
+
+def loaded(elf: bytes) -> list[bytes]:
+    """The contents of the segments that are loaded (System V gABI, chapter 5), without where the section headers are."""
+    start, entry, count = struct.unpack_from("<32xQ14xHH", elf)
+    elf = elf[:40] + bytes(8) + elf[48:58] + bytes(6) + elf[64:]
+    headers = [struct.unpack_from("<I4xQ16xQ", elf, start + index * entry) for index in range(count)]
+    return [elf[offset : offset + size] for kind, offset, size in headers if kind == PT_LOAD]
+
+
+def build_of(*parts: bytes) -> int:
+    """A number that differs where one of the parts does; never 0."""
+    hashes = b"".join(hashlib.sha256(part).digest() for part in parts)
+    return int.from_bytes(hashlib.sha256(hashes).digest()[:8], "little") | 1
+
+
+def read_build(elf: bytes) -> int | None:
+    """The build of a finished image; None if the file has no symbol blob."""
+    blob = next((part for part in loaded(elf) if part[:4] == MAGIC.to_bytes(4, "little")), b"")
+    return HEADER.unpack_from(blob)[-1] if len(blob) >= HEADER.size else None
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Makes the symbol blob of a linked image.")
     parser.add_argument("--elf", type=Path, required=True, help="linked image, not stripped")
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--program", type=Path, help="the existing program that is part of the image")
     options = parser.parse_args(arguments)
     elf = read_input(options.elf)
+    program = [read_input(options.program)] if options.program else []
     try:
-        blob = make_blob(*read_functions(elf))
+        blob = make_blob(*read_functions(elf), build_of(*loaded(elf), *program))
     except (struct.error, IndexError, OverflowError, ValueError) as error:
         raise Failure(f"{options.elf}: damaged ELF file: {error}") from error
     except Failure as failure:
