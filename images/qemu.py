@@ -2,8 +2,9 @@
 """Boots an image in QEMU, with its serial line on the terminal and its exit status as the launcher's.
 
     images/qemu.py run --config build/APP/run.json [options] [-- ARGUMENTS]
+    images/qemu.py report FILE --config build/APP/run.json [--number N]
 
-The words behind -- are the program's arguments, instead of those in its manifest; a bare -- gives it none. The exit
+report reads a crash report back that was saved from the console (images/panic.py). The words behind -- are the program's arguments, instead of those in its manifest; a bare -- gives it none. The exit
 status is that of the program (0 to 255), told by the image's status line; besides
 
     2     wrong options, a missing program, or      125   the image died without a status
@@ -35,6 +36,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+import panic
 from console import STATUS_LINE, ConsoleFilter, End, Outcome, Session, readable, write_all
 from report import RAM_LEAST, RAM_MOST, RAM_RANGE
 from tool import Failure, core_line, core_words, read_input, require, run_main
@@ -321,13 +323,19 @@ def default_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def debug(config: Config, command: list[str], port: int) -> int:
-    """Runs QEMU, stopped, below gdb: the image prints between gdb's lines and reads no input; Ctrl-C goes to gdb."""
+def gdb_command(config: Config) -> list[str]:
+    """gdb with the image's names, an existing program's too, and the commands of images/gdb.py."""
     gdb = [require("gdb"), "-q", str(need_file(config.debug_elf, "file with debug data"))]
     if config.program:
         file, base = config.program
         gdb += ["-ex", "set confirm off", "-ex", f"add-symbol-file {shlex.quote(file)} -o {base:#x}"]
-    gdb += ["-x", str(ROOT / "images" / "gdb.py"), "-ex", f"target remote 127.0.0.1:{port}"]
+    return [*gdb, "-x", str(ROOT / "images" / "gdb.py")]
+
+
+def debug(config: Config, command: list[str], port: int) -> int:
+    """Runs QEMU, stopped, below gdb: the image prints between gdb's lines and reads no input; Ctrl-C goes to gdb."""
+    hint = "echo The commands for images: help quire\\n"
+    gdb = [*gdb_command(config), "-ex", hint, "-ex", f"target remote 127.0.0.1:{port}"]
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True) as machine:
         try:
@@ -366,6 +374,15 @@ def run(options: argparse.Namespace) -> int:
     return status_of(config, console, outcome, options)
 
 
+def report(options: argparse.Namespace) -> int:
+    config = load_config(options.config)
+    program = Path(config.program[0]) if config.program else None
+    image = need_file(config.debug_elf, "file with debug data")
+    text = panic.read_back(options.file, options.number, image, program)
+    write_all(sys.stdout.fileno(), text.encode(errors="replace"))
+    return 0
+
+
 def positive_seconds(text: str) -> float:
     try:
         seconds = float(text)
@@ -378,12 +395,21 @@ def positive_seconds(text: str) -> float:
 
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise Failure(f"{message}; images/qemu.py run --help lists the options")
+        raise Failure(f"{message}; images/{self.prog} --help lists the options")
 
 
 def make_parser() -> Parser:
-    parser = Parser(description="Boots an image in QEMU.")
-    command = parser.add_subparsers(dest="action", required=True).add_parser("run", help="boot an image")
+    parser = Parser(prog="qemu.py", description="Boots an image in QEMU, or reads a crash report of one.")
+    actions = parser.add_subparsers(dest="action", required=True)
+    add_run(actions.add_parser("run", help="boot an image"))
+    command = actions.add_parser("report", help="read a crash report back, with source lines")
+    command.add_argument("file", type=Path, metavar="FILE", help="what the console printed")
+    command.add_argument("--config", type=Path, required=True, help="build/APP/run.json of the image that printed it")
+    command.add_argument("--number", type=int, metavar="N", help="of several reports in the file (default: the last one)")
+    return parser
+
+
+def add_run(command: argparse.ArgumentParser) -> None:
     command.add_argument("--config", type=Path, required=True, help="build/APP/run.json")
     route = command.add_mutually_exclusive_group()
     for name, text in (("elf", "boot the ELF file directly (default)"), ("iso", "boot the ISO as a CD"),
@@ -402,13 +428,14 @@ def make_parser() -> Parser:
     command.add_argument("--qemu", action="append", default=[], metavar="ARGUMENT", help="one more argument for QEMU")
     command.add_argument("--dry-run", action="store_true", help="print QEMU's command line and end")
     command.add_argument("--verbose", action="store_true", help="say what is run and why")
-    return parser
 
 
 def main(arguments: list[str]) -> int:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     options = make_parser().parse_args(arguments[:end])
     options.arguments = arguments[end + 1 :] if end < len(arguments) else None
+    if options.action == "report":
+        return report(options)
     return run(options)
 
 

@@ -11,6 +11,7 @@ from typing import Callable, Iterable, NoReturn
 PACKAGES = {
     "gdb": "gdb",
     "grub-mkimage": "grub-common grub-pc-bin grub-efi-amd64-bin",
+    "llvm-symbolizer": "llvm",
     "ninja": "ninja-build",
     "qemu-system-x86_64": "qemu-system-x86",
     "xorriso": "xorriso",
