@@ -100,7 +100,10 @@ class Report(Command):
     completion = gdb.COMPLETE_FILENAME
 
     def run(self, argument: str) -> None:
-        words = shlex.split(argument)
+        try:
+            words = shlex.split(argument)
+        except ValueError as error:
+            raise Failure(f"{error}: {argument}") from error
         if not (len(words) == 1 or len(words) == 3 and words[1] == "--number" and words[2].isdecimal()):
             raise Failure("type   quire-report FILE   or   quire-report FILE --number N")
         image = gdb.current_progspace().filename

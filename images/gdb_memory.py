@@ -7,7 +7,8 @@ from typing import Iterator
 
 import gdb
 
-from gdb_core import (CR0_PAGING, PAGE, PAGE_NAMES, ROOT_LEVEL, C, Command, Segment, Segments, Tables, core_variable,
+from gdb_constants import C
+from gdb_core import (CR0_PAGING, PAGE, PAGE_NAMES, ROOT_LEVEL, Command, Segment, Segments, Tables, core_variable,
                       entry_index, is_leaf, leaf_frame, level_shift, number, paging_is_on, per_cpu, print_table, read, register,
                       size_text)  # fmt: skip
 from tool import Failure
@@ -254,8 +255,9 @@ class Frames(Command):
     completion = gdb.COMPLETE_EXPRESSION
 
     def run(self, argument: str) -> None:
-        start = self.address(argument) if argument else 0
-        store = Store()
+        start, store = self.address(argument) if argument else 0, Store()
+        if start >= store.children * CHILD:
+            raise Failure(f"{start:#x} is above all RAM, which ends at {store.children * CHILD:#x}")
         self._print_ranges(store)
         self._print_sums(store)
         self._print_magazines(store)
@@ -296,8 +298,6 @@ class Frames(Command):
 
     def _print_picture(self, store: Store, start: int) -> None:
         first = start // CHILD // CHILDREN_A_LINE * CHILDREN_A_LINE
-        if first >= store.children:
-            raise Failure(f"{start:#x} is above all RAM, which ends at {store.children * CHILD:#x}")
         end = min(store.children, first + CHILDREN_A_LINE * LINES_SHOWN)
         print(f"2 MiB each: {LEGEND}")
         width = len(f"{store.children * CHILD:#x}")

@@ -28,12 +28,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from console import readable
+from gdb_constants import C
 from symbols import read_build
 from tool import Failure, read_input, require
 
 ROOT = Path(__file__).resolve().parent.parent
-IMAGE_BASE = 0xFFFFFFFF80000000
-PHYSMAP_BASE, PHYSMAP_SIZE = 0xFFFF800000000000, 1 << 46
 
 LINE = "quire: "
 FIRST = re.compile(r"quire: (panic|program): (.*)")
@@ -145,9 +144,9 @@ def entry_of(program: Path) -> int:
 
 def binaries_of(report: Report, image: Path, program: Path | None) -> list[Binary]:
     # Sources of the image are named from the project's folder, which need not be where it was compiled.
-    found = [Binary(image, 0, IMAGE_BASE, 1 << 64, ("--relativenames",))]
+    found = [Binary(image, 0, C["IMAGE_BASE"], 1 << 64, ("--relativenames",))]
     if program and report.entered is not None:
-        found.append(Binary(program, report.entered - entry_of(program), 0, 1 << 47))
+        found.append(Binary(program, report.entered - entry_of(program), 0, C["LOW_HALF_END"]))
     return found
 
 
@@ -187,8 +186,8 @@ def place_of(report: Report, address: int) -> str:
     for segment in report.segments:
         if segment.start <= address < segment.end:
             return f"{address - segment.start:#x} bytes into {segment.start:#x}-{segment.end:#x} {segment.text}"
-    if 0 <= address - PHYSMAP_BASE < PHYSMAP_SIZE:
-        return f"the map of RAM, physical {address - PHYSMAP_BASE:#x}"
+    if 0 <= address - C["PHYSMAP_BASE"] < C["PHYSMAP_SIZE"]:
+        return f"the map of RAM, physical {address - C['PHYSMAP_BASE']:#x}"
     return ""
 
 

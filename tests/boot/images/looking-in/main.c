@@ -1,10 +1,11 @@
 /*
- * Keeps memory of every kind, prints where it is and what the core counts, and calls here(): what the debugger shows
- * there has to agree (tests/images/test_gdb.py). Lines: a name and numbers.
+ * Keeps memory of every kind, prints what the core counts of it, and calls here(): what the debugger shows there has to
+ * agree (tests/images/test_gdb.py).
  */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
 
@@ -16,6 +17,11 @@
 #define WINDOW 0xfd000000u    /* neither RAM nor a device */
 #define SCATTERED 0x20000000u /* an address of our choice is never a span's */
 #define MARK 0x6b726f77206f6e21u
+
+/* For the debugger's expressions. */
+struct {
+    vaddr_t small, large, kept, gone, window, scattered, span, span_large, lent, own;
+} places;
 
 static const struct vm_segment_driver own;
 
@@ -47,43 +53,47 @@ static const struct vm_segment_driver own = {
     .name = "own",
 };
 
-static volatile char *make(const char *name, const struct vm_segment_driver *driver, vaddr_t at, size_t size,
-                           vm_flags_t flags)
+static volatile char *make(const struct vm_segment_driver *driver, vaddr_t at, size_t size, vm_flags_t flags,
+                           vaddr_t *place)
 {
     struct vm_segment *segment = driver == &vm_phys ? vm_alloc_at(vm_space(), driver, at, size, flags)
                                                     : vm_alloc(vm_space(), driver, at, size, flags);
 
     if (IS_ERR(segment)) {
-        printf("WRONG: %s: %s\n", name, error_name(ERR_OF(segment)));
-        return NULL;
+        printf("WRONG: %s: %s\n", driver->name, error_name(ERR_OF(segment)));
+        exit(1);
     }
-    printf("%s 0x%lx\n", name, (unsigned long)vm_start(segment));
-    return (volatile char *)vm_start(segment);
+    *place = vm_start(segment);
+    return (volatile char *)*place;
 }
 
-static void make_all(void)
+static void make_touched(void)
 {
-    volatile char *small = make("small", &vm_anon, VM_ANYWHERE, 8 * MIB, VM_RW | VM_PAGES_4K);
-    volatile char *large = make("large", &vm_anon, VM_ANYWHERE, 4 * MIB, VM_RW | VM_PAGES_2M);
-    volatile char *kept = make("kept", &vm_anon, VM_ANYWHERE, 4 * KIB, VM_RW);
-    volatile char *gone = make("gone", &vm_anon, VM_ANYWHERE, 8 * KIB, VM_RW | VM_PAGES_4K);
-    volatile char *mine;
-    char *lent;
+    volatile char *small = make(&vm_anon, VM_ANYWHERE, 8 * MIB, VM_RW | VM_PAGES_4K, &places.small);
+    volatile char *large = make(&vm_anon, VM_ANYWHERE, 4 * MIB, VM_RW | VM_PAGES_2M, &places.large);
+    volatile char *kept = make(&vm_anon, VM_ANYWHERE, 4 * KIB, VM_RW, &places.kept);
+    volatile char *gone = make(&vm_anon, VM_ANYWHERE, 8 * KIB, VM_RW | VM_PAGES_4K, &places.gone);
 
     *(volatile uint64_t *)(small + 5 * VM_PAGE_SIZE + 0x120) = MARK;
     small[0] = small[3 * VM_PAGE_SIZE] = 1;
     *(volatile uint64_t *)(large + 2 * MIB + 0x120) = MARK;
     kept[0] = gone[0] = gone[VM_PAGE_SIZE] = 1;
-    vm_protect(vm_space(), (vaddr_t)kept, VM_PAGE_SIZE, 0);
-    vm_free(vm_space(), vm_find(vm_space(), (vaddr_t)gone)); /* its faults still count */
-    make("window", &vm_phys, WINDOW, 64 * KIB, VM_RW | VM_CACHE_WC);
-    make("scattered", &vm_heap, SCATTERED, 64 * KIB, VM_RW | VM_PAGES_4K | VM_POPULATE);
-    printf("span 0x%lx\n", (unsigned long)vm_span_alloc(64 * KIB));
-    printf("span_large 0x%lx\n", (unsigned long)vm_span_alloc(2 * MIB));
-    lent = mmap(NULL, VM_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, open("/data", O_RDONLY), 0);
-    printf("lent 0x%lx %d\n", (unsigned long)lent, *(volatile char *)lent);
+    vm_protect(vm_space(), places.kept, VM_PAGE_SIZE, 0);
+    vm_free(vm_space(), vm_find(vm_space(), places.gone)); /* its faults still count */
+}
+
+static void make_others(void)
+{
+    volatile char *mine;
+
+    make(&vm_phys, WINDOW, 64 * KIB, VM_RW | VM_CACHE_WC, &places.window);
+    make(&vm_heap, SCATTERED, 64 * KIB, VM_RW | VM_PAGES_4K | VM_POPULATE, &places.scattered);
+    places.span = (vaddr_t)vm_span_alloc(64 * KIB);
+    places.span_large = (vaddr_t)vm_span_alloc(2 * MIB);
+    places.lent = (vaddr_t)mmap(NULL, VM_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, open("/data", O_RDONLY), 0);
+    (void)*(volatile char *)places.lent;
     vm_driver_register(&own);
-    mine = make("own", &own, VM_ANYWHERE, 64 * KIB, VM_RW);
+    mine = make(&own, VM_ANYWHERE, 64 * KIB, VM_RW, &places.own);
     mine[0x1234] = 1;
 }
 
@@ -105,7 +115,8 @@ static void print_counts(void)
 
 int main(void)
 {
-    make_all();
+    make_touched();
+    make_others();
     print_counts();
     print_counts(); /* printing may have touched memory; now it has not */
     here();
