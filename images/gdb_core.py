@@ -90,13 +90,13 @@ def packet(text: str) -> bytes:
 
 
 @contextlib.contextmanager
-def physical_addresses() -> Iterator[bool]:
-    """While it lasts, addresses of memory are physical; False if the stub cannot do that."""
+def addresses(physical: bool) -> Iterator[bool]:
+    """While it lasts, addresses of memory are physical, or are not; False if the stub cannot do that."""
     before = packet("qqemu.PhyMemMode")
     if before not in (b"0", b"1"):
-        yield False
+        yield not physical
         return
-    packet("Qqemu.PhyMemMode:1")
+    packet(f"Qqemu.PhyMemMode:{physical:d}")
     try:
         yield True
     finally:
@@ -114,7 +114,7 @@ class Tables:
     def table(self, physical: int) -> tuple[int, ...]:
         if physical not in self._read:
             try:
-                with physical_addresses() as works:
+                with addresses(physical=True) as works:
                     self._read[physical] = words(physical if works else C["PHYSMAP_BASE"] + physical)
             except gdb.MemoryError as error:
                 raise Failure(f"the page table at physical {physical:#x} cannot be read") from error
@@ -333,7 +333,8 @@ class Command(gdb.Command):
 
     def invoke(self, argument: str, from_tty: bool) -> None:
         try:
-            self.run(argument)
+            with addresses(physical=False):  # whatever the user has set
+                self.run(argument)
         except (Failure, gdb.error) as error:
             raise gdb.GdbError(f"{self.name}: {error}") from error
 

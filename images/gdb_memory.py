@@ -102,7 +102,8 @@ def segment_line(segments: Segments, address: int) -> str:
 def fault_lines(segment: Segment | None, leaf: int) -> Iterator[str]:
     """What vm_handle_fault (vm/fault.c) would do for an access that the page tables do not allow."""
     if segment is None:
-        yield "any access ends the program: no driver is there (a stack of MAP_GROWSDOWN above might grow)"
+        grows = number(core_variable("vm/fault.c", "vm_fault_outside"))
+        yield "any access is refused: no driver is there" + (", unless a stack of MAP_GROWSDOWN grows to it" if grows else "")
         return
     for flag, word, works in (
         ("VM_READ", "a read", has(leaf, "PTE_PRESENT")),

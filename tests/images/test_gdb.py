@@ -158,7 +158,7 @@ class MemoryTest(unittest.TestCase):
             self.assertIn(f"{access} is refused by the segment's protection", text)
 
     def test_walk_of_nothing(self) -> None:
-        self.assertRegex(self.walk("gone"), r"\nnot mapped: the P[A-Z0-9]+ is missing.*\nin no segment; .*\n  any access ends the program")
+        self.assertRegex(self.walk("gone"), r"\nnot mapped: the P[A-Z0-9]+ is missing.*\nin no segment; .*\n  any access is refused: no driver is there$")
         text = self.walk("small + 0x400000")
         self.assertRegex(text, r"not mapped: the PDE is missing, so nothing of 0x[0-9a-f]+400000-0x[0-9a-f]+600000 \(2 MiB\) is\n")
         self.assertIn("a write asks the driver anon", text)
@@ -282,6 +282,17 @@ class DamageTest(unittest.TestCase):
         for output in outputs[1:3] + outputs[4:]:
             self.assertTrue(output)
         self.assertIn("sum: 17 segments", outputs[-1])
+
+    def test_physical_memory(self) -> None:
+        """A stub without physical addresses is asked for the map of RAM; one with them is left as it was."""
+        walk, mode = "quire-walk places.small", "python import gdb_core; print(gdb_core.packet('qqemu.PhyMemMode'))"
+        none = "python gdb_core.packet = lambda text: b''"
+        outputs = self.at_here(walk, mode, "maintenance packet Qqemu.PhyMemMode:1", walk, mode,
+                               "maintenance packet Qqemu.PhyMemMode:0", none, walk)  # fmt: skip
+        self.assertIn("in a page of 4 KiB", outputs[0])
+        self.assertEqual((outputs[1], outputs[4]), ("b'0'", "b'1'"))
+        self.assertEqual(outputs[7], outputs[0])
+        self.assertEqual(outputs[3], outputs[0])
 
     def test_much_memory(self) -> None:
         """A part of the picture, and how to see the rest."""
