@@ -1,4 +1,4 @@
-"""Commands for gdb, loaded by `ninja debug` (images/qemu.py --gdb). `help quire` lists them; docs/debugging.md explains.
+"""Commands for gdb, loaded by `ninja debug` (images/qemu.py --gdb). `help quire` lists them (docs/debugging.md).
 
 The image starts in 32-bit code at its load address, before its names mean anything: breakpoints are hardware ones,
 which do not write into memory that is not mapped yet.
@@ -109,16 +109,17 @@ class Report(Command):
         image = gdb.current_progspace().filename
         if image is None:
             raise Failure("start gdb with build/APP/APP.debug, as ninja debug does")
-        others = [objfile.filename for objfile in gdb.objfiles() if objfile.is_valid() and objfile.filename]
-        program = next((Path(name) for name in others if name.startswith("/") and Path(name).resolve() != Path(image).resolve()), None)
-        number_wanted = int(words[2]) if len(words) == 3 else None
-        print(panic.read_back(Path(words[0]).expanduser(), number_wanted, Path(image), program), end="")
+        files = [Path(objfile.filename) for objfile in gdb.objfiles() if (objfile.filename or "").startswith("/")]
+        program = next((file for file in files if file.resolve() != Path(image).resolve()), None)
+        which = int(words[2]) if len(words) == 3 else None
+        print(panic.read_back(Path(words[0]).expanduser(), which, Path(image), program), end="")
 
 
 class Quire(gdb.Command):
     def __init__(self, commands: list[type[Command]]) -> None:
         lines = (command.__doc__.split("\n")[0].rstrip(".").split(": ", 1) for command in commands)
-        self.__doc__ = "Commands for images made by Quire.\n\n" + "\n".join(f"{name:<34} {text}" for name, text in lines)
+        table = "\n".join(f"{name:<34} {text}" for name, text in lines)
+        self.__doc__ = f"Commands for images made by Quire.\n\n{table}"
         super().__init__("quire", gdb.COMMAND_DATA)
 
     def invoke(self, argument: str, from_tty: bool) -> None:
@@ -131,6 +132,7 @@ def set_up() -> None:
         command()
     Quire(commands)
     gdb.execute("set breakpoint auto-hw on")
+    gdb.execute("set breakpoint pending off")  # there are no shared libraries to come
     gdb.execute("set print pretty on")
     gdb.execute("set confirm off")
 

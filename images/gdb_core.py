@@ -1,7 +1,7 @@
 """What the commands for gdb share: the machine's memory, page tables and segments, wherever it was stopped.
 
-The machine may stand before paging, in the middle of an operation, or be damaged. So nothing of it is called, every loop
-has a bound, and what does not fit is put down as damage and passed over.
+The machine may stand before paging, in the middle of an operation, or be damaged. So nothing of it is called, every
+loop has a bound, and what does not fit is put down as damage and passed over.
 
 Structures are read by their addresses, page tables by physical ones: QEMU shows physical memory at any time (its packet
 PhyMemMode); another stub is asked for the permanent map of RAM instead, once that is there.
@@ -128,14 +128,15 @@ class Tables:
         self._visits += 1
         if self._visits > TABLES_MAX:
             raise Failure(f"more than {TABLES_MAX} page tables are in use, or they are damaged: given up")
-        size, first = 1 << level_shift(level), entry_index(start, level)
-        entries = self.table(table)[first : entry_index(end - 1, level) + 1]
+        size = 1 << level_shift(level)
+        entries = self.table(table)[entry_index(start, level) : entry_index(end - 1, level) + 1]
         for index, entry in enumerate(entries):
             address = (start & -size) + index * size
             if entry and is_leaf(entry, level):
                 yield address, level, entry
             elif entry:
-                yield from self._leaves(entry & C["PTE_ADDRESS"], level - 1, max(address, start), min(address + size, end))
+                first, last = max(address, start), min(address + size, end)
+                yield from self._leaves(entry & C["PTE_ADDRESS"], level - 1, first, last)
 
     def count(self, start: int, end: int) -> list[int]:
         """The pages of a range by size, as mmu_count counts them."""

@@ -9,8 +9,8 @@ import gdb
 
 from gdb_constants import C
 from gdb_core import (CR0_PAGING, PAGE, PAGE_NAMES, ROOT_LEVEL, Command, Segment, Segments, Tables, core_variable,
-                      entry_index, is_leaf, leaf_frame, level_shift, number, paging_is_on, per_cpu, print_table, read, register,
-                      size_text)  # fmt: skip
+                      entry_index, is_leaf, leaf_frame, level_shift, number, paging_is_on, per_cpu, print_table, read,
+                      register, size_text)  # fmt: skip
 from tool import Failure
 
 PAGE_SIZES = tuple(1 << level_shift(level) for level in range(len(PAGE_NAMES)))
@@ -22,7 +22,8 @@ COVERS = ("4 KiB", "2 MiB", "1 GiB", "512 GiB")
 MEMORY_TYPES = {0: "UC", 1: "WC", 4: "WT", 5: "WP", 6: "WB", 7: "UC-"}
 KNOWN_LEAF = ("PTE_PRESENT", "PTE_WRITE", "PTE_USER", "PTE_PWT", "PTE_PCD", "PTE_ACCESSED", "PTE_DIRTY", "PTE_LARGE",
               "PTE_GLOBAL", "PTE_NX", "PTE_KEPT", "PTE_BORROWED", "PTE_ADDRESS")  # fmt: skip
-KNOWN_TABLE = ("PTE_PRESENT", "PTE_WRITE", "PTE_USER", "PTE_PWT", "PTE_PCD", "PTE_ACCESSED", "PTE_NX", "PTE_ADDRESS", "USED_MASK")
+KNOWN_TABLE = ("PTE_PRESENT", "PTE_WRITE", "PTE_USER", "PTE_PWT", "PTE_PCD", "PTE_ACCESSED", "PTE_NX", "PTE_ADDRESS",
+               "USED_MASK")  # fmt: skip
 
 
 def has(entry: int, name: str) -> bool:
@@ -62,7 +63,7 @@ def leads_to(entry: int, level: int) -> str:
 
 
 def way_to(tables: Tables, address: int) -> tuple[list[tuple[int, int, int]], str]:
-    """(level, physical address of the entry, entry) on the way down, as the CPU and mmu_query go; why it breaks off, or ''."""
+    """(level, physical address of the entry, entry) on the way down, as the CPU goes; and why it breaks off, or ''."""
     table, way = tables.root, []
     for level in range(ROOT_LEVEL, -1, -1):
         index = entry_index(address, level)
@@ -87,7 +88,8 @@ def place_in_map(address: int) -> str:
 
 
 def describe_segment(segment: Segment) -> str:
-    return f"the segment {segment.start:#x}-{segment.end:#x} ({size_text(segment.size)}, {segment.protection}) of {segment.driver_name}"
+    kind = f"({size_text(segment.size)}, {segment.protection}) of {segment.driver_name}"
+    return f"the segment {segment.start:#x}-{segment.end:#x} {kind}"
 
 
 def segment_line(segments: Segments, address: int) -> str:
@@ -103,7 +105,8 @@ def fault_lines(segment: Segment | None, leaf: int) -> Iterator[str]:
     """What vm_handle_fault (vm/fault.c) would do for an access that the page tables do not allow."""
     if segment is None:
         grows = number(core_variable("vm/fault.c", "vm_fault_outside"))
-        yield "any access is refused: no driver is there" + (", unless a stack of MAP_GROWSDOWN grows to it" if grows else "")
+        unless = ", unless a stack of MAP_GROWSDOWN grows to it" if grows else ""
+        yield f"any access is refused: no driver is there{unless}"
         return
     for flag, word, works in (
         ("VM_READ", "a read", has(leaf, "PTE_PRESENT")),
@@ -119,9 +122,9 @@ def fault_lines(segment: Segment | None, leaf: int) -> Iterator[str]:
 class Walk(Command):
     """quire-walk ADDRESS: the page tables' way to an address, and what a fault there would mean.
 
-    A line for each level: index and physical address of the entry, its value, its flags (P present, W writable, U/S user or
-    supervisor, A accessed, D dirty, PS large page, G global, XD not executable, memory type; kept: inaccessible, but with its
-    frame; borrowed: the frame is another's), and where it leads."""
+    A line for each level: index and physical address of the entry, its value, its flags (P present, W writable, U/S user
+    or supervisor, A accessed, D dirty, PS large page, G global, XD not executable, memory type; kept: inaccessible, but
+    with its frame; borrowed: the frame is another's), and where it leads."""
 
     name = "quire-walk"
     completion = gdb.COMPLETE_EXPRESSION
@@ -153,7 +156,8 @@ class Walk(Command):
         size = 1 << level_shift(level)
         if not entry:
             first = address & -size
-            print(f"not mapped: the {ENTRY_NAMES[level]} is missing, so nothing of {first:#x}-{first + size:#x} ({COVERS[level]}) is")
+            whole = f"{first:#x}-{first + size:#x} ({COVERS[level]})"
+            print(f"not mapped: the {ENTRY_NAMES[level]} is missing, so nothing of {whole} is")
         else:
             physical = leaf_frame(entry, level) + address % size
             inaccessible = "" if has(entry, "PTE_PRESENT") else ", which cannot be accessed"
@@ -241,7 +245,8 @@ class Store:
             free = [self.child_free(child) for child in range(first, min(first + C["GROUP_CHILDREN"], self.children))]
             real = sum(f == C["CHILD_FRAMES"] for f in free), sum(0 < f < C["CHILD_FRAMES"] for f in free)
             if real != (whole, partial):
-                yield f"the GiB at {index << 30:#x} has {real[0]} whole and {real[1]} partly free children, and counts {whole} and {partial}"
+                counts = f"{real[0]} whole and {real[1]} partly free children"
+                yield f"the GiB at {index << 30:#x} has {counts}, and counts {whole} and {partial}"
         for count, most, name in zip(self.counts, (C["MAGAZINE_4K"], C["MAGAZINE_2M"]), PAGE_NAMES):
             if count > most:
                 yield f"the magazine of {name} has {count} frames, and room for {most}"
@@ -285,13 +290,15 @@ class Frames(Command):
             ("sum", size_text(total), "without the allocator's own tables"),
         ]
         print_table(("frames", "size", ""), rows)
-        print(f"children of 2 MiB: {whole} free, {partial} partly free, {store.children - whole - partial - foreign} in use, "
-              f"{foreign} without RAM; of 1 GiB free: {sum(group[0] == C['GROUP_CHILDREN'] for group in store.groups)}")  # fmt: skip
+        used, gigabytes = store.children - whole - partial - foreign, [group[0] for group in store.groups]
+        print(f"children of 2 MiB: {whole} free, {partial} partly free, {used} in use, {foreign} without RAM; "
+              f"of 1 GiB free: {gigabytes.count(C['GROUP_CHILDREN'])}")  # fmt: skip
         if free:
             print(f"fragmentation: {100 * whole * CHILD // free} % of what is free lies in free children")
 
     def _print_magazines(self, store: Store) -> None:
-        for frames, count, most, name in zip(store.magazines, store.counts, (C["MAGAZINE_4K"], C["MAGAZINE_2M"]), PAGE_NAMES):
+        room = C["MAGAZINE_4K"], C["MAGAZINE_2M"]
+        for frames, count, most, name in zip(store.magazines, store.counts, room, PAGE_NAMES):
             top = f", the next is {frames[-1]:#x}" if frames else ""
             print(f"magazine of {name}: {count} of {most} frames{top}")
         if store.reserved < store.children:
@@ -339,7 +346,8 @@ class Spans(Command):
             kind, resident, where = self._kind(segment, tables)
             sums[kind][0] += 1
             sums[kind][1] += segment.size
-            rows.append((f"{segment.start:#018x}", size_text(segment.size), size_text(resident), kind, f"{segment.address:#x}", where))
+            sizes = size_text(segment.size), size_text(resident)
+            rows.append((f"{segment.start:#018x}", *sizes, kind, f"{segment.address:#x}", where))
         print_table(("span", "size", "resident", "kind", "segment", "physical"), rows, left=(3, 4))
         parts = ", ".join(f"{count} {kind} ({size_text(size)})" for kind, (count, size) in sums.items())
         print(f"sum: {len(rows)} spans, {size_text(sum(size for _, size in sums.values()))}: {parts}")

@@ -258,7 +258,8 @@ def linked_program(ninja: Writer, image: Image, files: list[Path], toolchain: To
     no_plan = "--defsym=quire_plan_ram=0"
     ninja.edge(first, "link", inputs, [script], script=str(script), link_options=no_plan, ldflags=ldflags)
     program = [image.manifest.program_path] if image.manifest.program else []
-    ninja.edge(blob, "symbols", [first], ["images/symbols.py", *program], options=shell(*(["--program", *program] if program else [])))
+    options_of_blob = shell("--program", *program) if program else ""
+    ninja.edge(blob, "symbols", [first], ["images/symbols.py", *program], options=options_of_blob)
     ninja.edge(names, "symbols_object", [blob])
     ninja.edge(
         [plan, options],

@@ -1,11 +1,11 @@
-"""Reads a crash report back: what core/panic.c and arch/x86_64/trap.c printed, from a file that the console was saved in.
+"""Reads a crash report back: what core/panic.c and arch/x86_64/trap.c printed, from a file with a console's output.
 
     quire: panic: CAUSE                                 or "program:"
     quire: image NAME, build ID[, program entered at ADDRESS]
     quire: registers (CPU)
     quire:   NAME VALUE NAME VALUE ...
     quire: backtrace (...)
-    quire:   ADDRESS [?] [NAME+OFFSET]                  innermost first: the instruction if it is rip, then return addresses
+    quire:   ADDRESS [?] [NAME+OFFSET]                  innermost first: the instruction (rip), then return addresses
     quire:   the same N times more
     quire: the address ...                              and the view of its driver
     quire: segments
@@ -13,8 +13,8 @@
     quire:   and N more
     quire: and while this was reported: panic: CAUSE    in place of all that would have followed
 
-A report ends where a line does not begin like that. What the program printed around it, the ends of lines and the control
-characters of a serial line do not matter. llvm-symbolizer finds functions and lines, those of inlined calls too.
+A report ends where a line does not begin like that. What the program printed around it, the ends of lines and the
+control characters of a serial line do not matter. llvm-symbolizer finds functions and lines, of inlined calls too.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Report:
             self.trace.append(int(match[1]))
         elif match := PLACE.fullmatch(line):
             self.trace.append(Place(int(match[1], 16), not match[2], match[3] or ""))
-        elif line.startswith(LINE + "  ") and self.cpu and not self.trace and not self.segments and REGISTER.search(line):
+        elif line.startswith(LINE + "  ") and self.cpu and not self.trace and not self.segments:
             self.registers |= {name: int(value, 16) for name, value in REGISTER.findall(line.removeprefix(LINE))}
         elif line.startswith((LINE + "the address ", LINE + "  segment of ", LINE + "  driver ")):
             self.notes.append(line.removeprefix(LINE))
@@ -259,7 +259,7 @@ def render(report: Report, which: str, lines: dict[int, list[Line]]) -> str:
     if report.trace:
         rows += ["backtrace", *trace_rows(report, lines)]
     if report.segments_missing:
-        rows.append(f"(the map of segments in the report is cut, {report.segments_missing} are not in it)")
+        rows.append(f"(the map of segments in the report is cut: {report.segments_missing} are not in it)")
     if report.broke:
         rows.append(f"while this was reported: {report.broke}")
     return "\n".join(rows) + "\n"
@@ -272,7 +272,7 @@ def read_back(file: Path, number: int | None, image: Path, program: Path | None)
     """
     reports = parse(read_input(file))
     if not reports:
-        raise Failure(f"{file} holds no crash report: save what the console printed, with the lines that begin with quire:")
+        raise Failure(f"{file} holds no crash report: save what the console printed, with the lines that begin quire:")
     if number is not None and not 1 <= number <= len(reports):
         raise Failure(f"{file} holds {len(reports)} report{'s'[: len(reports) != 1]}: there is no number {number}")
     which = number or len(reports)
@@ -290,6 +290,6 @@ def check_build(report: Report, file: Path, image: Path) -> None:
         raise Failure(f"{image} is no image with symbols: take build/APP/APP.debug")
     if report.build is not None and report.build != build:
         raise Failure(
-            f"{file}: the report is of image {report.name}, build {report.build:016x}, and {image} is build {build:016x}: "
-            f"take the files that it was made with"
+            f"{file}: the report is of image {report.name}, build {report.build:016x}, and {image} is build "
+            f"{build:016x}: take the files that it was made with"
         )

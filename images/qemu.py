@@ -4,12 +4,14 @@
     images/qemu.py run --config build/APP/run.json [options] [-- ARGUMENTS]
     images/qemu.py report FILE --config build/APP/run.json [--number N]
 
-report reads a crash report back that was saved from the console (images/panic.py). The words behind -- are the program's arguments, instead of those in its manifest; a bare -- gives it none. The exit
+The words behind -- are the program's arguments, instead of those in its manifest; a bare -- gives it none. The exit
 status is that of the program (0 to 255), told by the image's status line; besides
 
     2     wrong options, a missing program, or      125   the image died without a status
           output that cannot be written             130   ended by Ctrl-C (128 and the signal's number)
     124   the time given by --timeout was over
+
+report shows a crash report, saved from the console, with source lines (images/panic.py).
 
 The description (run.json) is written by configure.py:
 
@@ -405,7 +407,7 @@ def make_parser() -> Parser:
     command = actions.add_parser("report", help="read a crash report back, with source lines")
     command.add_argument("file", type=Path, metavar="FILE", help="what the console printed")
     command.add_argument("--config", type=Path, required=True, help="build/APP/run.json of the image that printed it")
-    command.add_argument("--number", type=int, metavar="N", help="of several reports in the file (default: the last one)")
+    command.add_argument("--number", type=int, metavar="N", help="which report of the file (default: the last)")
     return parser
 
 

@@ -158,7 +158,7 @@ def make_blob(symbols: list[Symbol], end: int, build: int) -> bytes:
 
 
 def loaded(elf: bytes) -> list[bytes]:
-    """The contents of the segments that are loaded (System V gABI, chapter 5), without where the section headers are."""
+    """The contents of the segments that are loaded (System V gABI, chapter 5); where the section headers are, as 0."""
     start, entry, count = struct.unpack_from("<32xQ14xHH", elf)
     elf = elf[:40] + bytes(8) + elf[48:58] + bytes(6) + elf[64:]
     headers = [struct.unpack_from("<I4xQ16xQ", elf, start + index * entry) for index in range(count)]

@@ -302,6 +302,11 @@ class DamageTest(unittest.TestCase):
         self.assertRegex(rest, r"\n0x200000000  ")
         self.assertNotIn("more:", rest)
 
+    def test_start(self) -> None:
+        """At main, or without names where the core enters the program."""
+        self.assertRegex(debug(LOOKING_IN, "quire-start")[0][0], r"at 0x[0-9a-f]+: file \S+/looking-in/main.c, line \d+.(?s:.*)Temporary breakpoint 1, ")
+        self.assertRegex(debug(EXISTING, "quire-start")[0][0], r"(?s)Temporary breakpoint 1, cpu_start_program \(")
+
     def test_without_machine(self) -> None:
         commands = ("quire-walk main", "quire-frames", "quire-segments", "quire-spans", "quire-statistics", "quire-fault")
         for output in debug(LOOKING_IN, *commands, machine=False)[0]:
