@@ -45,9 +45,11 @@ void panic_cause(const char *subject, const char *cause)
 /* By this a report is read back (images/panic.py): of which build it is, and where an existing program lies. */
 static void print_build(void)
 {
+    unsigned long entry = quire_config.program ? program_running()->entry : 0; /* 0: not loaded yet */
+
     kprintf("quire: image %s, build %016lx", quire_config.name, (unsigned long)symbols_build());
-    if (quire_config.program)
-        kprintf(", program entered at %#lx", (unsigned long)program_running()->entry);
+    if (entry)
+        kprintf(", program entered at %#lx", entry);
     kprintf("\n");
 }
 
