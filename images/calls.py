@@ -27,7 +27,7 @@ LIST = Path("core/linux/calls.def")
 # Of the core's symbols: no name of a C program has a dot.
 PREFIX = "quire."
 LINE = re.compile(r"(PART|INIT|CALL|NONE)\((.*)\)")
-MAPPED = re.compile(r" *[0-9a-f]+ +[0-9a-f]+ +[0-9a-f]+ +\d+ {9}(\S.*):\((\.[^()]*)\)")
+MAPPED = re.compile(r" *[0-9a-f]+ +[0-9a-f]+ +[0-9a-f]+ +\d+ {9}(\S.*):\(([^()]+)\)")
 SHF_EXECINSTR = 4
 
 # Code of the C libraries whose numbers are not what its instructions show: archive member, section: the numbers.

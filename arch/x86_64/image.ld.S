@@ -77,6 +77,7 @@ SECTIONS
         __core_text_end = .;
         *(.text.unlikely .text.unlikely.*)
         *(.text .text.*)
+        *(google_malloc malloc_hook) /* of tcmalloc */
     } :text
     .init : AT_LOAD(.init) { KEEP(*(.init)) } :text
     .fini : AT_LOAD(.fini) { KEEP(*(.fini)) } :text

@@ -48,6 +48,13 @@ def glibc() -> Path:
     return Path(done.stdout.strip())
 
 
+class Map(unittest.TestCase):
+    def test_sections(self):
+        row = "ffffffff80001000 1001000       10    16         "
+        text = f"     VMA      LMA     Size Align Out     In      Symbol\n{row}a.o:(.text.f)\n{row}        f\n{row}lib.a(b.o):(own)\n"
+        self.assertEqual(calls.kept_sections(text), {"a.o": {"": {".text.f"}}, "lib.a": {"b.o": {"own"}}})
+
+
 class Disassembly(FolderCase):
     def test_code(self):
         source = self.folder / "code.s"
