@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "images"))
 sys.dont_write_bytecode = True
 
+import allocators  # noqa: E402
 import debian_source  # noqa: E402
 import elf  # noqa: E402
 import graph  # noqa: E402
@@ -42,7 +43,7 @@ PROGRAM_LISTS = [Path("tests/unit/programs.py"), Path("tests/unit/programs_core.
 TEMPLATE = ROOT / "images/template"
 DISK_LEAST = 64 << 10  # with fewer bytes free, a build that failed did so for want of them
 MEMORY = Path("build/configuration.json")
-TOOLS = ["archive", "calls", "debian_source", "disassembly", "elf", "fat", "graph", "image", "manifest", "packages", "plan", "report", "sources", "symbols", "tool"]
+TOOLS = ["allocators", "archive", "calls", "debian_source", "disassembly", "elf", "fat", "graph", "image", "manifest", "packages", "plan", "report", "sources", "symbols", "tool"]
 
 EXAMPLES = """
 examples:
@@ -135,6 +136,7 @@ def make_parser() -> Parser:
         "--env", metavar="NAME=VALUE", type=variable_option, action="append", default=[], help="a variable; may be repeated"
     )
     program.add_argument("--libc", choices=manifests.LIBCS, help="C library that it is linked with")
+    program.add_argument("--malloc", choices=manifests.MALLOCS, help="allocator that takes the place of the C library's")
     program.add_argument("--debug", action="store_true", help="build with assertions and less optimisation")
     program.add_argument("--release", dest="debug", action="store_false", help="build optimised (the default)")
     program.add_argument("--cmdline", metavar="WORDS", default="", help="command line of the core, such as quire.aslr=off")
@@ -285,7 +287,18 @@ def image_of(folder: Path, choices: Choices, base: Path = graph.BUILD) -> Image:
         manifest = dataclasses.replace(
             manifest, files=[*manifest.files, *choices.files], env={**manifest.env, **choices.env}
         )
-    return Image(manifest, choices, base / (manifest.name + ("-debug" if choices.debug else "")))
+    image = Image(manifest, choices, base / (manifest.name + ("-debug" if choices.debug else "")))
+    check_malloc(image)
+    return image
+
+
+def check_malloc(image: Image) -> None:
+    """What the manifest says fits together; a choice may not fit."""
+    why = allocators.why_not(image.malloc, image.libc)
+    if why and image.choices.malloc and image.libc != "none":
+        raise Failure(f"--malloc {image.malloc} {why}; add --libc {image.allocator.libcs[0]}")
+    if why:
+        raise Failure(f'{image.name}: malloc = "{image.malloc}" {why}; ' + ("leave out --malloc" if image.choices.malloc else "add --malloc libc"))
 
 
 def image_again(entry: dict) -> Image:
@@ -300,7 +313,9 @@ def word_of(image: Image) -> str:
     """What to type for the image."""
     if image.manifest.bare:
         return f"--program {shlex.quote(str(image.manifest.program_path))}"
-    return shlex.quote(image.name if image.manifest.folder.parent == APPS else str(image.manifest.folder))
+    name = shlex.quote(image.name if image.manifest.folder.parent == APPS else str(image.manifest.folder))
+    chosen = ((key, getattr(image.choices, key)) for key in ("libc", "malloc"))
+    return name + "".join(f" --{key} {value}" for key, value in chosen if value)
 
 
 def need_packages(wanted: dict[str, str], word: str) -> None:
@@ -310,16 +325,16 @@ def need_packages(wanted: dict[str, str], word: str) -> None:
         raise Failure(f"the Debian {what} missing: {' '.join(absent)}; type   ./configure.py --setup {word}")
 
 
-def setup(folder: Path | None) -> None:
+def setup(folder: Path | None, choices: Choices) -> None:
     """Gets what is missing for this application, the tests, and every application and test image of the project."""
     wanted = {**packages.BASE, **packages.TEST}
-    sources: list[Manifest] = []
+    sources: list[tuple[Manifest, debian_source.Source]] = []
     folders = [*([folder] if folder else []), *folders_of(APPS, *TEST_IMAGES)]
     for other in folders:
         try:
-            manifest = read_manifest(other)
-            wanted |= Image(manifest, Choices(), Path()).packages()
-            sources += [manifest] if manifest.source and not manifest.source.fetched else []
+            image = image_of(other, choices if other == folder else Choices())
+            wanted |= image.packages()
+            sources += [(image.manifest, source) for source in image.debian_sources if not source.fetched]
         except Failure:
             if other == folder:
                 raise
@@ -328,12 +343,12 @@ def setup(folder: Path | None) -> None:
     print(paint("All packages are installed.", "32"))
 
 
-def fetch_sources(wanted: list[Manifest], folder: Path | None) -> None:
+def fetch_sources(wanted: list[tuple[Manifest, debian_source.Source]], folder: Path | None) -> None:
     """What other applications than that in `folder` miss is said, and does not stop it; ninja test counts it as failed."""
     apt = debian_source.Apt()
-    for manifest in wanted:
+    for manifest, source in wanted:
         try:
-            apt.fetch(manifest.source)
+            apt.fetch(source)
         except Failure as failure:
             if manifest.folder == folder:
                 raise Failure(f"{manifest.path}: {failure}") from None
@@ -351,7 +366,7 @@ def usable(image: Image) -> None:
         archive_path(image, library)
     if image.manifest.program:
         elf.read_program(image.manifest.program_path)
-    check_source(image.manifest, word_of(image))
+    check_sources(image)
     for item in manifests.missing_files(image.manifest):
         raise Failure(
             f"{image.manifest.path}: files: there is no {manifests.split_item(item)[0]} on this machine: "
@@ -363,17 +378,17 @@ def usable(image: Image) -> None:
         raise Failure(f"{image.name}: the memory plan{kind} is {plan.overflow(expected)}")
 
 
-def check_source(manifest: Manifest, word: str) -> None:
-    if manifest.source is None:
-        return
-    if not manifest.source.fetched:
-        package = manifest.source.package
-        raise Failure(f"Debian's source of {package} is missing; type   ./configure.py --setup {shlex.quote(word)}")
+def check_sources(image: Image) -> None:
+    for source in image.debian_sources:
+        if not source.fetched:
+            raise Failure(f"Debian's source of {source.package} is missing; type   ./configure.py --setup {word_of(image)}")
     try:
-        debian_source.check(manifest.source)
-        collect(manifests.packed_files(manifest))
+        for source in image.debian_sources:
+            debian_source.check(source)
+        if image.manifest.source:
+            collect(manifests.packed_files(image.manifest))
     except Failure as failure:
-        raise Failure(f"{manifest.path}: {failure}") from None
+        raise Failure(f"{image.manifest.path}: {failure}") from None
 
 
 def known_images(memory: Memory, current: Image) -> list[Image]:
@@ -468,6 +483,12 @@ def configure(image: Image, memory: Memory) -> None:
     memory.save()
 
 
+def linked_with(image: Image) -> str:
+    if image.manifest.program:
+        return "an existing program"
+    return image.libc if image.malloc == "libc" else f"{image.libc} with {image.malloc}"
+
+
 def report(image: Image, next_step: str, stream: TextIO) -> None:
     expected, current = expected_plan(image)
     for item in idle_patterns(image.manifest.folder, image.manifest.files):
@@ -478,7 +499,7 @@ def report(image: Image, next_step: str, stream: TextIO) -> None:
         print(f"configure.py: {image.manifest.program_path} asks for a stack that can be executed: "
               "its stack will not be executable", file=sys.stderr)  # fmt: skip
     print(
-        f"{paint(f'Configured {image.name}', '1;32', stream)}: {'an existing program' if image.manifest.program else image.libc}, {image.variant}, "
+        f"{paint(f'Configured {image.name}', '1;32', stream)}: {linked_with(image)}, {image.variant}, "
         f"{format_size(image.ram)} of RAM, {cpus}, pages up to {image.pages}. {next_step}".rstrip(),
         file=stream,
     )
@@ -515,7 +536,7 @@ def chosen(options: argparse.Namespace) -> Choices:
     if "\n" in options.cmdline:
         raise Failure("--cmdline must be one line")
     core_line(["quire.exit=debug", *core_words("--cmdline", options.cmdline)])
-    names = ("program", "files", "libc", "ram", "pages", "machine", "args", "cpus", "cmdline", "accelerator", "debug",
+    names = ("program", "files", "libc", "malloc", "ram", "pages", "machine", "args", "cpus", "cmdline", "accelerator", "debug",
              "stats", "timeline", "profile")  # fmt: skip
     return Choices(**{name: getattr(options, name) for name in names}, env=dict(options.env))
 
@@ -551,6 +572,8 @@ def check_options(options: argparse.Namespace) -> None:
         raise Failure(f"--program takes the place of an application: leave out {options.app}")
     if options.program is not None and options.libc:
         raise Failure("--libc has no meaning with --program, which is linked already")
+    if options.program is not None and options.malloc:
+        raise Failure("--malloc has no meaning with --program, which is linked already")
 
 
 def main(arguments: list[str]) -> int:
@@ -572,7 +595,7 @@ def main(arguments: list[str]) -> int:
     options.files = [find_tree(item, caller) for item in options.files]
     folder = find_app(options.app, caller) if options.app else Path() if options.program else None
     if options.setup:
-        setup(folder if options.app else None)
+        setup(folder if options.app else None, chosen(options))
     elif folder is None and not options.run:
         raise Failure("which application? type   ./configure.py --setup hello   (--list shows all, --help the options)")
     if folder is not None:

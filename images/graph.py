@@ -10,9 +10,10 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import debian_source
 import sources
 from archive import collect, packed_size
-from image import Image, archive_path, include_folders, source_files
+from image import LIBRARIES, Image, archive_path, include_folders, source_files
 from manifest import CXX_SUFFIXES, packed_files
 from report import format_size, write_if_changed
 from tool import Failure
@@ -207,11 +208,42 @@ def app_objects(ninja: Writer, image: Image) -> list[Path]:
     return objects
 
 
+def allocator_archive(ninja: Writer, image: Image) -> list[Path]:
+    """The allocator in place of the C library's; one that is compiled is so once for all images (allocators.py)."""
+    allocator = image.allocator
+    if allocator.library:
+        return [LIBRARIES / f"lib{allocator.library}.a"]
+    if not allocator.source:
+        return []
+    folder = BUILD / "core" / image.variant / image.libc / (image.malloc + ("-cxx" if image.manifest.is_cxx else ""))
+    flags = ["-w", *(f"-I{allocator.source.tree / name}" for name in allocator.source.include), *allocator.cflags]
+    objects = []
+    for name in debian_source.listed(allocator.source):
+        objects.append(folder / f"{name}.o")
+        ninja.edge(
+            objects[-1],
+            "cc_app",
+            [allocator.source.tree / name],
+            compiler=COMPILERS["clang"][image.libc],
+            language=LANGUAGE_CXX if image.manifest.is_cxx else LANGUAGE_C,
+            mode=APP_MODES[image.variant],
+            app_flags=shell_words(flags),
+        )
+    archive = folder / f"lib{image.malloc}.a"
+    ninja.edge(archive, "archive", objects)
+    return [archive]
+
+
+def program_ldflags(image: Image) -> list[str]:
+    return [*image.allocator.link.get(image.libc, ()), *image.manifest.ldflags]
+
+
 def program_inputs(ninja: Writer, image: Image, toolchain: Toolchain) -> list:
     """The program's part of the link line, in order: start files, objects, libraries, end files."""
     if image.manifest.program:
         return []  # it is one of the packed files
-    libraries = [archive_path(image, library) for library in image.manifest.libraries]
+    libraries = allocator_archive(ninja, image)
+    libraries += [archive_path(image, library) for library in image.manifest.libraries]
     libraries += libc_archive(ninja, image.libc, image.variant)
     objects = app_objects(ninja, image)
     if image.libc == "musl":
@@ -220,7 +252,7 @@ def program_inputs(ninja: Writer, image: Image, toolchain: Toolchain) -> list:
         return [*objects, *libraries]
     glibc = toolchain.glibc
     start, end = ("crt1.o", "crti.o", "crtbeginS.o"), ("libm.a", "libc.a", "libgcc.a", "libgcc_eh.a", "crtendS.o", "crtn.o")
-    if image.manifest.is_cxx:
+    if image.links_cxx:
         end = ("libstdc++.a", *end)
     return [*(glibc[name] for name in start), *objects, *libraries, *(glibc[name] for name in end)]
 
@@ -253,7 +285,7 @@ def linked_program(ninja: Writer, image: Image, files: list[Path], toolchain: To
     inputs = [core_object(ninja, image.variant), config, *program_inputs(ninja, image, toolchain)]
     # The core refers to _start weakly, and without a libc it lies in an archive.
     entry = [] if image.manifest.program else ["--undefined=_start"]
-    ldflags = shell_words([*entry, *image.manifest.ldflags])
+    ldflags = shell_words([*entry, *program_ldflags(image)])
     inputs.insert(2, image_calls(ninja, image, inputs, ldflags, script))
     no_plan = "--defsym=quire_plan_ram=0"
     ninja.edge(first, "link", inputs, [script], script=str(script), link_options=no_plan, ldflags=ldflags)
@@ -291,7 +323,7 @@ def native_program(ninja: Writer, image: Image, toolchain: Toolchain) -> None:
     """The same objects and libraries as a program for Linux: what tests compare an image with."""
     if image.libc != "none":
         inputs = program_inputs(ninja, image, toolchain)
-        ninja.edge(image.output(".native"), "link_native", inputs, ldflags=shell_words(image.manifest.ldflags))
+        ninja.edge(image.output(".native"), "link_native", inputs, ldflags=shell_words(program_ldflags(image)))
 
 
 def image_edges(ninja: Writer, image: Image, toolchain: Toolchain) -> list[Path]:

@@ -14,6 +14,7 @@ import debian_source
 import elf
 import packages
 import plan
+from allocators import ALLOCATORS, Allocator
 from archive import collect, packed_size
 from manifest import Manifest, packed_files
 from report import write_if_changed
@@ -34,6 +35,7 @@ class Choices:
     files: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
     libc: str | None = None
+    malloc: str | None = None
     ram: int | None = None
     pages: str | None = None
     machine: str | None = None
@@ -55,6 +57,7 @@ class Image:
     choices: Choices
     folder: Path
     libc: str = field(init=False)
+    malloc: str = field(init=False)
     ram: int = field(init=False)
     pages: str = field(init=False)
     stats: bool = field(init=False)
@@ -62,7 +65,7 @@ class Image:
     profile: int = field(init=False)
 
     def __post_init__(self):
-        for key in ("libc", "ram", "pages", "stats", "timeline", "profile"):
+        for key in ("libc", "malloc", "ram", "pages", "stats", "timeline", "profile"):
             chosen = getattr(self.choices, key)
             object.__setattr__(self, key, getattr(self.manifest, key) if chosen is None else chosen)
 
@@ -73,6 +76,20 @@ class Image:
     @property
     def variant(self) -> str:
         return "debug" if self.choices.debug else "release"
+
+    @property
+    def allocator(self) -> Allocator:
+        return ALLOCATORS[self.malloc]
+
+    @property
+    def links_cxx(self) -> bool:
+        """True if C++'s library is among what is linked."""
+        return self.manifest.is_cxx or self.allocator.is_cxx
+
+    @property
+    def debian_sources(self) -> list[debian_source.Source]:
+        """Debian's source packages of which files are compiled."""
+        return [source for source in (self.manifest.source, self.allocator.source) if source]
 
     def output(self, suffix: str) -> Path:
         return self.folder / f"{self.name}{suffix}"
@@ -88,10 +105,10 @@ class Image:
 
     def packages(self) -> dict[str, str]:
         """Debian packages that it needs beside the base, and why."""
-        more = packages.CXX if self.manifest.is_cxx else {}
+        more = {**(packages.CXX if self.links_cxx else {}), **self.allocator.packages}
         if self.manifest.compiler == "gcc":
             more = {**more, **packages.GCC, **(packages.GXX if self.manifest.is_cxx else {})}
-        if self.manifest.source:
+        if self.debian_sources:
             more = {**more, **debian_source.PACKAGES}
         return {**packages.LIBC[self.libc], **more, **{package: f"wanted by {self.name}" for package in self.manifest.packages}}
 

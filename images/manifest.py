@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Callable
 
+from allocators import ALLOCATORS, why_not
 from archive import Pair, collect, expand, split_item
 from calls import Interface
 from debian_source import Source
@@ -22,6 +23,7 @@ from tool import Failure
 
 COMPILERS = ("clang", "gcc")
 LIBCS = ("musl", "glibc", "none")
+MALLOCS = tuple(ALLOCATORS)
 PAGES = ("4k", "2m", "1g")
 CACHES = ("uc", "wc", "wt", "wb")
 MACHINES = ("q35", "microvm", "pc")
@@ -34,7 +36,7 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 # An existing program is started as Linux starts the first one; its stack is what people are used to.
 PROGRAM_ENVIRONMENT = {"HOME": "/", "TERM": "linux"}
 PROGRAM_MEMORY = {"ram": 256 << 20, "stack": 8 << 20}
-NOT_WITH_PROGRAM = ("sources", "compiler", "libc", "libraries", "include", "cflags", "ldflags", "calls")
+NOT_WITH_PROGRAM = ("sources", "compiler", "libc", "malloc", "libraries", "include", "cflags", "ldflags", "calls")
 # Names that ninja targets, folders of build/ and of the project have already.
 RESERVED = set("all apps arch bench clean configure core debug docs fuzz images run sources test tests unit vm".split())
 
@@ -57,6 +59,7 @@ class Manifest:
     bare: bool = False  # there is no app.toml: made for --program
     source: Source | None = None
     libc: str = "musl"
+    malloc: str = "libc"
     calls: str | list[str] | None = None  # "all", parts, or what the program can make
     compiler: str = "clang"
     packages: list[str] = field(default_factory=list)
@@ -281,6 +284,7 @@ def one_of(*allowed: str) -> Check:
 TOP: dict[str, Check] = {
     "summary": line,
     "libc": one_of(*LIBCS),
+    "malloc": one_of(*MALLOCS),
     "calls": calls,
     "compiler": one_of(*COMPILERS),
     "sources": sources,
@@ -410,6 +414,8 @@ class Reader:
             raise self.refuse("sources" if manifest.sources else "source", 'C++ needs libc = "glibc": Debian\'s C++ library is built for that')
         if manifest.libc == "none" and manifest.libraries:
             raise self.refuse("libraries", 'must be empty with libc = "none": Debian\'s archives need a libc')
+        if why := why_not(manifest.malloc, manifest.libc):
+            raise self.refuse("malloc", f'"{manifest.malloc}" {why}')
         if manifest.stack + manifest.heap > manifest.ram:
             needed = format_size(manifest.stack + manifest.heap)
             raise self.refuse("ram", f"stack and heap alone need {needed}", "memory")

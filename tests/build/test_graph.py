@@ -50,6 +50,19 @@ class Graph(TreeCase):
         self.assertIn("# first type ./configure.py --setup hello", done.stderr)
         self.assertLessEqual(len(done.stderr.splitlines()), 3)
 
+    def test_an_allocator_is_compiled_once_for_all(self):
+        (self.tree / "build").mkdir()
+        (self.tree / "build/sources").symlink_to(ROOT / "build/sources")
+        for name in ("one", "two"):
+            self.app(name, 'summary = "x"\nsources = ["main.c"]\nmalloc = "mimalloc"\n')
+        self.succeed(self.configure("one"))
+        graph = (self.tree / "build/targets.ninja").read_text()
+        archive = "build/core/release/musl/mimalloc/libmimalloc.a"
+        self.assertEqual(graph.count(f"build {archive}: "), 1)
+        for name in ("build/one/one.debug", "build/two/two.debug", "build/test/one/one.native"):
+            (row,) = (row for row in graph.splitlines() if row.startswith(f"build {name}: "))
+            self.assertIn(f" {archive} ", row)
+
     def test_a_changed_manifest_configures_again(self):
         self.succeed(self.configure("hello"))
         self.succeed(self.ninja("build.ninja"))

@@ -59,6 +59,7 @@ class Options(TreeCase):
             ("--cpus", "two", "from 1 to 64"),
             ("--pages", "8k", "'4k', '2m', '1g'"),
             ("--libc", "dietlibc", "'musl', 'glibc', 'none'"),
+            ("--malloc", "dlmalloc", "'libc', 'jemalloc', 'mimalloc', 'tcmalloc'"),
             ("--machine", "vax", "'q35', 'microvm', 'pc'"),
             ("--accelerator", "hax", "'auto', 'tcg', 'kvm'"),
             ("--ram", "65T", "at most 64T"),
@@ -87,6 +88,24 @@ class Options(TreeCase):
 
     def test_option_without_its_value(self):
         self.refuse(self.configure("hello", "--ram"), "--ram", "expected one argument")
+
+    def test_allocator_and_libc_that_do_not_fit(self):
+        text = self.refuse(self.configure("hello", "--malloc", "jemalloc"), '--malloc jemalloc needs libc = "glibc"')
+        self.assertIn("; add --libc glibc", text)
+        self.refuse(self.configure("hello", "--libc", "none", "--malloc", "mimalloc"), "hello: ", "without a C library", "leave out --malloc")
+        self.app("fast", 'summary = "x"\nsources = ["main.c"]\nlibc = "glibc"\nmalloc = "tcmalloc"\n')
+        self.refuse(self.configure("fast", "--libc", "musl"), 'fast: malloc = "tcmalloc" needs libc = "glibc"', "add --malloc libc")
+        self.assertFalse((self.tree / "build").exists())
+        self.assertIn("Configured fast: musl, release", self.succeed(self.configure("fast", "--libc", "musl", "--malloc", "libc")))
+
+    def test_choices_of_an_older_version(self):
+        self.succeed(self.configure("hello"))
+        path = self.tree / "build/configuration.json"
+        memory = json.loads(path.read_text())
+        del memory["images"]["hello"]["choices"]["malloc"]
+        path.write_text(json.dumps(memory))
+        self.succeed(self.configure("--again"))
+        self.assertIsNone(json.loads(path.read_text())["images"]["hello"]["choices"]["malloc"])
 
     def test_choices_reach_the_descriptions(self):
         self.succeed(
@@ -211,6 +230,17 @@ class Packages(TreeCase):
         self.succeed(self.configure("hello"))
         left_out = json.loads((self.tree / "build/tests.json").read_text())["left_out"]
         self.assertIn("libfancy-dev", left_out["image fancy"])
+
+    def test_missing_allocator(self):
+        self.fake_debian("libjemalloc-dev libstdc++-12-dev")
+        command = "./configure.py --setup hello "
+        self.refuse(self.configure("hello", "--malloc", "mimalloc"), "Debian's source of mimalloc is missing", f"{command}--malloc mimalloc")
+        glibc = ("hello", "--libc", "glibc", "--malloc")
+        for name, package in (("jemalloc", "libjemalloc-dev"), ("tcmalloc", "libstdc++-12-dev")):
+            self.refuse(self.configure(*glibc, name), f"package is missing: {package}", f"{command}--libc glibc --malloc {name}")
+        text = self.succeed(self.configure("--setup", *glibc, "jemalloc"))
+        self.assertIn("the allocator jemalloc", text)
+        self.assertIn("Configured hello: glibc with jemalloc, release", text)
 
     def test_setup_installs_what_is_missing_and_nothing_else(self):
         log = self.fake_debian("xorriso libcmocka-dev libfancy-dev")

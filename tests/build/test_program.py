@@ -136,6 +136,7 @@ class Program(TreeCase):
             ("too large by", "give it --ram", "largest part, stack (8 MiB)"): ["--program", tool, "--ram", "4M"],
             ("leave out hello",): ["hello", "--program", tool],
             ("--libc has no meaning",): ["--program", tool, "--libc", "musl"],
+            ("--malloc has no meaning",): ["--program", tool, "--malloc", "jemalloc"],
             ("--files nowhere:x", "there is no file or folder"): ["--program", tool, "--files", "nowhere:x"],
             ("--env", "NAME=VALUE"): ["--program", tool, "--env", "A"],
             ("two files would be tool",): ["--program", tool, "--files", "/etc/passwd:tool"],
@@ -159,7 +160,7 @@ class Program(TreeCase):
         config = (self.tree / "build/wrapped/config.c").read_text()
         for word in ('.program = "tool"', '"HOME=/root"', '"TERM=linux"', '"B=2"'):
             self.assertIn(word, config)
-        for key, text in (("sources", 'sources = ["main.c"]\n'), ("libc", 'libc = "musl"\n'), ("cflags", 'cflags = ["-g"]\n')):
+        for key, text in (("sources", 'sources = ["main.c"]\n'), ("libc", 'libc = "musl"\n'), ("malloc", 'malloc = "libc"\n'), ("cflags", 'cflags = ["-g"]\n')):
             self.app("wrapped", GOOD + text)
             self.refuse(self.configure("wrapped"), f"apps/wrapped/app.toml:3: {key}: has no meaning with program")
         self.app("wrapped", 'summary = "x"\nprogram = "../tool"\n')

@@ -52,7 +52,7 @@ void exceptions()
         std::cout << "out of range\n";
     }
     try {
-        std::make_unique<char[]>(size_t{1} << 46);
+        ::operator delete(::operator new(size_t{1} << 62)); // a direct call is not left out by the compiler
     } catch (const std::bad_alloc &) {
         std::cout << "no memory is an ordinary result\n";
     }

@@ -1,0 +1,1 @@
+#include "tests/boot/images/cxx/core/memory.cpp"
