@@ -35,7 +35,7 @@ MIMALLOC = Source(
     # 2.0.9 takes blocks of 256 and 512 bytes for aligned as they are, which those up to 128 are (microsoft/mimalloc#700).
     commands=["sed -i '/size >= alignment && size <= MI_SMALL_SIZE_MAX/s/MI_SMALL_SIZE_MAX/MI_MAX_ALIGN_GUARANTEE/' src/alloc-aligned.c"],
 )
-# musl's own callers, such as newlocale: without these names they would bring a second allocator.
+# musl's own callers, such as duplocale: without these names they would bring a second allocator.
 MUSL_NAMES = tuple(f"--defsym=__libc_{name}={name}" for name in ("malloc", "calloc", "realloc", "free"))
 
 ALLOCATORS = {
