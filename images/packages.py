@@ -33,6 +33,8 @@ TEST = {
     "libc6-dev": "static programs of tests",
     "cpio": "reads what is packed",
     "libarchive-tools": "the same",
+    "python3-matplotlib": "the charts of ninja report, sweeps and records",
+    "chromium": "opens the pages that have them",
 }
 CXX = {"libstdc++-12-dev": "the C++ library"}
 GCC = {"gcc": "compiles what says so"}

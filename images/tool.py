@@ -9,6 +9,7 @@ from typing import Callable, Iterable, NoReturn
 
 # Debian's package for each program that the tools call.
 PACKAGES = {
+    "c++filt": "binutils",
     "gdb": "gdb",
     "grub-mkimage": "grub-common grub-pc-bin grub-efi-amd64-bin",
     "llvm-symbolizer": "llvm",
