@@ -38,7 +38,7 @@ from report import format_size, paint, parse_size, write_if_changed  # noqa: E40
 from tool import Failure, core_line, core_words, require  # noqa: E402
 
 APPS = Path("apps")
-TEST_IMAGES = [Path("tests/boot/images"), Path("tests/bench/images")]
+TEST_IMAGES = [Path("tests/boot/images"), Path("tests/bench/images"), Path("tests/bench/workloads")]
 PROGRAM_LISTS = [Path("tests/unit/programs.py"), Path("tests/unit/programs_core.py")]
 TEMPLATE = ROOT / "images/template"
 DISK_LEAST = 64 << 10  # with fewer bytes free, a build that failed did so for want of them
