@@ -1,19 +1,19 @@
 /*
- * What the workloads of `ninja bench` share: they measure single operations, or one whole run, and print a line for each
- * figure. The same objects are linked into an image and into a program for Linux.
+ * What the workloads of `ninja bench` share: they measure single operations, or one whole run, and print a line for
+ * each figure. The same objects are linked into an image and into a program for Linux.
  *
  * Time is read twice: by the time-stamp counter, whose ticks are instructions under `-icount shift=0` (the first line
  * tells: a loop of known length), and by CLOCK_MONOTONIC. A figure is that of a loop over the operation, after
- * two such rounds that do not count (of the first of them an allocator may learn what it is used for); the loop's own two
- * or three instructions are part of it.
+ * two such rounds that do not count (of the first of them an allocator may learn what it is used for); the loop's own
+ * two or three instructions are part of it.
  *
  * A line on standard output, fields separated by tabs:
  *
  *     bench KEY LABEL OPERATIONS TICKS NS ZEROED
  *
- * KEY is family/size or family; ZEROED the bytes that the system has to zero for one operation by contract. The last line
- * is `bench ok`: the program has checked its result. What went wrong is a line on standard error and status 1; what
- * cannot be measured on this system is a line there and no figure.
+ * KEY is family/size or family; ZEROED the bytes that the system has to zero for one operation by contract. The last
+ * line is `bench ok`: the program has checked its result. What went wrong is a line on standard error and status 1;
+ * what cannot be measured on this system is a line there and no figure.
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -119,7 +119,8 @@ static inline void bench_end(struct bench_span *span)
     span->ns += ns > bench_clock_cost ? ns - bench_clock_cost : 0;
 }
 
-/* The compiler takes the value for one that may be anything, and memory for read and written: nothing is optimised away. */
+/* The compiler takes the value for one that may be anything, and memory for read and written: nothing is optimised
+ * away. */
 static inline void *bench_keep(void *value)
 {
     __asm__ volatile("" : "+r"(value) : : "memory");
@@ -129,9 +130,9 @@ static inline void *bench_keep(void *value)
 BENCH_UNUSED static void bench_print(const char *key, const char *label, uint64_t operations,
                                      const struct bench_span *span, uint64_t zeroed)
 {
-    int written = dprintf(STDOUT_FILENO, "bench\t%s\t%s\t%llu\t%llu\t%llu\t%llu\n", key, label,
-                          (unsigned long long)operations, (unsigned long long)span->ticks,
-                          (unsigned long long)span->ns, (unsigned long long)zeroed);
+    int written =
+        dprintf(STDOUT_FILENO, "bench\t%s\t%s\t%llu\t%llu\t%llu\t%llu\n", key, label, (unsigned long long)operations,
+                (unsigned long long)span->ticks, (unsigned long long)span->ns, (unsigned long long)zeroed);
 
     if (written < 0)
         bench_fail("standard output cannot be written to: %s", strerror(errno));

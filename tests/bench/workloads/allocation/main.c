@@ -1,6 +1,7 @@
 /*
- * What malloc costs, by size and pattern, of whichever allocator is linked. The order of the rows matters, and is that of
- * the figures it is compared with: allocators keep what was freed, and glibc moves its limit to mmap with what is freed.
+ * What malloc costs, by size and pattern, of whichever allocator is linked. The order of the rows matters, and is that
+ * of the figures it is compared with: allocators keep what was freed, and glibc moves its limit to mmap with what is
+ * freed.
  */
 #include "tests/bench/bench.h"
 

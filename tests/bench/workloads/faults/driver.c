@@ -1,6 +1,6 @@
 /*
- * The smallest driver that backs pages: a frame, filled with the number of its page, mapped. All names of the VM core are
- * weak references, so that the program for Linux, where nothing defines them, is linked without.
+ * The smallest driver that backs pages: a frame, filled with the number of its page, mapped. All names of the VM core
+ * are weak references, so that the program for Linux, where nothing defines them, is linked without.
  */
 #include "driver.h"
 
@@ -68,8 +68,7 @@ static const struct vm_segment_driver numbers = {
 
 static void touch_numbers(const struct bench_row *row, struct bench_span *span)
 {
-    struct vm_segment *segment =
-        vm_alloc(vm_space(), &numbers, VM_ANYWHERE, row->operations * VM_PAGE_SIZE, VM_READ);
+    struct vm_segment *segment = vm_alloc(vm_space(), &numbers, VM_ANYWHERE, row->operations * VM_PAGE_SIZE, VM_READ);
 
     if (IS_ERR(segment))
         bench_fail("no segment of the program's own driver: error %d", ERR_OF(segment));

@@ -2,8 +2,9 @@
  * Page faults, by the size of the page that is wanted: MADV_NOHUGEPAGE and MADV_HUGEPAGE say it, and MAP_HUGETLB for
  * pages of 1 GiB, which exist on Linux only if they were reserved. What a mapping takes besides is not measured.
  *
- * A page of 2 MiB is touched in all its pages of 4 KiB: where there are no huge pages, the figure is what 2 MiB of memory
- * take all the same. Every mapping's contents are looked at before it goes: fresh memory is zero, and each write arrived.
+ * A page of 2 MiB is touched in all its pages of 4 KiB: where there are no huge pages, the figure is what 2 MiB of
+ * memory take all the same. Every mapping's contents are looked at before it goes: fresh memory is zero, and each write
+ * arrived.
  */
 #include <signal.h>
 #include <sys/mman.h>
@@ -184,8 +185,8 @@ static void touch_gibibyte(void)
     const char *key = "first_touch/1073741824";
     struct bench_span span = {0};
     unsigned char resident = 0;
-    char *memory = mmap(NULL, BENCH_GIB, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_1GB, -1, 0);
+    char *memory =
+        mmap(NULL, BENCH_GIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_1GB, -1, 0);
 
     if (memory == MAP_FAILED) {
         bench_left_out(key, "the system gives no mapping with a page of 1 GiB");

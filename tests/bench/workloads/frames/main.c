@@ -1,7 +1,7 @@
 /*
  * The frame allocator as programs and their drivers reach it: 4 KiB by vm_frame_get, 2 MiB of contiguous frames by
- * vm_span_alloc. Hot: what was put last is got next. In batches: more than a magazine holds. Only where the VM core is part
- * of the program; its names are weak references, which nothing defines on Linux.
+ * vm_span_alloc. Hot: what was put last is got next. In batches: more than a magazine holds. Only where the VM core is
+ * part of the program; its names are weak references, which nothing defines on Linux.
  */
 #include "tests/bench/bench.h"
 #include "vm/driver.h"

@@ -1,7 +1,7 @@
 /*
- * What mappings cost, by size: made and removed, protected, moved, grown, emptied. Pages are of the size that the system
- * chooses, but for the rows of mprotect and of mremap on memory that was touched: they ask for small pages, of which there
- * is one for each 4 KiB to be changed.
+ * What mappings cost, by size: made and removed, protected, moved, grown, emptied. Pages are of the size that the
+ * system chooses, but for the rows of mprotect and of mremap on memory that was touched: they ask for small pages, of
+ * which there is one for each 4 KiB to be changed.
  *
  * The rows of vm_alloc are the same on the VM core's own interface, without a system call: only where it is part of the
  * program (its names are weak references, which nothing defines on Linux).
