@@ -11,6 +11,7 @@
 #define MIB_32 (32 * BENCH_MIB)
 #define MIB_64 (64 * BENCH_MIB)
 #define MIB_256 (256 * BENCH_MIB)
+#define HOLE (100 * BENCH_KIB)
 #define BLOCKS 100000u
 #define LEAST 16u
 #define MOST 1024u
@@ -57,8 +58,11 @@ static void calloc_touch_free(const struct bench_row *row, struct bench_span *sp
     bench_end(span);
 }
 
-/* Grows a block from `start` to row->size, touching what is new; its first byte of each page says which page it is. */
-static void realloc_run(const struct bench_row *row, struct bench_span *span, size_t start, size_t step)
+/*
+ * Grows a block from `start` to row->size, by `step` or, if that is 0, to twice its size, and touches what is new: the
+ * first byte of each page says which page it is. The block, for the caller to free.
+ */
+static void *grow(const struct bench_row *row, struct bench_span *span, size_t start, size_t step)
 {
     unsigned char *memory = NULL;
     size_t old = 0, size = start;
@@ -76,19 +80,22 @@ static void realloc_run(const struct bench_row *row, struct bench_span *span, si
     bench_end(span);
     for (size_t page = 0; page < size; page += BENCH_PAGE)
         bench_check_number("a page of a block that grew", memory[page], (unsigned char)(page / BENCH_PAGE));
+    return memory;
+}
+
+/* With the free at the end; by steps, where that is most of munmap's work, without. */
+static void realloc_double(const struct bench_row *row, struct bench_span *span)
+{
+    void *memory = grow(row, span, BENCH_KIB, 0);
+
     bench_begin(span);
     free(memory);
     bench_end(span);
 }
 
-static void realloc_double(const struct bench_row *row, struct bench_span *span)
-{
-    realloc_run(row, span, BENCH_KIB, 0);
-}
-
 static void realloc_steps(const struct bench_row *row, struct bench_span *span)
 {
-    realloc_run(row, span, KIB_64, KIB_64);
+    free(grow(row, span, KIB_64, KIB_64));
 }
 
 static const struct bench_row pairs[] = {
@@ -106,9 +113,9 @@ static const struct bench_row pairs[] = {
 };
 
 static const struct bench_row growth[] = {
-    {"realloc_double", MIB_256, "realloc from 1 KiB, doubling, whole run", realloc_double, 1, 0},
-    {"realloc_steps", MIB_16, "realloc by steps of 64 KiB, whole run", realloc_steps, 1, 0},
-    {"realloc_steps", MIB_256, "realloc by steps of 64 KiB, whole run", realloc_steps, 1, 0},
+    {"realloc_double", MIB_256, "realloc from 1 KiB, doubling, free: whole run", realloc_double, 1, 0},
+    {"realloc_steps", MIB_16, "realloc by steps of 64 KiB: whole run", realloc_steps, 1, 0},
+    {"realloc_steps", MIB_256, "realloc by steps of 64 KiB: whole run", realloc_steps, 1, 0},
     {"calloc_free", MIB_1, "calloc + free", calloc_free, 20, MIB_1},
     {"calloc_free", MIB_64, "calloc + free", calloc_free, 2, MIB_64},
     {"calloc_touch_free", MIB_1, "calloc + touch + free", calloc_touch_free, 20, MIB_1},
@@ -165,10 +172,20 @@ static void random_blocks(void)
     free_blocks("random_free_warm", "free in random order, again");
 }
 
+/* As in a program that runs for a while: there is free memory below what is in use. */
+static void leave_hole(void)
+{
+    void *hole = bench_malloc(HOLE);
+
+    bench_malloc(LEAST);
+    free(hole);
+}
+
 int main(int argc, char **argv)
 {
     bench_no_arguments(argc, argv);
     bench_open();
+    leave_hole();
     bench_run_all(pairs, sizeof(pairs) / sizeof(pairs[0]));
     random_blocks();
     bench_run_all(growth, sizeof(growth) / sizeof(growth[0]));

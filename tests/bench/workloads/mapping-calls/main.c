@@ -254,11 +254,11 @@ static void alloc_free(const struct bench_row *row, struct bench_span *span)
 }
 
 static const struct bench_row rows[] = {
-    {"map_unmap", KIB_4, "mmap + munmap, untouched", map_unmap, 1000, 0},
-    {"map_unmap", KIB_64, "mmap + munmap, untouched", map_unmap, 1000, 0},
-    {"map_unmap", MIB_1, "mmap + munmap, untouched", map_unmap, 1000, 0},
-    {"map_unmap", MIB_64, "mmap + munmap, untouched", map_unmap, 1000, 0},
-    {"map_touch_unmap", KIB_4, "mmap + touch + munmap", map_touch_unmap, 1000, KIB_4},
+    {"map_unmap", KIB_4, "mmap + munmap, untouched", map_unmap, 3000, 0},
+    {"map_unmap", KIB_64, "mmap + munmap, untouched", map_unmap, 3000, 0},
+    {"map_unmap", MIB_1, "mmap + munmap, untouched", map_unmap, 3000, 0},
+    {"map_unmap", MIB_64, "mmap + munmap, untouched", map_unmap, 3000, 0},
+    {"map_touch_unmap", KIB_4, "mmap + touch + munmap", map_touch_unmap, 2000, KIB_4},
     {"map_touch_unmap", KIB_64, "mmap + touch + munmap", map_touch_unmap, 200, KIB_64},
     {"map_touch_unmap", MIB_1, "mmap + touch + munmap", map_touch_unmap, 20, MIB_1},
     {"map_touch_unmap", MIB_64, "mmap + touch + munmap", map_touch_unmap, 2, MIB_64},
@@ -272,12 +272,12 @@ static const struct bench_row rows[] = {
     {"protect_touch", KIB_4, "mprotect, to read-only and back, touch", protect_touch, 1000, 0},
     {"protect_touch", MIB_1, "mprotect, to read-only and back, touch", protect_touch, 20, 0},
     {"protect_touch", MIB_64, "mprotect, to read-only and back, touch", protect_touch, 1, 0},
-    {"protect_middle", KIB_4, "mprotect of a page in the middle, or back", protect_middle, 1000, 0},
-    {"grow_shrink", MIB_1, "mremap, grown and shrunk in place", grow_shrink, 200, 0},
-    {"grow_shrink", MIB_64, "mremap, grown and shrunk in place", grow_shrink, 200, 0},
-    {"move", MIB_1, "mremap, moved", move, 200, 0},
-    {"move", MIB_64, "mremap, moved", move, 200, 0},
-    {"grow_move", MIB_1, "mremap, grown by moving", grow_move, 20, 0},
+    {"protect_middle", KIB_4, "mprotect of a page in the middle, or back", protect_middle, 3000, 0},
+    {"grow_shrink", MIB_1, "mremap, grown and shrunk in place", grow_shrink, 1000, 0},
+    {"grow_shrink", MIB_64, "mremap, grown and shrunk in place", grow_shrink, 1000, 0},
+    {"move", MIB_1, "mremap, moved", move, 1000, 0},
+    {"move", MIB_64, "mremap, moved", move, 100, 0},
+    {"grow_move", MIB_1, "mremap, grown by moving", grow_move, 100, 0},
     {"grow_move", MIB_64, "mremap, grown by moving", grow_move, 2, 0},
     {"dontneed_touch", KIB_64, "MADV_DONTNEED + touch", dontneed_touch, 200, KIB_64},
     {"dontneed_touch", MIB_1, "MADV_DONTNEED + touch", dontneed_touch, 20, MIB_1},
@@ -298,6 +298,7 @@ int main(int argc, char **argv)
 {
     bench_no_arguments(argc, argv);
     bench_open();
+    bench_malloc(1); /* an ordinary program has a heap, and what a mapping costs depends on those that there are */
     bench_run_all(rows, sizeof(rows) / sizeof(rows[0]));
     if (vm_alloc)
         bench_run_all(core_rows, sizeof(core_rows) / sizeof(core_rows[0]));
