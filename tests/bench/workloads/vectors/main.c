@@ -7,7 +7,7 @@
 #include "tests/bench/bench.h"
 
 #define VECTORS 1024u
-#define PUSHES 30000u /* of RUN elements each, times the scale */
+#define PUSHES 27000u /* of RUN elements each, times the scale */
 #define RUN 256u
 #define LIMIT 65536u /* elements */
 #define FIRST 4u
