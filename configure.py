@@ -28,9 +28,11 @@ import allocators  # noqa: E402
 import debian_source  # noqa: E402
 import elf  # noqa: E402
 import graph  # noqa: E402
+import kernel  # noqa: E402
 import manifest as manifests  # noqa: E402
 import packages  # noqa: E402
 import plan  # noqa: E402
+import subjects  # noqa: E402
 from archive import collect, idle_patterns  # noqa: E402
 from image import Choices, Image, archive_path, expected_plan, write_generated  # noqa: E402
 from manifest import Manifest, read_manifest  # noqa: E402
@@ -43,7 +45,7 @@ PROGRAM_LISTS = [Path("tests/unit/programs.py"), Path("tests/unit/programs_core.
 TEMPLATE = ROOT / "images/template"
 DISK_LEAST = 64 << 10  # with fewer bytes free, a build that failed did so for want of them
 MEMORY = Path("build/configuration.json")
-TOOLS = ["allocators", "archive", "calls", "debian_source", "disassembly", "elf", "fat", "graph", "image", "manifest", "packages", "plan", "report", "sources", "symbols", "tool"]
+TOOLS = ["allocators", "archive", "calls", "debian_source", "disassembly", "elf", "fat", "graph", "image", "kernel", "manifest", "packages", "plan", "report", "sources", "subjects", "symbols", "tool"]
 
 EXAMPLES = """
 examples:
@@ -55,13 +57,15 @@ examples:
   ./configure.py --new counter                  write apps/counter, a program to start from
   ./configure.py ../mine/server --debug         an application outside of this repository
   ./configure.py --program /bin/busybox -- ls   an existing static program (Debian: busybox-static)
+  ./configure.py lua --bench                    measure it here and on Linux, side by side
+  ./configure.py lua --sweep pages=4k,2m ram=64M,1G     which choice is best for it
   ./configure.py --program ./server --files data:srv/data --files etc:/etc --env MODE=fast --ram 1G
 
 then:
   ninja          build/APP/APP.elf and build/APP/APP.iso        ninja test    every test
   ninja run      boot it here; Ctrl-C ends                      ninja debug   boot it stopped, with gdb attached
-  ninja fuzz     fuzz for longer                                ninja bench   count instructions
-  ninja clean    remove what was built
+  ninja fuzz     fuzz for longer                                ninja bench   measure here and on Linux, side by side
+  ninja report   draw what was measured                         ninja clean   remove what was built
 Output of APP goes to build/APP (debug builds: build/APP-debug); configuring another application leaves it alone.
 """
 
@@ -89,6 +93,12 @@ def variable_option(text: str) -> tuple[str, str]:
     if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or "\0" in value:
         raise argparse.ArgumentTypeError(f"{text!r} must be NAME=VALUE")
     return name, value
+
+
+def turns_option(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,3}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 0 to 999")
+    return int(text)
 
 
 def off_or(check: manifests.Check) -> Callable[[str], int]:
@@ -148,6 +158,15 @@ def make_parser() -> Parser:
     machine.add_argument(
         "--accelerator", choices=("auto", "tcg", "kvm"), default="auto", help="of QEMU; auto: KVM where it works"
     )
+    measured = parser.add_argument_group("measuring APP (docs/benchmarking.md)")
+    measured.add_argument(
+        "--bench", action="store_true", help="run it here and in a Linux guest in the same machine, side by side"
+    )
+    measured.add_argument(
+        "--sweep", metavar="AXIS=V,V", nargs="+",
+        help=f"run every combination of these choices and compare them: {', '.join(subjects.AXES)}; with --bench against Linux",
+    )  # fmt: skip
+    measured.add_argument("--turns", metavar="N", type=turns_option, help="runs by the clock of each (default 3; 0: count only)")
     observe = parser.add_argument_group("what the image tells of its run (docs/observing.md)")
     observe.add_argument(
         "--stats", action=argparse.BooleanOptionalAction, help="faults, memory and time at its end: a table, and a record"
@@ -264,6 +283,7 @@ class Memory:
 
     current: str = ""
     images: dict[str, dict] = field(default_factory=dict)
+    measured: dict[str, dict] = field(default_factory=dict)  # by --bench or --sweep: the same, and the words of their axes
 
     @staticmethod
     def load() -> "Memory":
@@ -327,7 +347,7 @@ def need_packages(wanted: dict[str, str], word: str) -> None:
 
 def setup(folder: Path | None, choices: Choices) -> None:
     """Gets what is missing for this application, the tests, and every application and test image of the project."""
-    wanted = {**packages.BASE, **packages.TEST}
+    wanted = {**packages.BASE, **packages.TEST, **packages.BENCH}
     sources: list[tuple[Manifest, debian_source.Source]] = []
     folders = [*([folder] if folder else []), *folders_of(APPS, *TEST_IMAGES)]
     for other in folders:
@@ -340,6 +360,7 @@ def setup(folder: Path | None, choices: Choices) -> None:
                 raise
     packages.install(wanted)
     fetch_sources(sources, folder)
+    fetch_kernel()
     print(paint("All packages are installed.", "32"))
 
 
@@ -353,6 +374,16 @@ def fetch_sources(wanted: list[tuple[Manifest, debian_source.Source]], folder: P
             if manifest.folder == folder:
                 raise Failure(f"{manifest.path}: {failure}") from None
             print(paint(f"{manifest.path}: {failure}", "31"), flush=True)
+
+
+def fetch_kernel() -> None:
+    """For the Linux guest of ninja bench, which says so too if there is none."""
+    if not kernel.KERNEL.is_file():
+        print(paint(f"Fetching Debian's {kernel.PACKAGE}, to measure against:", "1"), flush=True)
+    try:
+        kernel.fetch()
+    except Failure as failure:
+        print(paint(str(failure), "31"), flush=True)
 
 
 def folders_of(*parents: Path) -> list[Path]:
@@ -450,6 +481,32 @@ def host_programs(tests: graph.Tests) -> None:
                 group.pop(name)
 
 
+def default_subjects() -> tuple[list[subjects.Subject], list[subjects.Absent]]:
+    """What `ninja bench` measures, and what of it cannot be built."""
+    found, absent = [], []
+    for folder in [*folders_of(subjects.WORKLOADS), *(APPS / name for name in subjects.DEFAULT_APPS)]:
+        try:
+            image = image_of(folder, Choices())
+            usable(image)
+            found.append(subjects.make_subject(image.manifest, image.choices, subjects.DEFAULT / image.name))
+        except Failure as failure:
+            absent.append(subjects.Absent(folder.name, {}, str(failure)))
+    return found, absent
+
+
+def remembered_subjects(memory: Memory) -> list[subjects.Subject]:
+    """What --bench and --sweep were asked for before, as far as it is still there."""
+    found = []
+    for output, entry in memory.measured.items():
+        try:
+            image = image_of(Path(entry["folder"]), Choices(**entry["choices"]))
+            usable(image)
+            found.append(subjects.make_subject(image.manifest, image.choices, Path(output), entry["cell"]))
+        except (Failure, KeyError, TypeError):
+            continue
+    return found
+
+
 def dependencies(images: list[Image]) -> list[Path]:
     """Every file and folder whose change must run configure.py again."""
     found = [Path("configure.py"), *(Path(f"images/{name}.py") for name in TOOLS), APPS, *TEST_IMAGES]
@@ -467,10 +524,15 @@ def write_graph(memory: Memory, current: Image) -> None:
     tests = graph.Tests()
     host_programs(tests)
     images, tested = known_images(memory, current), test_images(tests)
-    for image in [*images, *tested]:
+    default, absent = default_subjects()
+    subjects.write_plan(subjects.DEFAULT, default, absent, {})
+    tried = read_manifest(subjects.SELF_TEST)
+    chosen = [*default, subjects.make_subject(tried, Choices(), subjects.DEFAULT / tried.name), *remembered_subjects(memory)]
+    measured = [image for subject in chosen for image in subject.images]
+    for image in [*images, *tested, *measured]:
         write_generated(image)
-    graph.write_targets(current, images, tested, tests)
-    graph.write_depfile(dependencies([*images, *tested]))
+    graph.write_targets(current, images, tested, measured, tests)
+    graph.write_depfile(dependencies([*images, *tested, *measured]))
 
 
 def configure(image: Image, memory: Memory) -> None:
@@ -532,6 +594,33 @@ def run(image: Image, arguments: list[str] | None) -> NoReturn:
     os.execv(sys.executable, [sys.executable, *command, *(["--", *arguments] if arguments is not None else [])])
 
 
+def measure(image: Image, options: argparse.Namespace) -> NoReturn:
+    """--bench and --sweep: builds the variants of an image and becomes what measures them."""
+    axes = subjects.parse_axes(options.sweep or [])
+    folder = (subjects.APPS if options.bench else subjects.SWEEPS) / image.name
+    found, absent, entries = [], [], {}
+    for cell in subjects.cells(axes):
+        try:
+            variant = image_of(image.manifest.folder, subjects.with_cell(image.choices, axes, cell))
+            need_packages(variant.packages(), word_of(variant))
+            usable(variant)
+        except Failure as failure:
+            absent.append(subjects.Absent(image.name, cell, str(failure)))
+            continue
+        output = subjects.cell_folder(folder, cell)
+        found.append(subjects.make_subject(variant.manifest, variant.choices, output, cell))
+        entries[str(output)] = {"folder": str(variant.manifest.folder), "choices": vars(variant.choices), "cell": cell}
+    memory = Memory.load()
+    memory.measured = {name: entry for name, entry in memory.measured.items() if Path(name).parent != folder} | entries
+    configure(image, memory)
+    plan_file = subjects.write_plan(folder, found, absent, axes)
+    command = [sys.executable, "tests/bench/bench.py", "--plan", str(plan_file)]
+    command += ["--sweep"] if not options.bench else []
+    command += ["--turns", str(options.turns)] if options.turns is not None else []
+    sys.stdout.flush()
+    os.execv(sys.executable, command)
+
+
 def chosen(options: argparse.Namespace) -> Choices:
     if "\n" in options.cmdline:
         raise Failure("--cmdline must be one line")
@@ -570,6 +659,10 @@ def find_tree(item: str, caller: Path) -> str:
 def check_options(options: argparse.Namespace) -> None:
     if options.program is not None and options.app:
         raise Failure(f"--program takes the place of an application: leave out {options.app}")
+    if (options.bench or options.sweep) and (options.run or (options.app is None and options.program is None)):
+        raise Failure("--bench and --sweep measure one application: ./configure.py APP --bench   (ninja bench: the default set)")
+    if options.turns is not None and not (options.bench or options.sweep):
+        raise Failure("--turns belongs to --bench or --sweep")
     if options.program is not None and options.libc:
         raise Failure("--libc has no meaning with --program, which is linked already")
     if options.program is not None and options.malloc:
@@ -600,6 +693,8 @@ def main(arguments: list[str]) -> int:
         raise Failure("which application? type   ./configure.py --setup hello   (--list shows all, --help the options)")
     if folder is not None:
         image = image_of(folder, chosen(options))
+        if options.bench or options.sweep:
+            measure(image, options)
         configure(image, Memory.load())
         if options.run:
             report(image, "", sys.stderr)

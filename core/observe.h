@@ -50,7 +50,8 @@ void quire_observe_end(int status);
 /* When the program ended, by cpu_cycles and clock_monotonic, before any observer took time. */
 extern uint64_t observe_end_ticks, observe_end_ns;
 
-/* core/observe/stats.c, timeline.c, profile.c */
-extern const struct observer quire_observer_stats, quire_observer_timeline, quire_observer_profile;
+/* core/observe/measure.c, stats.c, timeline.c, profile.c */
+extern const struct observer quire_observer_measure, quire_observer_stats;
+extern const struct observer quire_observer_timeline, quire_observer_profile;
 
 #endif

@@ -42,7 +42,9 @@ COMPILERS = {
 LANGUAGE_C = "-std=gnu11"
 LANGUAGE_CXX = "-xc++ -std=gnu++17"
 CALL_TOOLS = ("images/calls.py", "images/disassembly.py", "images/tool.py")
-BENCH_IMAGES = ("hello", "micro")  # what tests/bench/run.py boots
+LIMIT_IMAGES = ("hello", "micro")  # what tests/bench/limits.py boots
+GUEST_INIT = BUILD / "linux/init"  # of the Linux guest, tests/bench/guest.py
+GUEST_SOURCE = "tests/bench/guest/init.c"
 PACK_ALONE = 256 << 20  # bytes from which on packing has the terminal, to show how far it is
 UNIT_SANITIZE = "-fsanitize=address,undefined"
 FUZZ_SANITIZE = "-fsanitize=fuzzer,address,undefined"
@@ -195,7 +197,7 @@ def app_objects(ninja: Writer, image: Image) -> list[Path]:
     objects = []
     for name, path in source_files(image).items():
         own = name in image.manifest.sources
-        objects.append(image.folder / "obj" / f"{name}.o")
+        objects.append(image.compiled / "obj" / f"{name}.o")
         ninja.edge(
             objects[-1],
             "cc_app",
@@ -378,8 +380,30 @@ def test_targets(ninja: Writer, tests: Tests, images: list[Path]) -> None:
     write_if_changed(BUILD / "tests.json", json.dumps(suites, indent=4) + "\n")
 
 
-def write_targets(current: Image, images: list[Image], test_images: list[Image], tests: Tests) -> None:
-    """images: with targets of their own names, the current one among them; test_images: for `ninja test` only."""
+def guest_init(ninja: Writer) -> None:
+    """The first program of the Linux guest that images are compared with."""
+    made = f"{GUEST_INIT}.o"
+    ninja.edge(made, "cc_app", [GUEST_SOURCE], compiler=COMPILERS["clang"]["musl"], language=LANGUAGE_C, mode=APP_MODES["release"])
+    ninja.edge(GUEST_INIT, "link_native", [MUSL / "crt1.o", MUSL / "crti.o", made, MUSL / "libc.a", MUSL / "crtn.o"])
+
+
+def bench_targets(ninja: Writer, tested: dict[str, list[Path]], measured: list[Image], toolchain: Toolchain) -> None:
+    """What tests/bench builds for itself when it is run, and the commands."""
+    for image in measured:
+        image_edges(ninja, image, toolchain)
+        native_program(ninja, image, toolchain)
+    guest_init(ninja)
+    counted = [path for name in LIMIT_IMAGES for path in tested.get(name, [])]
+    ninja.edge("bench", "terminal", start="tests/bench/bench.py", what="bench")
+    ninja.edge("report", "terminal", start="/usr/bin/python3 tests/bench/report.py", what="report")
+    ninja.edge("limits", "terminal", counted, start="tests/bench/limits.py", what="limits")
+
+
+def write_targets(
+    current: Image, images: list[Image], test_images: list[Image], measured: list[Image], tests: Tests
+) -> None:
+    """images: with targets of their own names, the current one among them; test_images: for `ninja test` only; measured: of
+    images/subjects.py."""
     toolchain = Toolchain.find()
     ninja = Writer()
     ninja.set("clang", "clang")
@@ -393,8 +417,7 @@ def write_targets(current: Image, images: list[Image], test_images: list[Image],
         native_program(ninja, image, toolchain)
     user_targets(ninja, current)
     test_targets(ninja, tests, [path for outputs in tested.values() for path in outputs])
-    counted = [path for name in BENCH_IMAGES for path in tested.get(name, [])]
-    ninja.edge("bench", "terminal", counted, start="tests/bench/run.py", what="bench")
+    bench_targets(ninja, tested, measured, toolchain)
     ninja.edge(BUILD / "compile_commands.json", "compile_commands", [], [TARGETS])
     ninja.edge("all", "phony", [current.folder.name, BUILD / "compile_commands.json"])
     ninja.rows.append("default all")

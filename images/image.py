@@ -23,7 +23,7 @@ from tool import Failure
 MULTIARCH = "x86_64-linux-gnu"
 LIBRARIES = Path("/usr/lib") / MULTIARCH
 # What an image can observe of its run, in the order of core/observe.h; the core has quire_observer_NAME for each.
-OBSERVERS = ("stats", "timeline", "profile")
+OBSERVERS = ("measure", "stats", "timeline", "profile")
 PAGE_NAMES = {"4k": "PAGE_4K", "2m": "PAGE_2M", "1g": "PAGE_1G"}
 
 
@@ -47,15 +47,20 @@ class Choices:
     stats: bool | None = None
     timeline: int | None = None
     profile: int | None = None
+    measure: bool = False  # for tests/bench; there is no option for it
 
 
 @dataclass(frozen=True)
 class Image:
-    """folder: where its output goes, relative to the root of the project."""
+    """
+    folder: where its output goes, relative to the root of the project. shared: the folder of its objects and headers, which
+    images may share that differ only in how they are linked.
+    """
 
     manifest: Manifest
     choices: Choices
     folder: Path
+    shared: Path | None = None
     libc: str = field(init=False)
     malloc: str = field(init=False)
     ram: int = field(init=False)
@@ -91,8 +96,17 @@ class Image:
         """Debian's source packages of which files are compiled."""
         return [source for source in (self.manifest.source, self.allocator.source) if source]
 
+    @property
+    def compiled(self) -> Path:
+        """Where its objects and its libraries' headers are."""
+        return self.shared or self.folder
+
     def output(self, suffix: str) -> Path:
         return self.folder / f"{self.name}{suffix}"
+
+    @property
+    def measure(self) -> bool:
+        return self.choices.measure
 
     @property
     def observers(self) -> list[str]:
@@ -247,7 +261,7 @@ def expected_plan(image: Image) -> tuple[plan.Plan, bool]:
 
 def link_headers(image: Image) -> None:
     """
-    Gives the headers of the image's packages a folder of their own, FOLDER/include, as links: the include directories
+    Gives the headers of the image's packages a folder of their own, include beside its objects, as links: the include directories
     they are installed in also hold glibc's, which must not meet musl's.
     """
     wanted = {}
@@ -255,7 +269,7 @@ def link_headers(image: Image) -> None:
     for package in sorted({*image.manifest.packages, *filter(None, owners)}):
         for header in packages.headers(package):
             relative = header.removeprefix("/usr/include/").removeprefix(f"{MULTIARCH}/")
-            wanted[image.folder / "include" / relative] = header
+            wanted[image.compiled / "include" / relative] = header
     for link, header in wanted.items():
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.is_symlink() or os.readlink(link) != header:
@@ -270,7 +284,7 @@ def include_folders(image: Image) -> list[Path]:
         own += [image.manifest.source.tree / folder for folder in image.manifest.source.include]
     if not image.manifest.packages and not image.manifest.libraries:
         return own
-    shared = image.folder / "include"
+    shared = image.compiled / "include"
     return [*own, shared, *(shared / library for library in image.manifest.libraries if library[0] != "/" and (shared / library).is_dir())]
 
 

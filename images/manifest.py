@@ -38,7 +38,7 @@ PROGRAM_ENVIRONMENT = {"HOME": "/", "TERM": "linux"}
 PROGRAM_MEMORY = {"ram": 256 << 20, "stack": 8 << 20}
 NOT_WITH_PROGRAM = ("sources", "compiler", "libc", "malloc", "libraries", "include", "cflags", "ldflags", "calls")
 # Names that ninja targets, folders of build/ and of the project have already.
-RESERVED = set("all apps arch bench clean configure core debug docs fuzz images run sources test tests unit vm".split())
+RESERVED = set("all apps arch bench clean configure core debug docs fuzz images limits linux measure report run sources sweep test tests unit vm".split())
 
 
 @dataclass(frozen=True)

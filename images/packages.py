@@ -36,6 +36,10 @@ TEST = {
     "python3-matplotlib": "the charts of ninja report, sweeps and records",
     "chromium": "opens the pages that have them",
 }
+BENCH = {
+    "lz4": "unpacks the kernel of the Linux guest",
+    "xz-utils": "the same, of other versions",
+}
 CXX = {"libstdc++-12-dev": "the C++ library"}
 GCC = {"gcc": "compiles what says so"}
 GXX = {"g++": "compiles C++ that says so"}

@@ -264,11 +264,16 @@ def counter_arguments(options: argparse.Namespace, accelerator: str) -> list[str
     return ["-cpu", options.cpu, "-accel", accelerator]
 
 
+def machine_arguments(machine: str, memory: int, cpus: int, processor: list[str]) -> list[str]:
+    """QEMU's command as far as it does not depend on what is booted. processor: the CPU and how it is emulated."""
+    command = [QEMU, "-M", machine, "-m", format_memory(memory), "-smp", str(cpus), *processor]
+    return command + ["-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"]
+
+
 def build_command(config: Config, options: argparse.Namespace, accelerator: str, gdb_port: int | None) -> list[str]:
     machine = options.machine or config.machine
-    command = [QEMU, "-M", machine, "-m", format_memory(options.memory or config.memory), "-smp", str(config.cpus)]
-    command += counter_arguments(options, accelerator)
-    command += ["-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"]
+    processor = counter_arguments(options, accelerator)
+    command = machine_arguments(machine, options.memory or config.memory, config.cpus, processor)
     if options.firmware:
         command += ["-bios", str(options.firmware)]
     for device in config.devices:

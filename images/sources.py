@@ -84,6 +84,7 @@ CORE = [
     "core/load.c",
     "core/observe/faults.c",
     "core/observe/json.c",
+    "core/observe/measure.c",
     "core/observe/observe.c",
     "core/observe/profile.c",
     "core/observe/stacks.c",

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """
-Counts instructions and bytes, and compares them with the limits that the project has set itself (`ninja bench`).
+Counts instructions and bytes, and compares them with the limits that the project has set itself (`ninja limits`).
 
-    tests/bench/run.py [--json] [--check]
+    tests/bench/limits.py [--json] [--check]
 
 Everything runs in QEMU's emulation with -icount, where an instruction is an instruction in every run; an iteration of
 `rep` counts as one (images/qemu.py, --icount). Single operations are counted by the program images/micro inside of the
@@ -186,7 +186,7 @@ def main(arguments: list[str]) -> int:
         build()
         figures = run_micro() | run_entry() | sizes()
     except (Failure, OSError, subprocess.SubprocessError) as failure:
-        print(f"bench: {failure}", file=sys.stderr)
+        print(f"limits: {failure}", file=sys.stderr)
         return 2
     (print_json if options.json else print_table)(figures)
     missed = [row.key for row in ROWS if verdict(row, figures[row.key]) == "MISS"]
