@@ -378,6 +378,8 @@ def fetch_sources(wanted: list[tuple[Manifest, debian_source.Source]], folder: P
 
 def fetch_kernel() -> None:
     """For the Linux guest of ninja bench, which says so too if there is none."""
+    if not subjects.WORKLOADS.is_dir():
+        return
     if not kernel.KERNEL.is_file():
         print(paint(f"Fetching Debian's {kernel.PACKAGE}, to measure against:", "1"), flush=True)
     try:
@@ -484,14 +486,21 @@ def host_programs(tests: graph.Tests) -> None:
 def default_subjects() -> tuple[list[subjects.Subject], list[subjects.Absent]]:
     """What `ninja bench` measures, and what of it cannot be built."""
     found, absent = [], []
-    for folder in [*folders_of(subjects.WORKLOADS), *(APPS / name for name in subjects.DEFAULT_APPS)]:
+    wanted = dict.fromkeys(folders_of(subjects.WORKLOADS)) | {APPS / name: args for name, args in subjects.DEFAULT_APPS.items()}
+    for folder, arguments in wanted.items():
         try:
-            image = image_of(folder, Choices())
+            image = image_of(folder, Choices(args=arguments))
             usable(image)
             found.append(subjects.make_subject(image.manifest, image.choices, subjects.DEFAULT / image.name))
         except Failure as failure:
-            absent.append(subjects.Absent(folder.name, {}, str(failure)))
+            absent.append(subjects.Absent(folder.name, folder.name, {}, str(failure)))
     return found, absent
+
+
+def self_test_subjects() -> list[subjects.Subject]:
+    """What the tests of tests/bench measure."""
+    manifests_there = [read_manifest(folder) for folder in folders_of(subjects.SELF_TESTS) if folder.name == subjects.SELF_TEST]
+    return [subjects.make_subject(found, Choices(), subjects.DEFAULT / found.name) for found in manifests_there]
 
 
 def remembered_subjects(memory: Memory) -> list[subjects.Subject]:
@@ -525,14 +534,13 @@ def write_graph(memory: Memory, current: Image) -> None:
     host_programs(tests)
     images, tested = known_images(memory, current), test_images(tests)
     default, absent = default_subjects()
-    subjects.write_plan(subjects.DEFAULT, default, absent, {})
-    tried = read_manifest(subjects.SELF_TEST)
-    chosen = [*default, subjects.make_subject(tried, Choices(), subjects.DEFAULT / tried.name), *remembered_subjects(memory)]
-    measured = [image for subject in chosen for image in subject.images]
-    for image in [*images, *tested, *measured]:
+    subjects.write_plan(subjects.DEFAULT, default, absent, {}, {})
+    chosen = [*default, *self_test_subjects(), *remembered_subjects(memory)]
+    everything = [*images, *tested, *(image for subject in chosen for image in subject.images)]
+    for image in everything:
         write_generated(image)
-    graph.write_targets(current, images, tested, measured, tests)
-    graph.write_depfile(dependencies([*images, *tested, *measured]))
+    graph.write_targets(current, images, tested, chosen, tests)
+    graph.write_depfile(dependencies(everything))
 
 
 def configure(image: Image, memory: Memory) -> None:
@@ -605,7 +613,7 @@ def measure(image: Image, options: argparse.Namespace) -> NoReturn:
             need_packages(variant.packages(), word_of(variant))
             usable(variant)
         except Failure as failure:
-            absent.append(subjects.Absent(image.name, cell, str(failure)))
+            absent.append(subjects.Absent(image.name, subjects.label(image.name, cell), cell, str(failure)))
             continue
         output = subjects.cell_folder(folder, cell)
         found.append(subjects.make_subject(variant.manifest, variant.choices, output, cell))
@@ -613,7 +621,7 @@ def measure(image: Image, options: argparse.Namespace) -> NoReturn:
     memory = Memory.load()
     memory.measured = {name: entry for name, entry in memory.measured.items() if Path(name).parent != folder} | entries
     configure(image, memory)
-    plan_file = subjects.write_plan(folder, found, absent, axes)
+    plan_file = subjects.write_plan(folder, found, absent, axes, subjects.default_cell(image, axes))
     command = [sys.executable, "tests/bench/bench.py", "--plan", str(plan_file)]
     command += ["--sweep"] if not options.bench else []
     command += ["--turns", str(options.turns)] if options.turns is not None else []

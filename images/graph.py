@@ -16,6 +16,7 @@ from archive import collect, packed_size
 from image import LIBRARIES, Image, archive_path, include_folders, source_files
 from manifest import CXX_SUFFIXES, packed_files
 from report import format_size, write_if_changed
+from subjects import Subject
 from tool import Failure
 
 BUILD = Path("build")
@@ -387,11 +388,13 @@ def guest_init(ninja: Writer) -> None:
     ninja.edge(GUEST_INIT, "link_native", [MUSL / "crt1.o", MUSL / "crti.o", made, MUSL / "libc.a", MUSL / "crtn.o"])
 
 
-def bench_targets(ninja: Writer, tested: dict[str, list[Path]], measured: list[Image], toolchain: Toolchain) -> None:
+def bench_targets(ninja: Writer, tested: dict[str, list[Path]], measured: list[Subject], toolchain: Toolchain) -> None:
     """What tests/bench builds for itself when it is run, and the commands."""
-    for image in measured:
-        image_edges(ninja, image, toolchain)
-        native_program(ninja, image, toolchain)
+    for subject in measured:
+        for image in subject.images:
+            image_edges(ninja, image, toolchain)
+        for image in subject.natives.values():
+            native_program(ninja, image, toolchain)
     guest_init(ninja)
     counted = [path for name in LIMIT_IMAGES for path in tested.get(name, [])]
     ninja.edge("bench", "terminal", start="tests/bench/bench.py", what="bench")
@@ -400,10 +403,9 @@ def bench_targets(ninja: Writer, tested: dict[str, list[Path]], measured: list[I
 
 
 def write_targets(
-    current: Image, images: list[Image], test_images: list[Image], measured: list[Image], tests: Tests
+    current: Image, images: list[Image], test_images: list[Image], measured: list[Subject], tests: Tests
 ) -> None:
-    """images: with targets of their own names, the current one among them; test_images: for `ninja test` only; measured: of
-    images/subjects.py."""
+    """images: with targets of their own names, the current one among them; test_images: for `ninja test` only."""
     toolchain = Toolchain.find()
     ninja = Writer()
     ninja.set("clang", "clang")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from functools import cache
 
 from report import paint
 from tool import Failure
@@ -46,6 +47,7 @@ GXX = {"g++": "compiles C++ that says so"}
 LIBC = {"musl": {}, "glibc": {"libc6-dev": "the C library", "libgcc-12-dev": "its unwinder"}, "none": {}}
 
 
+@cache
 def query(*arguments: str) -> subprocess.CompletedProcess:
     try:
         return subprocess.run(["dpkg-query", *arguments], capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
@@ -103,6 +105,7 @@ def install(wanted: dict[str, str]) -> None:
     for package in packages:
         print(f"    {package:<22} {wanted[package]}")
     fetch(packages)
+    query.cache_clear()
     left = missing(packages)
     if left:
         raise Failure(f"apt-get ended, but these packages are still not installed: {' '.join(left)}")

@@ -32,8 +32,9 @@ DEFAULT, APPS = BUILD / "bench", BUILD / "measure"
 SWEEPS = BUILD / "sweep"
 PLAN = "plan.json"
 WORKLOADS = Path("tests/bench/workloads")
-SELF_TEST = Path("tests/bench/images/outcomes")  # what the tests of tests/bench measure
-DEFAULT_APPS = ("lua", "sqlite", "python", "redis")  # of apps/, with the input of their manifests
+SELF_TESTS, SELF_TEST = Path("tests/bench/images"), "outcomes"  # what the tests of tests/bench measure
+# Of apps/, and their arguments; None: those of the manifest.
+DEFAULT_APPS = {"lua": ["scripts/trees.lua"], "sqlite": None, "python": None, "redis": ["test", "sds"]}
 TIMELINE = "-timeline"
 INTERVAL_NS = 10_000_000
 CELLS_MAX = 64
@@ -53,6 +54,7 @@ def cpus(text: str) -> int:
     return int(text)
 
 
+Axes = dict[str, dict[str, object]]  # for each axis the words that the user typed, and their values
 AXES = {
     "pages": Axis("pages", manifests.one_of(*manifests.PAGES)),
     "malloc": Axis("malloc", manifests.one_of(*manifests.MALLOCS)),
@@ -72,6 +74,7 @@ class Subject:
 
     image: Image
     traced: Image
+    natives: dict[str, Image]  # what Linux runs, by allocator; only their programs are linked
     cell: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -85,7 +88,9 @@ class Subject:
     def description(self) -> dict:
         image, manifest = self.image, self.image.manifest
         arguments = manifest.args if image.choices.args is None else image.choices.args
-        program = manifest.program_path if manifest.program else image.output(".native")
+        natives = {malloc: str(native.output(".native")) for malloc, native in self.natives.items()}
+        if manifest.program:
+            natives = {"its own allocator": str(manifest.program_path)}
         return {
             "workload": image.name,
             "label": self.label,
@@ -97,17 +102,17 @@ class Subject:
             "machine": image.choices.machine or manifest.machine,
             "config": str(image.folder / "run.json"),
             "traced": str(self.traced.folder / "run.json"),
-            "native": str(program) if image.libc != "none" or manifest.program else None,
-            "targets": targets(image, not manifest.program and image.libc != "none"),
-            "traced_targets": targets(self.traced, False),
+            "natives": natives,
+            "targets": [*targets(image), *([] if manifest.program else natives.values())],
+            "traced_targets": targets(self.traced),
             "arguments": arguments,
             "environment": manifest.env,
             "files": [[str(path), target] for path, target in packed_files(manifest)],
         }
 
 
-def targets(image: Image, native: bool) -> list[str]:
-    suffixes = [".elf", *([".files"] if image.manifest.has_files else []), *([".native"] if native else [])]
+def targets(image: Image) -> list[str]:
+    suffixes = [".elf", *([".files"] if image.manifest.has_files else [])]
     return [str(image.output(suffix)) for suffix in suffixes]
 
 
@@ -121,16 +126,18 @@ def make_subject(manifest: Manifest, choices: Choices, folder: Path, cell: dict[
     shared = objects_folder(manifest, choices)
     plain = dataclasses.replace(choices, measure=True, stats=False, timeline=0, profile=0)
     traced = dataclasses.replace(plain, timeline=INTERVAL_NS)
+    image = Image(manifest, plain, folder, shared=shared)
     return Subject(
-        Image(manifest, plain, folder, shared=shared),
+        image,
         Image(manifest, traced, folder.with_name(folder.name + TIMELINE), shared=shared),
+        {} if manifest.program or image.libc == "none" else {image.malloc: image},
         cell or {},
     )
 
 
-def parse_axes(words: list[str]) -> dict[str, dict[str, object]]:
-    """AXIS=WORD,WORD...: for each axis the words with their values."""
-    axes: dict[str, dict[str, object]] = {}
+def parse_axes(words: list[str]) -> Axes:
+    """AXIS=WORD,WORD... for each axis."""
+    axes: Axes = {}
     for item in words:
         name, equals, listed = item.partition("=")
         if not equals or name not in AXES:
@@ -149,7 +156,7 @@ def parse_axes(words: list[str]) -> dict[str, dict[str, object]]:
     return axes
 
 
-def cells(axes: dict[str, dict[str, object]]) -> list[dict[str, str]]:
+def cells(axes: Axes) -> list[dict[str, str]]:
     """Every combination, in the order of the words."""
     combined = [dict(zip(axes, words, strict=True)) for words in itertools.product(*axes.values())]
     if len(combined) > CELLS_MAX:
@@ -157,7 +164,13 @@ def cells(axes: dict[str, dict[str, object]]) -> list[dict[str, str]]:
     return combined
 
 
-def with_cell(choices: Choices, axes: dict[str, dict[str, object]], cell: dict[str, str]) -> Choices:
+def default_cell(image: Image, axes: Axes) -> dict[str, str]:
+    """The words that stand for what the image has without them."""
+    own = {axis: getattr(image, AXES[axis].choice, getattr(image.choices, AXES[axis].choice)) for axis in axes}
+    return {axis: word for axis, words in axes.items() for word, value in words.items() if value == own[axis]}
+
+
+def with_cell(choices: Choices, axes: Axes, cell: dict[str, str]) -> Choices:
     return dataclasses.replace(choices, **{AXES[axis].choice: axes[axis][word] for axis, word in cell.items()})
 
 
@@ -169,15 +182,18 @@ class Absent(NamedTuple):
     """A subject that cannot be built, and why."""
 
     name: str
+    label: str
     cell: dict[str, str]
     why: str
 
 
-def write_plan(folder: Path, found: list[Subject], absent: list[Absent], axes: dict[str, dict[str, object]]) -> Path:
+def write_plan(folder: Path, found: list[Subject], absent: list[Absent], axes: Axes, default: dict[str, str]) -> Path:
+    """axes: those that are swept; default: the words that stand for what the application itself says, of axes that have one."""
     plan = {
         "axes": {axis: list(words) for axis, words in axes.items()},
         "subjects": [subject.description() for subject in found],
         "absent": [item._asdict() for item in absent],
+        "default": default,
     }
     write_if_changed(folder / PLAN, json.dumps(plan, indent=1) + "\n")
     return folder / PLAN

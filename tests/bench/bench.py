@@ -48,11 +48,11 @@ TURNS = 3
 
 
 class Run(NamedTuple):
-    """One run that is to be done; thp is empty here."""
+    """One run that is to be done. variant: of Linux, its allocator and its setting of huge pages; empty here."""
 
     subject: int
     system: str
-    thp: str
+    variant: str
     mode: str  # "count", "time" or "trace"
     turn: int = 0
 
@@ -103,7 +103,7 @@ class Bench:
     def digest(self, run: Run) -> str:
         subject = self.subjects[run.subject]
         names = subject["traced_targets"] if run.mode == "trace" else subject["targets"]
-        paths = [ROOT / name for name in names] if run.system == HERE else [Path(ROOT / subject["native"]), guest.INIT]
+        paths = [ROOT / name for name in names] if run.system == HERE else [*map(ROOT.joinpath, subject["natives"].values()), guest.INIT]
         paths += [ROOT / host for host, _ in subject["files"]]
         more = [run, subject["arguments"], subject["environment"], self.memory(subject), versions()["qemu"], self.options.timeout]
         return digest_of(paths, *more, kernel.version() if run.system == LINUX else "")
@@ -125,26 +125,28 @@ class Bench:
     def execute(self, run: Run) -> Outcome:
         subject, mode = self.subjects[run.subject], MODES[run.mode]
         if run.system == LINUX:
-            return machine.run_guest(subject, run.thp, self.memory(subject), mode, self.options.timeout)
+            malloc, thp = compare.split_variant(run.variant)
+            return machine.run_guest(subject, subject["natives"][malloc], thp, self.memory(subject), mode, self.options.timeout)
         config = subject["traced"] if run.mode == "trace" else subject["config"]
         return machine.run_image(subject, config, self.memory(subject), mode, self.options.timeout)
 
     def describe(self, run: Run) -> str:
-        where = "here" if run.system == HERE else f"Linux, huge pages {run.thp}"
+        subject = self.subjects[run.subject]
+        where = "here" if run.system == HERE else f"Linux, {compare.variant_name(subject, run.variant)}"
         what = {"count": "", "time": ", by the clock", "trace": ", memory over time"}[run.mode]
-        return f"{self.subjects[run.subject]['label']}: {where}{what}"
+        return f"{subject['label']}: {where}{what}"
 
     # ---- all runs ----
 
-    def can_run_linux(self, index: int) -> bool:
-        return self.linux and self.subjects[index]["native"] is not None
+    def variants(self, index: int) -> list[str]:
+        """Of Linux; none without a guest, or of a program that cannot run there."""
+        return compare.variants(self.subjects[index]) if self.linux else []
 
     def counting_runs(self) -> list[Run]:
         runs = []
         for index in range(len(self.subjects)):
             runs.append(Run(index, HERE, "", "count"))
-            if self.can_run_linux(index):
-                runs += [Run(index, LINUX, thp, "count") for thp in guest.THP]
+            runs += [Run(index, LINUX, variant, "count") for variant in self.variants(index)]
         return runs
 
     def timing_runs(self) -> list[Run]:
@@ -169,18 +171,18 @@ class Bench:
         return runs
 
     def best(self, index: int) -> str:
-        """The setting of huge pages with which Linux needs the fewest instructions; empty if it has not run."""
+        """The variant with which Linux needs the fewest instructions; empty if none has run."""
         counted = {}
-        for thp in guest.THP if self.can_run_linux(index) else []:
-            run = self.results.runs.get(Run(index, LINUX, thp, "count"))
+        for variant in self.variants(index):
+            run = self.results.runs.get(Run(index, LINUX, variant, "count"))
             if run and not run["error"]:
-                counted[thp] = run
+                counted[variant] = run
         return compare.best_variant(counted) if counted else ""
 
     def all_runs(self) -> None:
         runs = self.counting_runs()
         timed = self.options.turns * len(self.subjects)
-        linux = sum(self.can_run_linux(index) for index in range(len(self.subjects)))
+        linux = sum(bool(self.variants(index)) for index in range(len(self.subjects)))
         self.progress.total = len(runs) + timed + self.options.turns * linux
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             self.wait_all([pool.submit(self.do, run) for run in runs])
@@ -311,7 +313,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def measure(options: argparse.Namespace) -> int:
     plan, output = read_plan(options.plan), options.plan.resolve().parent
-    problems = [f"{item['name']}: {item['why']}" for item in plan["absent"]] if not options.sweep else []
+    problems = [f"{item['label']}: {item['why']}" for item in plan["absent"]] if not options.sweep else []
     linux = have_guest(problems, options.linux and not options.sweep)
     subjects = build(choose(plan["subjects"], options.only), problems)
     results = Results(output)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import root  # noqa: F401, isort: first
 
+import guest
 import kernel
 from machine import CALIBRATION, Figure, Outcome, calibrations
 from notes import notes_of
@@ -54,6 +55,11 @@ def measured(run: dict, summary: str = "") -> dict[str, Measured]:
     }
 
 
+def printed(run: dict) -> list[str]:
+    """What the program printed, without what a workload says of what it cannot measure on one of the systems."""
+    return [row.rstrip() for row in run["output"].strip().splitlines() if not row.startswith("bench: ")]
+
+
 def is_program(run: dict) -> bool:
     return not run["error"] and TOTAL in measured(run)
 
@@ -71,8 +77,23 @@ def size_of(key: str) -> int | None:
     return int(size) if slash else None
 
 
-def variant_name(thp: str) -> str:
-    return f"huge pages {thp}"
+def variants(subject: dict) -> list[str]:
+    """Of Linux: every setting of huge pages with the first allocator that the subject has a program with, one with the others."""
+    return [
+        f"{malloc}/{thp}"
+        for number, malloc in enumerate(subject["natives"])
+        for thp in (guest.THP if number == 0 else guest.THP[:1])
+    ]
+
+
+def split_variant(variant: str) -> tuple[str, str]:
+    malloc, _, thp = variant.rpartition("/")
+    return malloc, thp
+
+
+def variant_name(subject: dict, variant: str) -> str:
+    malloc, thp = split_variant(variant)
+    return f"{malloc}, huge pages {thp}" if len(subject["natives"]) > 1 else f"huge pages {thp}"
 
 
 class SubjectRuns:
@@ -84,16 +105,16 @@ class SubjectRuns:
         self.linux: dict[str, dict] = {}
         self.timed: dict[tuple[str, int], dict] = {}
         self.traced: dict[str, dict] = {}
-        for (number, system, thp, mode, turn), run in sorted(results.runs.items()):
+        for (number, system, variant, mode, turn), run in sorted(results.runs.items()):
             if number != index:
                 continue
-            where = "here" if system == HERE else f"Linux, {variant_name(thp)}"
+            where = "here" if system == HERE else f"Linux, {variant_name(subject, variant)}"
             if run["error"]:
                 problems.append(f"{subject['label']}: {where}{'' if mode == 'count' else ' (' + mode + ')'}: {run['error']}")
             elif mode == "count" and system == HERE:
                 self.counted = run
             elif mode == "count":
-                self.linux[thp] = run
+                self.linux[variant] = run
             elif mode == "time":
                 self.timed[system, turn] = run
             else:
@@ -102,9 +123,9 @@ class SubjectRuns:
 
     def _compare_output(self, problems: list[str]) -> None:
         """The same program on the same input prints the same."""
-        for thp, run in self.linux.items() if self.counted else ():
-            if run["output"].strip() != self.counted["output"].strip():
-                problems.append(f"{self.subject['label']}: it prints something else here than on Linux, {variant_name(thp)}")
+        for variant, run in self.linux.items() if self.counted else ():
+            if printed(run) != printed(self.counted):
+                problems.append(f"{self.subject['label']}: it prints something else here than on Linux, {variant_name(self.subject, variant)}")
                 break
 
     def wall(self, key: str) -> dict | None:
@@ -127,13 +148,13 @@ class SubjectRuns:
         return statistics.median(found) if found else None
 
     def row(self, key: str, own: Measured) -> dict:
-        counts = {thp: measured(run)[key].count for thp, run in self.linux.items() if key in measured(run)}
+        counts = {name: measured(run)[key].count for name, run in self.linux.items() if key in measured(run)}
         program = key == TOTAL
         group = group_of(self.subject["workload"], key)
-        best = min(counts, key=lambda thp: counts[thp]) if counts else None
+        best = min(counts, key=lambda name: counts[name]) if counts else None
         linux = None
         if best is not None:
-            linux = {"variant": variant_name(best), "count": counts[best], "ns": self.ns(LINUX, key)}
+            linux = {"variant": variant_name(self.subject, best), "count": counts[best], "ns": self.ns(LINUX, key)}
             linux |= memory_of(self.linux[best]) if program else NO_MEMORY
         return {
             "workload": self.subject["workload"],
@@ -148,7 +169,7 @@ class SubjectRuns:
             "linux": linux,
             "ratio": own.count / linux["count"] if linux and linux["count"] else None,
             "wall": self.wall(key),
-            "all": [{"variant": variant_name(thp), "count": count} for thp, count in counts.items()],
+            "all": [{"variant": variant_name(self.subject, name), "count": count} for name, count in counts.items()],
             "zeroed": own.zeroed,
             "notes": notes_of(group, key, not figures_of(self.counted)) if linux else [],
         }
@@ -213,7 +234,7 @@ def sweep_summary(plan: dict, subjects: list[dict], results: Results, problems: 
     """The variants of one application; the first is what the application itself says, as far as it is among them."""
     problems = list(problems)
     cells = [failed_cell(item["cell"], item["why"]) for item in plan["absent"]]
-    problems += [f"{item['name']} {item['cell']}: {item['why']}" for item in plan["absent"]]
+    problems += [f"{item['label']}: {item['why']}" for item in plan["absent"]]
     for index, subject in enumerate(subjects):
         failed: list[str] = []
         runs = SubjectRuns(index, subject, results, failed)
@@ -236,7 +257,9 @@ def sweep_summary(plan: dict, subjects: list[dict], results: Results, problems: 
             }
         )
     app = subjects[0]["workload"] if subjects else plan["absent"][0]["name"] if plan["absent"] else "nothing"
-    return head(results) | {"app": app, "axes": plan["axes"], "cells": cells, "problems": problems}
+    axes = plan["axes"]
+    cells.sort(key=lambda cell: [axes[axis].index(cell[axis]) for axis in axes])
+    return head(results) | {"app": app, "axes": axes, "default": plan["default"], "cells": cells, "problems": problems}
 
 
 def failed_cell(cell: dict[str, str], error: str) -> dict:

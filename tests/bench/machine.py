@@ -215,13 +215,13 @@ def panic_line(console: str) -> str | None:
     return re.sub(r"^\[ *[\d.]+\] ", "", rows[0])[:200] if rows else None
 
 
-def run_guest(subject: dict, thp: str, memory: int, mode: Mode, timeout: float) -> Outcome:
-    """The subject's program for Linux, with transparent huge pages as named."""
+def run_guest(subject: dict, native: str, thp: str, memory: int, mode: Mode, timeout: float) -> Outcome:
+    """One of the subject's programs for Linux, with transparent huge pages as named."""
     with tempfile.TemporaryDirectory(prefix="quire-bench-") as folder:
         record, initrd = Path(folder, "record.jsonl"), Path(folder, "initrd")
         program = guest.Program(
-            path=ROOT / subject["native"],
-            name=Path(subject["native"]).name if subject["native"].startswith("/") else subject["workload"],
+            path=ROOT / native,
+            name=Path(native).name if native.startswith("/") else subject["workload"],
             arguments=subject["arguments"],
             environment=subject["environment"],
             files=[(ROOT / host, target) for host, target in subject["files"]],

@@ -41,8 +41,14 @@ def painted(text: str, ratio: float | None) -> str:
     return text if ratio is None else paint(text, "32" if ratio < 1 else "31")
 
 
+def label_of(row: dict) -> str:
+    if row["group"] != "programs":
+        return row["label"] + (f", {format_size(row['size'])}" if row["size"] is not None else "")
+    return row["variant"] if row["label"] == row["variant"] else f"{row['variant']}: {row['label']}"
+
+
 def row_line(row: dict) -> str:
-    label = row["label"] if row["group"] != "programs" else row["variant"] + (f": {row['label']}" if row["label"] != row["variant"] else "")
+    label = label_of(row)
     linux = row["linux"]
     line = f"  {label[:LABEL_WIDTH]:<{LABEL_WIDTH}} {amount(row['here']['count']):>15} {amount(linux['count']) if linux else '-':>15}"
     line += " " + painted(f"{ratio_text(row['ratio']):>7}", row["ratio"])

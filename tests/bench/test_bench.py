@@ -13,11 +13,12 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-sys.path.append(str(Path(__file__).resolve().parent))
+sys.path += [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent / "images")]
 
 import bench  # noqa: E402
 import kernel  # noqa: E402
 import machine  # noqa: E402
+from browser import Browser, PageChecks  # noqa: E402
 from root import ROOT  # noqa: E402
 
 NAME = "outcomes"
@@ -37,7 +38,7 @@ def subject(way: str, **more) -> dict:
         "machine": "q35",
         "config": str(FOLDER / "run.json"),
         "traced": str(FOLDER.with_name(f"{NAME}-timeline") / "run.json"),
-        "native": str(FOLDER / f"{NAME}.native"),
+        "natives": {"libc": str(FOLDER / f"{NAME}.native")},
         "targets": [str(FOLDER / f"{NAME}{suffix}") for suffix in (".elf", ".native")],
         "traced_targets": [str(FOLDER.with_name(f"{NAME}-timeline") / f"{NAME}.elf")],
         "arguments": [way],
@@ -47,7 +48,7 @@ def subject(way: str, **more) -> dict:
     }
 
 
-class BenchTest(unittest.TestCase):
+class BenchTest(PageChecks, unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         done = subprocess.run(["ninja", "--quiet", *subject("right")["targets"], *subject("right")["traced_targets"]], cwd=ROOT, capture_output=True, text=True)
@@ -59,11 +60,12 @@ class BenchTest(unittest.TestCase):
         self.addCleanup(temporary.cleanup)
         self.folder = Path(temporary.name)
 
-    def bench(self, subjects: list[dict], *options: str, absent: tuple = ()) -> int:
-        """The status; what was printed in self.table and self.told, the summary in self.summary."""
-        (self.folder / "plan.json").write_text(json.dumps({"axes": {}, "subjects": subjects, "absent": list(absent)}))
+    def bench(self, subjects: list[dict], *options: str, absent: tuple = (), draws: bool = False) -> int:
+        """The status; what was printed in self.table and self.told, the summary in self.summary. draws: the report too."""
+        (self.folder / "plan.json").write_text(json.dumps({"axes": {axis: [subject["cell"][axis] for subject in subjects] for axis in subjects[0]["cell"]}, "subjects": subjects, "absent": list(absent), "default": {}}))
         output, errors = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors), mock.patch.object(bench, "write_page", lambda *_: None):
+        page = contextlib.nullcontext() if draws else mock.patch.object(bench, "write_page", lambda *_: None)
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors), page:
             status = bench.main(["--plan", str(self.folder / "plan.json"), *options])
         self.table, self.told = output.getvalue(), errors.getvalue()
         path = self.folder / "summary.json"
@@ -76,8 +78,11 @@ class BenchTest(unittest.TestCase):
 
     def test_counts_repeat_exactly_and_both_sides_agree(self) -> None:
         with self.one_setting():
-            status = self.bench([subject("right"), subject("memory")], "--turns", "1")
+            status = self.bench([subject("right"), subject("memory")], "--turns", "1", draws=True)
         self.assertEqual(status, 0, self.told)
+        with Browser() as self.browser:
+            self.assert_looks(self.folder / "report.html")
+        self.assertEqual({path.stem for path in self.folder.glob("*.png")}, {"ratios", "memory-memory", "memory-peak"})
         rows = {row["workload"]: row for row in self.summary["rows"]}
         loop, memory = rows["right"], rows["memory"]
         self.assertAlmostEqual(loop["here"]["count"], 1, delta=0.001)
@@ -97,7 +102,7 @@ class BenchTest(unittest.TestCase):
 
     def test_failures_are_told_and_the_rest_goes_on(self) -> None:
         ways = ["wrong", "short", "crash", "differs", "right"]
-        absent = [{"name": "gone", "cell": {}, "why": "the Debian package is missing: libgone-dev"}]
+        absent = [{"name": "gone", "label": "gone", "cell": {}, "why": "the Debian package is missing: libgone-dev"}]
         with self.one_setting():
             status = self.bench([subject(way) for way in ways], "--turns", "0", absent=absent)
         self.assertEqual(status, 1)

@@ -12,7 +12,7 @@ import machine  # noqa: E402
 from machine import COUNT, Figure, Outcome  # noqa: E402
 from runs import Results  # noqa: E402
 
-SUBJECT = {"workload": "sample", "label": "sample", "cell": {}, "libc": "musl", "malloc": "libc"}
+SUBJECT = {"workload": "sample", "label": "sample", "cell": {}, "libc": "musl", "malloc": "libc", "natives": {"libc": "sample.native"}}
 STATS = {"ticks": 1000, "ns": 1000, "peak": 1 << 20, "faults": 3, "calibration": 1.0}
 
 
@@ -37,8 +37,8 @@ class SummaryTest(unittest.TestCase):
 
     def test_the_best_linux_is_chosen_for_each_row(self) -> None:
         self.add("here", "", "count", figures=[figure("map/4096", 500), figure("map/65536", 600)])
-        self.add("linux", "always", "count", figures=[figure("map/4096", 9000), figure("map/65536", 1000)])
-        self.add("linux", "never", "count", figures=[figure("map/4096", 8000), figure("map/65536", 2000)])
+        self.add("linux", "libc/always", "count", figures=[figure("map/4096", 9000), figure("map/65536", 1000)])
+        self.add("linux", "libc/never", "count", figures=[figure("map/4096", 8000), figure("map/65536", 2000)])
         rows = self.rows()
         self.assertEqual(rows["map/4096"]["linux"]["variant"], "huge pages never")
         self.assertEqual(rows["map/4096"]["ratio"], 500 / 8000)
@@ -48,22 +48,29 @@ class SummaryTest(unittest.TestCase):
         self.assertEqual(len(rows["map/4096"]["all"]), 2)
         self.assertIsNone(rows["map/4096"]["here"]["peak"])
 
+    def test_variants(self) -> None:
+        self.assertEqual(compare.variants(SUBJECT), ["libc/always", "libc/madvise", "libc/never"])
+        two = SUBJECT | {"natives": {"libc": "a", "mimalloc": "b"}}
+        self.assertEqual(compare.variants(two)[-1], "mimalloc/always")
+        self.assertEqual(compare.variant_name(two, "mimalloc/always"), "mimalloc, huge pages always")
+        self.assertEqual(compare.variants(SUBJECT | {"natives": {}}), [])
+
     def test_groups(self) -> None:
         self.assertEqual(compare.group_of("mapping-calls", "map_unmap/4096"), "mappings")
         self.assertEqual(compare.group_of("lua", "total"), "programs")
 
     def test_wall_time_is_compared_turn_by_turn(self) -> None:
         self.add("here", "", "count", figures=[figure("map/4096", 500)])
-        self.add("linux", "always", "count", figures=[figure("map/4096", 900)])
+        self.add("linux", "libc/always", "count", figures=[figure("map/4096", 900)])
         for turn, (own, theirs) in enumerate([(100, 200), (300, 400), (100, 1000)]):
             self.add("here", "", "time", turn, figures=[figure("map/4096", 0, own)])
-            self.add("linux", "always", "time", turn, figures=[figure("map/4096", 0, theirs)])
+            self.add("linux", "libc/always", "time", turn, figures=[figure("map/4096", 0, theirs)])
         wall = self.rows()["map/4096"]["wall"]
         self.assertEqual(wall, {"median": 0.5, "min": 0.1, "max": 0.75, "turns": 3})
 
     def test_a_program_without_figures_is_measured_as_a_whole(self) -> None:
         self.add("here", "", "count", output="done")
-        self.add("linux", "always", "count", output="done", stats=STATS | {"ticks": 4000, "peak": 2 << 20})
+        self.add("linux", "libc/always", "count", output="done", stats=STATS | {"ticks": 4000, "peak": 2 << 20})
         row = self.rows()["total"]
         self.assertEqual((row["here"]["count"], row["linux"]["count"], row["ratio"]), (1000, 4000, 0.25))
         self.assertEqual((row["here"]["peak"], row["linux"]["peak"], row["here"]["faults"]), (1 << 20, 2 << 20, 3))
@@ -72,27 +79,28 @@ class SummaryTest(unittest.TestCase):
 
     def test_other_output_is_a_problem(self) -> None:
         self.add("here", "", "count", output="3")
-        self.add("linux", "always", "count", output="4")
+        self.add("linux", "libc/always", "count", output="4")
         self.rows()
         self.assertTrue(any("prints something else" in problem for problem in self.problems), self.problems)
 
     def test_a_failed_run_is_left_out_and_told(self) -> None:
         self.add("here", "", "count", figures=[figure("map/4096", 500)])
-        self.add("linux", "always", "count", error="Linux: Kernel panic - not syncing")
-        self.add("linux", "never", "count", figures=[figure("map/4096", 900)])
+        self.add("linux", "libc/always", "count", error="Linux: Kernel panic - not syncing")
+        self.add("linux", "libc/never", "count", figures=[figure("map/4096", 900)])
         row = self.rows()["map/4096"]
         self.assertEqual([item["variant"] for item in row["all"]], ["huge pages never"])
         self.assertIn("sample: Linux, huge pages always: Linux: Kernel panic - not syncing", self.problems)
 
     def test_a_row_that_is_only_here(self) -> None:
         self.add("here", "", "count", figures=[figure("frame_pair/4096", 200)])
-        self.add("linux", "always", "count", figures=[figure("null_call", 900)])
+        self.add("linux", "libc/always", "count", figures=[figure("null_call", 900)])
         row = self.rows()["frame_pair/4096"]
         self.assertIsNone(row["linux"])
         self.assertIsNone(row["ratio"])
 
     def test_sweep(self) -> None:
-        plan = {"axes": {"pages": ["4k", "2m"]}, "absent": [{"name": "sample", "cell": {"pages": "2m"}, "why": "no room"}]}
+        absent = {"name": "sample", "label": "sample pages=2m", "cell": {"pages": "2m"}, "why": "no room"}
+        plan = {"axes": {"pages": ["4k", "2m"]}, "absent": [absent], "default": {"pages": "4k"}}
         self.add("here", "", "count", figures=[figure("total", 700, operations=1)])
         subject = SUBJECT | {"cell": {"pages": "4k"}}
         summary = compare.sweep_summary(plan, [subject], self.results, [])
@@ -100,18 +108,19 @@ class SummaryTest(unittest.TestCase):
         bad = next(cell for cell in summary["cells"] if cell["pages"] == "2m")
         self.assertEqual((good["count"], good["error"]), (700, None))
         self.assertEqual((bad["count"], bad["error"]), (None, "no room"))
-        self.assertTrue(summary["problems"])
+        self.assertEqual(summary["problems"], ["sample pages=2m: no room"])
+        self.assertEqual([cell["pages"] for cell in summary["cells"]], ["4k", "2m"], "in the order of the axes")
 
     def test_resuming_takes_only_what_would_be_the_same(self) -> None:
         self.add("here", "", "count", output="kept")
-        self.add("linux", "always", "count", error="it did not end")
+        self.add("linux", "libc/always", "count", error="it did not end")
         again = Results(Path(self.folder.name))
         with (Path(self.folder.name) / "running.jsonl").open("a") as stream:
             stream.write('{"run": [1, "here"')  # cut off
         self.assertEqual(again.load(), 2)
         self.assertEqual(again.find((0, "here", "", "count", 0), "digest")["output"], "kept")
         self.assertIsNone(again.find((0, "here", "", "count", 0), "other digest"))
-        self.assertIsNone(again.find((0, "linux", "always", "count", 0), "digest"), "what failed is done again")
+        self.assertIsNone(again.find((0, "linux", "libc/always", "count", 0), "digest"), "what failed is done again")
 
     def test_results_that_cannot_be_written_are_kept_in_memory(self) -> None:
         (Path(self.folder.name) / "running.jsonl").mkdir()
