@@ -446,11 +446,11 @@ static void map(uintptr_t *a)
         errors[-result]++;
         return;
     }
+    size_t step = a[3] & MAP_HUGETLB ? 1ul << (a[3] >> 26 & 63 ? a[3] >> 26 & 63 : 21) : PAGE; /* whole pages */
+
     forget_mapping(slot);
     mappings[slot] = (uintptr_t)result;
-    mapping_sizes[slot] = (a[1] + PAGE - 1) & ~(PAGE - 1);
-    if (a[3] & MAP_HUGETLB) /* whole pages of a size that the flags say */
-        mapping_sizes[slot] = (a[1] + (1ul << 30) - 1) & (a[3] >> 26 == 30 ? ~((1ul << 30) - 1) : ~0ul);
+    mapping_sizes[slot] = (a[1] + step - 1) & ~(step - 1);
 }
 
 /* The arguments of calls that could harm the program, made harmless. False: not this one. */
