@@ -182,7 +182,7 @@ class MemoryTest(unittest.TestCase):
         self.assertEqual(self.shown["quire-walk no_such_name"], 'quire-walk: No symbol "no_such_name" in current context.')
 
     def test_segments(self) -> None:
-        self.assertRegex(self.shown["quire-segments"], r"\nsum: 17 segments, 15 MiB$")
+        self.assertRegex(self.shown["quire-segments"], r"\nsum: 17 segments, 15(\.\d)? MiB$")
         self.assertIn("8 MiB rw- anon       faults 3/0/0", self.shown["quire-segments"])
         self.assertIn("in no segment", self.shown["quire-segment places.gone"])
         self.assertRegex(self.shown["quire-segment places.small + 1"], r"(?s)8 MiB rw- anon.*\n  size = 8388608,\n.*faults = \{3, 0, 0\}")
