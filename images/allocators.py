@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import sources
 from debian_source import Source
 
 
@@ -23,8 +24,11 @@ class Allocator:
     packages: dict[str, str] = field(default_factory=dict)  # Debian packages, and why
     library: str = ""  # of these packages
     source: Source | None = None
+    own: tuple[str, ...] = ()  # sources of the project's
+    own_cxx: tuple[str, ...] = ()  # for programs in C++, besides
     cflags: tuple[str, ...] = ()  # of the source
     is_cxx: bool = False  # programs in C need C++'s library too
+    native: str = ""  # what takes its place in a program for Linux
     link: dict[str, tuple[str, ...]] = field(default_factory=dict)  # words for the linker, by C library
 
 
@@ -39,6 +43,7 @@ MIMALLOC = Source(
 MUSL_NAMES = tuple(f"--defsym=__libc_{name}={name}" for name in ("malloc", "calloc", "realloc", "free"))
 
 ALLOCATORS = {
+    "heap": Allocator(own=tuple(sources.HEAP_SOURCES), own_cxx=tuple(sources.HEAP_CXX_SOURCES), link={"musl": MUSL_NAMES}, native="libc"),
     "libc": Allocator(libcs=("musl", "glibc", "none")),
     "jemalloc": Allocator(libcs=("glibc",), packages={"libjemalloc-dev": "the allocator jemalloc"}, library="jemalloc_pic"),
     "mimalloc": Allocator(

@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import debian_source
@@ -211,11 +211,34 @@ def app_objects(ninja: Writer, image: Image) -> list[Path]:
     return objects
 
 
+def own_allocator(ninja: Writer, image: Image) -> list[Path]:
+    """The project's own allocator: the sources of C++ are an archive that only programs in C++ get."""
+    folder = BUILD / "core" / image.variant / image.libc
+    archives = []
+    for name, files in (("cxx", image.allocator.own_cxx if image.links_cxx else ()), ("c", image.allocator.own)):
+        objects = []
+        for source in files:
+            objects.append(folder / f"{source}.o")
+            if source.endswith(".S"):
+                ninja.edge(objects[-1], "cc_core", [source])
+                continue
+            language = LANGUAGE_CXX if source.endswith(CXX_SUFFIXES) else LANGUAGE_C
+            compiler = COMPILERS["clang"][image.libc]
+            ninja.edge(objects[-1], "cc_app", [source], compiler=compiler, language=language, mode=APP_MODES[image.variant],
+                       app_flags="-fno-builtin")  # fmt: skip
+        if objects:
+            archives.append(folder / f"lib{image.malloc}-{name}.a")
+            ninja.edge(archives[-1], "archive", objects)
+    return archives
+
+
 def allocator_archive(ninja: Writer, image: Image) -> list[Path]:
     """The allocator in place of the C library's; one that is compiled is so once for all images (allocators.py)."""
     allocator = image.allocator
     if allocator.library:
         return [LIBRARIES / f"lib{allocator.library}.a"]
+    if allocator.own:
+        return own_allocator(ninja, image)
     if not allocator.source:
         return []
     folder = BUILD / "core" / image.variant / image.libc / (image.malloc + ("-cxx" if image.manifest.is_cxx else ""))
@@ -322,9 +345,16 @@ def linked_program(ninja: Writer, image: Image, files: list[Path], toolchain: To
     return result
 
 
+def native_image(image: Image) -> Image:
+    """The image with an allocator that Linux has."""
+    native = image.allocator.native
+    return replace(image, choices=replace(image.choices, malloc=native)) if native else image
+
+
 def native_program(ninja: Writer, image: Image, toolchain: Toolchain) -> None:
     """The same objects and libraries as a program for Linux: what tests compare an image with."""
     if image.libc != "none":
+        image = native_image(image)
         inputs = program_inputs(ninja, image, toolchain)
         ninja.edge(image.output(".native"), "link_native", inputs, ldflags=shell_words(program_ldflags(image)))
 

@@ -106,6 +106,14 @@ CORE = [
     "vm/frames.c",
     "vm/guard.c",
     "vm/heap.c",
+    "vm/heap/check.c",
+    "vm/heap/classes.c",
+    "vm/heap/heap.c",
+    "vm/heap/memory.c",
+    "vm/heap/program.c",
+    "vm/heap/regions.c",
+    "vm/heap/spans.c",
+    "vm/heap/tables.c",
     "vm/image.c",
     "vm/phys.c",
     "vm/ranges.c",
@@ -132,6 +140,11 @@ HOT = {
     "vm/fault.c",
     "vm/frames.c",
     "vm/heap.c",
+    "vm/heap/heap.c",
+    "vm/heap/memory.c",
+    "vm/heap/program.c",
+    "vm/heap/regions.c",
+    "vm/heap/spans.c",
     "vm/ranges.c",
     "vm/segments.c",
     "vm/space.c",
@@ -143,6 +156,10 @@ PUBLIC_SYMBOLS = "core/public-symbols.txt"
 
 # Every system call, and what is here of it (images/calls.py).
 CALLS = "core/linux/calls.def"
+
+# The project's own heap in place of a C library's: compiled as application code, the second list for C++.
+HEAP_SOURCES = ["arch/x86_64/malloc.S", "core/libc/malloc.c"]
+HEAP_CXX_SOURCES = ["arch/x86_64/new.S", "core/libc/new.cc"]
 
 # What every program with this C library is linked with, beside the library: compiled as application code.
 LIBC_SOURCES = {"musl": ["core/libc/fortify.c"], "glibc": [], "none": ["core/libc/none.c"]}

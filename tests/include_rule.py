@@ -24,10 +24,10 @@ PUBLIC = ["vm/vm.h", "vm/driver.h", "vm/heap.h", "core/pci.h", "core/cpu.h", "co
 
 # Folder: patterns of what its files may include. The first folder that a file is in counts.
 RULES: list[tuple[str, list[str]]] = [
-    ("core/libc/", []),
+    ("core/libc/", [r"vm/heap\.h"]),
     ("core/base/", [r"core/base/[^/]+\.h", r"core/console\.h"]),
     ("core/", [r"core/.+\.(h|def)", r"vm/.+\.h", r"machine\.h"]),
-    ("vm/", [r"core/base/[^/]+\.h", r"core/percpu\.h", r"core/cpu\.h", r"vm/[^/]+\.h", r"machine\.h"]),
+    ("vm/", [r"core/base/[^/]+\.h", r"core/percpu\.h", r"core/cpu\.h", r"vm/.+\.h", r"machine\.h"]),
     ("arch/x86_64/", [r"core/base/[^/]+\.h", r"core/[^/]+\.h", *map(re.escape, ARCH_CONTRACTS), r"arch/x86_64/.+\.h", r"machine\.h"]),
     ("apps/", [r"core/base/[^/]+\.h", *map(re.escape, PUBLIC)]),
 ]

@@ -67,7 +67,7 @@ static struct vm_segment *span_alloc(struct address_space *space, size_t size, v
     return span_create(space, first, size, flags);
 }
 
-static struct vm_segment *heap_alloc(struct address_space *space, vaddr_t start, size_t size, vm_flags_t flags)
+static struct vm_segment *heap_segment_alloc(struct address_space *space, vaddr_t start, size_t size, vm_flags_t flags)
 {
     if ((flags & VM_PROTECTION) == VM_RW && (flags & VM_CACHE) == VM_CACHE_WB && start == VM_ANYWHERE &&
         size <= VM_SPAN_MAX) {
@@ -81,7 +81,7 @@ static struct vm_segment *heap_alloc(struct address_space *space, vaddr_t start,
 }
 
 /* The RAM at that very place, if it is free. */
-static struct vm_segment *heap_alloc_at(struct address_space *space, paddr_t start, size_t size, vm_flags_t flags)
+static struct vm_segment *heap_segment_alloc_at(struct address_space *space, paddr_t start, size_t size, vm_flags_t flags)
 {
     if ((flags & VM_PROTECTION) != VM_RW || (flags & VM_CACHE) != VM_CACHE_WB)
         return ERR_PTR(E_INVAL);
@@ -100,7 +100,7 @@ static inline void spans_shrink(struct address_space *space, size_t size)
     space->spans -= size;
 }
 
-static void heap_free(struct address_space *space, struct vm_segment *segment)
+static void heap_segment_free(struct address_space *space, struct vm_segment *segment)
 {
     if (!is_span(segment)) {
         vm_segment_free_owned(space, segment);
@@ -136,12 +136,12 @@ static error_t span_resize(struct address_space *space, struct vm_segment *segme
     return E_SUCCESS;
 }
 
-static error_t heap_resize(struct address_space *space, struct vm_segment *segment, size_t size)
+static error_t heap_segment_resize(struct address_space *space, struct vm_segment *segment, size_t size)
 {
     return is_span(segment) ? span_resize(space, segment, size) : vm_segment_resize_owned(space, segment, size);
 }
 
-static error_t heap_fault(struct address_space *space, struct vm_segment *segment)
+static error_t heap_segment_fault(struct address_space *space, struct vm_segment *segment)
 {
     const struct vm_fault_info *fault = vm_fault_info();
 
@@ -150,12 +150,12 @@ static error_t heap_fault(struct address_space *space, struct vm_segment *segmen
     return vm_segment_back(space, segment, fault->address);
 }
 
-static error_t heap_protect(struct address_space *space, struct vm_segment *segment, vm_flags_t protection)
+static error_t heap_segment_protect(struct address_space *space, struct vm_segment *segment, vm_flags_t protection)
 {
     return is_span(segment) ? E_NOTSUP : vm_segment_protect_mapped(space, segment, protection);
 }
 
-static error_t heap_advise(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size, int advice)
+static error_t heap_segment_advise(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size, int advice)
 {
     if (!is_span(segment))
         return vm_segment_advise_owned(space, segment, va, size, advice);
@@ -164,7 +164,7 @@ static error_t heap_advise(struct address_space *space, struct vm_segment *segme
     return E_SUCCESS;
 }
 
-static void heap_describe(const struct vm_segment *segment, char *buffer, size_t size)
+static void heap_segment_describe(const struct vm_segment *segment, char *buffer, size_t size)
 {
     if (is_span(segment))
         text_format(buffer, size, "span of RAM at %#llx", (unsigned long long)span_frame(segment));
@@ -173,17 +173,17 @@ static void heap_describe(const struct vm_segment *segment, char *buffer, size_t
 }
 
 const struct vm_segment_driver vm_heap = {
-    .vm_alloc = heap_alloc,
-    .vm_alloc_at = heap_alloc_at,
-    .vm_free = heap_free,
-    .vm_resize = heap_resize,
-    .vm_fault = heap_fault,
+    .vm_alloc = heap_segment_alloc,
+    .vm_alloc_at = heap_segment_alloc_at,
+    .vm_free = heap_segment_free,
+    .vm_resize = heap_segment_resize,
+    .vm_fault = heap_segment_fault,
     .name = "heap",
     .properties = VM_DRIVER_GENERAL_REGISTERS | VM_DRIVER_MERGES,
-    .protect = heap_protect,
+    .protect = heap_segment_protect,
     .split = vm_segment_split_nothing,
-    .advise = heap_advise,
-    .describe = heap_describe,
+    .advise = heap_segment_advise,
+    .describe = heap_segment_describe,
 };
 
 void *vm_span_alloc(size_t size)

@@ -1,4 +1,6 @@
 /*
+ * Heaps for programs that want several (vm/heap/heap.c), and spans.
+ *
  * Spans: memory for heaps that never faults, as a rule straight from the permanent map of RAM: up to 2 MiB physically
  * contiguous and without a page-table entry. When RAM is too scattered for that, single frames are mapped instead.
  * Larger ones get a slot with headroom, backed on touch (the heap driver decides).
@@ -16,6 +18,50 @@ C_DECLARATIONS_BEGIN
 /* Shorthand for the heap driver: memory of undefined contents, or NULL when there is none. */
 void *vm_span_alloc(size_t size);
 void vm_span_free(void *span);
+
+struct heap;
+
+/*
+ * A heap of its own on a segment driver, which has to allocate segments anywhere: vm_heap for memory that never faults.
+ * pages: VM_PAGES_*, or 0; limit: bytes that it may hold, 0: any number. Heap or encoded error: E_INVAL, E_NOMEM.
+ * Blocks are aligned to 16; those of VM_PAGE_SIZE and its multiples up to 32 KiB to the page. NULL: no memory, or over the
+ * limit. A block that is given back twice or to another heap ends the program with a report.
+ */
+struct heap *heap_create(const struct vm_segment_driver *driver, vm_flags_t pages, size_t limit);
+/* Frees all of its blocks, in time for each 2 MiB and large block. */
+void heap_destroy(struct heap *heap);
+void *heap_alloc(struct heap *heap, size_t size);
+void *heap_alloc_aligned(struct heap *heap, size_t align, size_t size); /* a power of two */
+void *heap_calloc(struct heap *heap, size_t count, size_t size);
+/* A block of NULL: heap_alloc. NULL: the block is as it was. */
+void *heap_realloc(struct heap *heap, void *block, size_t size);
+void heap_free(struct heap *heap, void *block); /* NULL: nothing */
+size_t heap_size(struct heap *heap, void *block);
+
+struct heap_statistics {
+    size_t held;       /* bytes of memory that the heap has from its driver */
+    size_t used;       /* of them in blocks, those that malloc's magazines keep included */
+    size_t large;      /* of them in blocks of more than a MiB; those of malloc are the driver large's */
+    size_t structures; /* bytes beside */
+};
+struct heap_statistics heap_statistics(const struct heap *heap);
+
+/* Whole-structure check; NULL or what is wrong. A heap of NULL: malloc's. Slow: for tests. */
+const char *heap_validate(struct heap *heap);
+
+/*
+ * The heap of the program, in images with malloc = "heap": what the C library's functions call (core/libc/malloc.c). NULL:
+ * no memory. free and realloc of what is no block end the program with a report.
+ */
+void *heap_program_alloc(size_t size);
+void *heap_program_alloc_zeroed(size_t size);
+void *heap_program_alloc_aligned(size_t align, size_t size); /* a power of two */
+void *heap_program_realloc(void *block, size_t size);        /* neither NULL nor 0 */
+void heap_program_free(void *block, unsigned class);         /* class: what the table says of the address; or NULL */
+size_t heap_program_size(const void *block);
+/* Gives back what is kept to be allocated again. */
+void heap_program_trim(void);
+struct heap *heap_program(void);
 
 C_DECLARATIONS_END
 

@@ -30,6 +30,37 @@ bool (*trap_exception)(struct trap_frame *);
 void trap_handle(struct trap_frame *frame);    /* called by trap.S */
 void syscall_finish(struct trap_frame *frame); /* called by syscall.S */
 
+/* ---- windows ---- */
+
+/* Code of the program that is started again, where it begins, if it was interrupted before its end (malloc.h). Both
+ * relative to where they stand. */
+struct window {
+    int32_t start, end;
+};
+
+extern const struct window __restarts_start[], __restarts_end[];
+
+/* Where the window begins that the address is inside of, at its second instruction or behind; 0: none. */
+static uintptr_t window_start(uintptr_t address)
+{
+    for (const struct window *window = __restarts_start; window < __restarts_end; window++) {
+        uintptr_t start = (uintptr_t)&window->start + (uintptr_t)(intptr_t)window->start;
+        uintptr_t end = (uintptr_t)&window->end + (uintptr_t)(intptr_t)window->end;
+
+        if (address > start && address < end)
+            return start;
+    }
+    return 0;
+}
+
+static void restart_window(struct trap_frame *frame)
+{
+    uintptr_t start = window_start(frame->rip);
+
+    if (start != 0)
+        frame->rip = start;
+}
+
 /* ---- traps ---- */
 
 /* An access of the core to memory that the program named goes on where its fixup says, or a user_try ends. */
@@ -72,13 +103,19 @@ static bool is_of_address(const struct trap_frame *frame)
     return frame->vector == EXCEPTION_PAGE || frame->vector == EXCEPTION_PROTECTION || frame->vector == EXCEPTION_STACK;
 }
 
-/* Those of the program, usually of addresses, come first. */
+/*
+ * Those of the program, usually of addresses, come first. A program that steps through itself sees a window as one
+ * instruction, as it would never leave one that is started again at each.
+ */
 void trap_handle(struct trap_frame *frame)
 {
+    if (UNLIKELY(frame->vector == EXCEPTION_DEBUG && window_start(frame->rip) != 0))
+        return;
     if (LIKELY(frame->vector < EXCEPTIONS && trap_exception != NULL && is_program(frame) && trap_exception(frame)))
         return;
     if (frame->vector == VECTOR_TIMER) {
         lapic_timer_interrupt();
+        restart_window(frame);
         if (trap_timer != NULL)
             trap_timer(is_program(frame) ? frame : NULL);
     } else if (!trap_is_core(frame->rip) || !is_of_address(frame) || !fix_up(frame)) {

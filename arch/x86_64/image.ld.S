@@ -56,6 +56,9 @@ SECTIONS
         __fixups_start = .;
         KEEP(*(.fixups))
         __fixups_end = .;
+        __restarts_start = .;
+        KEEP(*(.restarts))
+        __restarts_end = .;
     } :rodata
     __rela_iplt_start = .;
     .rela.iplt : AT_LOAD(.rela.iplt) { *(.rela.iplt .rela.plt .rela.dyn) }

@@ -1,0 +1,99 @@
+/*
+ * The short paths of malloc and free, for malloc.S, new.S and the native benchmark. The magazines are those of
+ * vm/heap/program.c; what is not on the way goes there.
+ *
+ * A window is code that must not be interrupted by anything that allocates: it reads the top of a magazine and ends with
+ * the store that changes it. Nothing before that store shows, so whoever was interrupted inside is started again at the
+ * beginning of the window (arch/x86_64/frame.c): no lock, no atomic operation. Each window is in the table .restarts.
+ * Registers that are read in a window and written before it are not written in it.
+ */
+#ifndef ARCH_MALLOC_H
+#define ARCH_MALLOC_H
+
+#ifdef HEAP_NATIVE /* tests/bench/heap: one thread, and every address has a byte */
+#define HEAP_TOPS heap_tops
+#define HEAP_CLASS_OF HEAP_NATIVE_CLASS_TABLE
+#else
+#include "arch/x86_64/layout.h"
+#define HEAP_TOPS %gs:heap_tops
+#define HEAP_CLASS_OF HEAP_CLASS_TABLE
+#endif
+
+    .macro window_begin
+7770:
+    .endm
+
+    .macro window_end
+7771:
+    .pushsection .restarts, "a", @progbits
+    .balign 4
+    .long 7770b - ., 7771b - .
+    .popsection
+    .endm
+
+/* void *name(size_t size): `slow` is given the size too. 64: 1024 bytes, 4096: 64 KiB, the sizes of the two tables. */
+    .macro allocate name, slow
+    .section .text.\name, "ax", @progbits
+    .balign 64
+    .globl \name
+\name:
+    leaq -1(%rdi), %rcx
+    shrq $4, %rcx
+    cmpq $64, %rcx
+    jae 1f
+    movzbl heap_small_classes(%rcx), %ecx
+    window_begin
+    movq HEAP_TOPS(, %rcx, 8), %rdx
+    subb $8, %dl
+    jc \slow
+    movq (%rdx), %rax
+    movq %rdx, HEAP_TOPS(, %rcx, 8)
+    window_end
+    ret
+1:
+    cmpq $4096, %rcx
+    jae \slow
+    shrl $3, %ecx
+    movzbl heap_medium_classes(%rcx), %ecx
+    window_begin
+    movq HEAP_TOPS(, %rcx, 8), %rdx
+    subb $8, %dl
+    jc \slow
+    movq (%rdx), %rax
+    testq %rax, %rax
+    jz \slow
+    movq %rdx, HEAP_TOPS(, %rcx, 8)
+    window_end
+    ret
+    .type \name, @function
+    .size \name, . - \name
+    .endm
+
+/* void name(void *block): `slow` is given the class too. */
+    .macro release name, slow
+    .section .text.\name, "ax", @progbits
+    .balign 64
+    .globl \name
+\name:
+    movq %rdi, %rsi
+    sarq $15, %rsi
+#ifndef HEAP_NATIVE
+    jns 1f
+#endif
+    movzbl HEAP_CLASS_OF(%rsi), %esi
+    window_begin
+    movq HEAP_TOPS(, %rsi, 8), %rdx
+    movq %rdi, (%rdx)
+    addb $8, %dl
+    jc \slow
+    movq %rdx, HEAP_TOPS(, %rsi, 8)
+    window_end
+    ret
+1:
+    xorl %esi, %esi
+    jmp \slow
+    .type \name, @function
+    .size \name, . - \name
+    .endm
+
+#endif

@@ -1,0 +1,136 @@
+/*
+ * malloc and its relatives on the project's own heap, in place of a C library's (images/allocators.py): what C and POSIX
+ * say of arguments and errno, and the names that the libraries have beside. The short paths of malloc and free are
+ * arch/x86_64/malloc.S, the work is done in vm/heap/program.c. Application code: built against the library's headers.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <malloc.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vm/heap.h"
+
+#define PAGE 4096u
+#define SMALL_MAX 65536u /* up to here malloc's short path may serve */
+
+void *malloc_slow(size_t size);
+
+static void *or_error(void *block)
+{
+    if (__builtin_expect(block == NULL, 0))
+        errno = ENOMEM;
+    return block;
+}
+
+/* Where malloc goes when there is no object at hand. */
+void *malloc_slow(size_t size)
+{
+    return or_error(heap_program_alloc(size));
+}
+
+void *calloc(size_t count, size_t size)
+{
+    void *block;
+
+    if (__builtin_mul_overflow(count, size, &size))
+        return or_error(NULL);
+    if (size > SMALL_MAX)
+        return or_error(heap_program_alloc_zeroed(size));
+    block = malloc(size);
+    return block ? memset(block, 0, size) : NULL;
+}
+
+void *realloc(void *block, size_t size)
+{
+    if (block == NULL)
+        return malloc(size);
+    if (size == 0) {
+        free(block);
+        return NULL;
+    }
+    return or_error(heap_program_realloc(block, size));
+}
+
+void *reallocarray(void *block, size_t count, size_t size)
+{
+    return __builtin_mul_overflow(count, size, &size) ? or_error(NULL) : realloc(block, size);
+}
+
+void *memalign(size_t align, size_t size)
+{
+    if (align == 0 || (align & (align - 1)) != 0) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return or_error(heap_program_alloc_aligned(align, size));
+}
+
+void *aligned_alloc(size_t align, size_t size)
+{
+    return memalign(align, size);
+}
+
+int posix_memalign(void **block, size_t align, size_t size)
+{
+    void *memory;
+
+    if (align < sizeof(void *) || (align & (align - 1)) != 0)
+        return EINVAL;
+    memory = heap_program_alloc_aligned(align, size);
+    if (memory == NULL)
+        return ENOMEM;
+    *block = memory;
+    return 0;
+}
+
+void *valloc(size_t size)
+{
+    return memalign(PAGE, size);
+}
+
+void *pvalloc(size_t size)
+{
+    return size > SIZE_MAX - PAGE ? or_error(NULL) : memalign(PAGE, (size + PAGE - 1) & ~(size_t)(PAGE - 1));
+}
+
+size_t malloc_usable_size(void *block)
+{
+    return heap_program_size(block);
+}
+
+#ifdef __GLIBC__
+/* What else is in the object file of glibc that malloc is in: a program that asks for it must not get both. */
+
+int malloc_trim(size_t keep)
+{
+    struct heap_statistics before = heap_statistics(heap_program());
+
+    (void)keep;
+    heap_program_trim();
+    return heap_statistics(heap_program()).held < before.held;
+}
+
+/* There is nothing to be set. */
+int mallopt(int parameter, int value)
+{
+    (void)parameter, (void)value;
+    return 1;
+}
+
+struct mallinfo2 mallinfo2(void)
+{
+    struct heap_statistics heap = heap_statistics(heap_program());
+
+    return (struct mallinfo2){.arena = heap.held, .uordblks = heap.used, .fordblks = heap.held - heap.used};
+}
+
+struct mallinfo mallinfo(void)
+{
+    struct mallinfo2 info = mallinfo2();
+
+    return (struct mallinfo){
+        .arena = (int)info.arena, .uordblks = (int)info.uordblks, .fordblks = (int)info.fordblks};
+}
+#endif

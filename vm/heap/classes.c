@@ -1,0 +1,58 @@
+/* Size classes: the tables, derived from the rule in internal.h. */
+#include "vm/heap/internal.h"
+
+#define SPAN_OBJECTS_LEAST 4u
+#define CACHED_MOST 31u
+#define CACHED_BYTES ((size_t)64 << 10)
+
+struct size_class size_classes[CLASSES];
+uint8_t heap_small_classes[SMALL_MAX >> 4], heap_medium_classes[CLASS_SIZE_MAX >> 7];
+
+static uint32_t size_of_class(unsigned class)
+{
+    unsigned doubling = (class - 1) / 8;
+
+    return doubling < 1 ? class * 16 : ((class - 1) % 8 + 9) << (doubling + 3);
+}
+
+/* A span is as short as may be, but not more than a sixteenth of it is to be waste. */
+static unsigned slices_of_class(size_t size)
+{
+    unsigned slices = 1;
+
+    while (slices * SLICE_SIZE / size < SPAN_OBJECTS_LEAST || slices * SLICE_SIZE % size > slices * SLICE_SIZE / 16)
+        slices++;
+    return slices;
+}
+
+void classes_make(void)
+{
+    for (unsigned class = 1; class <= CLASS_LAST; class++) {
+        size_t size = size_of_class(class), cached = CACHED_BYTES / size;
+        unsigned slices = slices_of_class(size);
+
+        size_classes[class] = (struct size_class){
+            .size = (uint32_t)size,
+            .reciprocal = (uint32_t)((((uint64_t)1 << 32) + size - 1) / size),
+            .objects = (uint16_t)(slices * SLICE_SIZE / size),
+            .slices = (uint8_t)slices,
+            .cached = (uint8_t)(size <= SMALL_MAX || cached >= CACHED_MOST ? CACHED_MOST - (size > SMALL_MAX) : cached),
+        };
+        for (size_t below = class == 1 ? 0 : size_of_class(class - 1); below < size; below += 16) {
+            if (size <= SMALL_MAX)
+                heap_small_classes[below >> 4] = (uint8_t)class;
+            heap_medium_classes[below >> 7] = (uint8_t)class;
+        }
+    }
+}
+
+unsigned class_of_aligned(size_t size, size_t align)
+{
+    if (size > CLASS_SIZE_MAX || align > SLICE_SIZE)
+        return CLASS_NONE;
+    for (unsigned class = class_of_size(size); class <= CLASS_LAST; class++) {
+        if (size_classes[class].size % align == 0)
+            return class;
+    }
+    return CLASS_NONE;
+}

@@ -1,0 +1,229 @@
+/*
+ * The heap.
+ *
+ * Memory comes in regions of 2 MiB of the map of RAM, which never fault (regions.c); slices of 32 KiB of them are spans of
+ * objects of one size class, or a medium block each (spans.c). What is larger than a MiB is a segment with headroom,
+ * backed on touch: it grows where it is by entries of the page table (memory.c). A span that is empty gives its slices
+ * back, for spans of any class, and an empty region goes back to the frame allocator.
+ *
+ * An object has no header: a table of a byte for each slice says its class, one of a pointer its span (memory.h). Both
+ * are ranges of addresses that are backed where they are used: 9 bytes for 32 KiB.
+ *
+ * The heap of the program, malloc's, has magazines in front (program.c): arrays of objects for each class and CPU, so that
+ * malloc and free are a load and a store each (core/libc/malloc.S). Heaps that a program makes for itself are this file:
+ * each takes its memory from the segment driver that it was given, up to its limit, and is destroyed in time for each
+ * region and large block, whatever number of objects is left in it.
+ *
+ * Not thread safe yet: one CPU, and a signal waits while the core runs.
+ */
+#include "vm/heap.h"
+
+#include "core/base/assert.h"
+#include "core/base/string.h"
+#include "vm/heap/internal.h"
+
+#define STRUCTURE 128u
+#define STRUCTURE_LARGE 336u /* a span of 2048 objects */
+
+_Static_assert(sizeof(struct span) + 2048 / 8 <= STRUCTURE_LARGE && sizeof(struct region) <= STRUCTURE, "structures");
+
+void heap_init(struct heap *heap, const struct vm_segment_driver *driver, vm_flags_t pages, size_t limit)
+{
+    memset(heap, 0, sizeof(*heap));
+    heap->driver = driver;
+    heap->pages = pages;
+    heap->limit = limit;
+    heap->structures.size = STRUCTURE;
+    heap->large_structures.size = STRUCTURE_LARGE;
+}
+
+static bool is_canonical(uintptr_t address)
+{
+    return (uintptr_t)((intptr_t)(address << 16) >> 16) == address;
+}
+
+struct span *heap_span_of(struct heap *heap, uintptr_t block)
+{
+    struct span *span = is_canonical(block) ? *heap_span_of_slice(block) : NULL;
+
+    return span && span->heap == heap && span_holds(span, block) ? span : NULL;
+}
+
+size_t heap_span_size(const struct span *span)
+{
+    if (span->class)
+        return span->size;
+    return span->slices ? span->slices * SLICE_SIZE : heap_large_size(span->heap->driver, span->start);
+}
+
+bool heap_span_resize(struct span *span, size_t size)
+{
+    size_t old = heap_span_size(span);
+
+    if (span->class)
+        return size <= old && size >= old / 2;
+    if (span->slices)
+        return size > CLASS_SIZE_MAX / 2 && size <= REGION_SIZE && span_resize_medium(span, size);
+    if (size <= MEDIUM_MAX / 2 || span->heap->held - old + large_size(size) > span->heap->limit ||
+        !heap_large_resize(span->start, large_size(size)))
+        return false;
+    span->heap->held += large_size(size) - old;
+    span->heap->large += large_size(size) - old;
+    return true;
+}
+
+static struct span *must_be_block(const char *function, struct heap *heap, void *block)
+{
+    struct span *span = heap_span_of(heap, (uintptr_t)block);
+
+    if (!span)
+        heap_misused(function, (uintptr_t)block);
+    return span;
+}
+
+/* ---- heaps of the program's own ---- */
+
+struct heap *heap_create(const struct vm_segment_driver *driver, vm_flags_t pages, size_t limit)
+{
+    struct heap *heap;
+
+    if (!driver || !driver->vm_alloc || !driver->vm_free || (pages & ~VM_PAGES))
+        return ERR_PTR(E_INVAL);
+    heap = heap_tables_make() ? heap_page_get() : NULL;
+    if (!heap)
+        return ERR_PTR(E_NOMEM);
+    classes_make();
+    heap_init(heap, driver, pages, limit ? limit : SIZE_MAX_ASKED);
+    return heap;
+}
+
+void heap_destroy(struct heap *heap)
+{
+    while (heap->large_blocks) {
+        struct span *span = heap->large_blocks;
+
+        heap_large_put(heap->driver, span->start);
+        span_free_large(span);
+    }
+    regions_destroy(heap);
+    pool_destroy(heap, &heap->structures);
+    pool_destroy(heap, &heap->large_structures);
+    heap_page_put(heap);
+}
+
+static void *large_alloc(struct heap *heap, size_t size, bool zero)
+{
+    size_t bytes = large_size(size);
+    uintptr_t block =
+        bytes <= heap->limit - heap->held ? heap_large_get(heap->driver, bytes, heap->pages, zero) : 0;
+
+    if (!block)
+        return NULL;
+    if (!span_make_large(heap, block)) {
+        heap_large_put(heap->driver, block);
+        return NULL;
+    }
+    heap->held += bytes;
+    heap->large += bytes;
+    return (void *)block;
+}
+
+void *heap_alloc(struct heap *heap, size_t size)
+{
+    uintptr_t object;
+
+    if (size <= CLASS_SIZE_MAX)
+        return span_take(heap, class_of_size(size ? size : 1), &object, 1) ? (void *)object : NULL;
+    if (size <= MEDIUM_MAX) {
+        struct span *span = span_make_medium(heap, size, 1, false);
+
+        return span ? (void *)span->start : NULL;
+    }
+    return size <= SIZE_MAX_ASKED ? large_alloc(heap, size, false) : NULL;
+}
+
+void *heap_alloc_aligned(struct heap *heap, size_t align, size_t size)
+{
+    unsigned class = class_of_aligned(size ? size : 1, align);
+    uintptr_t object;
+
+    if (align & (align - 1))
+        return NULL;
+    if (align <= 16)
+        return heap_alloc(heap, size);
+    if (class)
+        return span_take(heap, class, &object, 1) ? (void *)object : NULL;
+    if (size <= MEDIUM_MAX && align <= MEDIUM_MAX) {
+        struct span *span = span_make_medium(heap, size, align, false);
+
+        return span ? (void *)span->start : NULL;
+    }
+    /* A slot is a power of two of at least the size, and aligned to it. */
+    size = size < align ? align : size;
+    return size <= SIZE_MAX_ASKED ? large_alloc(heap, size, false) : NULL;
+}
+
+void *heap_calloc(struct heap *heap, size_t count, size_t size)
+{
+    void *block;
+
+    if (__builtin_mul_overflow(count, size, &size) || size > SIZE_MAX_ASKED)
+        return NULL;
+    if (size > MEDIUM_MAX)
+        return large_alloc(heap, size, true);
+    block = heap_alloc(heap, size);
+    return block ? memset(block, 0, size) : NULL;
+}
+
+void heap_free(struct heap *heap, void *block)
+{
+    if (!block)
+        return;
+    struct span *span = must_be_block("heap_free", heap, block);
+
+    if (span->class) {
+        span_give(span, (uintptr_t)block);
+    } else if (span->slices) {
+        span_free_medium(span);
+    } else {
+        size_t size = heap_span_size(span);
+
+        heap->held -= size;
+        heap->large -= size;
+        heap_large_put(heap->driver, span->start);
+        span_free_large(span);
+    }
+}
+
+void *heap_realloc(struct heap *heap, void *block, size_t size)
+{
+    if (!block)
+        return heap_alloc(heap, size);
+    struct span *span = must_be_block("heap_realloc", heap, block);
+    size_t old = heap_span_size(span);
+
+    if (heap_span_resize(span, size))
+        return block;
+    void *moved = heap_alloc(heap, size);
+
+    if (!moved)
+        return NULL;
+    heap_copy((uintptr_t)moved, (uintptr_t)block, align_up(old < size ? old : size, 16));
+    heap_free(heap, block);
+    return moved;
+}
+
+size_t heap_size(struct heap *heap, void *block)
+{
+    return block ? heap_span_size(must_be_block("heap_size", heap, block)) : 0;
+}
+
+struct heap_statistics heap_statistics(const struct heap *heap)
+{
+    return (struct heap_statistics){
+        .held = heap->held,
+        .used = heap->used + heap->large,
+        .large = heap->large,
+        .structures = heap->structure_pages * VM_PAGE_SIZE,
+    };
+}

@@ -1,0 +1,167 @@
+/* What the files of the heap share; the theory is at the top of heap.c. */
+#ifndef VM_HEAP_INTERNAL_H
+#define VM_HEAP_INTERNAL_H
+
+#include "vm/heap.h"
+#include "vm/heap/memory.h"
+
+/* ---- size classes: classes.c ---- */
+
+/*
+ * Classes 1 to CLASS_LAST: 16 bytes apart up to 256, from there on eight to each doubling, up to CLASS_SIZE_MAX. Larger
+ * blocks up to MEDIUM_MAX are runs of slices, and what is larger still is a segment.
+ */
+#define CLASS_NONE 0u
+#define CLASS_LAST 80u
+#define CLASSES (CLASS_LAST + 1)
+#define SMALL_MAX ((size_t)1 << 10) /* sizes of the shortest path */
+#define CLASS_SIZE_MAX ((size_t)64 << 10)
+#define MEDIUM_MAX ((size_t)1 << 20)
+#define SIZE_MAX_ASKED ((size_t)PTRDIFF_MAX)
+
+struct size_class {
+    uint32_t size;       /* of an object */
+    uint32_t reciprocal; /* (offset * reciprocal) >> 32 is the index of the object that begins at the offset */
+    uint16_t objects;    /* of a span */
+    uint8_t slices;      /* of a span */
+    uint8_t cached;      /* objects in a full magazine */
+};
+
+extern struct size_class size_classes[CLASSES];
+
+void classes_make(void);
+
+/* The class of (size - 1) >> 4, and of (size - 1) >> 7. */
+extern uint8_t heap_small_classes[SMALL_MAX >> 4], heap_medium_classes[CLASS_SIZE_MAX >> 7];
+
+/* Of a size from 1 to CLASS_SIZE_MAX. */
+static inline unsigned class_of_size(size_t size)
+{
+    return size <= SMALL_MAX ? heap_small_classes[(size - 1) >> 4] : heap_medium_classes[(size - 1) >> 7];
+}
+
+/* The smallest class of objects of at least the size that are all aligned; CLASS_NONE: there is none. */
+unsigned class_of_aligned(size_t size, size_t align);
+
+/* ---- regions and spans: regions.c, spans.c ---- */
+
+#define REGION_SLICES 64u
+#define REGION_LISTS 7u /* by log2 of the longest run of free slices */
+#define QUARTERS 4u
+
+/* REGION_SIZE bytes of addresses, aligned, of which the heap owns some slices, as a rule all. */
+struct region {
+    struct region *next, **link; /* in the list of its longest free run, if there is a free slice */
+    struct region *next_of_all, **link_of_all;
+    struct heap *heap;
+    uintptr_t start;
+    uint64_t owned, free; /* a bit for each slice */
+    bool whole;           /* owned as one run */
+};
+
+/* A run of slices: objects of a class, or one medium block; of heaps other than the program's also a large block. */
+struct span {
+    struct span *next, **link; /* in the list of its class and fullness, if an object is free */
+    struct heap *heap;
+    struct region *region;
+    uintptr_t start;
+    uint32_t size, reciprocal; /* of an object, as its class says */
+    uint16_t objects, used;    /* used: handed out, to whoever calls or to a magazine */
+    uint16_t fresh;            /* objects from here on were never handed out, and are not among the free bits */
+    uint16_t low, high;        /* with fewer used ones, or so many, it belongs elsewhere */
+    uint8_t class, slices;
+    bool large_structure;
+    uint64_t free[]; /* a bit for each object */
+};
+
+/* Structures of one size, on pages of their own. */
+struct pool {
+    uint32_t size;
+    void *free; /* list, through the first word */
+    void *pages;
+};
+
+struct heap {
+    const struct vm_segment_driver *driver;
+    vm_flags_t pages;
+    size_t limit;
+    struct span *spans[CLASSES][QUARTERS]; /* with free objects, by how full they are */
+    struct region *regions[REGION_LISTS], *all_regions;
+    unsigned empty_regions; /* whole ones of which nothing is handed out */
+    struct pool structures, large_structures;
+    size_t held;  /* bytes of regions and large blocks */
+    size_t large; /* of them in large blocks */
+    size_t used;  /* bytes of spans that are handed out, medium blocks included */
+    size_t structure_pages;
+    struct span *large_blocks; /* of heaps other than the program's: a structure without slices for each */
+};
+
+void *pool_get(struct heap *, struct pool *);
+void pool_put(struct pool *, void *structure);
+void pool_destroy(struct heap *, struct pool *);
+
+/* A run of slices aligned to `align` slices; 0: no memory, or over the heap's limit. alone: in a region of its own if
+ * there is one, so that it can grow. */
+uintptr_t slices_get(struct heap *, unsigned count, unsigned align, bool alone, struct region **region);
+void slices_put(struct region *, uintptr_t start, unsigned count);
+/* More slices directly behind the run; false: they are not free. */
+bool slices_extend(struct region *, uintptr_t end, unsigned count);
+/* True if the run of that many slices is the first, and all that is not free, of a region that is owned as one. */
+bool slices_fill_alone(const struct region *, uintptr_t start, unsigned count);
+/* Forgets the region: its memory has become another's. */
+void region_forget(struct region *);
+void regions_destroy(struct heap *);
+/* Gives back the empty regions that are kept. */
+void regions_trim(struct heap *);
+
+/* Objects of a class from spans, the fuller ones first, at most `count`, the lowest address of each last; how many. */
+unsigned span_take(struct heap *, unsigned class, uintptr_t *objects, unsigned count);
+/* Back to the span. The caller has checked that it is an object of it. */
+void span_give(struct span *, uintptr_t object);
+struct span *span_make_medium(struct heap *, size_t size, size_t align, bool alone);
+void span_free_medium(struct span *);
+bool span_resize_medium(struct span *, size_t size);
+/* A structure for a large block, and its end. */
+struct span *span_make_large(struct heap *, uintptr_t block);
+void span_free_large(struct span *);
+/* The medium block's memory has become another's. */
+void span_forget(struct span *);
+/* Where the object would begin that holds the address: its index; `objects` and more: there is none. */
+
+static inline unsigned span_index(const struct span *span, uintptr_t address)
+{
+    return (unsigned)((address - span->start) * span->reciprocal >> 32);
+}
+/* True if an object that is handed out may begin there: as far as the span knows. */
+bool span_holds(const struct span *, uintptr_t object);
+
+/* Ends the program: `what` is wrong with the address that was given to the function. */
+_Noreturn void heap_misused(const char *function, uintptr_t address);
+
+/* ---- blocks: heap.c ---- */
+
+void heap_init(struct heap *, const struct vm_segment_driver *, vm_flags_t pages, size_t limit);
+/* The span of a block that is handed out; NULL: none begins there. Not for large blocks of the program. */
+struct span *heap_span_of(struct heap *, uintptr_t block);
+/* The size that may be used. */
+size_t heap_span_size(const struct span *);
+/* Makes the block fit for the size where it is, if that does not waste half of it. */
+bool heap_span_resize(struct span *, size_t size);
+/* Bytes of a large block for the size. */
+static inline size_t large_size(size_t size)
+{
+    return align_up(size, VM_PAGE_SIZE);
+}
+
+/* ---- the program's heap: program.c ---- */
+
+/* Before the heap grows: objects in magazines go back to their spans if they are many; false: nothing did. */
+bool magazines_give_back(struct heap *);
+/* Objects of the class in magazines. */
+size_t magazines_objects(unsigned class);
+/* NULL, or what is wrong with the magazines, which only the program's heap has. */
+const char *magazines_validate(const struct heap *);
+
+extern struct heap program_heap;
+
+#endif

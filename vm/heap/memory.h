@@ -1,0 +1,76 @@
+/*
+ * What the heap stands on: memory in runs and in large blocks, pages for its own structures, and two tables. Contract,
+ * implemented by memory.c and tables.c over the VM core, by tests/unit/fake over the simulated machine (the tables), and
+ * by tests/bench/heap over mmap.
+ *
+ * Addresses of runs are those of the map of RAM as a rule: they never fault, and their high bit is set, which large
+ * blocks' is not.
+ */
+#ifndef VM_HEAP_MEMORY_H
+#define VM_HEAP_MEMORY_H
+
+#include "machine.h" /* HEAP_CLASS_TABLE, HEAP_SPAN_TABLE: where the tables are */
+#include "vm/vm.h"
+
+#define SLICE_SHIFT 15u
+#define SLICE_SIZE ((size_t)1 << SLICE_SHIFT)
+#define REGION_SIZE ((size_t)2 << 20)
+
+struct span;
+
+/* Makes the tables, of zeros: a byte and a pointer for each slice of the address space, backed when they are touched.
+ * False: no memory. Once; later calls do nothing. */
+bool heap_tables_make(void);
+
+/* True for what lies in the map of RAM: the runs of malloc's heap, and none of its large blocks. */
+static inline bool heap_is_run(uintptr_t address)
+{
+    return address - PHYSMAP_BASE < PHYSMAP_SIZE;
+}
+
+/* The class of the objects in the slice that holds the address, for the heap of the program; 0: none of them. */
+static inline uint8_t *heap_class_of_slice(uintptr_t address)
+{
+    return (uint8_t *)(HEAP_CLASS_TABLE + (uintptr_t)((intptr_t)address >> SLICE_SHIFT));
+}
+
+/* The span that holds the slice of the address, where it is a span's first or holds small objects; NULL. */
+static inline struct span **heap_span_of_slice(uintptr_t address)
+{
+    return (struct span **)(HEAP_SPAN_TABLE + (uintptr_t)(((intptr_t)address >> SLICE_SHIFT) * 8));
+}
+
+/* A run of a power of two of bytes from SLICE_SIZE to REGION_SIZE, aligned to its length, of undefined contents, from
+ * the driver; 0: none. A put gives back what a get has given. */
+uintptr_t heap_run_get(const struct vm_segment_driver *, size_t size, vm_flags_t pages);
+void heap_run_put(uintptr_t run, size_t size);
+
+/* A page for structures; NULL: none. */
+void *heap_page_get(void);
+void heap_page_put(void *page);
+
+/*
+ * Large blocks: segments of the driver of their own, with headroom, backed on touch; without `zero` contents are
+ * undefined. Sizes are multiples of VM_PAGE_SIZE. 0, or false: RAM cannot hold them now, or the addresses behind are taken.
+ */
+uintptr_t heap_large_get(const struct vm_segment_driver *, size_t size, vm_flags_t pages, bool zero);
+bool heap_large_resize(uintptr_t block, size_t size);
+/* False: no large block of the driver begins there. */
+bool heap_large_put(const struct vm_segment_driver *, uintptr_t block);
+/* Its size; 0: no large block of the driver begins there. */
+size_t heap_large_size(const struct vm_segment_driver *, uintptr_t block);
+/* A large block of the size whose first REGION_SIZE bytes are those of the run, which is of that length and belongs to
+ * it from now on; 0: not possible, and nothing has changed. */
+uintptr_t heap_large_adopt(const struct vm_segment_driver *, uintptr_t run, size_t size);
+
+/* The driver of the large blocks of malloc. */
+extern const struct vm_segment_driver heap_large_driver;
+
+/* Bytes of RAM, and whether there is a frame left for so many bytes. */
+size_t heap_ram(void);
+bool heap_has_memory(size_t size);
+
+/* Copies between blocks; sizes are multiples of 16. */
+void heap_copy(uintptr_t to, uintptr_t from, size_t size);
+
+#endif

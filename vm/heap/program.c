@@ -1,0 +1,420 @@
+/*
+ * The heap of the program: what malloc and its relatives do when their short paths (core/libc/malloc.S) do not suffice.
+ *
+ * For each class a CPU has a magazine (Bonwick, Adams, "Magazines and Vmem", USENIX 2001): 31 objects and a link, 256
+ * bytes at a multiple of 256, of which heap_tops points to the first place that is empty. Because of that alignment it is
+ * the carry of an addition to the low byte that says that a magazine is full, or, of a subtraction, empty. Large objects
+ * have smaller magazines, which begin later; the place before is 0. A magazine that is full goes to the list of its class,
+ * and one from there takes the place of one that is empty: an object costs next to nothing beyond malloc and free.
+ *
+ * Objects in magazines keep their spans from becoming empty. So there is a limit to them: a part of RAM, or of the heap;
+ * beyond it magazines are given back to the spans. And before the heap takes another region from the frame allocator, as
+ * when the program frees objects of one size to allocate others of another, all are.
+ *
+ * heap_tops is changed here and in the windows of malloc.S only, which are started again when an interrupt is to run
+ * something of the program (arch/x86_64/frame.c). Here signals wait, as everywhere in the core.
+ */
+#include "core/base/assert.h"
+#include "core/base/string.h"
+#include "core/percpu.h"
+#include "vm/heap/internal.h"
+
+#define PLACES 32u
+#define LIMIT_OF_RAM 64u /* objects in full magazines: at most this part of RAM, */
+#define LIMIT_OF_HEAP 8u /* or this one of the heap */
+#define WORTH_OF_HEAP 16u
+#define GROWTH 8u /* a large block that grows gets so much of its size in addresses for the next time */
+
+struct magazine {
+    uintptr_t objects[PLACES - 1];
+    struct magazine *next;
+};
+_Static_assert(sizeof(struct magazine) == 256, "what the low byte of a pointer counts");
+
+PERCPU uintptr_t *heap_tops[CLASSES];
+
+struct heap program_heap;
+
+static struct {
+    bool started;
+    struct pool pool;
+    struct magazine *full[CLASSES];
+    size_t cached, cached_least; /* bytes of objects in them, and what is always allowed */
+} magazines;
+
+static struct magazine nowhere __attribute__((aligned(256))); /* full: for what is no object */
+
+/* ---- magazines ---- */
+
+static unsigned first_place(unsigned class)
+{
+    return PLACES - 1 - size_classes[class].cached;
+}
+
+static struct magazine *magazine_of(const uintptr_t *top)
+{
+    return (struct magazine *)((uintptr_t)top & ~(sizeof(struct magazine) - 1));
+}
+
+static struct magazine *magazine_make(unsigned class)
+{
+    struct magazine *magazine = pool_get(&program_heap, &magazines.pool);
+
+    if (magazine && first_place(class) > 0)
+        magazine->objects[first_place(class) - 1] = 0;
+    return magazine;
+}
+
+static void give(uintptr_t object)
+{
+    struct span *span = *heap_span_of_slice(object);
+
+    if (UNLIKELY(!span_holds(span, object)))
+        heap_misused("free", object);
+    span_give(span, object);
+}
+
+/* The objects of a full magazine go to their spans. */
+static void empty_full(unsigned class, struct magazine **link)
+{
+    struct magazine *magazine = *link;
+
+    *link = magazine->next;
+    magazines.cached -= (size_t)size_classes[class].cached * size_classes[class].size;
+    for (unsigned place = first_place(class); place < PLACES - 1; place++)
+        give(magazine->objects[place]);
+    pool_put(&magazines.pool, magazine);
+}
+
+static void empty_all_full(void)
+{
+    for (unsigned class = 1; class < CLASSES; class++) {
+        while (magazines.full[class])
+            empty_full(class, &magazines.full[class]);
+    }
+}
+
+bool magazines_give_back(struct heap *heap)
+{
+    if (heap != &program_heap || magazines.cached < REGION_SIZE || magazines.cached < heap->held / WORTH_OF_HEAP)
+        return false;
+    empty_all_full();
+    return true;
+}
+
+size_t magazines_objects(unsigned class)
+{
+    const uintptr_t *top = this_cpu(heap_tops)[class];
+    size_t count = top ? (size_t)(top - &magazine_of(top)->objects[first_place(class)]) : 0;
+
+    for (const struct magazine *magazine = magazines.full[class]; magazine; magazine = magazine->next)
+        count += size_classes[class].cached;
+    return count;
+}
+
+static const char *magazine_validate(unsigned class, const struct magazine *magazine, const uintptr_t *end)
+{
+    const uintptr_t *object = &magazine->objects[first_place(class)];
+
+    if (end < object || end > &magazine->objects[PLACES - 1])
+        return "a magazine is filled beyond its ends";
+    for (; object < end; object++) {
+        const struct span *span = *heap_span_of_slice(*object);
+
+        if (!span || span->class != class || !span_holds(span, *object))
+            return "a magazine holds what is no object of its class, or is free";
+    }
+    return NULL;
+}
+
+const char *magazines_validate(const struct heap *heap)
+{
+    const char *wrong = NULL;
+    size_t cached = 0;
+
+    for (unsigned class = 1; heap == &program_heap && class < CLASSES && !wrong; class++) {
+        const uintptr_t *top = this_cpu(heap_tops)[class];
+
+        wrong = top ? magazine_validate(class, magazine_of(top), top) : NULL;
+        for (const struct magazine *full = magazines.full[class]; full && !wrong; full = full->next) {
+            wrong = magazine_validate(class, full, &full->objects[PLACES - 1]);
+            cached += (size_t)size_classes[class].cached * size_classes[class].size;
+        }
+    }
+    return wrong || heap != &program_heap || cached == magazines.cached ? wrong : "the bytes in magazines are wrong";
+}
+
+void heap_program_trim(void)
+{
+    empty_all_full();
+    for (unsigned class = 1; class < CLASSES; class++) {
+        uintptr_t **top = &this_cpu(heap_tops)[class];
+        struct magazine *magazine = magazine_of(*top);
+
+        if (!*top)
+            continue;
+        while (*top > &magazine->objects[first_place(class)])
+            give(*--*top);
+    }
+    regions_trim(&program_heap);
+}
+
+/* ---- start ---- */
+
+static COLD bool start(void)
+{
+    if (!heap_tables_make())
+        return false;
+    classes_make();
+    heap_init(&program_heap, &vm_heap, 0, SIZE_MAX_ASKED);
+    magazines.pool.size = sizeof(struct magazine);
+    magazines.cached_least = heap_ram() / LIMIT_OF_RAM;
+    this_cpu(heap_tops)[CLASS_NONE] = (uintptr_t *)&nowhere.next;
+    magazines.started = true;
+    return true;
+}
+
+/* ---- objects ---- */
+
+/* An object, from a magazine that is full or else from the spans; 0: no memory. */
+static uintptr_t object_get(unsigned class)
+{
+    uintptr_t **top = &this_cpu(heap_tops)[class], single;
+    struct magazine *magazine = magazine_of(*top), *full = magazines.full[class];
+    unsigned count = size_classes[class].cached;
+
+    if (full) {
+        if (magazine)
+            pool_put(&magazines.pool, magazine);
+        magazines.full[class] = full->next;
+        magazines.cached -= (size_t)count * size_classes[class].size;
+        *top = &full->objects[PLACES - 2];
+        return **top;
+    }
+    if (!magazine)
+        magazine = magazine_make(class);
+    if (!magazine)
+        return span_take(&program_heap, class, &single, 1) ? single : 0;
+    uintptr_t *first = &magazine->objects[first_place(class)];
+
+    *top = first; /* as taking may give back what is in others */
+    count = span_take(&program_heap, class, first, count);
+    if (count == 0)
+        return 0;
+    *top = first + count - 1;
+    return **top;
+}
+
+/* The magazine of the class is full: another takes its place. */
+static void object_put(unsigned class, uintptr_t object)
+{
+    uintptr_t **top = &this_cpu(heap_tops)[class];
+    struct magazine *full = magazine_of(*top), *magazine = magazine_make(class);
+    size_t size = (size_t)size_classes[class].cached * size_classes[class].size;
+
+    if (!magazine) {
+        give(object);
+        return;
+    }
+    *top = &magazine->objects[first_place(class)];
+    *(*top)++ = object;
+    if (!full)
+        return;
+    full->next = magazines.full[class];
+    magazines.full[class] = full;
+    magazines.cached += size;
+    if (magazines.cached > magazines.cached_least && magazines.cached > program_heap.held / LIMIT_OF_HEAP)
+        empty_full(class, full->next ? &full->next : &magazines.full[class]);
+}
+
+/* What free does, for here. */
+static void object_free(unsigned class, uintptr_t object)
+{
+    uintptr_t **top = &this_cpu(heap_tops)[class];
+
+    if (*top == &magazine_of(*top)->objects[PLACES - 1] || !*top)
+        object_put(class, object);
+    else
+        *(*top)++ = object;
+}
+
+/* ---- blocks ---- */
+
+/* Also for the last small ones, when RAM has no run of a slice. */
+static uintptr_t large_get(size_t size, bool zero)
+{
+    size_t bytes = large_size(size);
+    uintptr_t block = heap_large_get(&heap_large_driver, bytes, 0, zero);
+
+    if (!block && magazines.cached + (program_heap.empty_regions ? REGION_SIZE : 0) > 0) {
+        heap_program_trim();
+        block = heap_large_get(&heap_large_driver, bytes, 0, zero);
+    }
+    return block;
+}
+
+static uintptr_t medium_get(size_t size, size_t align, bool alone)
+{
+    struct span *span = span_make_medium(&program_heap, size, align, alone);
+
+    return span ? span->start : 0;
+}
+
+/* For sizes up to SIZE_MAX_ASKED. */
+static uintptr_t block_get(size_t size, bool alone)
+{
+    uintptr_t block;
+
+    if (size > MEDIUM_MAX)
+        return large_get(size, false);
+    block = size <= CLASS_SIZE_MAX ? object_get(class_of_size(size ? size : 1)) : medium_get(size, 1, alone);
+    return LIKELY(block) ? block : large_get(size ? size : 1, false);
+}
+
+void *heap_program_alloc(size_t size)
+{
+    if (UNLIKELY(size > SIZE_MAX_ASKED || (!magazines.started && !start())))
+        return NULL;
+    return (void *)block_get(size, false);
+}
+
+void *heap_program_alloc_zeroed(size_t size)
+{
+    if (UNLIKELY(size > SIZE_MAX_ASKED || (!magazines.started && !start())))
+        return NULL;
+    uintptr_t block = size > MEDIUM_MAX ? 0 : block_get(size, false);
+
+    if (block)
+        return memset((void *)block, 0, size);
+    return (void *)large_get(size, true);
+}
+
+void *heap_program_alloc_aligned(size_t align, size_t size)
+{
+    unsigned class;
+    uintptr_t block = 0;
+
+    if (UNLIKELY(size > SIZE_MAX_ASKED || align > SIZE_MAX_ASKED || (!magazines.started && !start())))
+        return NULL;
+    if (align <= 16)
+        return (void *)block_get(size, false);
+    class = class_of_aligned(size ? size : 1, align);
+    if (class)
+        block = object_get(class);
+    else if (size <= MEDIUM_MAX && align <= MEDIUM_MAX)
+        block = medium_get(size, align, false);
+    /* A slot is a power of two of at least the size, and aligned to it. */
+    return (void *)(block ? block : large_get(size < align ? align : size, false));
+}
+
+void heap_program_free(void *memory, unsigned class)
+{
+    uintptr_t block = (uintptr_t)memory;
+    struct span *span;
+
+    if (LIKELY(class != CLASS_NONE)) {
+        object_put(class, block);
+        return;
+    }
+    if (block == 0)
+        return;
+    if (!heap_is_run(block)) {
+        if (!heap_large_put(&heap_large_driver, block))
+            heap_misused("free", block);
+        return;
+    }
+    span = magazines.started ? heap_span_of(&program_heap, block) : NULL;
+    if (!span || span->class)
+        heap_misused("free", block);
+    span_free_medium(span);
+}
+
+/* The size of a block; it ends the program with the name of the function if there is none. *span: NULL for large ones. */
+static size_t size_of_block(const char *function, uintptr_t block, struct span **span)
+{
+    size_t size = 0;
+
+    *span = NULL;
+    if (!heap_is_run(block)) {
+        size = heap_large_size(&heap_large_driver, block);
+    } else if (magazines.started) {
+        *span = heap_span_of(&program_heap, block);
+        size = *span ? heap_span_size(*span) : 0;
+    }
+    if (UNLIKELY(!size))
+        heap_misused(function, block);
+    return size;
+}
+
+size_t heap_program_size(const void *memory)
+{
+    struct span *span;
+
+    return memory ? size_of_block("malloc_usable_size", (uintptr_t)memory, &span) : 0;
+}
+
+/* ---- growing ---- */
+
+/* In place: addresses behind are taken in advance, so that most steps of a growing block change nothing at all. */
+static bool large_resize(uintptr_t block, size_t old, size_t size)
+{
+    size_t wanted = large_size(size);
+
+    if (size > old) {
+        if (!heap_has_memory(wanted - old))
+            return false;
+        return heap_large_resize(block, align_up(wanted + wanted / GROWTH, VM_PAGE_SIZE)) ||
+               heap_large_resize(block, wanted);
+    }
+    return wanted >= old - old / GROWTH || heap_large_resize(block, wanted);
+}
+
+/* A medium block that has a region to itself becomes a large one without a byte being copied; 0: it has not. */
+static uintptr_t medium_to_large(struct span *span, size_t size)
+{
+    struct region *region = span->region;
+    uintptr_t block = slices_fill_alone(region, span->start, span->slices) && heap_has_memory(size - REGION_SIZE)
+                          ? heap_large_adopt(&heap_large_driver, region->start, large_size(size))
+                          : 0;
+
+    if (block) {
+        span_forget(span);
+        region_forget(region);
+    }
+    return block;
+}
+
+static bool resize(uintptr_t block, struct span *span, size_t old, size_t size)
+{
+    if (span)
+        return heap_span_resize(span, size);
+    return size > MEDIUM_MAX / 2 && large_resize(block, old, size);
+}
+
+void *heap_program_realloc(void *memory, size_t size)
+{
+    uintptr_t block = (uintptr_t)memory, moved;
+    struct span *span;
+    size_t old = size_of_block("realloc", block, &span);
+
+    if (UNLIKELY(size > SIZE_MAX_ASKED))
+        return NULL;
+    if (resize(block, span, old, size))
+        return memory;
+    if (span && !span->class && size > REGION_SIZE && (moved = medium_to_large(span, size)))
+        return (void *)moved;
+    moved = block_get(size, size > CLASS_SIZE_MAX && size > old);
+    if (!moved)
+        return NULL;
+    heap_copy(moved, block, align_up(old < size ? old : size, 16));
+    if (span && span->class)
+        object_free(span->class, block);
+    else
+        heap_program_free(memory, CLASS_NONE);
+    return (void *)moved;
+}
+
+struct heap *heap_program(void)
+{
+    return &program_heap;
+}

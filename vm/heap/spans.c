@@ -1,0 +1,267 @@
+/*
+ * Spans: runs of slices for objects of one class, or for one medium block.
+ *
+ * Which objects are free is a bit for each, out of line: freeing writes nothing to an object. A fresh span has no bits to
+ * set up, as objects are taken from it one after the other as long as there are some that never were. Spans with free
+ * objects are in four lists by how full they are: the fuller ones are used first, so that the others become empty. A span
+ * that is empty goes back to its region at once; that it is not made again soon is up to the magazines.
+ */
+#include "core/base/assert.h"
+#include "core/base/string.h"
+#include "vm/heap/internal.h"
+
+#define SMALL_STRUCTURE 128u
+#define SMALL_OBJECTS ((SMALL_STRUCTURE - sizeof(struct span)) * 8)
+
+/* ---- structures and tables ---- */
+
+static struct span *span_make(struct heap *heap, unsigned slices, unsigned align, bool alone, unsigned objects)
+{
+    bool large = objects > SMALL_OBJECTS;
+    struct span *span = pool_get(heap, large ? &heap->large_structures : &heap->structures);
+
+    if (!span)
+        return NULL;
+    span->start = slices ? slices_get(heap, slices, align, alone, &span->region) : 0;
+    if (slices && !span->start) {
+        pool_put(large ? &heap->large_structures : &heap->structures, span);
+        return NULL;
+    }
+    span->link = NULL;
+    span->heap = heap;
+    span->objects = (uint16_t)objects;
+    span->used = span->fresh = span->low = span->high = 0;
+    span->class = CLASS_NONE;
+    span->slices = (uint8_t)slices;
+    span->large_structure = large;
+    return span;
+}
+
+static void span_unmake(struct span *span)
+{
+    struct heap *heap = span->heap;
+
+    if (span->slices)
+        slices_put(span->region, span->start, span->slices);
+    pool_put(span->large_structure ? &heap->large_structures : &heap->structures, span);
+}
+
+/* Enters the span into the tables: for objects every slice, for a medium block the first. */
+static void set_tables(const struct span *span, struct span *value, unsigned class)
+{
+    unsigned slices = span->class ? span->slices : 1;
+
+    for (unsigned i = 0; i < slices; i++) {
+        uintptr_t slice = span->start + i * SLICE_SIZE;
+
+        *heap_span_of_slice(slice) = value;
+        if (span->heap == &program_heap)
+            *heap_class_of_slice(slice) = (uint8_t)class;
+    }
+}
+
+/* ---- lists by fullness ---- */
+
+static void list_remove(struct span *span)
+{
+    if (!span->link)
+        return;
+    *span->link = span->next;
+    if (span->next)
+        span->next->link = span->link;
+    span->link = NULL;
+}
+
+static void list_insert(struct span *span, struct span **head)
+{
+    span->next = *head;
+    span->link = head;
+    if (span->next)
+        span->next->link = &span->next;
+    *head = span;
+}
+
+/* Puts the span where it belongs; one that is empty goes. */
+static __attribute__((noinline)) void span_place(struct span *span)
+{
+    list_remove(span);
+    if (span->used == 0) {
+        set_tables(span, NULL, CLASS_NONE);
+        span_unmake(span);
+        return;
+    }
+    if (span->used == span->objects) {
+        span->low = span->objects;
+        return;
+    }
+    unsigned quarter = span->used * QUARTERS / span->objects;
+    unsigned low = (quarter * span->objects + QUARTERS - 1) / QUARTERS;
+
+    span->low = (uint16_t)(low ? low : 1);
+    span->high = (uint16_t)(((quarter + 1) * span->objects + QUARTERS - 1) / QUARTERS);
+    list_insert(span, &span->heap->spans[span->class][quarter]);
+}
+
+/* ---- objects ---- */
+
+static struct span *span_new(struct heap *heap, unsigned class)
+{
+    const struct size_class *kind = &size_classes[class];
+    struct span *span = span_make(heap, kind->slices, 1, false, kind->objects);
+
+    if (!span)
+        return NULL;
+    span->class = (uint8_t)class;
+    span->size = kind->size;
+    span->reciprocal = kind->reciprocal;
+    for (unsigned word = 0; word * 64 < kind->objects; word++)
+        span->free[word] = 0;
+    set_tables(span, span, class);
+    list_insert(span, &heap->spans[class][0]);
+    return span;
+}
+
+static struct span *span_with_free(struct heap *heap, unsigned class)
+{
+    for (unsigned quarter = QUARTERS; quarter-- > 0;) {
+        if (heap->spans[class][quarter])
+            return heap->spans[class][quarter];
+    }
+    return span_new(heap, class);
+}
+
+/* From the bits, and then those that were never handed out; objects are written from the end on. */
+static unsigned take_from(struct span *span, uintptr_t *end, unsigned count)
+{
+    uintptr_t *to = end, *last = end - count;
+    size_t size = span->size;
+
+    if (span->used < span->fresh) {
+        for (unsigned word = 0; word * 64 < span->fresh && to > last; word++) {
+            uint64_t bits = span->free[word];
+
+            for (; bits && to > last; bits &= bits - 1)
+                *--to = span->start + (word * 64 + (unsigned)__builtin_ctzll(bits)) * size;
+            span->free[word] = bits;
+        }
+    }
+    unsigned fresh = span->objects - span->fresh, wanted = (unsigned)(to - last);
+    uintptr_t object = span->start + span->fresh * size;
+
+    if (wanted > fresh)
+        wanted = fresh;
+    span->fresh = (uint16_t)(span->fresh + wanted);
+    for (; wanted > 0; wanted--, object += size)
+        *--to = object;
+    span->used = (uint16_t)(span->used + (end - to));
+    return (unsigned)(end - to);
+}
+
+unsigned span_take(struct heap *heap, unsigned class, uintptr_t *objects, unsigned count)
+{
+    unsigned taken = 0;
+
+    while (taken < count) {
+        struct span *span = span_with_free(heap, class);
+
+        if (!span)
+            break;
+        taken += take_from(span, objects + count - taken, count - taken);
+        if (span->used >= span->high)
+            span_place(span);
+    }
+    if (UNLIKELY(taken < count))
+        memmove(objects, objects + count - taken, taken * sizeof(objects[0]));
+    heap->used += taken * (size_t)size_classes[class].size;
+    return taken;
+}
+
+void span_give(struct span *span, uintptr_t object)
+{
+    unsigned index = span_index(span, object);
+    uint64_t bit = 1ull << index % 64;
+
+    if (UNLIKELY(span->free[index / 64] & bit))
+        heap_misused("free", object);
+    span->free[index / 64] |= bit;
+    span->heap->used -= span->size;
+    if (UNLIKELY(--span->used < span->low))
+        span_place(span);
+}
+
+bool span_holds(const struct span *span, uintptr_t object)
+{
+    if (span->class == CLASS_NONE)
+        return object == span->start;
+    unsigned index = span_index(span, object);
+
+    return index < span->fresh && span->start + (uintptr_t)index * span->size == object &&
+           !(span->free[index / 64] >> index % 64 & 1);
+}
+
+/* ---- medium blocks ---- */
+
+struct span *span_make_medium(struct heap *heap, size_t size, size_t align, bool alone)
+{
+    unsigned slices = (unsigned)((size + SLICE_SIZE - 1) >> SLICE_SHIFT);
+    struct span *span = span_make(heap, slices, align > SLICE_SIZE ? (unsigned)(align >> SLICE_SHIFT) : 1, alone, 1);
+
+    if (!span)
+        return NULL;
+    span->used = 1;
+    set_tables(span, span, CLASS_NONE);
+    heap->used += slices * SLICE_SIZE;
+    return span;
+}
+
+void span_free_medium(struct span *span)
+{
+    span->heap->used -= span->slices * SLICE_SIZE;
+    set_tables(span, NULL, CLASS_NONE);
+    span_unmake(span);
+}
+
+bool span_resize_medium(struct span *span, size_t size)
+{
+    unsigned slices = (unsigned)((size + SLICE_SIZE - 1) >> SLICE_SHIFT);
+    uintptr_t end = span->start + span->slices * SLICE_SIZE;
+
+    if (slices > span->slices && !slices_extend(span->region, end, slices - span->slices))
+        return false;
+    if (slices < span->slices)
+        slices_put(span->region, span->start + slices * SLICE_SIZE, span->slices - slices);
+    span->heap->used += (size_t)slices * SLICE_SIZE - (size_t)span->slices * SLICE_SIZE;
+    span->slices = (uint8_t)slices;
+    return true;
+}
+
+void span_forget(struct span *span)
+{
+    struct heap *heap = span->heap;
+
+    heap->used -= span->slices * SLICE_SIZE;
+    set_tables(span, NULL, CLASS_NONE);
+    pool_put(&heap->structures, span);
+}
+
+/* ---- large blocks of heaps other than the program's ---- */
+
+struct span *span_make_large(struct heap *heap, uintptr_t block)
+{
+    struct span *span = span_make(heap, 0, 1, false, 1);
+
+    if (!span)
+        return NULL;
+    span->start = block;
+    span->used = 1;
+    set_tables(span, span, CLASS_NONE);
+    list_insert(span, &heap->large_blocks);
+    return span;
+}
+
+void span_free_large(struct span *span)
+{
+    list_remove(span);
+    set_tables(span, NULL, CLASS_NONE);
+    span_unmake(span);
+}
