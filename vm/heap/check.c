@@ -25,7 +25,7 @@ static const char *check_span(const struct heap *heap, const struct span *span, 
     if (span->heap != heap || span->region != region)
         return "a span is another's";
     if (span->class == CLASS_NONE)
-        return span->objects == 1 && span->used == 1 ? NULL : "a medium block is not one object";
+        return span->objects == 1 && span->used <= 1 ? NULL : "a medium block is not one object";
     if (span->size != kind->size || span->slices != kind->slices || span->objects != kind->objects)
         return "a span is not as its class says";
     if (span->fresh > span->objects || span->used == 0 || count_bits(span) + span->used != span->fresh)

@@ -40,6 +40,12 @@ static inline unsigned class_of_size(size_t size)
     return size <= SMALL_MAX ? heap_small_classes[(size - 1) >> 4] : heap_medium_classes[(size - 1) >> 7];
 }
 
+/* Of a medium block. */
+static inline size_t slices_of(size_t size)
+{
+    return (size + SLICE_SIZE - 1) >> SLICE_SHIFT;
+}
+
 /* The smallest class of objects of at least the size that are all aligned; CLASS_NONE: there is none. */
 unsigned class_of_aligned(size_t size, size_t align);
 
@@ -116,8 +122,8 @@ void regions_trim(struct heap *);
 
 /* Objects of a class from spans, the fuller ones first, at most `count`, the lowest address of each last; how many. */
 unsigned span_take(struct heap *, unsigned class, uintptr_t *objects, unsigned count);
-/* Back to the span. The caller has checked that it is an object of it. */
-void span_give(struct span *, uintptr_t object);
+/* Puts the span where it belongs by the number of its objects that are handed out; one that is empty goes. */
+void span_place(struct span *);
 struct span *span_make_medium(struct heap *, size_t size, size_t align, bool alone);
 void span_free_medium(struct span *);
 bool span_resize_medium(struct span *, size_t size);
@@ -135,8 +141,22 @@ static inline unsigned span_index(const struct span *span, uintptr_t address)
 /* True if an object that is handed out may begin there: as far as the span knows. */
 bool span_holds(const struct span *, uintptr_t object);
 
-/* Ends the program: `what` is wrong with the address that was given to the function. */
+/* Ends the program: the address that was given to the function is no block. */
 _Noreturn void heap_misused(const char *function, uintptr_t address);
+
+/* Back to the span, of a class, that holds the slice; what is none of its objects, or free, ends the program. */
+static inline void span_give(struct span *span, uintptr_t object)
+{
+    unsigned index = span_index(span, object);
+    uint64_t bit = 1ull << index % 64, *word = &span->free[index / 64];
+
+    if (UNLIKELY(span->start + (uintptr_t)index * span->size != object || index >= span->fresh || (*word & bit)))
+        heap_misused("free", object);
+    *word |= bit;
+    span->heap->used -= span->size;
+    if (UNLIKELY(--span->used < span->low))
+        span_place(span);
+}
 
 /* ---- blocks: heap.c ---- */
 

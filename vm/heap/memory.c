@@ -11,6 +11,10 @@
 #include "vm/frames.h"
 #include "vm/segments.h"
 
+/* A block that has grown gets so much more addresses than others, up to a size. */
+#define ROOM 8u
+#define ROOM_MAX ((size_t)1 << 34)
+
 #define FRAMES_LEFT 64u /* for page tables and the stack, as mmap leaves them */
 
 static struct vm_segment *large_alloc(struct address_space *space, vaddr_t start, size_t size, vm_flags_t flags)
@@ -62,7 +66,7 @@ void heap_page_put(void *page)
 /* ---- runs ---- */
 
 /* A segment for each slice of a run of the map of RAM that was free a moment ago. */
-static uintptr_t slices_of(uintptr_t run, size_t size)
+static uintptr_t run_in_slices(uintptr_t run, size_t size)
 {
     for (size_t at = 0; at < size; at += SLICE_SIZE) {
         struct vm_segment *slice =
@@ -94,7 +98,7 @@ uintptr_t heap_run_get(const struct vm_segment_driver *driver, size_t size, vm_f
     bool again = driver == &vm_heap && segment_in_ram_map(segment);
 
     vm_free(vm_space(), segment);
-    return again ? slices_of(start, size) : 0;
+    return again ? run_in_slices(start, size) : 0;
 }
 
 void heap_run_put(uintptr_t run, size_t size)
@@ -107,11 +111,37 @@ void heap_run_put(uintptr_t run, size_t size)
 
 /* ---- large blocks ---- */
 
+/* The last one of malloc that was freed without ever being touched: nothing but addresses. */
+static struct vm_segment *untouched;
+
 static inline struct vm_segment *large_at(const struct vm_segment_driver *driver, uintptr_t block)
 {
-    struct vm_segment *segment = segment_find(vm_space(), block);
+    struct vm_segment *segment = segment_find(current_space, block);
 
-    return segment && segment->start == block && segment->driver == driver ? segment : NULL;
+    return LIKELY(segment && segment->start == block && segment->driver == driver && segment != untouched) ? segment
+                                                                                                       : NULL;
+}
+
+/* That one, if it fits. */
+static inline uintptr_t take_untouched(size_t size, vm_flags_t flags)
+{
+    struct vm_segment *segment = untouched;
+
+    if (!segment || segment->size < size || segment->size / 2 > size)
+        return 0;
+    untouched = NULL;
+    segment->size = size;
+    segment->flags = flags;
+    return segment->start;
+}
+
+static void keep_untouched(struct vm_segment *segment)
+{
+    struct vm_segment *before = untouched;
+
+    untouched = segment;
+    if (before)
+        vm_free(vm_space(), before);
 }
 
 uintptr_t heap_large_get(const struct vm_segment_driver *driver, size_t size, vm_flags_t pages, bool zero)
@@ -119,10 +149,16 @@ uintptr_t heap_large_get(const struct vm_segment_driver *driver, size_t size, vm
     vm_flags_t flags = VM_RW | pages | (zero ? 0 : VM_NOZERO);
     struct vm_segment *segment;
 
+    uintptr_t kept;
+
     if (UNLIKELY(!heap_has_memory(size)))
         return 0;
-    segment = LIKELY(driver == &heap_large_driver) ? vm_segment_create(vm_space(), driver, VM_ANYWHERE, size, flags)
-                                                   : vm_alloc(vm_space(), driver, VM_ANYWHERE, size, flags);
+    if (UNLIKELY(driver != &heap_large_driver))
+        segment = vm_alloc(vm_space(), driver, VM_ANYWHERE, size, flags);
+    else if ((kept = take_untouched(size, flags)))
+        return kept;
+    else
+        segment = vm_segment_create(vm_space(), driver, VM_ANYWHERE, size, flags);
     return IS_ERR(segment) ? 0 : segment->start;
 }
 
@@ -134,13 +170,24 @@ bool heap_large_resize(uintptr_t block, size_t size)
     return (size <= old || heap_has_memory(size - old)) && vm_resize(vm_space(), segment, size) == E_SUCCESS;
 }
 
+uintptr_t heap_large_move(uintptr_t block, size_t size)
+{
+    struct vm_segment *segment = segment_find(vm_space(), block);
+
+    if (size > segment->size && !heap_has_memory(size - segment->size))
+        return 0;
+    return vm_move(vm_space(), segment, VM_ANYWHERE, size) == E_SUCCESS ? segment->start : 0;
+}
+
 bool heap_large_put(const struct vm_segment_driver *driver, uintptr_t block)
 {
     struct vm_segment *segment = large_at(driver, block);
 
     if (!segment)
         return false;
-    if (!segment_free_whole(vm_space(), block, segment->size))
+    if (!segment->mapped && driver == &heap_large_driver)
+        keep_untouched(segment);
+    else if (!segment_free_whole(vm_space(), block, segment->size))
         vm_free(vm_space(), segment);
     return true;
 }
@@ -160,9 +207,10 @@ uintptr_t heap_large_adopt(const struct vm_segment_driver *driver, uintptr_t run
 
     if (!heap_is_run(run) || vm_page_policy() == PAGE_4K)
         return 0;
-    segment = vm_segment_create(space, driver, VM_ANYWHERE, size, VM_RW | VM_NOZERO);
+    segment = vm_segment_create(space, driver, VM_ANYWHERE, size < ROOM_MAX ? size * ROOM : size, VM_RW | VM_NOZERO);
     if (IS_ERR(segment))
         return 0;
+    segment->size = size;
     if (!is_aligned(segment->start, REGION_SIZE) ||
         vm_segment_map(space, segment, segment->start, virt_to_phys((void *)run), PAGE_2M) != E_SUCCESS) {
         vm_segment_destroy(space, segment);

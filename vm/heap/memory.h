@@ -55,6 +55,8 @@ void heap_page_put(void *page);
  */
 uintptr_t heap_large_get(const struct vm_segment_driver *, size_t size, vm_flags_t pages, bool zero);
 bool heap_large_resize(uintptr_t block, size_t size);
+/* Moves the block to addresses where it can have the size and grow; its pages move, nothing is copied. 0, as above. */
+uintptr_t heap_large_move(uintptr_t block, size_t size);
 /* False: no large block of the driver begins there. */
 bool heap_large_put(const struct vm_segment_driver *, uintptr_t block);
 /* Its size; 0: no large block of the driver begins there. */

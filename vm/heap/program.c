@@ -20,6 +20,7 @@
 #include "vm/heap/internal.h"
 
 #define PLACES 32u
+#define MEDIUM_SLICES (MEDIUM_MAX >> SLICE_SHIFT)
 #define LIMIT_OF_RAM 64u /* objects in full magazines: at most this part of RAM, */
 #define LIMIT_OF_HEAP 8u /* or this one of the heap */
 #define WORTH_OF_HEAP 16u
@@ -40,6 +41,8 @@ static struct {
     struct pool pool;
     struct magazine *full[CLASSES];
     size_t cached, cached_least; /* bytes of objects in them, and what is always allowed */
+    struct span *medium[MEDIUM_SLICES + 1]; /* the last block freed of each number of slices, at most, */
+    size_t medium_bytes;                    /* and together not more than a region */
 } magazines;
 
 static struct magazine nowhere __attribute__((aligned(256))); /* full: for what is no object */
@@ -65,13 +68,9 @@ static struct magazine *magazine_make(unsigned class)
     return magazine;
 }
 
-static void give(uintptr_t object)
+static inline void give(uintptr_t object)
 {
-    struct span *span = *heap_span_of_slice(object);
-
-    if (UNLIKELY(!span_holds(span, object)))
-        heap_misused("free", object);
-    span_give(span, object);
+    span_give(*heap_span_of_slice(object), object);
 }
 
 /* The objects of a full magazine go to their spans. */
@@ -86,8 +85,21 @@ static void empty_full(unsigned class, struct magazine **link)
     pool_put(&magazines.pool, magazine);
 }
 
+static void free_medium_kept(unsigned slices)
+{
+    struct span *span = magazines.medium[slices];
+
+    if (!span)
+        return;
+    magazines.medium[slices] = NULL;
+    magazines.medium_bytes -= slices * SLICE_SIZE;
+    span_free_medium(span);
+}
+
 static void empty_all_full(void)
 {
+    for (unsigned slices = 1; slices <= MEDIUM_SLICES && magazines.medium_bytes; slices++)
+        free_medium_kept(slices);
     for (unsigned class = 1; class < CLASSES; class++) {
         while (magazines.full[class])
             empty_full(class, &magazines.full[class]);
@@ -253,11 +265,44 @@ static uintptr_t large_get(size_t size, bool zero)
     return block;
 }
 
+/* One that was kept; 0: there is none. */
+static inline uintptr_t medium_get_kept(size_t slices)
+{
+    struct span *span = magazines.medium[slices];
+
+    if (!span)
+        return 0;
+    magazines.medium[slices] = NULL;
+    magazines.medium_bytes -= slices * SLICE_SIZE;
+    span->used = 1;
+    return span->start;
+}
+
 static uintptr_t medium_get(size_t size, size_t align, bool alone)
 {
-    struct span *span = span_make_medium(&program_heap, size, align, alone);
+    uintptr_t block = align <= SLICE_SIZE && !alone ? medium_get_kept(slices_of(size)) : 0;
+    struct span *span = block ? NULL : span_make_medium(&program_heap, size, align, alone);
 
-    return span ? span->start : 0;
+    return span ? span->start : block;
+}
+
+/* The span of a block that was just freed is kept in the place of the one before of its length. */
+static void medium_put(struct span *span)
+{
+    unsigned slices = span->slices;
+
+    span->used = 0;
+    if (slices > MEDIUM_SLICES) {
+        span_free_medium(span);
+        return;
+    }
+    free_medium_kept(slices);
+    if (magazines.medium_bytes + slices * SLICE_SIZE > REGION_SIZE) {
+        span_free_medium(span);
+        return;
+    }
+    magazines.medium[slices] = span;
+    magazines.medium_bytes += slices * SLICE_SIZE;
 }
 
 /* For sizes up to SIZE_MAX_ASKED. */
@@ -273,6 +318,10 @@ static uintptr_t block_get(size_t size, bool alone)
 
 void *heap_program_alloc(size_t size)
 {
+    uintptr_t kept = size - CLASS_SIZE_MAX - 1 < MEDIUM_MAX - CLASS_SIZE_MAX ? medium_get_kept(slices_of(size)) : 0;
+
+    if (kept)
+        return (void *)kept;
     if (UNLIKELY(size > SIZE_MAX_ASKED || (!magazines.started && !start())))
         return NULL;
     return (void *)block_get(size, false);
@@ -323,10 +372,10 @@ void heap_program_free(void *memory, unsigned class)
             heap_misused("free", block);
         return;
     }
-    span = magazines.started ? heap_span_of(&program_heap, block) : NULL;
-    if (!span || span->class)
+    span = *heap_span_of_slice(block);
+    if (UNLIKELY(!span || span->start != block || span->class || !span->used || span->heap != &program_heap))
         heap_misused("free", block);
-    span_free_medium(span);
+    medium_put(span);
 }
 
 /* The size of a block; it ends the program with the name of the function if there is none. *span: NULL for large ones. */
@@ -355,6 +404,12 @@ size_t heap_program_size(const void *memory)
 
 /* ---- growing ---- */
 
+/* Of a block that grows: whole large pages. */
+static size_t capacity(size_t size)
+{
+    return align_up(size + size / GROWTH, REGION_SIZE);
+}
+
 /* In place: addresses behind are taken in advance, so that most steps of a growing block change nothing at all. */
 static bool large_resize(uintptr_t block, size_t old, size_t size)
 {
@@ -363,10 +418,9 @@ static bool large_resize(uintptr_t block, size_t old, size_t size)
     if (size > old) {
         if (!heap_has_memory(wanted - old))
             return false;
-        return heap_large_resize(block, align_up(wanted + wanted / GROWTH, VM_PAGE_SIZE)) ||
-               heap_large_resize(block, wanted);
+        return heap_large_resize(block, capacity(wanted)) || heap_large_resize(block, wanted);
     }
-    return wanted >= old - old / GROWTH || heap_large_resize(block, wanted);
+    return old <= capacity(wanted) || heap_large_resize(block, wanted);
 }
 
 /* A medium block that has a region to itself becomes a large one without a byte being copied; 0: it has not. */
@@ -374,7 +428,7 @@ static uintptr_t medium_to_large(struct span *span, size_t size)
 {
     struct region *region = span->region;
     uintptr_t block = slices_fill_alone(region, span->start, span->slices) && heap_has_memory(size - REGION_SIZE)
-                          ? heap_large_adopt(&heap_large_driver, region->start, large_size(size))
+                          ? heap_large_adopt(&heap_large_driver, region->start, capacity(size))
                           : 0;
 
     if (block) {
@@ -384,11 +438,16 @@ static uintptr_t medium_to_large(struct span *span, size_t size)
     return block;
 }
 
-static bool resize(uintptr_t block, struct span *span, size_t old, size_t size)
+/* The block with the size, where it is or, without a byte being copied, elsewhere; 0: it has to be copied. */
+static uintptr_t resize(uintptr_t block, struct span *span, size_t old, size_t size)
 {
+    if (span && heap_span_resize(span, size))
+        return block;
     if (span)
-        return heap_span_resize(span, size);
-    return size > MEDIUM_MAX / 2 && large_resize(block, old, size);
+        return !span->class && size > REGION_SIZE ? medium_to_large(span, size) : 0;
+    if (size <= MEDIUM_MAX / 2)
+        return 0;
+    return large_resize(block, old, size) ? block : heap_large_move(block, capacity(size));
 }
 
 void *heap_program_realloc(void *memory, size_t size)
@@ -399,9 +458,8 @@ void *heap_program_realloc(void *memory, size_t size)
 
     if (UNLIKELY(size > SIZE_MAX_ASKED))
         return NULL;
-    if (resize(block, span, old, size))
-        return memory;
-    if (span && !span->class && size > REGION_SIZE && (moved = medium_to_large(span, size)))
+    moved = resize(block, span, old, size);
+    if (moved)
         return (void *)moved;
     moved = block_get(size, size > CLASS_SIZE_MAX && size > old);
     if (!moved)

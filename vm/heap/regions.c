@@ -163,13 +163,10 @@ static void pieces_release(struct region *region)
 
 /* ---- runs of slices ---- */
 
+/* Every align-th slice, from the first on; a power of two. */
 static uint64_t aligned_slices(unsigned align)
 {
-    uint64_t slices = 1;
-
-    for (unsigned at = align; at < REGION_SLICES; at += align)
-        slices |= 1ull << at;
-    return slices;
+    return align >= REGION_SLICES ? 1 : ~0ull / ((1ull << align) - 1);
 }
 
 static uintptr_t take(struct region *region, unsigned first, unsigned count)

@@ -81,8 +81,7 @@ static void list_insert(struct span *span, struct span **head)
     *head = span;
 }
 
-/* Puts the span where it belongs; one that is empty goes. */
-static __attribute__((noinline)) void span_place(struct span *span)
+void span_place(struct span *span)
 {
     list_remove(span);
     if (span->used == 0) {
@@ -176,23 +175,10 @@ unsigned span_take(struct heap *heap, unsigned class, uintptr_t *objects, unsign
     return taken;
 }
 
-void span_give(struct span *span, uintptr_t object)
-{
-    unsigned index = span_index(span, object);
-    uint64_t bit = 1ull << index % 64;
-
-    if (UNLIKELY(span->free[index / 64] & bit))
-        heap_misused("free", object);
-    span->free[index / 64] |= bit;
-    span->heap->used -= span->size;
-    if (UNLIKELY(--span->used < span->low))
-        span_place(span);
-}
-
 bool span_holds(const struct span *span, uintptr_t object)
 {
     if (span->class == CLASS_NONE)
-        return object == span->start;
+        return object == span->start && span->used;
     unsigned index = span_index(span, object);
 
     return index < span->fresh && span->start + (uintptr_t)index * span->size == object &&
@@ -203,7 +189,7 @@ bool span_holds(const struct span *span, uintptr_t object)
 
 struct span *span_make_medium(struct heap *heap, size_t size, size_t align, bool alone)
 {
-    unsigned slices = (unsigned)((size + SLICE_SIZE - 1) >> SLICE_SHIFT);
+    unsigned slices = (unsigned)slices_of(size);
     struct span *span = span_make(heap, slices, align > SLICE_SIZE ? (unsigned)(align >> SLICE_SHIFT) : 1, alone, 1);
 
     if (!span)
@@ -223,7 +209,7 @@ void span_free_medium(struct span *span)
 
 bool span_resize_medium(struct span *span, size_t size)
 {
-    unsigned slices = (unsigned)((size + SLICE_SIZE - 1) >> SLICE_SHIFT);
+    unsigned slices = (unsigned)slices_of(size);
     uintptr_t end = span->start + span->slices * SLICE_SIZE;
 
     if (slices > span->slices && !slices_extend(span->region, end, slices - span->slices))
