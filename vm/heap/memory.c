@@ -116,7 +116,7 @@ static struct vm_segment *untouched;
 
 static inline struct vm_segment *large_at(const struct vm_segment_driver *driver, uintptr_t block)
 {
-    struct vm_segment *segment = segment_find(current_space, block);
+    struct vm_segment *segment = segment_find_again(current_space, block);
 
     return LIKELY(segment && segment->start == block && segment->driver == driver && segment != untouched) ? segment
                                                                                                        : NULL;

@@ -21,7 +21,7 @@
 
 #define PLACES 32u
 #define MEDIUM_SLICES (MEDIUM_MAX >> SLICE_SHIFT)
-#define LIMIT_OF_RAM 64u /* objects in full magazines: at most this part of RAM, */
+#define LIMIT_OF_RAM 32u /* objects in full magazines: at most this part of RAM, */
 #define LIMIT_OF_HEAP 8u /* or this one of the heap */
 #define WORTH_OF_HEAP 16u
 #define GROWTH 8u /* a large block that grows gets so much of its size in addresses for the next time */
