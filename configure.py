@@ -556,7 +556,7 @@ def configure(image: Image, memory: Memory) -> None:
 def linked_with(image: Image) -> str:
     if image.manifest.program:
         return "an existing program"
-    return image.libc if image.malloc == "libc" else f"{image.libc} with {image.malloc}"
+    return image.libc if image.malloc == allocators.default_of(image.libc) else f"{image.libc} with {image.malloc}"
 
 
 def report(image: Image, next_step: str, stream: TextIO) -> None:

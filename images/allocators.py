@@ -43,7 +43,7 @@ MIMALLOC = Source(
 MUSL_NAMES = tuple(f"--defsym=__libc_{name}={name}" for name in ("malloc", "calloc", "realloc", "free"))
 
 ALLOCATORS = {
-    "heap": Allocator(own=tuple(sources.HEAP_SOURCES), own_cxx=tuple(sources.HEAP_CXX_SOURCES), link={"musl": MUSL_NAMES}, native="libc"),
+    "heap": Allocator(own=tuple(sources.HEAP_SOURCES), own_cxx=tuple(sources.HEAP_CXX_SOURCES), native="libc"),
     "libc": Allocator(libcs=("musl", "glibc", "none")),
     "jemalloc": Allocator(libcs=("glibc",), packages={"libjemalloc-dev": "the allocator jemalloc"}, library="jemalloc_pic"),
     "mimalloc": Allocator(
@@ -56,6 +56,11 @@ ALLOCATORS = {
         libcs=("glibc",), packages={"libgoogle-perftools-dev": "the allocator tcmalloc"}, library="tcmalloc_minimal", is_cxx=True
     ),
 }
+
+
+def default_of(libc: str) -> str:
+    """The allocator of programs that do not say."""
+    return "libc" if libc == "none" else "heap"
 
 
 def why_not(name: str, libc: str) -> str:

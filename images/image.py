@@ -14,7 +14,7 @@ import debian_source
 import elf
 import packages
 import plan
-from allocators import ALLOCATORS, Allocator
+from allocators import ALLOCATORS, Allocator, default_of
 from archive import collect, packed_size
 from manifest import Manifest, packed_files
 from report import write_if_changed
@@ -73,6 +73,8 @@ class Image:
         for key in ("libc", "malloc", "ram", "pages", "stats", "timeline", "profile"):
             chosen = getattr(self.choices, key)
             object.__setattr__(self, key, getattr(self.manifest, key) if chosen is None else chosen)
+        if self.malloc is None:
+            object.__setattr__(self, "malloc", default_of(self.libc))
 
     @property
     def name(self) -> str:

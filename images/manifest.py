@@ -59,7 +59,7 @@ class Manifest:
     bare: bool = False  # there is no app.toml: made for --program
     source: Source | None = None
     libc: str = "musl"
-    malloc: str = "libc"
+    malloc: str | None = None  # that of the C library (allocators.py)
     calls: str | list[str] | None = None  # "all", parts, or what the program can make
     compiler: str = "clang"
     packages: list[str] = field(default_factory=list)
@@ -414,7 +414,7 @@ class Reader:
             raise self.refuse("sources" if manifest.sources else "source", 'C++ needs libc = "glibc": Debian\'s C++ library is built for that')
         if manifest.libc == "none" and manifest.libraries:
             raise self.refuse("libraries", 'must be empty with libc = "none": Debian\'s archives need a libc')
-        if why := why_not(manifest.malloc, manifest.libc):
+        if manifest.malloc and (why := why_not(manifest.malloc, manifest.libc)):
             raise self.refuse("malloc", f'"{manifest.malloc}" {why}')
         if manifest.stack + manifest.heap > manifest.ram:
             needed = format_size(manifest.stack + manifest.heap)

@@ -57,7 +57,7 @@ void *heap_program_alloc(size_t size);
 void *heap_program_alloc_zeroed(size_t size);
 void *heap_program_alloc_aligned(size_t align, size_t size); /* a power of two */
 void *heap_program_realloc(void *block, size_t size);        /* neither NULL nor 0 */
-void heap_program_free(void *block, unsigned class);         /* class: what the table says of the address; or NULL */
+void heap_program_free(void *block, unsigned kind);          /* kind: what the table says of the address; or NULL */
 size_t heap_program_size(const void *block);
 /* Gives back what is kept to be allocated again. */
 void heap_program_trim(void);

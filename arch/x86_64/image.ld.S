@@ -57,7 +57,7 @@ SECTIONS
         KEEP(*(.fixups))
         __fixups_end = .;
         __restarts_start = .;
-        KEEP(*(.restarts))
+        *(.restarts)
         __restarts_end = .;
     } :rodata
     __rela_iplt_start = .;

@@ -4,4 +4,9 @@
     allocate malloc, malloc_slow
     release free, heap_program_free
 
+    /* What the C libraries' own callers know them by. */
+    .globl __libc_malloc, __libc_free
+    .set __libc_malloc, malloc
+    .set __libc_free, free
+
     .section .note.GNU-stack, "", @progbits

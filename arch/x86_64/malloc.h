@@ -23,9 +23,10 @@
 7770:
     .endm
 
-    .macro window_end
+    /* The entry goes when the function does, as it is not used. */
+    .macro window_end of
 7771:
-    .pushsection .restarts, "a", @progbits
+    .pushsection .restarts, "ao", @progbits, .text.\of
     .balign 4
     .long 7770b - ., 7771b - .
     .popsection
@@ -48,7 +49,7 @@
     jc \slow
     movq (%rdx), %rax
     movq %rdx, HEAP_TOPS(, %rcx, 8)
-    window_end
+    window_end \name
     ret
 1:
     cmpq $4096, %rcx
@@ -63,7 +64,7 @@
     testq %rax, %rax
     jz \slow
     movq %rdx, HEAP_TOPS(, %rcx, 8)
-    window_end
+    window_end \name
     ret
     .type \name, @function
     .size \name, . - \name
@@ -87,7 +88,7 @@
     addb $8, %dl
     jc \slow
     movq %rdx, HEAP_TOPS(, %rsi, 8)
-    window_end
+    window_end \name
     ret
 1:
     xorl %esi, %esi

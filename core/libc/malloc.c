@@ -100,6 +100,10 @@ size_t malloc_usable_size(void *block)
     return heap_program_size(block);
 }
 
+/* What the C libraries' own callers know them by, such as musl's newlocale. */
+void *__libc_calloc(size_t count, size_t size) __attribute__((alias("calloc")));
+void *__libc_realloc(void *block, size_t size) __attribute__((alias("realloc")));
+
 #ifdef __GLIBC__
 /* What else is in the object file of glibc that malloc is in: a program that asks for it must not get both. */
 

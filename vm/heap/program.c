@@ -188,13 +188,15 @@ static COLD bool start(void)
 
 /* ---- objects ---- */
 
-/* An object, from a magazine that is full or else from the spans; 0: no memory. */
+/* An object, from the magazine, one that is full, or else the spans; 0: no memory. */
 static uintptr_t object_get(unsigned class)
 {
-    uintptr_t **top = &this_cpu(heap_tops)[class], single;
+    uintptr_t **top = &this_cpu(heap_tops)[class];
     struct magazine *magazine = magazine_of(*top), *full = magazines.full[class];
     unsigned count = size_classes[class].cached;
 
+    if (magazine && *top > &magazine->objects[first_place(class)])
+        return *--*top;
     if (full) {
         if (magazine)
             pool_put(&magazines.pool, magazine);
@@ -206,7 +208,7 @@ static uintptr_t object_get(unsigned class)
     if (!magazine)
         magazine = magazine_make(class);
     if (!magazine)
-        return span_take(&program_heap, class, &single, 1) ? single : 0;
+        return 0;
     uintptr_t *first = &magazine->objects[first_place(class)];
 
     *top = first; /* as taking may give back what is in others */
@@ -252,7 +254,6 @@ static void object_free(unsigned class, uintptr_t object)
 
 /* ---- blocks ---- */
 
-/* Also for the last small ones, when RAM has no run of a slice. */
 static uintptr_t large_get(size_t size, bool zero)
 {
     size_t bytes = large_size(size);
@@ -305,6 +306,21 @@ static void medium_put(struct span *span)
     magazines.medium_bytes += slices * SLICE_SIZE;
 }
 
+static inline uintptr_t span_block_get(size_t size, bool alone)
+{
+    return size <= CLASS_SIZE_MAX ? object_get(class_of_size(size)) : medium_get(size, 1, alone);
+}
+
+/* When there is no memory: with what magazines hold, and then as a large block, for which single pages do. */
+static COLD __attribute__((noinline)) uintptr_t block_get_last(size_t size)
+{
+    uintptr_t block;
+
+    heap_program_trim();
+    block = span_block_get(size, false);
+    return block ? block : large_get(size, false);
+}
+
 /* For sizes up to SIZE_MAX_ASKED. */
 static uintptr_t block_get(size_t size, bool alone)
 {
@@ -312,8 +328,9 @@ static uintptr_t block_get(size_t size, bool alone)
 
     if (size > MEDIUM_MAX)
         return large_get(size, false);
-    block = size <= CLASS_SIZE_MAX ? object_get(class_of_size(size ? size : 1)) : medium_get(size, 1, alone);
-    return LIKELY(block) ? block : large_get(size ? size : 1, false);
+    size += size == 0;
+    block = span_block_get(size, alone);
+    return LIKELY(block) ? block : block_get_last(size);
 }
 
 void *heap_program_alloc(size_t size)
@@ -438,6 +455,14 @@ static uintptr_t medium_to_large(struct span *span, size_t size)
     return block;
 }
 
+/* A block that grows gets a region of its own, as long as that leaves little of the heap free. */
+static bool has_little_free(void)
+{
+    size_t some = program_heap.held / LIMIT_OF_HEAP;
+
+    return program_heap.held - program_heap.used <= (some > magazines.cached_least ? some : magazines.cached_least);
+}
+
 /* The block with the size, where it is or, without a byte being copied, elsewhere; 0: it has to be copied. */
 static uintptr_t resize(uintptr_t block, struct span *span, size_t old, size_t size)
 {
@@ -461,7 +486,7 @@ void *heap_program_realloc(void *memory, size_t size)
     moved = resize(block, span, old, size);
     if (moved)
         return (void *)moved;
-    moved = block_get(size, size > CLASS_SIZE_MAX && size > old);
+    moved = block_get(size, size > old && size > CLASS_SIZE_MAX && has_little_free());
     if (!moved)
         return NULL;
     heap_copy(moved, block, align_up(old < size ? old : size, 16));
