@@ -24,6 +24,16 @@ VM = [
     "vm/image.c",
     "vm/guard.c",
 ]
+HEAP = [
+    "tests/unit/fake/heap.c",
+    "vm/heap/check.c",
+    "vm/heap/classes.c",
+    "vm/heap/heap.c",
+    "vm/heap/memory.c",
+    "vm/heap/program.c",
+    "vm/heap/regions.c",
+    "vm/heap/spans.c",
+]
 SPACE = ["tests/unit/fixture.c", *VM, *MACHINE, *CPU, *HARNESS]
 
 # The file system of core/linux over the simulated machine.
@@ -58,6 +68,7 @@ PROGRAMS: dict[str, list[str]] = {
     "test_fault_times": ["tests/unit/test_fault_times.c", "core/observe/faults.c", *SPACE],
     "test_stats": ["tests/unit/test_stats.c", *SPACE],
     "test_drivers": ["tests/unit/test_drivers.c", "tests/unit/conformance.c", *SPACE],
+    "test_heap": ["tests/unit/test_heap.c", *HEAP, *SPACE],
     "test_pager": ["tests/unit/test_pager.c", "apps/pager/mandelbrot.c", "tests/unit/conformance.c", *SPACE],
     "test_file": ["tests/unit/test_file.c", "tests/unit/conformance.c", *SPACE],
     "test_tree": ["tests/unit/test_tree.c", *TREE, *SPACE],

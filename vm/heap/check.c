@@ -107,8 +107,8 @@ _Noreturn void heap_misused(const char *function, uintptr_t address)
 
     if (heap_is_run(address))
         span = *heap_span_of_slice(address);
-    if (span && span->class && span_index(span, address) < span->objects) {
-        uintptr_t start = span->start + (uintptr_t)span_index(span, address) * span->size;
+    if (span && span->class && (address - span->start) / span->size < span->objects) {
+        uintptr_t start = address - (address - span->start) % span->size;
 
         if (start != address)
             panic("%s: %#lx is %lu bytes inside of a block of %u bytes", function, (unsigned long)address,

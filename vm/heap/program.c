@@ -70,7 +70,11 @@ static struct magazine *magazine_make(unsigned class)
 
 static inline void give(uintptr_t object)
 {
-    span_give(*heap_span_of_slice(object), object);
+    struct span *span = *heap_span_of_slice(object);
+
+    if (UNLIKELY(!span)) /* all of its slice is free */
+        heap_misused("free", object);
+    span_give(span, object);
 }
 
 /* The objects of a full magazine go to their spans. */

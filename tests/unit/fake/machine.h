@@ -15,6 +15,12 @@
 #define PHYSMAP_BASE LAYOUT_ADDRESS(0x0000500000000000)
 #define PHYSMAP_SIZE LAYOUT_ADDRESS(0x0000001000000000)
 
+/* And the tables of the heap. */
+#undef HEAP_CLASS_TABLE
+#undef HEAP_SPAN_TABLE
+#define HEAP_CLASS_TABLE LAYOUT_ADDRESS(0x0000520000000000)
+#define HEAP_SPAN_TABLE LAYOUT_ADDRESS(0x0000530000000000)
+
 void *phys_to_virt(paddr_t physical);
 paddr_t virt_to_phys(const void *mapped_ram);
 

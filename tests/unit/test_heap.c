@@ -1,0 +1,454 @@
+/*
+ * The heap over the simulated machine. Blocks are random and each is full of a number of its own, so that two that overlap
+ * are seen; the heap checks itself after each step. malloc and free are as in arch/x86_64/malloc.S.
+ */
+#include "vm/heap.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/percpu.h"
+#include "fixture.h"
+#include "harness.h"
+#include "vm/heap/internal.h"
+
+#define BLOCKS 400
+#define RAM (64 * MIB)
+
+extern uintptr_t *heap_tops[CLASSES];
+
+struct block {
+    uintptr_t start;
+    size_t size, align;
+    uint8_t fill;
+};
+
+static struct block blocks[BLOCKS];
+static struct random state;
+
+static uint64_t random_number(void)
+{
+    return random_next(&state);
+}
+
+/* ---- malloc and free as the windows do them ---- */
+
+static void *program_malloc(size_t size)
+{
+    uintptr_t **top;
+
+    if (size - 1 >= CLASS_SIZE_MAX)
+        return heap_program_alloc(size);
+    top = &heap_tops[class_of_size(size)];
+    if (((uintptr_t)*top & 0xff) == 0 || (size > SMALL_MAX && (*top)[-1] == 0))
+        return heap_program_alloc(size);
+    return (void *)*--*top;
+}
+
+static void program_free(void *block)
+{
+    unsigned class = heap_is_run((uintptr_t)block) ? *heap_class_of_slice((uintptr_t)block) : 0;
+
+    if (class == 0 || ((uintptr_t)heap_tops[class] & 0xff) == 0xf8) {
+        if (class)
+            *heap_tops[class] = (uintptr_t)block; /* the window has written it by then */
+        heap_program_free(block, class);
+        return;
+    }
+    *heap_tops[class]++ = (uintptr_t)block;
+}
+
+/* ---- the heap under test: the program's if NULL ---- */
+
+static struct heap *heap;
+
+static void *allocate(size_t size, size_t align)
+{
+    if (align > 16)
+        return heap ? heap_alloc_aligned(heap, align, size) : heap_program_alloc_aligned(align, size);
+    return heap ? heap_alloc(heap, size) : program_malloc(size);
+}
+
+static void release(void *block)
+{
+    if (heap)
+        heap_free(heap, block);
+    else
+        program_free(block);
+}
+
+static size_t usable(void *block)
+{
+    return heap ? heap_size(heap, block) : heap_program_size(block);
+}
+
+static void check_heap(void)
+{
+    const char *wrong = heap_validate(heap);
+
+    if (wrong)
+        fail_msg("heap_validate: %s", wrong);
+}
+
+/* ---- contents: some bytes of large blocks ---- */
+
+static size_t step(size_t size)
+{
+    return size < 4096 ? 1 : size / 64;
+}
+
+static void fill(struct block *block)
+{
+    block->fill = (uint8_t)random_number();
+    for (size_t at = 0; at < block->size; at += step(block->size))
+        assert_int_equal(fake_write(block->start + at, &block->fill, 1), E_SUCCESS);
+    assert_int_equal(fake_write(block->start + block->size - 1, &block->fill, 1), E_SUCCESS);
+}
+
+static void check(const struct block *block, size_t size)
+{
+    uint8_t byte = 0;
+
+    for (size_t at = 0; at < size; at += step(block->size)) {
+        assert_int_equal(fake_read(block->start + at, &byte, 1), E_SUCCESS);
+        if (byte != block->fill)
+            fail_msg("a block of %zu bytes does not hold what was written to it", block->size);
+    }
+}
+
+/* ---- steps ---- */
+
+static size_t random_size(size_t most)
+{
+    size_t size = 1 + (random_number() & (((size_t)1 << random_number() % 22) - 1));
+
+    return size < most ? size : most;
+}
+
+static void make(struct block *block)
+{
+    block->align = random_number() % 4 ? 16 : (size_t)16 << random_number() % 12;
+    block->size = random_size(3 * MIB);
+    if (block->align > 16 && block->size > MIB / 4)
+        block->size = MIB / 4;
+    block->start = (uintptr_t)allocate(block->size, block->align);
+    if (!block->start)
+        return; /* RAM is small */
+    assert_true(is_aligned(block->start, block->align));
+    assert_true(usable((void *)block->start) >= block->size);
+    fill(block);
+}
+
+static void make_zeroed(struct block *block)
+{
+    uint8_t byte;
+
+    *block = (struct block){.size = random_size(3 * MIB), .align = 16};
+    block->start = (uintptr_t)(heap ? heap_calloc(heap, block->size, 1) : heap_program_alloc_zeroed(block->size));
+    for (size_t at = 0; block->start && at < block->size; at += block->size < 4096 ? 1 : 509) {
+        assert_int_equal(fake_read(block->start + at, &byte, 1), E_SUCCESS);
+        assert_int_equal(byte, 0);
+    }
+    if (block->start)
+        fill(block);
+}
+
+static void change(struct block *block)
+{
+    size_t size = random_number() % 2 ? random_size(6 * MIB) : block->size + block->size / 3 + 1;
+    void *moved = heap ? heap_realloc(heap, (void *)block->start, size)
+                       : heap_program_realloc((void *)block->start, size);
+
+    if (moved) {
+        block->start = (uintptr_t)moved;
+        assert_true(usable(moved) >= size);
+    } else {
+        size = block->size;
+    }
+    check(block, size < block->size ? size : block->size);
+    block->size = size;
+    fill(block);
+}
+
+static void turn(void)
+{
+    struct block *block = &blocks[random_number() % BLOCKS];
+
+    if (!block->start && random_number() % 4 == 0)
+        make_zeroed(block);
+    else if (!block->start)
+        make(block);
+    else if (random_number() % 3 == 0)
+        change(block);
+    else {
+        check(block, block->size);
+        release((void *)block->start);
+        block->start = 0;
+    }
+}
+
+static void release_all(void)
+{
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        if (!blocks[i].start)
+            continue;
+        check(&blocks[i], blocks[i].size);
+        release((void *)blocks[i].start);
+        blocks[i].start = 0;
+    }
+    check_heap();
+}
+
+static void run(unsigned turns)
+{
+    state.state = harness_seed();
+    memset(blocks, 0, sizeof(blocks));
+    for (unsigned i = 0; i < turns; i++) {
+        turn();
+        if (i % 16 == 0)
+            check_heap();
+        if (i % 4096 == 4095)
+            fixture_check();
+    }
+    release_all();
+}
+
+/* ---- tests ---- */
+
+static void test_program(void **unused)
+{
+    (void)unused;
+    fixture_start(RAM);
+    heap = NULL;
+    run(20000);
+    heap_program_trim();
+    check_heap();
+    assert_int_equal(heap_statistics(heap_program()).held, 0);
+    assert_int_equal(heap_statistics(heap_program()).used, 0);
+    run(5000);
+}
+
+static void test_own(void **unused)
+{
+    static const struct {
+        const struct vm_segment_driver *driver;
+        vm_flags_t pages;
+    } kinds[] = {{&vm_heap, 0}};
+
+    (void)unused;
+    fixture_start(RAM);
+    for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++) {
+        heap = heap_create(kinds[i].driver, kinds[i].pages, 0);
+        assert_false(IS_ERR(heap));
+        run(10000);
+        for (unsigned j = 0; j < 100; j++)
+            assert_non_null(heap_alloc(heap, random_size(2 * MIB) / 4 + 1));
+        heap_destroy(heap);
+    }
+    fixture_end();
+}
+
+static void test_limit(void **unused)
+{
+    struct heap_statistics before, after;
+    void *block;
+
+    (void)unused;
+    fixture_start(RAM);
+    assert_error(heap_create(NULL, 0, 0), E_INVAL);
+    assert_error(heap_create(&vm_heap, VM_RW, 0), E_INVAL);
+    heap = heap_create(&vm_heap, 0, 8 * MIB);
+    assert_null(heap_alloc(heap, 9 * MIB));
+    block = heap_alloc(heap, 5 * MIB);
+    assert_non_null(block);
+    assert_null(heap_alloc(heap, 4 * MIB));
+    before = heap_statistics(heap);
+    assert_null(heap_realloc(heap, block, 20 * MIB));
+    after = heap_statistics(heap);
+    assert_memory_equal(&before, &after, sizeof(before));
+    while (heap_alloc(heap, 1000))
+        ;
+    assert_true(heap_statistics(heap).held <= 8 * MIB);
+    heap_free(heap, block);
+    assert_non_null(heap_alloc(heap, 1 * MIB));
+    check_heap();
+    heap_destroy(heap);
+    fixture_end();
+}
+
+/* RAM is used up to the end, each block can be freed, and then all is there again. */
+static void test_exhaustion(void **unused)
+{
+    size_t sizes[] = {16, 1000, 30000, 200000, 3 * MIB};
+
+    (void)unused;
+    fixture_start(16 * MIB);
+    heap = NULL;
+    for (unsigned round = 0; round < 2; round++) {
+        for (size_t i = 0; i < ARRAY_LENGTH(sizes); i++) {
+            void *list = NULL, *block;
+            size_t count = 0;
+
+            while ((block = program_malloc(sizes[i]))) {
+                assert_int_equal(fake_write((vaddr_t)block, &list, sizeof(list)), E_SUCCESS);
+                list = block;
+                count++;
+            }
+            assert_true(count * sizes[i] > 12 * MIB || sizes[i] > MIB);
+            check_heap();
+            for (; list; list = block) {
+                assert_int_equal(fake_read((vaddr_t)list, &block, sizeof(block)), E_SUCCESS);
+                program_free(list);
+            }
+            check_heap();
+        }
+    }
+    heap_program_trim();
+    assert_int_equal(heap_statistics(heap_program()).held, 0);
+    fixture_check();
+}
+
+/* Every frame fails in turn: nothing is lost, and the heap is whole. */
+static void test_failures(void **unused)
+{
+    static const size_t sizes[] = {16, 3000, 60000, 100000, MIB, 3 * MIB};
+
+    (void)unused;
+    fixture_start(RAM);
+    for (size_t i = 0; i < ARRAY_LENGTH(sizes); i++) {
+        bool failed = true;
+
+        for (long nth = 0; failed; nth++) {
+            struct heap_statistics before, after;
+            void *block, *grown;
+
+            heap = heap_create(&vm_heap, 0, 0);
+            before = heap_statistics(heap);
+            fixture_inject(nth);
+            block = heap_alloc(heap, sizes[i]);
+            grown = block ? heap_realloc(heap, block, 3 * sizes[i]) : NULL;
+            failed = fixture_inject_end();
+            check_heap();
+            if (grown || block)
+                heap_free(heap, grown ? grown : block);
+            check_heap();
+            after = heap_statistics(heap);
+            assert_int_equal(after.used, before.used);
+            assert_true(after.held <= before.held + REGION_SIZE);
+            heap_destroy(heap);
+            fixture_check();
+            assert_true(nth < 100);
+        }
+    }
+    fixture_end();
+}
+
+/* A block that grows is copied while it is small, and then moves by its pages. */
+static void test_growth(void **unused)
+{
+    struct block block = {.size = 1024, .align = 16};
+
+    (void)unused;
+    fixture_start(RAM);
+    block.start = (uintptr_t)heap_program_alloc(block.size);
+    fill(&block);
+    for (unsigned i = 0; i < 14; i++) {
+        size_t zeroed = fake_zeroed();
+
+        block.start = (uintptr_t)heap_program_realloc((void *)block.start, 2 * block.size);
+        assert_true(block.start != 0);
+        check(&block, block.size);
+        block.size *= 2;
+        fill(&block);
+        check_heap();
+        assert_true(fake_zeroed() - zeroed <= 64 * VM_PAGE_SIZE); /* page tables */
+    }
+    assert_true(heap_program_size((void *)block.start) >= 16 * MIB);
+    block.start = (uintptr_t)heap_program_realloc((void *)block.start, 3 * MIB);
+    assert_int_equal(heap_program_size((void *)block.start), 3 * MIB);
+    program_free((void *)block.start);
+    check_heap();
+    fixture_check();
+}
+
+static void free_block(void *block)
+{
+    program_free(block);
+    heap_program_trim();
+}
+
+static void free_twice(void *block)
+{
+    program_free(block);
+    program_free(block);
+    heap_program_trim();
+}
+
+static void expect(void (*function)(void *), uintptr_t block, const char *text)
+{
+    assert_true(fake_panics(function, (void *)block));
+    if (!strstr(fake_panic_text(), text))
+        fail_msg("'%s' is not in '%s'", text, fake_panic_text());
+}
+
+static void test_misuse(void **unused)
+{
+    uintptr_t small, medium, large;
+
+    (void)unused;
+    fixture_start(RAM);
+    small = (uintptr_t)program_malloc(100);
+    program_malloc(100);
+    medium = (uintptr_t)program_malloc(100000);
+    large = (uintptr_t)program_malloc(10 * MIB);
+    expect(free_twice, small, "is a block of 112 bytes that is free already");
+    expect(free_block, small + 16, "is 16 bytes inside of a block of 112 bytes");
+    expect(free_twice, medium, "is not a block that is allocated now");
+    expect(free_block, medium + 16, "is not a block that is allocated now");
+    expect(free_twice, large, "is not a block that is allocated now");
+    expect(free_block, large + 4096, "is not a block that is allocated now");
+    expect(free_block, (uintptr_t)PHYSMAP_BASE + MIB, "is not a block that is allocated now");
+    free_block((void *)small);
+    free_block((void *)medium);
+    free_block((void *)large);
+    free_block(NULL);
+    check_heap();
+}
+
+/* Every class: its size, alignment and neighbours; and what aligned sizes get. */
+static void test_classes(void **unused)
+{
+    (void)unused;
+    fixture_start(RAM);
+    program_free(program_malloc(1));
+    for (size_t size = 1; size <= CLASS_SIZE_MAX; size += size < 2048 ? 1 : 61) {
+        unsigned class = class_of_size(size);
+
+        assert_true(size_classes[class].size >= size && (class == 1 || size_classes[class - 1].size < size));
+        assert_true(size <= 16 || size_classes[class].size - size < 16 || (size_classes[class].size - size) * 8 < size);
+        for (size_t align = 16; align <= SLICE_SIZE; align *= 2) {
+            unsigned aligned = class_of_aligned(size, align);
+
+            assert_true(!aligned || (size_classes[aligned].size % align == 0 && size_classes[aligned].size >= size));
+        }
+    }
+    for (unsigned class = 1; class < CLASSES; class++) {
+        for (unsigned i = 0; i < size_classes[class].objects; i++) {
+            uint64_t at = (uint64_t)i * size_classes[class].size;
+
+            assert_int_equal(at * size_classes[class].reciprocal >> 32, i);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_classes),    cmocka_unit_test(test_program), cmocka_unit_test(test_own),
+        cmocka_unit_test(test_limit),      cmocka_unit_test(test_growth),  cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_exhaustion), cmocka_unit_test(test_failures),
+    };
+
+    return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));
+}
