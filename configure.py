@@ -556,7 +556,9 @@ def configure(image: Image, memory: Memory) -> None:
 def linked_with(image: Image) -> str:
     if image.manifest.program:
         return "an existing program"
-    return image.libc if image.malloc == allocators.default_of(image.libc) else f"{image.libc} with {image.malloc}"
+    if image.malloc == allocators.default_of(image.libc):
+        return image.libc
+    return f"{image.libc} with {'its own malloc' if image.malloc == 'libc' else image.malloc}"
 
 
 def report(image: Image, next_step: str, stream: TextIO) -> None:

@@ -429,6 +429,7 @@ def bench_targets(ninja: Writer, tested: dict[str, list[Path]], measured: list[S
     counted = [path for name in LIMIT_IMAGES for path in tested.get(name, [])]
     ninja.edge("bench", "terminal", start="tests/bench/bench.py", what="bench")
     ninja.edge("report", "terminal", start="/usr/bin/python3 tests/bench/report.py", what="report")
+    ninja.edge("bench-heap", "terminal", start="tests/bench/heap/run.py", what="bench-heap")
     ninja.edge("limits", "terminal", counted, start="tests/bench/limits.py", what="limits")
 
 
@@ -467,7 +468,7 @@ def write_depfile(inputs: list[Path]) -> None:
 
 
 def check_sources() -> None:
-    lists = [sources.CORE, *sources.LIBC_SOURCES.values(), [sources.IMAGE_SCRIPT, sources.PUBLIC_SYMBOLS]]
+    lists = [sources.CORE, *sources.LIBC_SOURCES.values(), sources.HEAP_SOURCES, sources.HEAP_CXX_SOURCES, [sources.IMAGE_SCRIPT, sources.PUBLIC_SYMBOLS]]
     for source in (item for group in lists for item in group):
         if not Path(source).is_file():
             raise Failure(f"images/sources.py lists {source}, which is not there")

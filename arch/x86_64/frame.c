@@ -103,13 +103,18 @@ static bool is_of_address(const struct trap_frame *frame)
     return frame->vector == EXCEPTION_PAGE || frame->vector == EXCEPTION_PROTECTION || frame->vector == EXCEPTION_STACK;
 }
 
-/*
- * Those of the program, usually of addresses, come first. A program that steps through itself sees a window as one
- * instruction, as it would never leave one that is started again at each.
- */
+/* A program that steps through itself sees a function of the core that it calls as one instruction, as it does a system
+ * call; and a window, which it would never leave if that were started again at each. */
+static bool is_step_over(const struct trap_frame *frame)
+{
+    return frame->vector == EXCEPTION_DEBUG && (frame->rflags & FLAG_TRAP) != 0 &&
+           (trap_is_core(frame->rip) || window_start(frame->rip) != 0);
+}
+
+/* Those of the program, usually of addresses, come first. */
 void trap_handle(struct trap_frame *frame)
 {
-    if (UNLIKELY(frame->vector == EXCEPTION_DEBUG && window_start(frame->rip) != 0))
+    if (UNLIKELY(is_step_over(frame)))
         return;
     if (LIKELY(frame->vector < EXCEPTIONS && trap_exception != NULL && is_program(frame) && trap_exception(frame)))
         return;

@@ -11,6 +11,7 @@
 #define ARCH_MALLOC_H
 
 #ifdef HEAP_NATIVE /* tests/bench/heap: one thread, and every address has a byte */
+#include <machine.h> /* not "": that of this folder */
 #define HEAP_TOPS heap_tops
 #define HEAP_CLASS_OF HEAP_NATIVE_CLASS_TABLE
 #else

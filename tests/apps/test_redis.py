@@ -7,7 +7,7 @@ class RedisTest(ComparedCase):
     app = "redis"
     changes = [(r"[0-9.]+ seconds", "N seconds"), (r"in [0-9]+ ms", "in N ms"), (r"usec=[0-9]+", "usec=N"),
                (r" *[0-9]+ ?usec", " N usec"), (r"addr 0x[0-9a-f]+", "addr N"),
-               (r"(?m)^[0-9]+$", "N")]  # fmt: skip
+               (r"(?m)^[0-9]+$", "N"), (r"used: [0-9]+", "used: N")]  # fmt: skip
 
     def test_all(self) -> None:
         self.assertIn("\n12 tests, 12 passed, 0 failed\n", self.compare(0, "test", "all"))

@@ -59,7 +59,7 @@ class Options(TreeCase):
             ("--cpus", "two", "from 1 to 64"),
             ("--pages", "8k", "'4k', '2m', '1g'"),
             ("--libc", "dietlibc", "'musl', 'glibc', 'none'"),
-            ("--malloc", "dlmalloc", "'libc', 'jemalloc', 'mimalloc', 'tcmalloc'"),
+            ("--malloc", "dlmalloc", "'heap', 'libc', 'jemalloc', 'mimalloc', 'tcmalloc'"),
             ("--machine", "vax", "'q35', 'microvm', 'pc'"),
             ("--accelerator", "hax", "'auto', 'tcg', 'kvm'"),
             ("--ram", "65T", "at most 64T"),
@@ -96,7 +96,7 @@ class Options(TreeCase):
         self.app("fast", 'summary = "x"\nsources = ["main.c"]\nlibc = "glibc"\nmalloc = "tcmalloc"\n')
         self.refuse(self.configure("fast", "--libc", "musl"), 'fast: malloc = "tcmalloc" needs libc = "glibc"', "add --malloc libc")
         self.assertFalse((self.tree / "build").exists())
-        self.assertIn("Configured fast: musl, release", self.succeed(self.configure("fast", "--libc", "musl", "--malloc", "libc")))
+        self.assertIn("Configured fast: musl with its own malloc, release", self.succeed(self.configure("fast", "--libc", "musl", "--malloc", "libc")))
 
     def test_choices_of_an_older_version(self):
         self.succeed(self.configure("hello"))

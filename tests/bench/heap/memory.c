@@ -1,0 +1,230 @@
+/*
+ * The heap's memory on Linux (vm/heap/memory.h): runs from a range that is reserved once, as the map of RAM is there from the
+ * start; large blocks are mappings, grown by mremap. Runs that are put are kept for the next get, and beyond a few given
+ * back to the kernel, so that resident memory shows what the heap holds.
+ */
+#define _GNU_SOURCE
+#include "vm/heap/memory.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/base/assert.h"
+
+#define RUNS_KEPT 8u
+#define BLOCKS_MAX 65536u /* large ones at once */
+#define PAGES_AT_ONCE 64u
+
+static size_t runs_used; /* of the range, from its start */
+static uintptr_t kept[RUNS_KEPT], returned[PHYSMAP_SIZE / REGION_SIZE];
+static unsigned kept_count;
+static size_t returned_count;
+
+/* Without malloc, which may be what is failing. */
+void panic(const char *format, ...)
+{
+    char text[256];
+    va_list arguments;
+
+    va_start(arguments, format);
+    int length = vsnprintf(text, sizeof(text), format, arguments);
+
+    va_end(arguments);
+    if (write(STDERR_FILENO, text, (size_t)length) == length)
+        (void)!write(STDERR_FILENO, "\n", 1);
+    abort();
+}
+
+static void *map(uintptr_t at, size_t size)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (at ? MAP_FIXED_NOREPLACE : 0);
+    void *memory = mmap((void *)at, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+bool heap_tables_make(void)
+{
+    static bool made;
+
+    if (made)
+        return true;
+    made = map(HEAP_CLASS_TABLE, HEAP_CLASS_TABLE_SIZE) && map(HEAP_SPAN_TABLE, HEAP_SPAN_TABLE_SIZE) &&
+           map(PHYSMAP_BASE, PHYSMAP_SIZE);
+    if (made)
+        madvise((void *)PHYSMAP_BASE, PHYSMAP_SIZE, MADV_HUGEPAGE);
+    return made;
+}
+
+size_t heap_ram(void)
+{
+    return (size_t)2 << 30; /* that of the images it is compared with */
+}
+
+bool heap_has_memory(size_t size)
+{
+    (void)size;
+    return true;
+}
+
+uintptr_t heap_run_get(const struct vm_segment_driver *driver, size_t size, vm_flags_t pages)
+{
+    (void)driver, (void)pages;
+    if (size != REGION_SIZE)
+        return 0;
+    if (kept_count > 0)
+        return kept[--kept_count];
+    if (returned_count > 0)
+        return returned[--returned_count];
+    return runs_used < PHYSMAP_SIZE / REGION_SIZE ? PHYSMAP_BASE + REGION_SIZE * runs_used++ : 0;
+}
+
+void heap_run_put(uintptr_t run, size_t size)
+{
+    if (kept_count < RUNS_KEPT) {
+        kept[kept_count++] = run;
+        return;
+    }
+    madvise((void *)run, size, MADV_DONTNEED);
+    returned[returned_count++] = run;
+}
+
+void *heap_page_get(void)
+{
+    static char *pages;
+    static unsigned left;
+
+    if (left == 0) {
+        pages = map(0, PAGES_AT_ONCE * VM_PAGE_SIZE);
+        left = pages ? PAGES_AT_ONCE : 0;
+    }
+    return left ? pages + --left * VM_PAGE_SIZE : NULL;
+}
+
+void heap_page_put(void *page)
+{
+    madvise(page, VM_PAGE_SIZE, MADV_DONTNEED);
+}
+
+/* ---- large blocks: a hash table of what there is ---- */
+
+static struct {
+    uintptr_t block;
+    size_t size;
+} blocks[BLOCKS_MAX];
+
+static size_t place_of(uintptr_t block)
+{
+    return (block >> 12) * 0x9e3779b97f4a7c15u >> 48;
+}
+
+/* Where the block is, or (0) where it may go. */
+static size_t find(uintptr_t block, uintptr_t wanted)
+{
+    size_t at = place_of(block);
+
+    while (blocks[at].block && blocks[at].block != wanted)
+        at = (at + 1) % BLOCKS_MAX;
+    return at;
+}
+
+static void enter(uintptr_t block, size_t size)
+{
+    size_t at = find(block, block);
+
+    blocks[at].block = block;
+    blocks[at].size = size;
+}
+
+/* What follows without a gap may belong where the hole is now. */
+static void leave(size_t hole)
+{
+    for (size_t at = (hole + 1) % BLOCKS_MAX; blocks[at].block; at = (at + 1) % BLOCKS_MAX) {
+        size_t home = place_of(blocks[at].block);
+
+        if ((at - home) % BLOCKS_MAX < (at - hole) % BLOCKS_MAX)
+            continue;
+        blocks[hole] = blocks[at];
+        hole = at;
+    }
+    blocks[hole].block = 0;
+}
+
+uintptr_t heap_large_get(const struct vm_segment_driver *driver, size_t size, vm_flags_t pages, bool zero)
+{
+    uintptr_t block = (uintptr_t)map(0, size);
+
+    (void)driver, (void)pages, (void)zero;
+    if (block)
+        enter(block, size);
+    return block;
+}
+
+size_t heap_large_size(const struct vm_segment_driver *driver, uintptr_t block)
+{
+    size_t at = find(block, block);
+
+    (void)driver;
+    return blocks[at].block ? blocks[at].size : 0;
+}
+
+bool heap_large_put(const struct vm_segment_driver *driver, uintptr_t block)
+{
+    size_t at = find(block, block);
+
+    (void)driver;
+    if (!blocks[at].block)
+        return false;
+    munmap((void *)block, blocks[at].size);
+    leave(at);
+    return true;
+}
+
+static uintptr_t remap(uintptr_t block, size_t size, int flags)
+{
+    size_t at = find(block, block);
+    void *moved = mremap((void *)block, blocks[at].size, size, flags);
+
+    if (moved == MAP_FAILED)
+        return 0;
+    leave(at);
+    enter((uintptr_t)moved, size);
+    return (uintptr_t)moved;
+}
+
+bool heap_large_resize(uintptr_t block, size_t size)
+{
+    return remap(block, size, 0) != 0;
+}
+
+uintptr_t heap_large_move(uintptr_t block, size_t size)
+{
+    return remap(block, size, MREMAP_MAYMOVE);
+}
+
+/* Pages of Linux move too, but then the run has none. */
+uintptr_t heap_large_adopt(const struct vm_segment_driver *driver, uintptr_t run, size_t size)
+{
+    uintptr_t block = heap_large_get(driver, size, 0, false);
+
+    if (!block)
+        return 0;
+    if (mremap((void *)run, REGION_SIZE, REGION_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, (void *)block) ==
+        MAP_FAILED) {
+        heap_large_put(driver, block);
+        return 0;
+    }
+    returned[returned_count++] = run;
+    return block;
+}
+
+void heap_copy(uintptr_t to, uintptr_t from, size_t size)
+{
+    memcpy((void *)to, (const void *)from, size);
+}
+
+const struct vm_segment_driver heap_large_driver, vm_heap;
