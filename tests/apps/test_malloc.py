@@ -81,8 +81,8 @@ class Linked(unittest.TestCase):
     def test_names_of_the_libcs(self) -> None:
         """The names that are looked for below are those of the allocators of these versions of the libraries."""
         for libc, name in (("glibc", "languages"), ("musl", "languages-musl")):
-            for path in self.files(name):
-                self.assertEqual(LIBCS[libc] - symbols(path), set(), path)
+            path = self.files(name)[-1]  # the program for Linux: the image has the project's own heap
+            self.assertEqual(LIBCS[libc] - symbols(path), set(), path)
         self.assertEqual(SIMPLE - symbols(MUSL), set())
 
     def test_nothing_of_the_libc_s_allocator(self) -> None:
@@ -91,6 +91,15 @@ class Linked(unittest.TestCase):
             for path in self.files(name):
                 with self.subTest(path.name):
                     self.assertEqual(symbols(path) & (LIBCS["glibc"] | LIBCS["musl"] | SIMPLE), set())
+
+    def test_own_heap_is_the_default(self) -> None:
+        for name, archives in (("malloc-heap", {"libheap-c.a"}), ("malloc-heap-glibc", {"libheap-c.a"}), ("cxx", {"libheap-c.a", "libheap-cxx.a"})):
+            with self.subTest(name):
+                AppCase.build(f"build/test/{name}/{name}.debug")
+                found = symbols(IMAGES / name / f"{name}.debug")
+                self.assertEqual(found & (LIBCS["glibc"] | LIBCS["musl"] | SIMPLE), set())
+                wanted = {"malloc", "free", *OPERATORS} if name == "cxx" else FUNCTIONS
+                self.assertEqual(origins(name, wanted), archives)
 
     def test_all_functions_are_the_chosen_ones(self) -> None:
         for name, archive in (("jemalloc", "libjemalloc_pic.a"), ("mimalloc", "libmimalloc.a"), ("tcmalloc", "libtcmalloc_minimal.a")):

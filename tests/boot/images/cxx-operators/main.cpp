@@ -10,6 +10,12 @@
 #include <string>
 #include <vector>
 
+/* Compilers have these only when told to; the library has them always. */
+void operator delete(void *, std::size_t) noexcept;
+void operator delete[](void *, std::size_t) noexcept;
+void operator delete(void *, std::size_t, std::align_val_t) noexcept;
+void operator delete[](void *, std::size_t, std::align_val_t) noexcept;
+
 struct alignas(256) Wide {
     char bytes[512];
 };
