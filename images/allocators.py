@@ -44,6 +44,7 @@ MUSL_NAMES = tuple(f"--defsym=__libc_{name}={name}" for name in ("malloc", "call
 
 ALLOCATORS = {
     "heap": Allocator(own=tuple(sources.HEAP_SOURCES), own_cxx=tuple(sources.HEAP_CXX_SOURCES), native="libc"),
+    "hardened": Allocator(own=tuple(sources.HARDENED_SOURCES), native="libc"),
     "libc": Allocator(libcs=("musl", "glibc", "none")),
     "jemalloc": Allocator(libcs=("glibc",), packages={"libjemalloc-dev": "the allocator jemalloc"}, library="jemalloc_pic"),
     "mimalloc": Allocator(

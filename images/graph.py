@@ -468,7 +468,7 @@ def write_depfile(inputs: list[Path]) -> None:
 
 
 def check_sources() -> None:
-    lists = [sources.CORE, *sources.LIBC_SOURCES.values(), sources.HEAP_SOURCES, sources.HEAP_CXX_SOURCES, [sources.IMAGE_SCRIPT, sources.PUBLIC_SYMBOLS]]
+    lists = [sources.CORE, *sources.LIBC_SOURCES.values(), sources.HEAP_SOURCES, sources.HEAP_CXX_SOURCES, sources.HARDENED_SOURCES, [sources.IMAGE_SCRIPT, sources.PUBLIC_SYMBOLS]]
     for source in (item for group in lists for item in group):
         if not Path(source).is_file():
             raise Failure(f"images/sources.py lists {source}, which is not there")

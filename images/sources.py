@@ -108,6 +108,7 @@ CORE = [
     "vm/heap.c",
     "vm/heap/check.c",
     "vm/heap/classes.c",
+    "vm/heap/hardened.c",
     "vm/heap/heap.c",
     "vm/heap/memory.c",
     "vm/heap/program.c",
@@ -159,6 +160,7 @@ CALLS = "core/linux/calls.def"
 
 # The project's own heap in place of a C library's: compiled as application code, the second list for C++.
 HEAP_SOURCES = ["arch/x86_64/malloc.S", "core/libc/malloc.c"]
+HARDENED_SOURCES = ["core/libc/hardened.c"]
 HEAP_CXX_SOURCES = ["arch/x86_64/new.S", "core/libc/new.cc"]
 
 # What every program with this C library is linked with, beside the library: compiled as application code.

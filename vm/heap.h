@@ -63,6 +63,14 @@ size_t heap_program_size(const void *block);
 void heap_program_trim(void);
 struct heap *heap_program(void);
 
+/* The same in images with malloc = "hardened" (vm/heap/hardened.c). */
+void *heap_hardened_alloc(size_t align, size_t size);
+void *heap_hardened_alloc_zeroed(size_t size);
+void *heap_hardened_realloc(void *block, size_t size);
+void heap_hardened_free(void *block);
+size_t heap_hardened_size(void *block); /* what was asked for */
+struct heap *heap_hardened(void);       /* NULL: no memory */
+
 C_DECLARATIONS_END
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * malloc and its relatives on the project's own heap, in place of a C library's (images/allocators.py): what C and POSIX
  * say of arguments and errno, and the names that the libraries have beside. The short paths of malloc and free are
- * arch/x86_64/malloc.S, the work is done in vm/heap/program.c. Application code: built against the library's headers.
+ * arch/x86_64/malloc.S, the work is done in vm/heap/program.c, or all of it in vm/heap/hardened.c (core/libc/hardened.c
+ * includes this). Application code: built against the library's headers.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -15,7 +16,13 @@
 #define PAGE 4096u
 #define SMALL_MAX 65536u /* up to here malloc's short path may serve */
 
-void *malloc_slow(size_t size);
+#ifdef HEAP_HARDENED
+#define heap_program_alloc_aligned heap_hardened_alloc
+#define heap_program_alloc_zeroed heap_hardened_alloc_zeroed
+#define heap_program_realloc heap_hardened_realloc
+#define heap_program_size(block) heap_hardened_size(block)
+#define heap_program heap_hardened
+#endif
 
 static void *or_error(void *block)
 {
@@ -24,11 +31,28 @@ static void *or_error(void *block)
     return block;
 }
 
+#ifdef HEAP_HARDENED
+void *malloc(size_t size)
+{
+    return or_error(heap_hardened_alloc(16, size));
+}
+
+void free(void *block)
+{
+    heap_hardened_free(block);
+}
+
+void *__libc_malloc(size_t size) __attribute__((alias("malloc")));
+void __libc_free(void *block) __attribute__((alias("free")));
+#else
+void *malloc_slow(size_t size);
+
 /* Where malloc goes when there is no object at hand. */
 void *malloc_slow(size_t size)
 {
     return or_error(heap_program_alloc(size));
 }
+#endif
 
 void *calloc(size_t count, size_t size)
 {
@@ -112,7 +136,9 @@ int malloc_trim(size_t keep)
     struct heap_statistics before = heap_statistics(heap_program());
 
     (void)keep;
+#ifndef HEAP_HARDENED
     heap_program_trim();
+#endif
     return heap_statistics(heap_program()).held < before.held;
 }
 

@@ -21,7 +21,7 @@ MISTAKES = [
     ("unknown table", GOOD + "[memoryy]\nram = 1\n", 3, "memoryy", "unknown key"),
     ("libc", GOOD + 'libc = "newlib"\n', 3, "libc", "one of musl, glibc, none"),
     ("libc list", GOOD + 'libc = ["musl"]\n', 3, "libc", "one of musl, glibc, none"),
-    ("malloc", GOOD + 'malloc = "dlmalloc"\n', 3, "malloc", "one of heap, libc, jemalloc, mimalloc, tcmalloc"),
+    ("malloc", GOOD + 'malloc = "dlmalloc"\n', 3, "malloc", "one of heap, hardened, libc, jemalloc, mimalloc, tcmalloc"),
     ("malloc of glibc", GOOD + 'malloc = "jemalloc"\n', 3, "malloc", 'needs libc = "glibc": Debian'),
     ("malloc, no libc", GOOD + 'libc = "none"\nmalloc = "mimalloc"\n', 4, "malloc", 'needs libc = "musl" or libc = "glibc": without a C library'),
     ("calls", GOOD + 'calls = "some"\n', 3, "calls", '"all" or a list of parts, base, files'),

@@ -59,7 +59,7 @@ class Options(TreeCase):
             ("--cpus", "two", "from 1 to 64"),
             ("--pages", "8k", "'4k', '2m', '1g'"),
             ("--libc", "dietlibc", "'musl', 'glibc', 'none'"),
-            ("--malloc", "dlmalloc", "'heap', 'libc', 'jemalloc', 'mimalloc', 'tcmalloc'"),
+            ("--malloc", "dlmalloc", "'heap', 'hardened', 'libc', 'jemalloc', 'mimalloc', 'tcmalloc'"),
             ("--machine", "vax", "'q35', 'microvm', 'pc'"),
             ("--accelerator", "hax", "'auto', 'tcg', 'kvm'"),
             ("--ram", "65T", "at most 64T"),

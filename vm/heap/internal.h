@@ -49,6 +49,9 @@ static inline size_t slices_of(size_t size)
 /* The smallest class of objects of at least the size that are all aligned; CLASS_NONE: there is none. */
 unsigned class_of_aligned(size_t size, size_t align);
 
+/* What free objects of the hardened heap are full of (hardened.c). */
+#define PATTERN_FREE 0xfe
+
 /* ---- regions and spans: regions.c, spans.c ---- */
 
 #define REGION_SLICES 64u
@@ -99,6 +102,7 @@ struct heap {
     size_t large; /* of them in large blocks */
     size_t used;  /* bytes of spans that are handed out, medium blocks included */
     size_t structure_pages;
+    uint64_t random; /* the state of a generator: objects lie at random in their spans; 0: they do not */
     struct span *large_blocks; /* of heaps other than the program's: a structure without slices for each */
 };
 

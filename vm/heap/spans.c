@@ -103,6 +103,32 @@ void span_place(struct span *span)
 
 /* ---- objects ---- */
 
+/* As if all objects had been handed out before, and freed. */
+static void free_all(struct span *span)
+{
+    memset((void *)span->start, PATTERN_FREE, span->slices * SLICE_SIZE);
+    for (unsigned object = 0; object < span->objects; object++)
+        span->free[object / 64] |= 1ull << object % 64;
+    span->fresh = span->objects;
+}
+
+/* One of the free ones at random; there is one. (xorshift64, Marsaglia 2003) */
+static unsigned take_at_random(struct span *span, uintptr_t *end)
+{
+    uint64_t *state = &span->heap->random;
+    unsigned index;
+
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    for (index = (unsigned)(*state >> 32) % span->objects; !(span->free[index / 64] >> index % 64 & 1);)
+        index = (index + 1) % span->objects;
+    span->free[index / 64] &= ~(1ull << index % 64);
+    span->used++;
+    end[-1] = span->start + (uintptr_t)index * span->size;
+    return 1;
+}
+
 static struct span *span_new(struct heap *heap, unsigned class)
 {
     const struct size_class *kind = &size_classes[class];
@@ -115,6 +141,8 @@ static struct span *span_new(struct heap *heap, unsigned class)
     span->reciprocal = kind->reciprocal;
     for (unsigned word = 0; word * 64 < kind->objects; word++)
         span->free[word] = 0;
+    if (UNLIKELY(heap->random))
+        free_all(span);
     set_tables(span, span, class);
     list_insert(span, &heap->spans[class][0]);
     return span;
@@ -165,7 +193,8 @@ unsigned span_take(struct heap *heap, unsigned class, uintptr_t *objects, unsign
 
         if (!span)
             break;
-        taken += take_from(span, objects + count - taken, count - taken);
+        taken += UNLIKELY(heap->random) ? take_at_random(span, objects + count - taken)
+                                        : take_from(span, objects + count - taken, count - taken);
         if (span->used >= span->high)
             span_place(span);
     }

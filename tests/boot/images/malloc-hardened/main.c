@@ -1,0 +1,1 @@
+#include "tests/boot/images/malloc-mimalloc/main.c"
