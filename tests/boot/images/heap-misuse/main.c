@@ -66,8 +66,11 @@ static void write_behind_large(void)
     memset(block, 0, 10 * MIB + 1);
 }
 
+static char *volatile kept; /* its neighbours' span stays */
+
 static void write_freed(void)
 {
+    kept = malloc(100);
     for (unsigned i = 0; i < 100; i++) {
         block = malloc(100);
         free(block);
