@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Callable, NamedTuple
 
 import manifest as manifests
+from allocators import ALLOCATORS, why_not
 from image import Choices, Image
 from manifest import Manifest, packed_files
 from report import write_if_changed
@@ -130,9 +131,23 @@ def make_subject(manifest: Manifest, choices: Choices, folder: Path, cell: dict[
     return Subject(
         image,
         Image(manifest, traced, folder.with_name(folder.name + TIMELINE), shared=shared),
-        {} if manifest.program or image.libc == "none" else {image.malloc: image},
+        native_images(image),
         cell or {},
     )
+
+
+def native_images(image: Image) -> dict[str, Image]:
+    """What Linux runs, by allocator: the image's own; for those of this project, which are not there, every other one."""
+    if image.manifest.program or image.libc == "none":
+        return {}
+    if not image.allocator.native:
+        return {image.malloc: image}
+    others = [name for name, other in ALLOCATORS.items() if not other.native and not why_not(name, image.libc)]
+    variants = {name: dataclasses.replace(image.choices, malloc=name) for name in others}
+    return {
+        name: Image(image.manifest, choices, image.folder.with_name(f"{image.folder.name}-{name}"), shared=image.shared)
+        for name, choices in variants.items()
+    }
 
 
 def parse_axes(words: list[str]) -> Axes:

@@ -92,7 +92,7 @@ static struct vm_segment *heap_segment_alloc_at(struct address_space *space, pad
     return error ? ERR_PTR(error) : span_create(space, start, size, flags);
 }
 
-static inline void spans_shrink(struct address_space *space, size_t size)
+void space_spans_shrink(struct address_space *space, size_t size)
 {
     space_note_peak(space);
     if (UNLIKELY(space->spans > space->spans_peak))
@@ -106,7 +106,7 @@ static void heap_segment_free(struct address_space *space, struct vm_segment *se
         vm_segment_free_owned(space, segment);
         return;
     }
-    spans_shrink(space, segment->size);
+    space_spans_shrink(space, segment->size);
     put_frames(span_frame(segment), segment->size);
     vm_segment_destroy(space, segment);
 }
@@ -117,7 +117,7 @@ static error_t span_resize(struct address_space *space, struct vm_segment *segme
     error_t error = E_SUCCESS;
 
     if (size < old) {
-        spans_shrink(space, old - size);
+        space_spans_shrink(space, old - size);
         put_frames(span_frame(segment) + size, old - size);
     } else {
         error = frame_take(span_frame(segment) + old, size - old);

@@ -45,6 +45,9 @@ static inline vaddr_t segment_end(const struct vm_segment *segment)
     return segment->start + segment->size;
 }
 
+/* So many bytes of spans go, or become pages of a segment: before that the most there was is noted. */
+void space_spans_shrink(struct address_space *space, size_t size);
+
 /* True for the heap driver's spans, whose addresses are those of the permanent map of RAM. */
 static inline bool segment_in_ram_map(const struct vm_segment *segment)
 {

@@ -216,6 +216,7 @@ uintptr_t heap_large_adopt(const struct vm_segment_driver *driver, uintptr_t run
         vm_segment_destroy(space, segment);
         return 0;
     }
+    space_spans_shrink(space, old->size);
     vm_segment_destroy(space, old);
     return segment->start;
 }
