@@ -42,6 +42,7 @@ struct heap_statistics {
     size_t held;       /* bytes of memory that the heap has from its driver */
     size_t used;       /* of them in blocks, those that malloc's magazines keep included */
     size_t large;      /* of them in blocks of more than a MiB; those of malloc are the driver large's */
+    size_t empty;      /* bytes of it in no span: for spans of any class and medium blocks */
     size_t structures; /* bytes beside */
 };
 struct heap_statistics heap_statistics(const struct heap *heap);

@@ -220,10 +220,15 @@ size_t heap_size(struct heap *heap, void *block)
 
 struct heap_statistics heap_statistics(const struct heap *heap)
 {
+    size_t empty = 0;
+
+    for (const struct region *region = heap->all_regions; region; region = region->next_of_all)
+        empty += (size_t)__builtin_popcountll(region->free) << SLICE_SHIFT;
     return (struct heap_statistics){
         .held = heap->held,
         .used = heap->used + heap->large,
         .large = heap->large,
+        .empty = empty,
         .structures = heap->structure_pages * VM_PAGE_SIZE,
     };
 }

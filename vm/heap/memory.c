@@ -86,7 +86,7 @@ uintptr_t heap_run_get(const struct vm_segment_driver *driver, size_t size, vm_f
     struct vm_segment *segment;
     uintptr_t start;
 
-    if (!heap_has_memory(size))
+    if (!heap_has_memory(size) || (driver != &vm_heap && size != REGION_SIZE))
         return 0;
     segment = vm_alloc(vm_space(), driver, VM_ANYWHERE, size, VM_RW | VM_NOZERO | pages);
     if (IS_ERR(segment))
@@ -103,10 +103,14 @@ uintptr_t heap_run_get(const struct vm_segment_driver *driver, size_t size, vm_f
 
 void heap_run_put(uintptr_t run, size_t size)
 {
-    struct vm_segment *segment = vm_find(vm_space(), run);
+    for (uintptr_t end = run + size; run < end;) { /* of one segment, or one for each slice */
+        struct vm_segment *segment = vm_find(vm_space(), run);
 
-    CHECK(segment && segment->start == run && segment->size == size, "heap: %#lx is not a run", (unsigned long)run);
-    vm_free(vm_space(), segment);
+        CHECK(segment && segment->start == run && segment->size <= end - run, "heap: %#lx is not a run",
+              (unsigned long)run);
+        run += segment->size;
+        vm_free(vm_space(), segment);
+    }
 }
 
 /* ---- large blocks ---- */

@@ -22,8 +22,8 @@
 #define PLACES 32u
 #define MEDIUM_SLICES (MEDIUM_MAX >> SLICE_SHIFT)
 #define LIMIT_OF_RAM 32u /* objects in full magazines: at most this part of RAM, */
-#define LIMIT_OF_HEAP 8u /* or this one of the heap */
-#define WORTH_OF_HEAP 16u
+#define LIMIT_OF_HEAP 32u /* or this one of the heap */
+#define WORTH_OF_HEAP 64u
 #define GROWTH 8u /* a large block that grows gets so much of its size in addresses for the next time */
 
 struct magazine {

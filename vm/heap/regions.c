@@ -2,7 +2,8 @@
  * Slices of regions, and the structures' pages.
  *
  * A region is 2 MiB of addresses in 64 slices, so that what is free of it is one word. It is taken from the driver as one
- * run; where RAM has no such run any more, in shorter ones, and then what becomes free goes back at once. Regions with
+ * run; by a small heap, and where RAM has no such run any more, in shorter ones, and then what becomes free goes back at
+ * once. Regions with
  * free slices are in lists by the longest free run (its logarithm): the first of the next longer list always fits, and
  * those with the shortest runs are used first, so that others become empty. One empty region is kept.
  */
@@ -11,6 +12,8 @@
 #include "vm/heap/internal.h"
 
 #define EMPTY_KEPT 1u
+#define SMALL_HEAP ((size_t)1 << 20) /* up to here a heap grows by pieces of PIECE_SLICES */
+#define PIECE_SLICES 4u
 
 static uint64_t mask_of(unsigned first, unsigned count)
 {
@@ -209,18 +212,22 @@ static uintptr_t take_as_asked(struct heap *heap, unsigned count, unsigned align
                  : take_any(heap, count, align, region);
 }
 
-/* What magazines hold comes before growth; where RAM has no 2 MiB in one piece, a run of the size does. */
+/* What magazines hold comes before growth. A small heap grows by little; where RAM has no 2 MiB in one piece, so does any. */
 uintptr_t slices_get(struct heap *heap, unsigned count, unsigned align, bool alone, struct region **region)
 {
     uintptr_t run = take_as_asked(heap, count, align, alone, region);
+    unsigned least = count > align ? count : align;
 
     if (!run && magazines_give_back(heap))
         run = take_as_asked(heap, count, align, alone, region);
+    if (!run && !alone && heap->held < SMALL_HEAP &&
+        region_add(heap, SLICE_SIZE << log2_ceil(least > PIECE_SLICES ? least : PIECE_SLICES)))
+        run = take_any(heap, count, align, region);
     if (!run && region_add(heap, REGION_SIZE))
         run = take_as_asked(heap, count, align, alone, region);
     if (!run && alone)
         run = take_any(heap, count, align, region);
-    if (!run && region_add(heap, SLICE_SIZE << log2_ceil(count > align ? count : align)))
+    if (!run && region_add(heap, SLICE_SIZE << log2_ceil(least)))
         run = take_any(heap, count, align, region);
     return run;
 }
