@@ -1,7 +1,7 @@
 /*
  * The heap's memory on Linux (vm/heap/memory.h): runs from a range that is reserved once, as the map of RAM is there from the
  * start; large blocks are mappings, grown by mremap. Runs that are put are kept for the next get, and beyond a few given
- * back to the kernel, so that resident memory shows what the heap holds.
+ * back to the kernel, so that resident memory shows what the heap holds. Pages are the kernel's choice, as for the others.
  */
 #define _GNU_SOURCE
 #include "vm/heap/memory.h"
@@ -55,8 +55,6 @@ bool heap_tables_make(void)
         return true;
     made = map(HEAP_CLASS_TABLE, HEAP_CLASS_TABLE_SIZE) && map(HEAP_SPAN_TABLE, HEAP_SPAN_TABLE_SIZE) &&
            map(PHYSMAP_BASE, PHYSMAP_SIZE);
-    if (made)
-        madvise((void *)PHYSMAP_BASE, PHYSMAP_SIZE, MADV_HUGEPAGE);
     return made;
 }
 
