@@ -644,6 +644,8 @@ bool frames_overlap(paddr_t start, uint64_t size)
            overlaps(store.declared, store.declared_count, start, end);
 }
 
+void (*frames_reclaim)(void);
+
 /* ---- statistics ---- */
 
 COLD struct frame_stats frames_stats(void)

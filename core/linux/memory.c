@@ -56,9 +56,23 @@ static inline vm_flags_t protection_flags(unsigned long protection)
 /* A few frames are left for page tables and the stack. */
 #define FRAMES_LEFT 64u
 
-inline bool linux_has_memory(size_t size)
+static inline bool has_frames(size_t size)
 {
     return (size >> VM_PAGE_SHIFT) + FRAMES_LEFT <= frames_free();
+}
+
+/* Without those that the heap keeps. */
+static __attribute__((noinline, cold)) bool has_frames_at_last(size_t size)
+{
+    if (frames_reclaim == NULL)
+        return false;
+    frames_reclaim();
+    return has_frames(size);
+}
+
+inline bool linux_has_memory(size_t size)
+{
+    return LIKELY(has_frames(size)) || has_frames_at_last(size);
 }
 
 /* Frames behind [start, start + size), which is not empty, that are not lent by an object. */

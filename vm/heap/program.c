@@ -17,6 +17,7 @@
 #include "core/base/assert.h"
 #include "core/base/string.h"
 #include "core/percpu.h"
+#include "vm/frames.h"
 #include "vm/heap/internal.h"
 
 #define PLACES 32u
@@ -186,6 +187,7 @@ static COLD bool start(void)
     magazines.pool.size = sizeof(struct magazine);
     magazines.cached_least = heap_ram() / LIMIT_OF_RAM;
     this_cpu(heap_tops)[CLASS_NONE] = (uintptr_t *)&nowhere.next;
+    frames_reclaim = heap_program_trim;
     magazines.started = true;
     return true;
 }

@@ -226,3 +226,4 @@ void heap_copy(uintptr_t to, uintptr_t from, size_t size)
 }
 
 const struct vm_segment_driver heap_large_driver, vm_heap;
+void (*frames_reclaim)(void); /* nobody asks here */
