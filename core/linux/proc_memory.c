@@ -92,6 +92,12 @@ static void add_use(struct memory_use *use, const struct vm_segment *segment)
                  segment->driver == &vm_image && !(segment->flags & VM_WRITE) ? &use->file : &use->anonymous);
 }
 
+/* Tables of the heap for all addresses there are: only what is used of them counts. */
+static bool is_heap_table(const struct vm_segment *segment)
+{
+    return segment->start >= HEAP_SPAN_TABLE - HEAP_SPAN_TABLE_SIZE / 2 && segment_end(segment) <= HEAP_CLASS_TABLE;
+}
+
 static struct memory_use use_of(const struct vm_segment *segment)
 {
     struct memory_use use = {.size = size_of(segment)};
@@ -142,6 +148,8 @@ struct memory_use memory_use(void)
     for (struct vm_segment *segment = vm_next(space, 0); segment; segment = vm_next(space, segment_end(segment))) {
         struct memory_use use = use_of(segment);
 
+        if (is_heap_table(segment))
+            use.size = use.data = use.resident;
         add_up(&sum, &use);
     }
     return sum;
