@@ -24,7 +24,8 @@
 #define MEDIUM_SLICES (MEDIUM_MAX >> SLICE_SHIFT)
 #define LIMIT_OF_RAM 32u /* objects in full magazines: at most this part of RAM, */
 #define LIMIT_OF_HEAP 32u /* or this one of the heap */
-#define WORTH_OF_HEAP 64u
+#define WORTH_OF_HEAP 64u /* what is less than this part of the heap, and the bytes below, is not given back before growth */
+#define WORTH_LEAST ((size_t)128 << 10)
 #define GROWTH 8u /* a large block that grows gets so much of its size in addresses for the next time */
 
 struct magazine {
@@ -113,7 +114,7 @@ static void empty_all_full(void)
 
 bool magazines_give_back(struct heap *heap)
 {
-    if (heap != &program_heap || magazines.cached < REGION_SIZE || magazines.cached < heap->held / WORTH_OF_HEAP)
+    if (heap != &program_heap || magazines.cached < WORTH_LEAST || magazines.cached < heap->held / WORTH_OF_HEAP)
         return false;
     empty_all_full();
     return true;
