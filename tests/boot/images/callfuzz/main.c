@@ -56,6 +56,9 @@ static size_t first_count;
 static int trace;
 static const char folder[] = "/callfuzz";
 
+#define LOW_PROGRAM 0x400000ul
+#define LOW_PROGRAM_SIZE 0x1000000ul
+
 static uint64_t next_random(void) /* xorshift64 (Marsaglia 2003) */
 {
     state ^= state << 13;
@@ -186,16 +189,21 @@ static uintptr_t number(void)
         -4095ul,
     };
 
+    uintptr_t value;
+
     switch (below(4)) {
     case 0:
         return ANY(fixed);
     case 1:
         return below(70);
     case 2:
-        return next_random() >> below(64);
+        value = next_random() >> below(64);
+        break;
     default:
-        return below(1ul << below(24));
+        value = below(1ul << below(24));
     }
+    /* Where a program is linked low it lies among such numbers: calls would rightly write into it. */
+    return value - LOW_PROGRAM < LOW_PROGRAM_SIZE ? value % LOW_PROGRAM : value;
 }
 
 /* Words that look like something, for a call to take as a structure. */
