@@ -1,7 +1,7 @@
 /*
  * The report of an end that nobody wanted: of the core, by panic() (core/base/assert.h), or of the program, by an
- * exception (arch/). Cause, build, registers, backtrace, the segment of the address, its driver's view, the segment map; then
- * power off.
+ * exception (arch/). Cause, build, registers, backtrace, the segment of the address, its driver's view, the segment
+ * map; then power off.
  */
 #ifndef CORE_PANIC_H
 #define CORE_PANIC_H

@@ -81,7 +81,8 @@ static struct vm_segment *heap_segment_alloc(struct address_space *space, vaddr_
 }
 
 /* The RAM at that very place, if it is free. */
-static struct vm_segment *heap_segment_alloc_at(struct address_space *space, paddr_t start, size_t size, vm_flags_t flags)
+static struct vm_segment *heap_segment_alloc_at(struct address_space *space, paddr_t start, size_t size,
+                                                vm_flags_t flags)
 {
     if ((flags & VM_PROTECTION) != VM_RW || (flags & VM_CACHE) != VM_CACHE_WB)
         return ERR_PTR(E_INVAL);
@@ -155,7 +156,8 @@ static error_t heap_segment_protect(struct address_space *space, struct vm_segme
     return is_span(segment) ? E_NOTSUP : vm_segment_protect_mapped(space, segment, protection);
 }
 
-static error_t heap_segment_advise(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size, int advice)
+static error_t heap_segment_advise(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size,
+                                   int advice)
 {
     if (!is_span(segment))
         return vm_segment_advise_owned(space, segment, va, size, advice);

@@ -24,8 +24,8 @@ struct heap;
 /*
  * A heap of its own on a segment driver, which has to allocate segments anywhere: vm_heap for memory that never faults.
  * pages: VM_PAGES_*, or 0; limit: bytes that it may hold, 0: any number. Heap or encoded error: E_INVAL, E_NOMEM.
- * Blocks are aligned to 16; those of VM_PAGE_SIZE and its multiples up to 32 KiB to the page. NULL: no memory, or over the
- * limit. A block that is given back twice or to another heap ends the program with a report.
+ * Blocks are aligned to 16; those of VM_PAGE_SIZE and its multiples up to 32 KiB to the page. NULL: no memory, or over
+ * the limit. A block that is given back twice or to another heap ends the program with a report.
  */
 struct heap *heap_create(const struct vm_segment_driver *driver, vm_flags_t pages, size_t limit);
 /* Frees all of its blocks, in time for each 2 MiB and large block. */
@@ -51,8 +51,8 @@ struct heap_statistics heap_statistics(const struct heap *heap);
 const char *heap_validate(struct heap *heap);
 
 /*
- * The heap of the program, in images with malloc = "heap": what the C library's functions call (core/libc/malloc.c). NULL:
- * no memory. free and realloc of what is no block end the program with a report.
+ * The heap of the program, in images with malloc = "heap": what the C library's functions call (core/libc/malloc.c).
+ * NULL: no memory. free and realloc of what is no block end the program with a report.
  */
 void *heap_program_alloc(size_t size);
 void *heap_program_alloc_zeroed(size_t size);

@@ -1,6 +1,6 @@
 /*
- * malloc and free of sizes that the compiler knows, without a call: five instructions each, for programs that include this
- * and are linked with the project's own heap (malloc = "heap"). What is not on the short path is malloc or free.
+ * malloc and free of sizes that the compiler knows, without a call: five instructions each, for programs that include
+ * this and are linked with the project's own heap (malloc = "heap"). What is not on the short path is malloc or free.
  *
  * These are windows as in arch/x86_64/malloc.h: an interrupt inside one starts it again where it begins. The inputs are
  * still there then, as the outputs are other registers.
@@ -31,7 +31,8 @@ static inline __attribute__((always_inline)) unsigned heap_inline_class(size_t s
         return (unsigned)((size + 15) / 16);
     while (size > (size_t)256 << doubling)
         doubling++;
-    return 8 + 8 * doubling + (unsigned)((size - ((size_t)128 << doubling) + ((size_t)16 << doubling) - 1) >> (4 + doubling));
+    return 8 + 8 * doubling +
+           (unsigned)((size - ((size_t)128 << doubling) + ((size_t)16 << doubling) - 1) >> (4 + doubling));
 }
 
 #define HEAP_WINDOW_END                                                                                                \

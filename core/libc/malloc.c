@@ -1,8 +1,8 @@
 /*
- * malloc and its relatives on the project's own heap, in place of a C library's (images/allocators.py): what C and POSIX
- * say of arguments and errno, and the names that the libraries have beside. The short paths of malloc and free are
- * arch/x86_64/malloc.S, the work is done in vm/heap/program.c, or all of it in vm/heap/hardened.c (core/libc/hardened.c
- * includes this). Application code: built against the library's headers.
+ * malloc and its relatives on the project's own heap, in place of a C library's (images/allocators.py): what C and
+ * POSIX say of arguments and errno, and the names that the libraries have beside. The short paths of malloc and free
+ * are arch/x86_64/malloc.S, the work is done in vm/heap/program.c, or all of it in vm/heap/hardened.c
+ * (core/libc/hardened.c includes this). Application code: built against the library's headers.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -160,7 +160,6 @@ struct mallinfo mallinfo(void)
 {
     struct mallinfo2 info = mallinfo2();
 
-    return (struct mallinfo){
-        .arena = (int)info.arena, .uordblks = (int)info.uordblks, .fordblks = (int)info.fordblks};
+    return (struct mallinfo){.arena = (int)info.arena, .uordblks = (int)info.uordblks, .fordblks = (int)info.fordblks};
 }
 #endif

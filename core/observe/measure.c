@@ -1,6 +1,6 @@
 /*
- * What tests/bench measures of a run: of --stats that part which costs the run nothing, and in the record alone. Faults enter as
- * in images that observe nothing.
+ * What tests/bench measures of a run: of --stats that part which costs the run nothing, and in the record alone. Faults
+ * enter as in images that observe nothing.
  */
 #include "core/clock.h"
 #include "core/cpu.h"

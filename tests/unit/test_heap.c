@@ -1,6 +1,6 @@
 /*
- * The heap over the simulated machine. Blocks are random and each is full of a number of its own, so that two that overlap
- * are seen; the heap checks itself after each step. malloc and free are as in arch/x86_64/malloc.S.
+ * The heap over the simulated machine. Blocks are random and each is full of a number of its own, so that two that
+ * overlap are seen; the heap checks itself after each step. malloc and free are as in arch/x86_64/malloc.S.
  */
 #include "vm/heap.h"
 
@@ -157,8 +157,8 @@ static void make_zeroed(struct block *block)
 static void change(struct block *block)
 {
     size_t size = random_number() % 2 ? random_size(6 * MIB) : block->size + block->size / 3 + 1;
-    void *moved = heap ? heap_realloc(heap, (void *)block->start, size)
-                       : heap_program_realloc((void *)block->start, size);
+    void *moved =
+        heap ? heap_realloc(heap, (void *)block->start, size) : heap_program_realloc((void *)block->start, size);
 
     if (moved) {
         block->start = (uintptr_t)moved;
@@ -433,7 +433,7 @@ static void test_classes(void **unused)
             assert_true(!aligned || (size_classes[aligned].size % align == 0 && size_classes[aligned].size >= size));
         }
     }
-    for (unsigned class = 1; class < CLASSES; class++) {
+    for (unsigned class = 1; class < CLASSES; class ++) {
         for (unsigned i = 0; i < size_classes[class].objects; i++) {
             uint64_t at = (uint64_t)i * size_classes[class].size;
 
@@ -445,8 +445,8 @@ static void test_classes(void **unused)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_classes),    cmocka_unit_test(test_program), cmocka_unit_test(test_own),
-        cmocka_unit_test(test_limit),      cmocka_unit_test(test_growth),  cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_classes),    cmocka_unit_test(test_program),  cmocka_unit_test(test_own),
+        cmocka_unit_test(test_limit),      cmocka_unit_test(test_growth),   cmocka_unit_test(test_misuse),
         cmocka_unit_test(test_exhaustion), cmocka_unit_test(test_failures),
     };
 

@@ -94,7 +94,7 @@ const char *heap_validate(struct heap *asked)
     }
     if (sums.held != heap->held || sums.used != heap->used || sums.empty != heap->empty_regions)
         return "the heap's sums are wrong";
-    for (unsigned class = 1; heap == &program_heap && class < CLASSES; class++) {
+    for (unsigned class = 1; heap == &program_heap && class < CLASSES; class ++) {
         if (magazines_objects(class) > sums.objects[class])
             return "magazines hold more objects than were taken";
     }
@@ -115,5 +115,6 @@ _Noreturn void heap_misused(const char *function, uintptr_t address)
                   (unsigned long)(address - start), span->size);
         panic("%s: %#lx is a block of %u bytes that is free already", function, (unsigned long)address, span->size);
     }
-    panic("%s: %#lx is not a block that is allocated now (freed twice, or never one)", function, (unsigned long)address);
+    panic("%s: %#lx is not a block that is allocated now (freed twice, or never one)", function,
+          (unsigned long)address);
 }

@@ -27,7 +27,7 @@ static unsigned slices_of_class(size_t size)
 
 void classes_make(void)
 {
-    for (unsigned class = 1; class <= CLASS_LAST; class++) {
+    for (unsigned class = 1; class <= CLASS_LAST; class ++) {
         size_t size = size_of_class(class), cached = CACHED_BYTES / size;
         unsigned slices = slices_of_class(size);
 
@@ -40,8 +40,8 @@ void classes_make(void)
         };
         for (size_t below = class == 1 ? 0 : size_of_class(class - 1); below < size; below += 16) {
             if (size <= SMALL_MAX)
-                heap_small_classes[below >> 4] = (uint8_t)class;
-            heap_medium_classes[below >> 7] = (uint8_t)class;
+                heap_small_classes[below >> 4] = (uint8_t) class;
+            heap_medium_classes[below >> 7] = (uint8_t) class;
         }
     }
 }
@@ -50,7 +50,7 @@ unsigned class_of_aligned(size_t size, size_t align)
 {
     if (size > CLASS_SIZE_MAX || align > SLICE_SIZE)
         return CLASS_NONE;
-    for (unsigned class = class_of_size(size); class <= CLASS_LAST; class++) {
+    for (unsigned class = class_of_size(size); class <= CLASS_LAST; class ++) {
         if (size_classes[class].size % align == 0)
             return class;
     }

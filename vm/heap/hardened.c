@@ -1,11 +1,11 @@
 /*
  * The hardened heap of the program (malloc = "hardened"): slower, and finds what goes wrong where it does.
  *
- * Every block goes to its span and comes from it directly, so that a block freed twice is seen at once. In a span it lies at
- * random. Behind what was asked for an object has bytes of a pattern up to its end, where its size is, mixed with its address
- * and a secret: free looks whether all of that is as it was. A free object is full of another pattern, which malloc looks
- * at: nobody has written to it since. What follows a large block is never mapped (its slot has headroom), so that one
- * faults.
+ * Every block goes to its span and comes from it directly, so that a block freed twice is seen at once. In a span it
+ * lies at random. Behind what was asked for an object has bytes of a pattern up to its end, where its size is, mixed
+ * with its address and a secret: free looks whether all of that is as it was. A free object is full of another pattern,
+ * which malloc looks at: nobody has written to it since. What follows a large block is never mapped (its slot has
+ * headroom), so that one faults.
  */
 #include "core/base/assert.h"
 #include "core/base/string.h"
@@ -96,7 +96,8 @@ void *heap_hardened_alloc(size_t align, size_t size)
     if (size > SIZE_MAX_ASKED || align > SIZE_MAX_ASKED || (!hardened.heap && !start()))
         return NULL;
     /* With room for the mark; the class's objects are aligned as asked. */
-    object = (uintptr_t)heap_alloc_aligned(hardened.heap, align, size <= CLASS_SIZE_MAX ? size + sizeof(uint64_t) : size);
+    object =
+        (uintptr_t)heap_alloc_aligned(hardened.heap, align, size <= CLASS_SIZE_MAX ? size + sizeof(uint64_t) : size);
     span = object ? heap_span_of(hardened.heap, object) : NULL;
     if (span && span->class) {
         check_free(span, object);

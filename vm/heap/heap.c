@@ -1,18 +1,18 @@
 /*
  * The heap.
  *
- * Memory comes in regions of 2 MiB of the map of RAM, which never fault (regions.c); slices of 32 KiB of them are spans of
- * objects of one size class, or a medium block each (spans.c). What is larger than a MiB is a segment with headroom,
+ * Memory comes in regions of 2 MiB of the map of RAM, which never fault (regions.c); slices of 32 KiB of them are spans
+ * of objects of one size class, or a medium block each (spans.c). What is larger than a MiB is a segment with headroom,
  * backed on touch: it grows where it is by entries of the page table (memory.c). A span that is empty gives its slices
  * back, for spans of any class, and an empty region goes back to the frame allocator.
  *
  * An object has no header: a table of a byte for each slice says its class, one of a pointer its span (memory.h). Both
  * are ranges of addresses that are backed where they are used: 9 bytes for 32 KiB.
  *
- * The heap of the program, malloc's, has magazines in front (program.c): arrays of objects for each class and CPU, so that
- * malloc and free are a load and a store each (core/libc/malloc.S). Heaps that a program makes for itself are this file:
- * each takes its memory from the segment driver that it was given, up to its limit, and is destroyed in time for each
- * region and large block, whatever number of objects is left in it.
+ * The heap of the program, malloc's, has magazines in front (program.c): arrays of objects for each class and CPU, so
+ * that malloc and free are a load and a store each (core/libc/malloc.S). Heaps that a program makes for itself are this
+ * file: each takes its memory from the segment driver that it was given, up to its limit, and is destroyed in time for
+ * each region and large block, whatever number of objects is left in it.
  *
  * Not thread safe yet: one CPU, and a signal waits while the core runs.
  */
@@ -114,8 +114,7 @@ void heap_destroy(struct heap *heap)
 static void *large_alloc(struct heap *heap, size_t size, bool zero)
 {
     size_t bytes = large_size(size);
-    uintptr_t block =
-        bytes <= heap->limit - heap->held ? heap_large_get(heap->driver, bytes, heap->pages, zero) : 0;
+    uintptr_t block = bytes <= heap->limit - heap->held ? heap_large_get(heap->driver, bytes, heap->pages, zero) : 0;
 
     if (!block)
         return NULL;

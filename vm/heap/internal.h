@@ -102,7 +102,7 @@ struct heap {
     size_t large; /* of them in large blocks */
     size_t used;  /* bytes of spans that are handed out, medium blocks included */
     size_t structure_pages;
-    uint64_t random; /* the state of a generator: objects lie at random in their spans; 0: they do not */
+    uint64_t random;           /* the state of a generator: objects lie at random in their spans; 0: they do not */
     struct span *large_blocks; /* of heaps other than the program's: a structure without slices for each */
 };
 

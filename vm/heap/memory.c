@@ -1,9 +1,9 @@
 /*
  * The heap's memory from the VM core (memory.h).
  *
- * A run is a segment of the heap driver, so that the map of segments, /proc and system calls know it; a short one, taken
- * when RAM has no 2 MiB in one piece, is a segment for each slice, as slices go back one by one. Large blocks of malloc
- * have a driver of their own, which tells them from the program's other segments.
+ * A run is a segment of the heap driver, so that the map of segments, /proc and system calls know it; a short one,
+ * taken when RAM has no 2 MiB in one piece, is a segment for each slice, as slices go back one by one. Large blocks of
+ * malloc have a driver of their own, which tells them from the program's other segments.
  */
 #include "vm/heap/memory.h"
 
@@ -123,7 +123,7 @@ static inline struct vm_segment *large_at(const struct vm_segment_driver *driver
     struct vm_segment *segment = segment_find_again(current_space, block);
 
     return LIKELY(segment && segment->start == block && segment->driver == driver && segment != untouched) ? segment
-                                                                                                       : NULL;
+                                                                                                           : NULL;
 }
 
 /* That one, if it fits. */

@@ -1,7 +1,7 @@
 /*
  * What the heap stands on: memory in runs and in large blocks, pages for its own structures, and two tables. Contract,
- * implemented by memory.c and tables.c over the VM core, by tests/unit/fake over the simulated machine (the tables), and
- * by tests/bench/heap over mmap.
+ * implemented by memory.c and tables.c over the VM core, by tests/unit/fake over the simulated machine (the tables),
+ * and by tests/bench/heap over mmap.
  *
  * Addresses of runs are those of the map of RAM as a rule: they never fault, and their high bit is set, which large
  * blocks' is not.
@@ -51,7 +51,8 @@ void heap_page_put(void *page);
 
 /*
  * Large blocks: segments of the driver of their own, with headroom, backed on touch; without `zero` contents are
- * undefined. Sizes are multiples of VM_PAGE_SIZE. 0, or false: RAM cannot hold them now, or the addresses behind are taken.
+ * undefined. Sizes are multiples of VM_PAGE_SIZE. 0, or false: RAM cannot hold them now, or the addresses behind are
+ * taken.
  */
 uintptr_t heap_large_get(const struct vm_segment_driver *, size_t size, vm_flags_t pages, bool zero);
 bool heap_large_resize(uintptr_t block, size_t size);

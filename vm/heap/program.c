@@ -2,14 +2,15 @@
  * The heap of the program: what malloc and its relatives do when their short paths (core/libc/malloc.S) do not suffice.
  *
  * For each class a CPU has a magazine (Bonwick, Adams, "Magazines and Vmem", USENIX 2001): 31 objects and a link, 256
- * bytes at a multiple of 256, of which heap_tops points to the first place that is empty. Because of that alignment it is
- * the carry of an addition to the low byte that says that a magazine is full, or, of a subtraction, empty. Large objects
- * have smaller magazines, which begin later; the place before is 0. A magazine that is full goes to the list of its class,
- * and one from there takes the place of one that is empty: an object costs next to nothing beyond malloc and free.
+ * bytes at a multiple of 256, of which heap_tops points to the first place that is empty. Because of that alignment it
+ * is the carry of an addition to the low byte that says that a magazine is full, or, of a subtraction, empty. Large
+ * objects have smaller magazines, which begin later; the place before is 0. A magazine that is full goes to the list of
+ * its class, and one from there takes the place of one that is empty: an object costs next to nothing beyond malloc and
+ * free.
  *
- * Objects in magazines keep their spans from becoming empty. So there is a limit to them: a part of RAM, or of the heap;
- * beyond it magazines are given back to the spans. And before the heap takes another region from the frame allocator, as
- * when the program frees objects of one size to allocate others of another, all are.
+ * Objects in magazines keep their spans from becoming empty. So there is a limit to them: a part of RAM, or of the
+ * heap; beyond it magazines are given back to the spans. And before the heap takes another region from the frame
+ * allocator, as when the program frees objects of one size to allocate others of another, all are.
  *
  * heap_tops is changed here and in the windows of malloc.S only, which are started again when an interrupt is to run
  * something of the program (arch/x86_64/frame.c). Here signals wait, as everywhere in the core.
@@ -22,9 +23,10 @@
 
 #define PLACES 32u
 #define MEDIUM_SLICES (MEDIUM_MAX >> SLICE_SHIFT)
-#define LIMIT_OF_RAM 32u /* objects in full magazines: at most this part of RAM, */
+#define LIMIT_OF_RAM 32u  /* objects in full magazines: at most this part of RAM, */
 #define LIMIT_OF_HEAP 32u /* or this one of the heap */
-#define WORTH_OF_HEAP 64u /* what is less than this part of the heap, and the bytes below, is not given back before growth */
+#define WORTH_OF_HEAP                                                                                                  \
+    64u /* what is less than this part of the heap, and the bytes below, is not given back before growth */
 #define WORTH_LEAST ((size_t)128 << 10)
 #define GROWTH 8u /* a large block that grows gets so much of its size in addresses for the next time */
 
@@ -42,7 +44,7 @@ static struct {
     bool started;
     struct pool pool;
     struct magazine *full[CLASSES];
-    size_t cached, cached_least; /* bytes of objects in them, and what is always allowed */
+    size_t cached, cached_least;            /* bytes of objects in them, and what is always allowed */
     struct span *medium[MEDIUM_SLICES + 1]; /* the last block freed of each number of slices, at most, */
     size_t medium_bytes;                    /* and together not more than a region */
 } magazines;
@@ -106,7 +108,7 @@ static void empty_all_full(void)
 {
     for (unsigned slices = 1; slices <= MEDIUM_SLICES && magazines.medium_bytes; slices++)
         free_medium_kept(slices);
-    for (unsigned class = 1; class < CLASSES; class++) {
+    for (unsigned class = 1; class < CLASSES; class ++) {
         while (magazines.full[class])
             empty_full(class, &magazines.full[class]);
     }
@@ -150,7 +152,7 @@ const char *magazines_validate(const struct heap *heap)
     const char *wrong = NULL;
     size_t cached = 0;
 
-    for (unsigned class = 1; heap == &program_heap && class < CLASSES && !wrong; class++) {
+    for (unsigned class = 1; heap == &program_heap && class < CLASSES && !wrong; class ++) {
         const uintptr_t *top = this_cpu(heap_tops)[class];
 
         wrong = top ? magazine_validate(class, magazine_of(top), top) : NULL;
@@ -165,7 +167,7 @@ const char *magazines_validate(const struct heap *heap)
 void heap_program_trim(void)
 {
     empty_all_full();
-    for (unsigned class = 1; class < CLASSES; class++) {
+    for (unsigned class = 1; class < CLASSES; class ++) {
         uintptr_t **top = &this_cpu(heap_tops)[class];
         struct magazine *magazine = magazine_of(*top);
 
@@ -402,7 +404,8 @@ void heap_program_free(void *memory, unsigned class)
     medium_put(span);
 }
 
-/* The size of a block; it ends the program with the name of the function if there is none. *span: NULL for large ones. */
+/* The size of a block; it ends the program with the name of the function if there is none. *span: NULL for large ones.
+ */
 static size_t size_of_block(const char *function, uintptr_t block, struct span **span)
 {
     size_t size = 0;

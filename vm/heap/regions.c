@@ -1,11 +1,11 @@
 /*
  * Slices of regions, and the structures' pages.
  *
- * A region is 2 MiB of addresses in 64 slices, so that what is free of it is one word. It is taken from the driver as one
- * run; by a small heap, and where RAM has no such run any more, in shorter ones, and then what becomes free goes back at
- * once. Regions with
- * free slices are in lists by the longest free run (its logarithm): the first of the next longer list always fits, and
- * those with the shortest runs are used first, so that others become empty. One empty region is kept.
+ * A region is 2 MiB of addresses in 64 slices, so that what is free of it is one word. It is taken from the driver as
+ * one run; by a small heap, and where RAM has no such run any more, in shorter ones, and then what becomes free goes
+ * back at once. Regions with free slices are in lists by the longest free run (its logarithm): the first of the next
+ * longer list always fits, and those with the shortest runs are used first, so that others become empty. One empty
+ * region is kept.
  */
 #include "core/base/assert.h"
 #include "core/base/string.h"
@@ -212,7 +212,8 @@ static uintptr_t take_as_asked(struct heap *heap, unsigned count, unsigned align
                  : take_any(heap, count, align, region);
 }
 
-/* What magazines hold comes before growth. A small heap grows by little; where RAM has no 2 MiB in one piece, so does any. */
+/* What magazines hold comes before growth. A small heap grows by little; where RAM has no 2 MiB in one piece, so does
+ * any. */
 uintptr_t slices_get(struct heap *heap, unsigned count, unsigned align, bool alone, struct region **region)
 {
     uintptr_t run = take_as_asked(heap, count, align, alone, region);

@@ -1,10 +1,10 @@
 /*
  * Spans: runs of slices for objects of one class, or for one medium block.
  *
- * Which objects are free is a bit for each, out of line: freeing writes nothing to an object. A fresh span has no bits to
- * set up, as objects are taken from it one after the other as long as there are some that never were. Spans with free
- * objects are in four lists by how full they are: the fuller ones are used first, so that the others become empty. A span
- * that is empty goes back to its region at once; that it is not made again soon is up to the magazines.
+ * Which objects are free is a bit for each, out of line: freeing writes nothing to an object. A fresh span has no bits
+ * to set up, as objects are taken from it one after the other as long as there are some that never were. Spans with
+ * free objects are in four lists by how full they are: the fuller ones are used first, so that the others become empty.
+ * A span that is empty goes back to its region at once; that it is not made again soon is up to the magazines.
  */
 #include "core/base/assert.h"
 #include "core/base/string.h"
@@ -56,7 +56,7 @@ static void set_tables(const struct span *span, struct span *value, unsigned cla
 
         *heap_span_of_slice(slice) = value;
         if (span->heap == &program_heap)
-            *heap_class_of_slice(slice) = (uint8_t)class;
+            *heap_class_of_slice(slice) = (uint8_t) class;
     }
 }
 
@@ -136,7 +136,7 @@ static struct span *span_new(struct heap *heap, unsigned class)
 
     if (!span)
         return NULL;
-    span->class = (uint8_t)class;
+    span->class = (uint8_t) class;
     span->size = kind->size;
     span->reciprocal = kind->reciprocal;
     for (unsigned word = 0; word * 64 < kind->objects; word++)

@@ -1,16 +1,17 @@
 /*
- * The first program of the Linux guest that images are compared with (tests/bench/guest.py). It runs one program, measures it
- * from the moment before execve to the moment when it has been waited for, and switches the machine off. What it has to say
- * goes through QEMU's isa-debugcon at port 0x502, as an image's record does (core/record.h), in the same JSON lines:
+ * The first program of the Linux guest that images are compared with (tests/bench/guest.py). It runs one program,
+ * measures it from the moment before execve to the moment when it has been waited for, and switches the machine off.
+ * What it has to say goes through QEMU's isa-debugcon at port 0x502, as an image's record does (core/record.h), in the
+ * same JSON lines:
  *
  *     {"kind":"stats","status":N,"ticks":N,"ns":N,"peak":BYTES,"faults":N,"calibration":N}
  *     {"kind":"sample","ns":N,"resident":[BYTES,BYTES,0],"faults":N}        every INTERVAL, if one is given
  *     {"kind":"output","text":"..."}                                        what the program printed
  *     {"kind":"error","text":"..."}                                         what this program could not do
  *
- * /bench/arguments and /bench/environment hold strings that end with a zero byte; the first argument is the program's path.
- * /bench/interval: nanoseconds between samples, or nothing. The program prints into a file in memory, so that no device is
- * part of what is measured.
+ * /bench/arguments and /bench/environment hold strings that end with a zero byte; the first argument is the program's
+ * path. /bench/interval: nanoseconds between samples, or nothing. The program prints into a file in memory, so that no
+ * device is part of what is measured.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -34,7 +35,7 @@
 #define WORDS_MAX 4096
 #define CALIBRATION_LOOP 50000u /* of two instructions each: short, so that some of them are not interrupted */
 #define CALIBRATION_TRIES 16
-#define SETTLE_NS 200000000       /* for what the kernel put off while it booted */
+#define SETTLE_NS 200000000 /* for what the kernel put off while it booted */
 #define OUTPUT "/bench/output"
 
 static uint64_t ticks(void)
@@ -115,7 +116,8 @@ static char *read_file(const char *path, size_t *length)
     while (done < (size_t)status.st_size && (got = read(fd, text + done, (size_t)status.st_size - done)) > 0)
         done += (size_t)got;
     close(fd);
-    text[*length = done] = '\0';
+    *length = done;
+    text[done] = '\0';
     return text;
 }
 
@@ -205,7 +207,8 @@ static void sample(pid_t child, const struct moment *start)
         fclose(file);
     if (resident != 0)
         record_format("{\"kind\":\"sample\",\"ns\":%llu,\"resident\":[%lu,%lu,0],\"faults\":%lu}\n",
-                      (unsigned long long)(nanoseconds() - start->ns), (resident - huge) << 10, huge << 10, minor + major);
+                      (unsigned long long)(nanoseconds() - start->ns), (resident - huge) << 10, huge << 10,
+                      minor + major);
 }
 
 static void wait_for(pid_t child, const struct moment *start, uint64_t interval, int *status, struct rusage *usage)

@@ -1,7 +1,7 @@
 /*
- * The native benchmark's half of arch/x86_64/machine.h: one thread of an ordinary process stands for the CPU, and the map
- * of RAM is a range that memory.c reserves. The tables lie where the code of arch/x86_64/malloc.h reaches them: the program
- * is linked for a fixed address.
+ * The native benchmark's half of arch/x86_64/machine.h: one thread of an ordinary process stands for the CPU, and the
+ * map of RAM is a range that memory.c reserves. The tables lie where the code of arch/x86_64/malloc.h reaches them: the
+ * program is linked for a fixed address.
  */
 #ifndef MACHINE_H
 #define MACHINE_H

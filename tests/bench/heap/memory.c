@@ -1,7 +1,8 @@
 /*
- * The heap's memory on Linux (vm/heap/memory.h): runs from a range that is reserved once, as the map of RAM is there from the
- * start; large blocks are mappings, grown by mremap. Runs that are put are kept for the next get, and beyond a few given
- * back to the kernel, so that resident memory shows what the heap holds. Pages are the kernel's choice, as for the others.
+ * The heap's memory on Linux (vm/heap/memory.h): runs from a range that is reserved once, as the map of RAM is there
+ * from the start; large blocks are mappings, grown by mremap. Runs that are put are kept for the next get, and beyond a
+ * few given back to the kernel, so that resident memory shows what the heap holds. Pages are the kernel's choice, as
+ * for the others.
  */
 #define _GNU_SOURCE
 #include "vm/heap/memory.h"
@@ -211,8 +212,8 @@ uintptr_t heap_large_adopt(const struct vm_segment_driver *driver, uintptr_t run
 
     if (!block)
         return 0;
-    if (mremap((void *)run, REGION_SIZE, REGION_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, (void *)block) ==
-        MAP_FAILED) {
+    if (mremap((void *)run, REGION_SIZE, REGION_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+               (void *)block) == MAP_FAILED) {
         heap_large_put(driver, block);
         return 0;
     }

@@ -1,6 +1,7 @@
 /*
- * The workloads of the native benchmark: one for a run of the program, chosen by its argument, with whatever allocator is
- * linked. Prints the time-stamp counter's ticks and the peak of resident memory in KiB. Each block is written to and checked.
+ * The workloads of the native benchmark: one for a run of the program, chosen by its argument, with whatever allocator
+ * is linked. Prints the time-stamp counter's ticks and the peak of resident memory in KiB. Each block is written to and
+ * checked.
  */
 #define _GNU_SOURCE
 #include <stdint.h>
@@ -228,9 +229,9 @@ static const struct {
     const char *name;
     void (*run)(void);
 } workloads[] = {
-    {"pairs-16", pairs_16}, {"pairs-256", pairs_256},     {"pairs-4096", pairs_4096}, {"pairs-64k", pairs_64k},
-    {"random", random_blocks}, {"larson", larson},        {"churn-wide", churn_wide}, {"batches", batches},
-    {"trees", trees},       {"vectors", vectors},         {"growth", growth},
+    {"pairs-16", pairs_16},    {"pairs-256", pairs_256}, {"pairs-4096", pairs_4096}, {"pairs-64k", pairs_64k},
+    {"random", random_blocks}, {"larson", larson},       {"churn-wide", churn_wide}, {"batches", batches},
+    {"trees", trees},          {"vectors", vectors},     {"growth", growth},
 };
 
 int main(int argc, char **argv)

@@ -1,8 +1,8 @@
 /*
  * Counts instructions by the time-stamp counter, which under `-icount shift=0` goes up by one with every instruction
- * (checked by tests/bench/limits.py with the first line). Prints a line for each operation: its name and the instructions
- * that one takes. Every figure is the median over some rounds, of a loop over the operation without what the same loop
- * takes without it.
+ * (checked by tests/bench/limits.py with the first line). Prints a line for each operation: its name and the
+ * instructions that one takes. Every figure is the median over some rounds, of a loop over the operation without what
+ * the same loop takes without it.
  */
 #include <fcntl.h>
 #include <signal.h>

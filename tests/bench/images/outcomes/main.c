@@ -1,7 +1,7 @@
 /*
- * Ends as its argument says: "right" with a figure, "whole" without one, "wrong" with a result that is wrong, "short" before
- * its last figure, "hang" not at all, "crash" by a bad access, "differs" with other words on each system. "memory" holds
- * 32 MiB for a moment.
+ * Ends as its argument says: "right" with a figure, "whole" without one, "wrong" with a result that is wrong, "short"
+ * before its last figure, "hang" not at all, "crash" by a bad access, "differs" with other words on each system.
+ * "memory" holds 32 MiB for a moment.
  */
 #include <stdint.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /*
- * A day of a program in miniature: what it keeps grows and shrinks, and the mix of sizes shifts all the time, so that memory
- * that held one has to hold another. In the end the heap holds little more than what is alive, and what it gave back is
- * in pieces of 2 MiB. The argument is the number of operations, in thousands.
+ * A day of a program in miniature: what it keeps grows and shrinks, and the mix of sizes shifts all the time, so that
+ * memory that held one has to hold another. In the end the heap holds little more than what is alive, and what it gave
+ * back is in pieces of 2 MiB. The argument is the number of operations, in thousands.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -93,7 +93,7 @@ int main(int argc, char **argv)
     printf("live %zu KiB, held %zu KiB, structures %zu KiB: %zu percent\n", live >> 10, heap.held >> 10,
            heap.structures >> 10, (heap.held + heap.structures) * 100 / live);
     printf("%s\n", (heap.held + heap.structures) * 100 / live <= 115 ? "little more is held than is alive"
-                                                                        : "too much is held");
+                                                                     : "too much is held");
     printf("%zu pieces of 2 MiB\n", whole_2m());
     printf("%s\n", heap_validate(NULL) ? heap_validate(NULL) : "the heap is whole");
     return 0;

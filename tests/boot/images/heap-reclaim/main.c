@@ -1,6 +1,6 @@
 /*
- * What the heap keeps to be allocated again does not stand in the way of others: after all blocks are freed, mmap gets nearly
- * all of RAM, and malloc as well; and when malloc has used it up, freeing makes everything possible again.
+ * What the heap keeps to be allocated again does not stand in the way of others: after all blocks are freed, mmap gets
+ * nearly all of RAM, and malloc as well; and when malloc has used it up, freeing makes everything possible again.
  */
 #include <errno.h>
 #include <stdio.h>

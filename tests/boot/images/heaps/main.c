@@ -1,6 +1,6 @@
 /*
- * Heaps of the program's own, on drivers and page sizes of its choice: random blocks with their contents checked, the limit,
- * and that destroying one gives back all that it held.
+ * Heaps of the program's own, on drivers and page sizes of its choice: random blocks with their contents checked, the
+ * limit, and that destroying one gives back all that it held.
  */
 #include <stdint.h>
 #include <stdio.h>

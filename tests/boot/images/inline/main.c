@@ -1,7 +1,7 @@
 /*
- * vm/malloc.h: blocks of constant sizes without calls, mixed with those of malloc and free; a timer interrupts whose handler
- * does the same. And what a pair costs, called and inlined, in ticks of the time-stamp counter, which are instructions
- * under -icount.
+ * vm/malloc.h: blocks of constant sizes without calls, mixed with those of malloc and free; a timer interrupts whose
+ * handler does the same. And what a pair costs, called and inlined, in ticks of the time-stamp counter, which are
+ * instructions under -icount.
  */
 #include "vm/malloc.h"
 

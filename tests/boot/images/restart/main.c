@@ -1,7 +1,7 @@
 /*
- * The windows of malloc and free (arch/x86_64/malloc.h), interrupted: by a timer at whatever instruction it comes, with a
- * handler that allocates and frees of the same classes, and instruction by instruction with the trap flag. Each block is full
- * of its own address, so that one that is handed out twice, or lost, is seen; the heap checks itself.
+ * The windows of malloc and free (arch/x86_64/malloc.h), interrupted: by a timer at whatever instruction it comes, with
+ * a handler that allocates and frees of the same classes, and instruction by instruction with the trap flag. Each block
+ * is full of its own address, so that one that is handed out twice, or lost, is seen; the heap checks itself.
  */
 #define _GNU_SOURCE
 #include <signal.h>
