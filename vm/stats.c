@@ -48,7 +48,7 @@ static enum vm_fault_kind kind_of(const struct vm_segment_driver *driver)
 {
     if (driver->properties & VM_DRIVER_OBJECTS)
         return VM_FAULT_FILE;
-    return driver == &vm_anon || driver == &vm_heap || driver == &vm_stack ? VM_FAULT_DEMAND : VM_FAULT_PROGRAM;
+    return driver->properties & VM_DRIVER_DEMAND ? VM_FAULT_DEMAND : VM_FAULT_PROGRAM;
 }
 
 static void add_driver(struct vm_stats *stats, struct address_space *space, const struct vm_segment_driver *driver)

@@ -109,6 +109,8 @@ struct vm_segment_driver {
 #define VM_DRIVER_MERGES (1u << 1)
 /* It shows memory objects (vm/object.h): what it serves is counted as pages of files. */
 #define VM_DRIVER_OBJECTS (1u << 2)
+/* Its faults back fresh memory: vm_stats counts them so, and not as those of a driver of the program. */
+#define VM_DRIVER_DEMAND (1u << 3)
 
 enum vm_advice {
     VM_ADVICE_DONTNEED, /* drop the pages: they read as fresh ones again */

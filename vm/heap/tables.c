@@ -21,7 +21,7 @@ static const struct vm_segment_driver table_driver = {
     .vm_alloc = table_alloc,
     .vm_fault = table_fault,
     .name = "table",
-    .properties = VM_DRIVER_GENERAL_REGISTERS,
+    .properties = VM_DRIVER_GENERAL_REGISTERS | VM_DRIVER_DEMAND,
 };
 
 static bool table_make(vaddr_t start, size_t size)
