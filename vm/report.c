@@ -73,10 +73,17 @@ static const char *check_segment(struct check *check, const struct vm_segment *s
     return NULL;
 }
 
+/* In the upper half only tables are backed as they are touched: the map of RAM and the image were there before. */
+static bool is_backed_above(const struct vm_segment *segment)
+{
+    return segment->start >= LOW_HALF_END && !segment_in_ram_map(segment) &&
+           (segment->driver->properties & VM_DRIVER_DEMAND);
+}
+
 const char *vm_validate(struct address_space *space)
 {
     struct check check = {.space = space};
-    struct mmu_count mapped = mmu_count(&space->mmu, 0, LOW_HALF_END), counted = {.pages = {0}};
+    struct mmu_count mapped = mmu_count(&space->mmu, 0, LOW_HALF_END), counted = {.pages = {0}}, made = mapped;
     size_t spans = 0, windows = 0, segments = 0;
     struct vm_usage usage = vm_usage(space);
     const char *wrong = NULL;
@@ -89,12 +96,14 @@ const char *vm_validate(struct address_space *space)
         segments++;
         for (unsigned i = 0; segment->start < LOW_HALF_END && !segment_in_ram_map(segment) && i < PAGE_SIZES; i++)
             counted.pages[i] += resident.pages[i];
+        for (unsigned i = 0; is_backed_above(segment) && i < PAGE_SIZES; i++)
+            made.pages[i] += resident.pages[i];
         spans += segment_in_ram_map(segment) ? segment->size : 0;
         windows += segment->driver == &vm_phys ? segment->size : 0;
     }
     if (!wrong && memcmp(mapped.pages, counted.pages, sizeof(mapped.pages)) != 0)
         wrong = "pages are mapped outside of segments";
-    if (!wrong && memcmp(mapped.pages, space->mmu.pages, sizeof(mapped.pages)) != 0)
+    if (!wrong && memcmp(made.pages, space->mmu.pages, sizeof(made.pages)) != 0)
         wrong = "the count of mapped pages is wrong";
     if (!wrong && (spans != space->spans || windows != space->windows))
         wrong = "the bytes of spans or windows are wrong";
