@@ -23,7 +23,7 @@ from typing import Callable, NamedTuple
 
 import manifest as manifests
 from allocators import ALLOCATORS, why_not
-from image import Choices, Image
+from image import LIBRARIES, Choices, Image
 from manifest import Manifest, packed_files
 from report import write_if_changed
 from tool import Failure
@@ -104,6 +104,7 @@ class Subject:
             "config": str(image.folder / "run.json"),
             "traced": str(self.traced.folder / "run.json"),
             "natives": natives,
+            "missing": missing_rivals(self),
             "targets": [*targets(image), *([] if manifest.program else natives.values())],
             "traced_targets": targets(self.traced),
             "arguments": arguments,
@@ -144,10 +145,25 @@ def native_images(image: Image) -> dict[str, Image]:
         return {image.malloc: image}
     others = [name for name, other in ALLOCATORS.items() if not other.native and not why_not(name, image.libc)]
     variants = {name: dataclasses.replace(image.choices, malloc=name) for name in others}
-    return {
+    natives = {
         name: Image(image.manifest, choices, image.folder.with_name(f"{image.folder.name}-{name}"), shared=image.shared)
         for name, choices in variants.items()
     }
+    return {name: native for name, native in natives.items() if is_there(native)}
+
+
+def is_there(image: Image) -> bool:
+    """True if what its allocator needs has been installed and fetched."""
+    library = image.allocator.library
+    return all(source.fetched for source in image.debian_sources) and (not library or (LIBRARIES / f"lib{library}.a").is_file())
+
+
+def missing_rivals(subject: Subject) -> list[str]:
+    """Allocators that Linux should run the program with, and that are not there."""
+    image = subject.image
+    if image.manifest.program or image.libc == "none" or not image.allocator.native:
+        return []
+    return [name for name, other in ALLOCATORS.items() if not other.native and not why_not(name, image.libc) and name not in subject.natives]
 
 
 def parse_axes(words: list[str]) -> Axes:

@@ -7,7 +7,7 @@
  * beginning of the window (arch/x86_64/frame.c): no lock, no atomic operation. Each window is in the table .restarts.
  * Registers that are read in a window and written before it are not written in it.
  */
-/* clang-format off: assembly */
+/* clang-format off */
 #ifndef ARCH_MALLOC_H
 #define ARCH_MALLOC_H
 

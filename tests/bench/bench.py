@@ -315,6 +315,8 @@ def measure(options: argparse.Namespace) -> int:
     plan, output = read_plan(options.plan), options.plan.resolve().parent
     problems = [f"{item['label']}: {item['why']}" for item in plan["absent"]] if not options.sweep else []
     linux = have_guest(problems, options.linux and not options.sweep)
+    for name in dict.fromkeys(name for subject in plan["subjects"] if linux for name in subject.get("missing", [])):
+        problems.append(f"Linux is not run with {name}, which is missing; type   ./configure.py --setup hello")
     subjects = build(choose(plan["subjects"], options.only), problems)
     results = Results(output)
     if options.fresh:

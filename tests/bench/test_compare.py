@@ -4,13 +4,19 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 sys.path.append(str(Path(__file__).resolve().parent))
 
 import compare  # noqa: E402
 import machine  # noqa: E402
 from machine import COUNT, Figure, Outcome  # noqa: E402
+from root import ROOT  # noqa: E402
 from runs import Results  # noqa: E402
+
+import debian_source  # noqa: E402
+import subjects  # noqa: E402
+from manifest import read_manifest  # noqa: E402
 
 SUBJECT = {"workload": "sample", "label": "sample", "cell": {}, "libc": "musl", "malloc": "libc", "natives": {"libc": "sample.native"}}
 STATS = {"ticks": 1000, "ns": 1000, "peak": 1 << 20, "faults": 3, "calibration": 1.0}
@@ -165,6 +171,17 @@ class RunTest(unittest.TestCase):
         console = "[    0.1] Booting\n[    1.5] Kernel panic - not syncing: No working init found.\n"
         self.assertEqual(machine.panic_line(console), "Kernel panic - not syncing: No working init found.")
         self.assertIsNone(machine.panic_line("fine\n"))
+
+
+class RivalsTest(unittest.TestCase):
+    def test_an_allocator_whose_source_is_not_there_is_left_out(self) -> None:
+        """A clone in which nothing was set up can be configured; ninja bench says what is missing."""
+        program = read_manifest(ROOT / "tests/bench/workloads/trees")
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(debian_source, "FOLDER", Path(folder)):
+            subject = subjects.make_subject(program, subjects.Choices(), Path("build/bench/trees"))
+            self.assertNotIn("mimalloc", subject.natives)
+            self.assertIn("libc", subject.natives)
+            self.assertIn("mimalloc", subject.description()["missing"])
 
 
 if __name__ == "__main__":
