@@ -15,6 +15,7 @@
 #define KIB 1024u
 
 extern char __text_start[], __text_end[], __rodata_start[], __rodata_end[], __data_start[], __data_end[];
+extern char __core_data_start[], __core_data_end[];
 extern char __symbols_start[], __symbols_end[], __boot_stack[], __boot_stack_end[], __boot_tables[], __image_end[];
 
 void announce(void)
@@ -88,6 +89,7 @@ static void add_image(void)
     add_section("rodata", __rodata_start, __rodata_end, VM_READ);
     add_section("text", __text_start, __text_end, VM_READ | VM_EXEC);
     add_section("data", __data_start, __data_end, VM_RW);
+    add_section("core data", __core_data_start, __core_data_end, VM_RW);
     add_section("symbols", __symbols_start, __symbols_end, VM_READ);
     add_section("kernel stack", __boot_stack, __boot_stack_end, VM_RW);
     add_section("boot tables", __boot_tables, __image_end, VM_RW);

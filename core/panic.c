@@ -16,7 +16,7 @@
 /* The map of a damaged address space may have no end. */
 #define MAP_LINES_BROKEN 1000000
 
-extern char __data_start[], __data_end[];
+extern char __core_data_start[], __core_data_end[];
 
 unsigned panic_reports; /* everything below may fault, and is tried once */
 
@@ -31,7 +31,7 @@ struct address_space *panic_space(void)
     struct address_space *space = vm_space();
 
     /* It is a variable of the image (boot.c). */
-    return panic_reports < 2 && (char *)space >= __data_start && (char *)space < __data_end ? space : NULL;
+    return panic_reports < 2 && (char *)space >= __core_data_start && (char *)space < __core_data_end ? space : NULL;
 }
 
 void panic_cause(const char *subject, const char *cause)

@@ -12,8 +12,9 @@ Needed RAM is the sum of
     program     of an existing program its writable segments
     core        tables of the frame allocator, 128 bytes for 2 MiB of RAM, and 64 KiB for the rest
     stack, heap as the manifest says
-    page tables 4 KiB each: the map of RAM (a page directory a GiB, some for the edges), and three upper levels with one
-                table for every 2 MiB begun for the stack, the heap and every window; windows themselves are not RAM
+    page tables 4 KiB each: the map of RAM (a page directory a GiB, some for its edges and between the parts of the image),
+                and three upper levels with one table for every 2 MiB begun for the stack, the heap and every window;
+                windows themselves are not RAM
 RAM that the machine keeps is not in this sum: 512 KiB of what QEMU is given is firmware, so they are added when
 the sum is compared with the configured RAM.
 """
@@ -101,7 +102,7 @@ def make_plan(settings: dict, image: list[Row], files: int) -> Plan:
     plan.rows.append(Row("stack", settings["stack"]))
     if settings["heap"]:
         plan.rows.append(Row("heap", settings["heap"]))
-    tables = (5 + -(-plan.ram // (1 << 30))) * PAGE
+    tables = (7 + -(-plan.ram // (1 << 30))) * PAGE
     tables += sum(map(tables_for, [settings["stack"], settings["heap"], *(size for _, size, _ in windows)]))
     plan.rows.append(Row("page tables", tables))
     for name, size, cache in windows:

@@ -10,7 +10,8 @@ struct vm_segment *vm_image_add(struct address_space *space, const char *name, v
     if (IS_ERR(segment))
         return segment;
     segment->own = (void *)(uintptr_t)name;
-    space->image_pages = 0;
+    for (unsigned i = 0; i < PAGE_SIZES; i++)
+        space->image_pages[i] = 0;
     return segment;
 }
 

@@ -20,27 +20,41 @@ void space_subtract_windows(struct address_space *space, size_t *pages)
 }
 
 /* The image was mapped at boot, by nobody who counts, and stays as it is. */
-static size_t image_pages(struct address_space *space)
+static const size_t *image_pages(struct address_space *space)
 {
-    if (space->image_pages > 0)
+    if (space->image_pages[PAGE_4K] > 0)
         return space->image_pages;
     for (const struct vm_segment *segment = vm_next(space, LOW_HALF_END); segment;
          segment = vm_next(space, segment_end(segment))) {
+        struct mmu_count count = {.borrowed = 0};
+
         if (segment->driver == &vm_image)
-            space->image_pages += segment_resident(space, segment).pages[PAGE_4K];
+            count = segment_resident(space, segment);
+        for (unsigned i = 0; i < PAGE_SIZES; i++)
+            space->image_pages[i] += count.pages[i];
     }
     return space->image_pages;
 }
 
+static uint64_t image_bytes(struct address_space *space)
+{
+    const size_t *pages = image_pages(space);
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < PAGE_SIZES; i++)
+        bytes += (uint64_t)pages[i] << page_shift((enum page_size)i);
+    return bytes;
+}
+
 uint64_t vm_resident(struct address_space *space)
 {
-    return space_resident(space) + ((uint64_t)image_pages(space) << VM_PAGE_SHIFT);
+    return space_resident(space) + image_bytes(space);
 }
 
 uint64_t vm_resident_peak(struct address_space *space)
 {
     space_note_peak(space);
-    return space->peak + ((uint64_t)image_pages(space) << VM_PAGE_SHIFT);
+    return space->peak + image_bytes(space);
 }
 
 /* The other drivers of the core serve nothing. */
@@ -65,8 +79,10 @@ static void add_driver(struct vm_stats *stats, struct address_space *space, cons
 /* The image is not among the pages. */
 static void to_bytes(struct address_space *space, const size_t *pages, uint64_t *bytes)
 {
+    const size_t *image = image_pages(space);
+
     for (unsigned i = 0; i < PAGE_SIZES; i++)
-        bytes[i] = (uint64_t)(pages[i] + (i == PAGE_4K ? image_pages(space) : 0)) << page_shift((enum page_size)i);
+        bytes[i] = (uint64_t)(pages[i] + image[i]) << page_shift((enum page_size)i);
 }
 
 void vm_resident_by_page(struct address_space *space, uint64_t bytes[PAGE_SIZES])

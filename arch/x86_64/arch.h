@@ -115,6 +115,13 @@ struct cpu_features {
 };
 extern struct cpu_features cpu_features;
 
+/* The parts of the image (entry.S): offsets from IMAGE_BASE, and from where it is loaded; what its leaves have. */
+struct image_part {
+    uint32_t start, end;
+    uint64_t attributes;
+};
+extern const struct image_part boot_sections[], boot_sections_end[];
+
 /* True if the address is in the core's text. */
 static inline bool trap_is_core(uintptr_t address)
 {

@@ -2,9 +2,10 @@
  * From the first C instruction to core_main: what the loader said is copied, RAM is mapped and divided, and the parts
  * that stand on it are started. Called by arch/x86_64/entry.S on the boot stack, with the image mapped.
  *
- * RAM not handed to the frame allocator: the image, the boot modules, the tables of the map of RAM, and the first
- * 64 KiB, which firmware writes to behind our back and where further CPUs start. The map of RAM covers all of it but
- * the image's text and data: these have one address only, so nothing executable or constant has a writable alias.
+ * RAM not handed to the frame allocator: the parts of the image, the boot modules, the tables of the map of RAM, and
+ * the first 64 KiB, which firmware writes to behind our back and where further CPUs start. The map of RAM covers all of
+ * it but the image's parts, large pages to their ends: these have one address only, so nothing executable or constant
+ * has a writable alias. Between its parts are gaps of up to 2 MiB, which are RAM as any other.
  */
 #include "arch/x86_64/arch.h"
 #include "arch/x86_64/boot_info_private.h"
@@ -107,6 +108,21 @@ static void copy_regions(struct boot_regions to, struct boot_regions from)
         to.list[i] = from.list[i];
 }
 
+/* All of the image at once, then the gaps are given back; a page that is a guard is not worth it. */
+static void reserve_image(void)
+{
+    reserve(mapped, boot_info.image_start, image_physical(__boot_tables));
+    reserve(unused, boot_info.image_start, boot_info.image_end);
+    for (const struct image_part *part = boot_sections; part + 1 < boot_sections_end; part++) {
+        paddr_t start = boot_info.image_start + part->end, end = boot_info.image_start + part[1].start;
+
+        if (end - start <= VM_PAGE_SIZE)
+            continue;
+        if (boot_regions_add(mapped, start, end) != E_SUCCESS || boot_regions_add(unused, start, end) != E_SUCCESS)
+            refuse("RAM is divided into more than %d ranges: boot with fewer modules", BOOT_REGIONS_MAX);
+    }
+}
+
 /* Decides what is mapped and what is free. RAM that cannot be addressed is dropped. */
 static void divide_memory(void)
 {
@@ -115,10 +131,9 @@ static void divide_memory(void)
 
     reserve(all, limit, UINT64_MAX);
     copy_regions(mapped, all);
-    reserve(mapped, boot_info.image_start, image_physical(__boot_tables));
     copy_regions(unused, all);
     reserve(unused, 0, LOW_MEMORY_END);
-    reserve(unused, boot_info.image_start, boot_info.image_end);
+    reserve_image();
     for (size_t i = 0; i < boot_info.module_count; i++) {
         const struct boot_module *module = &boot_info.modules[i];
 

@@ -66,7 +66,6 @@ extern char double_stack_top[], nmi_stack_top[], machine_stack_top[], fault_stac
 extern char double_stack_guard[], nmi_stack_guard[], machine_stack_guard[], fault_stack_guard[],
     exception_stack_guard[], interrupt_stack_guard[];
 
-extern char __bss_guard[]; /* between the bss of the core and that of the program */
 extern char vector_stubs[], vector_page[], vector_page_watched[], vector_timer[], vector_ignored[], syscall_entry[];
 void descriptors_load(const struct descriptor_pointer *gdt, const struct descriptor_pointer *idt);
 _Noreturn void program_enter(vaddr_t entry, vaddr_t stack);
@@ -185,7 +184,6 @@ static void set_stacks(void)
         cpu_tss.ist[i] = (uint64_t)stacks[i].top;
         guard_page(stacks[i].guard);
     }
-    guard_page(__bss_guard);
     cpu_tss.io_map = sizeof cpu_tss;
     syscall_stack = kernel_stack = (uintptr_t)__boot_stack_end - 8;
 }

@@ -5,9 +5,9 @@
  * information; EAX tells them apart. The image is linked at IMAGE_BASE and may have been loaded anywhere below 4 GiB,
  * so 32-bit code reaches everything as EBP (where the image begins in memory) + OFFSET(symbol).
  *
- * The page tables made here stay in use as the root of the one address space. They map the image page by page with
- * its final protection, and nothing else but one executable, read-only identity page for the switch into long mode,
- * which arch/x86_64/boot.c removes. Order of the tables: see TABLE_* below and __boot_tables in image.ld.S.
+ * The page tables made here stay in use as the root of the one address space. They map the image with its final
+ * protection, by pages of 2 MiB where a part of it has them and by 4 KiB elsewhere, and nothing else but one executable,
+ * read-only identity page for the switch into long mode, which arch/x86_64/boot.c removes. Order of the tables: see TABLE_* below and __boot_tables in image.ld.S.
  */
 #include "arch/x86_64/layout.h"
 #include "arch/x86_64/pte.h"
@@ -29,7 +29,7 @@
 #define TABLE_FIXMAP 0x3000   /* 1 GiB: the fixmap */
 #define TABLE_WINDOWS 0x4000  /* 2 MiB: the fixmap's pages, __boot_fixmap_table */
 #define TABLE_IDENTITY 0x5000 /* 1 GiB: the switch into long mode */
-#define TABLE_PAGES 0x6000    /* 2 MiB each, __boot_page_tables of them: the image's pages */
+#define TABLE_PAGES 0x6000    /* 2 MiB each, at most __boot_page_tables of them: the image's pages of 4 KiB */
 
 #define INDEX(address, level) (((address) >> (12 + 9 * (level))) & 511)
 
@@ -174,31 +174,53 @@ make_tables:
     movl %eax, TABLE_TOP(%edi, %edx, 8)
 
     leal TABLE_PAGES + PTE_TABLE(%edi), %eax
-    xorl %ecx, %ecx
-1:  movl %eax, TABLE_IMAGE(%edi, %ecx, 8)
-    addl $0x1000, %eax
-    incl %ecx
-    cmpl $__boot_page_tables, %ecx
-    jb 1b
-
+    pushl %eax /* the table that is used next */
     leal OFFSET(boot_sections)(%ebp), %esi
-2:  movl (%esi), %ecx
+1:  movl (%esi), %ecx
+2:  cmpl 4(%esi), %ecx
+    jae 7f
     leal (%ebp, %ecx), %eax
     orl 8(%esi), %eax
     movl 12(%esi), %edx
-3:  cmpl 4(%esi), %ecx
-    jae 4f
     movl %ecx, %ebx
-    shrl $9, %ebx /* page number * 8 */
-    movl %eax, TABLE_PAGES(%edi, %ebx)
-    movl %edx, TABLE_PAGES + 4(%edi, %ebx)
+    shrl $21, %ebx
+    leal TABLE_IMAGE(%edi, %ebx, 8), %ebx
+    testl $(LARGE_PAGE - 1), %ecx
+    jnz 4f
+    addl $LARGE_PAGE, %ecx
+    cmpl 4(%esi), %ecx
+    ja 3f
+    orl $PTE_LARGE, %eax
+    movl %eax, (%ebx)
+    movl %edx, 4(%ebx)
+    jmp 2b
+3:  subl $LARGE_PAGE, %ecx
+4:  cmpl $0, (%ebx)
+    jne 5f
+    popl (%ebx)
+    pushl (%ebx)
+    addl $0x1000, (%esp)
+5:  movl (%ebx), %ebx
+    andl $~0xfff, %ebx
+    pushl %ecx
+    shrl $9, %ecx /* page number * 8 */
+    andl $0xff8, %ecx
+    addl %ecx, %ebx
+    popl %ecx
+6:  movl %eax, (%ebx)
+    movl %edx, 4(%ebx)
+    addl $8, %ebx
     addl $0x1000, %eax
     addl $0x1000, %ecx
-    jmp 3b
-4:  addl $16, %esi
+    testl $(LARGE_PAGE - 1), %ecx
+    jz 2b
+    cmpl 4(%esi), %ecx
+    jb 6b
+7:  addl $16, %esi
     leal OFFSET(boot_sections_end)(%ebp), %eax
     cmpl %eax, %esi
-    jb 2b
+    jb 1b
+    popl %eax
     ret
 
 /* Returns if the CPU has what the core and every x86-64 program need, else says what is missing and stops. */
@@ -273,12 +295,15 @@ wait_for_uart:
 
     .section .boot.rodata, "a", @progbits
     .balign 4
+    .globl boot_sections, boot_sections_end
 boot_sections: /* offset of start and end, low and high half of the entry's attributes; whole pages */
     .long OFFSET(__rodata_start), OFFSET(__rodata_end), PTE_CORE_RODATA & 0xffffffff, PTE_CORE_RODATA >> 32
     .long OFFSET(__text_start), OFFSET(__text_end), PTE_CORE_TEXT, 0
     .long OFFSET(__data_start), OFFSET(__data_end), PTE_CORE_DATA & 0xffffffff, PTE_CORE_DATA >> 32
+    .long OFFSET(__core_data_start), OFFSET(__core_data_end), PTE_CORE_DATA & 0xffffffff, PTE_CORE_DATA >> 32
     .long OFFSET(__symbols_start), OFFSET(__symbols_end), PTE_CORE_RODATA & 0xffffffff, PTE_CORE_RODATA >> 32
-    .long OFFSET(__boot_stack), OFFSET(__image_end), PTE_CORE_DATA & 0xffffffff, PTE_CORE_DATA >> 32
+    .long OFFSET(__boot_stack), OFFSET(__boot_tables), PTE_CORE_DATA & 0xffffffff, PTE_CORE_DATA >> 32
+    .long OFFSET(__boot_tables), OFFSET(__image_end), PTE_CORE_DATA & 0xffffffff, PTE_CORE_DATA >> 32
 boot_sections_end:
 
 boot_features: /* CPUID leaf, bit of EDX, text; SYSCALL is not asked for: Intel shows it in 64-bit mode only */

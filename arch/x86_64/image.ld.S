@@ -4,13 +4,21 @@
  *
  *   headers, boot headers, rodata   r--   the file's first page holds the ELF headers: AT_PHDR points there
  *   text                            r-x   the core's first, then the program's
- *   data, per-CPU block, bss        rw-   what the core has of each lies in one piece: system calls may not be given it
- *   symbols for backtraces          r--   behind bss: a second link that fills them moves nothing the code refers to
+ *   data, bss                       rw-   the program's
+ *   one page never mapped                 between the program's bss and what is the core's
+ *   core data                       rw-   data, per-CPU block, interrupt stacks with their guards, bss: in one piece, as
+ *                                         system calls may not be given it
+ *   symbols for backtraces          r--   behind them: a second link that fills them moves nothing the code refers to
  *   one page never mapped                 the guard of the boot stack
  *   boot stack, first page tables   rw-   no bytes in the file
  *
  * Every part begins on a page and is mapped with its protection alone. The names with two underscores in front are
  * what C and assembly refer to; __boot_* is for arch/x86_64 only.
+ *
+ * Large pages: wherever the image is loaded, it lies there as it is linked modulo 2 MiB, and entry.S maps by 2 MiB what
+ * it can. rodata, text and data begin on a large page if they fill one (START), but for SLACK, which the last one of a
+ * part may miss and then gets in memory (FILLED). None of this takes bytes in the file; what lies between two parts is
+ * RAM as any other (boot.c). The size of a part is known from the linker's pass before, and the same in each.
  *
  * The file that is booted has its section headers stripped (llvm-objcopy --strip-sections): GRUB's multiboot2 loader
  * copies every section that is not loaded into memory, and refuses files with relocation sections, which glibc's
@@ -18,12 +26,18 @@
  * a page (stacks and tables get their pages here), or up to a page of the file would be padding.
  *
  * Every section that an object may bring is named: the linker refuses others (--orphan-handling=error), which it would
- * put where it likes, behind __data_end for one. glibc walks its own between __start_NAME and __stop_NAME, which the
+ * put where it likes, behind the data for one. glibc walks its own between __start_NAME and __stop_NAME, which the
  * linker defines for output sections of that name.
  */
 #include "arch/x86_64/layout.h"
 
 #define PAGE 4096
+#define SLACK (LARGE_PAGE / 8)
+#define ROUND_UP(value, unit) (((value) + (unit) - 1) / (unit) * (unit))
+/* Conditions are in parentheses: without them ld.lld takes the last operand alone for the condition. */
+#define START(size) ROUND_UP(., (((size) + SLACK > LARGE_PAGE) ? LARGE_PAGE : PAGE))
+#define FILLED(start) ROUND_UP(., (((. - start) % LARGE_PAGE + SLACK > LARGE_PAGE) ? LARGE_PAGE : PAGE))
+#define LARGE_PAGES(start, end) ((end - start >= LARGE_PAGE) ? (end - ROUND_UP(start, LARGE_PAGE)) / LARGE_PAGE : 0)
 #define AT_LOAD(section) AT(ADDR(section) - IMAGE_BASE + IMAGE_LOAD_BASE)
 
 OUTPUT_FORMAT(elf64-x86-64)
@@ -34,6 +48,7 @@ PHDRS
     rodata PT_LOAD FILEHDR PHDRS FLAGS(4);
     text PT_LOAD FLAGS(5);
     data PT_LOAD FLAGS(6);
+    core_data PT_LOAD FLAGS(6);
     symbols PT_LOAD FLAGS(4);
     boot PT_LOAD FLAGS(6);
     tls PT_TLS FLAGS(4);
@@ -67,9 +82,10 @@ SECTIONS
     .eh_frame_hdr : AT_LOAD(.eh_frame_hdr) { *(.eh_frame_hdr) } :rodata :eh_frame_hdr
     .eh_frame : AT_LOAD(.eh_frame) { KEEP(*(.eh_frame)) } :rodata
     .gcc_except_table : AT_LOAD(.gcc_except_table) { *(.gcc_except_table .gcc_except_table.*) } :rodata
-    . = ALIGN(PAGE);
+    .rodata_fill (NOLOAD) : AT_LOAD(.rodata_fill) { . = FILLED(__rodata_start); } :rodata
     __rodata_end = .;
 
+    . = START(__text_end - __text_start);
     .text : AT_LOAD(.text) {
         __text_start = .;
         __core_text_start = .;
@@ -87,9 +103,10 @@ SECTIONS
     .fini : AT_LOAD(.fini) { KEEP(*(.fini)) } :text
     .iplt : AT_LOAD(.iplt) { *(.iplt .plt) } :text
     __libc_freeres_fn : AT_LOAD(__libc_freeres_fn) { *(__libc_freeres_fn) } :text
-    . = ALIGN(PAGE);
+    .text_fill (NOLOAD) : AT_LOAD(.text_fill) { . = FILLED(__text_start); } :text
     __text_end = .;
 
+    . = START(__data_end - __data_start);
     __data_start = .;
     .tdata : AT_LOAD(.tdata) { *(.tdata .tdata.*) } :data :tls
     .tbss : AT_LOAD(.tbss) { *(.tbss .tbss.*) } :data :tls
@@ -120,34 +137,34 @@ SECTIONS
     .data : AT_LOAD(.data) {
         *(EXCLUDE_FILE(*quire-core.o) .data EXCLUDE_FILE(*quire-core.o) .data.*)
         *(.tm_clone_table .probes .PyRuntime)
-        . = ALIGN(64);
-        __core_data_start = .;
-        *quire-core.o(.data .data.*)
     } :data
-    /* From here on without bytes in the file. Empty outputs lie before, as the linker counts them as if they had some;
-     * __libc_freeres_ptrs, a few bytes of glibc's bss, does for the sake of the core's data in one piece. */
+    /* Without bytes in the file. Empty outputs lie before, as the linker counts them as if they had some. */
+    .bss : AT_LOAD(.bss) {
+        *(EXCLUDE_FILE(*quire-core.o) .bss EXCLUDE_FILE(*quire-core.o) .bss.* EXCLUDE_FILE(*quire-core.o) COMMON)
+        _end = .;
+        end = .;
+        . = FILLED(__data_start);
+    } :data
+    __data_end = .;
+
+    . = ALIGN(PAGE) + PAGE;
+    __core_data_start = .;
+    .core_data : AT_LOAD(.core_data) { *quire-core.o(.data .data.*) } :core_data
     .percpu : AT_LOAD(.percpu) {
         . = ALIGN(64);
         __percpu_start = .;
         KEEP(*(.bss.percpu))
         . = ALIGN(64);
         __percpu_end = .;
-    } :data
-    .bss : AT_LOAD(.bss) {
+    } :core_data
+    .core_bss : AT_LOAD(.core_bss) {
         . = ALIGN(PAGE);
         __stacks = .;
         *(.bss.stacks)
         *quire-core.o(.bss .bss.* COMMON)
         . = ALIGN(PAGE);
-        __bss_guard = .;
-        . += PAGE;
-        __core_data_end = .;
-        *(.bss .bss.* COMMON)
-        . = ALIGN(PAGE);
-    } :data
-    _end = .;
-    end = .;
-    __data_end = .;
+    } :core_data
+    __core_data_end = .;
 
     .symbols : AT_LOAD(.symbols) {
         __symbols_start = .;
@@ -157,8 +174,11 @@ SECTIONS
     __symbols_end = .;
 
     . += PAGE;
-    /* A page table for every 2 MiB so far, and one for the stack and the tables themselves (at most 2 MiB). */
-    __boot_page_tables = ((. - IMAGE_BASE) >> 21) + 2;
+    /* A page table for every 2 MiB so far that is no large page, and one for the stack and the tables themselves (at
+     * most 2 MiB). */
+    __boot_large_pages = LARGE_PAGES(__rodata_start, __rodata_end) + LARGE_PAGES(__text_start, __text_end) +
+                         LARGE_PAGES(__data_start, __data_end);
+    __boot_page_tables = (. - IMAGE_BASE) / LARGE_PAGE + 2 - __boot_large_pages;
     .boot : AT_LOAD(.boot) {
         __boot_stack = .;
         KEEP(*(.boot.stack))
@@ -199,11 +219,11 @@ SECTIONS
 ASSERT(__image_start == IMAGE_BASE && IMAGE_BASE % 0x40000000 == 0, "the image begins at a GiB: arch/x86_64/layout.h")
 ASSERT(__text_start % PAGE == 0 && __data_start % PAGE == 0 && __data_end % PAGE == 0,
        "text, data and symbols begin on pages: arch/x86_64/image.ld.S")
-ASSERT(__symbols_start == __data_end, "a section lies between data and symbols: arch/x86_64/image.ld.S")
-ASSERT(__stacks % PAGE == 0 && __bss_guard % PAGE == 0, "guards of stacks lie on pages: arch/x86_64/trap.S")
+ASSERT(__symbols_start == __core_data_end, "a section lies between data and symbols: arch/x86_64/image.ld.S")
+ASSERT(__stacks % PAGE == 0, "guards of stacks lie on pages: arch/x86_64/trap.S")
 ASSERT(__boot_stack % PAGE == 0 && __boot_tables % PAGE == 0, "boot stack and tables lie on pages: arch/x86_64/entry.S")
-ASSERT(IMAGE_LOAD_BASE % 0x200000 == 0, "the load address is a multiple of 2 MiB: arch/x86_64/layout.h")
-ASSERT(__image_end - IMAGE_BASE <= (__boot_page_tables << 21), "too few first page tables: arch/x86_64/image.ld.S")
+ASSERT(IMAGE_LOAD_BASE % LARGE_PAGE == 0, "the load address is a multiple of 2 MiB: arch/x86_64/layout.h")
+ASSERT(__image_end - IMAGE_BASE <= (__boot_page_tables + __boot_large_pages) * LARGE_PAGE, "too few first page tables: arch/x86_64/image.ld.S")
 ASSERT(__image_end - IMAGE_BASE <= 0x3f000000, "the image is larger than 1008 MiB")
 ASSERT(__boot_entry_end - __text_start <= PAGE, "the entry code is larger than a page: arch/x86_64/entry.S")
 ASSERT(ADDR(.multiboot2) - IMAGE_BASE < 0x7000, "the multiboot2 header lies beyond the file's first 32 KiB")

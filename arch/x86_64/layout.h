@@ -36,5 +36,6 @@
 
 /* Where the image is loaded when nothing moves it (PVH); the multiboot2 loader may move it by multiples of 2 MiB. */
 #define IMAGE_LOAD_BASE LAYOUT_ADDRESS(0x200000)
+#define LARGE_PAGE LAYOUT_ADDRESS(0x200000)
 
 #endif

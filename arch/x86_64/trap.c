@@ -4,6 +4,7 @@
  */
 #include "arch/x86_64/arch.h"
 #include "arch/x86_64/layout.h"
+#include "arch/x86_64/pte.h"
 #include "core/base/print.h"
 #include "core/base/string.h"
 #include "core/cpu.h"
@@ -30,7 +31,6 @@
 #define SCAN_WORDS_FIRST 8
 #define CAUSE_MAX 240
 
-extern char __text_start[], __text_end[], __rodata_start[], __data_end[];
 extern char fault_stack_guard[], fault_stack_top[];
 
 /* ---- looking at memory that may not be there ---- */
@@ -52,9 +52,11 @@ static bool mapped(vaddr_t address, vm_flags_t access)
     if (vm_space())
         return mmu_query(&tables, address, &entry) && (entry.flags & access) == access &&
                (entry.flags & VM_CACHE) == VM_CACHE_WB;
-    if (access & VM_EXEC)
-        return address >= (vaddr_t)__text_start && address < (vaddr_t)__text_end;
-    return address >= (vaddr_t)__rodata_start && address < (vaddr_t)__data_end;
+    for (const struct image_part *part = boot_sections; part < boot_sections_end; part++) {
+        if (address >= IMAGE_BASE + part->start && address < IMAGE_BASE + part->end)
+            return !(access & VM_EXEC) || !(part->attributes & PTE_NX);
+    }
+    return false;
 }
 
 /* Reads size bytes (at most a page) if they are mapped and readable; never faults. */

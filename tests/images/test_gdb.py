@@ -182,7 +182,7 @@ class MemoryTest(unittest.TestCase):
         self.assertEqual(self.shown["quire-walk no_such_name"], 'quire-walk: No symbol "no_such_name" in current context.')
 
     def test_segments(self) -> None:
-        self.assertRegex(self.shown["quire-segments"], r"\nsum: 17 segments, 15(\.\d)? MiB$")
+        self.assertRegex(self.shown["quire-segments"], r"\nsum: 18 segments, 15(\.\d)? MiB$")
         self.assertIn("8 MiB rw- anon       faults 3/0/0", self.shown["quire-segments"])
         self.assertIn("in no segment", self.shown["quire-segment places.gone"])
         self.assertRegex(self.shown["quire-segment places.small + 1"], r"(?s)8 MiB rw- anon.*\n  size = 8388608,\n.*faults = \{3, 0, 0\}")
@@ -197,7 +197,7 @@ class MemoryTest(unittest.TestCase):
             self.assertEqual([int(cell) for cell in [row[1], *row[4:]]], wanted, name)
         total = row_of(self.shown["quire-statistics"], "sum")
         self.assertEqual(int(total[4]), sum(counts[1] for counts in self.counts.values()))
-        self.assertEqual(int(total[1]), 17)
+        self.assertEqual(int(total[1]), 18)
 
     def test_spans(self) -> None:
         addresses = [int(word, 16) for word in json.loads(self.spans.replace("'", '"'))]
@@ -249,7 +249,7 @@ class DamageTest(unittest.TestCase):
             "set var 'vm/segments.c'::current_space = (struct address_space *)0x5a5a5a5a5a5a5a5a", *MEMORY_COMMANDS, "quire-walk main",
         )  # fmt: skip
         self.assertIn("is linked twice", outputs[1])
-        self.assertIn("sum: 17 segments", outputs[1])
+        self.assertIn("sum: 18 segments", outputs[1])
         self.assertIn("cannot be read", outputs[3])
         self.assertIn("64 KiB rw- ?  ", outputs[5])
         self.assertIn("is not alive", outputs[7])
@@ -281,7 +281,7 @@ class DamageTest(unittest.TestCase):
         )  # fmt: skip
         for output in outputs[1:3] + outputs[4:]:
             self.assertTrue(output)
-        self.assertIn("sum: 17 segments", outputs[-1])
+        self.assertIn("sum: 18 segments", outputs[-1])
 
     def test_physical_memory(self) -> None:
         """A stub without physical addresses is asked for the map of RAM; one with them is left as it was."""

@@ -64,12 +64,12 @@ static void check_arguments(void)
 /* Wild pointers into the core itself, which one ring and one address space do not keep out. */
 static void check_core(void)
 {
-    extern char __core_data_start[], __bss_guard[], __boot_stack[]; /* arch/x86_64/image.ld.S */
+    extern char __core_data_start[], __core_data_end[], __boot_stack[]; /* arch/x86_64/image.ld.S */
     char *ram = (char *)0xffff800000100000;
     void *span = vm_span_alloc(4096);
 
     show("time to the core's data", syscall(SYS_time, __core_data_start));
-    show("time to the core's bss", syscall(SYS_time, __bss_guard - 64));
+    show("time to the core's bss", syscall(SYS_time, __core_data_end - 64));
     show("time to the core's stack", syscall(SYS_time, __boot_stack + 4096));
     show("time to RAM", syscall(SYS_time, ram));
     show("write from RAM", syscall(SYS_write, 1, ram, 8));
