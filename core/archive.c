@@ -5,7 +5,6 @@
 
 #define HEADER_SIZE 110u  /* magic and thirteen fields of eight hexadecimal digits */
 #define PADDING_MAX 4096u /* bytes of the end of a name and of what puts the contents on a page */
-#define CHECKED ((uint64_t)1 << 63)
 #define MANIFEST ".quire"
 #define TRAILER "TRAILER!!!"
 
@@ -23,15 +22,6 @@ enum header_field {
     RDEV_MINOR,
     NAME_SIZE,
     CHECKSUM
-};
-
-/* One entry as it stands in the archive, bounds checked. */
-struct record {
-    const char *name;
-    size_t name_length;
-    uint64_t data, size; /* offset and length of the contents */
-    uint64_t next;       /* offset of the next header */
-    uint32_t mode, time, checksum;
 };
 
 /* Eight hexadecimal digits; false if one is none. */
@@ -70,18 +60,20 @@ static size_t length_within(const char *text, size_t limit)
 }
 
 /* NULL, or what is wrong with the entry that starts at the offset. */
-static const char *parse_record(const struct archive *archive, uint64_t offset, struct record *record)
+static const char *parse_record(const struct archive *archive, uint64_t offset, struct archive_record *record)
 {
     const uint8_t *header = archive->bytes + offset;
-    uint32_t name_size, size;
+    uint32_t name_size;
     uint64_t name_end;
+    size_t name_length;
 
     if (archive->size - offset < HEADER_SIZE)
         return "its header reaches past the end";
     if (memcmp(header, "070702", 6) != 0)
         return "it does not begin with the magic 070702";
-    if (!field(header, MODE, &record->mode) || !field(header, TIME, &record->time) || !field(header, SIZE, &size) ||
-        !field(header, NAME_SIZE, &name_size) || !field(header, CHECKSUM, &record->checksum))
+    if (!field(header, MODE, &record->mode) || !field(header, TIME, &record->time) ||
+        !field(header, SIZE, &record->size) || !field(header, NAME_SIZE, &name_size) ||
+        !field(header, CHECKSUM, &record->checksum))
         return "its header has a field that is no number";
     if (name_size < 2 || name_size > ARCHIVE_PATH_MAX + PADDING_MAX)
         return "the length of its name is out of range";
@@ -89,17 +81,22 @@ static const char *parse_record(const struct archive *archive, uint64_t offset, 
     if (name_end > archive->size)
         return "its name reaches past the end";
     record->name = (const char *)header + HEADER_SIZE;
-    record->name_length = length_within(record->name, name_size < ARCHIVE_PATH_MAX ? name_size : ARCHIVE_PATH_MAX);
-    if (record->name_length == name_size || record->name_length == ARCHIVE_PATH_MAX)
+    name_length = length_within(record->name, name_size < ARCHIVE_PATH_MAX ? name_size : ARCHIVE_PATH_MAX);
+    if (name_length == name_size || name_length == ARCHIVE_PATH_MAX)
         return "its name does not end where it should";
-    if (name_size - record->name_length > PADDING_MAX)
+    if (name_size - name_length > PADDING_MAX)
         return "there is more behind its name than a page needs";
+    record->name_length = (uint16_t)name_length;
     record->data = align_up(name_end, 4);
-    record->size = size;
-    if (record->data > archive->size || archive->size - record->data < size)
+    if (record->data > archive->size || archive->size - record->data < record->size)
         return "its contents reach past the end";
-    record->next = align_up(record->data + size, 4);
     return NULL;
+}
+
+/* The offset of the next header. */
+static uint64_t next_header(const struct archive_record *record)
+{
+    return align_up(record->data + record->size, 4);
 }
 
 /* Reads "key N\n" at *text, not beyond end. */
@@ -128,7 +125,7 @@ static error_t refused(struct archive *archive, const char *what)
 
 error_t archive_measure(struct archive *archive, const void *bytes, size_t size)
 {
-    struct record manifest;
+    struct archive_record manifest;
     uint64_t version, length, entries;
     const char *text, *end;
 
@@ -146,7 +143,8 @@ error_t archive_measure(struct archive *archive, const void *bytes, size_t size)
                     (unsigned long long)length);
         return E_INVAL;
     }
-    if (length < manifest.next || entries > (length - manifest.next) / HEADER_SIZE)
+    if (length < next_header(&manifest) || entries > (length - next_header(&manifest)) / HEADER_SIZE ||
+        entries >= UINT32_MAX)
         return refused(archive, "its first entry is damaged");
     archive->size = length;
     archive->count = entries;
@@ -189,26 +187,38 @@ static error_t refused_entry(struct archive *archive, size_t number, const char 
     return E_INVAL;
 }
 
-/*
- * True if the directory that an entry is in is there. In the order of names it is the entry before, or one that the
- * entry before lies in, which was checked then.
- */
-static bool has_parent(const struct record *record, const struct record *previous)
+static bool is_directory_of(const struct archive_record *directory, const struct archive_record *record)
 {
-    size_t length = record->name_length;
-
-    while (length > 0 && record->name[length] != '/')
-        length--;
-    if (length == 0)
-        return true;
-    if (previous->name == NULL || previous->name_length < length || memcmp(previous->name, record->name, length) != 0)
-        return false;
-    return previous->name[length] == '/' || (previous->mode & ARCHIVE_TYPE) == ARCHIVE_DIRECTORY;
+    return (directory->mode & ARCHIVE_TYPE) == ARCHIVE_DIRECTORY && record->name_length > directory->name_length &&
+           record->name[directory->name_length] == '/' &&
+           memcmp(record->name, directory->name, directory->name_length) == 0;
 }
 
-static const char *check_entry(const struct archive *archive, const struct record *record,
-                               const struct record *previous)
+/*
+ * Finds the directory that an entry is in: in the order of names it is the entry before, or one that the entry before
+ * lies in; those that it does not lie in end here. False if its directory is not there.
+ */
+static bool find_parent(const struct archive *archive, struct archive_record *index, size_t number)
 {
+    struct archive_record *record = &index[number];
+    uint32_t parent = (uint32_t)number;
+    size_t prefix;
+
+    while (parent != 0 && !is_directory_of(&index[parent - 1], record)) {
+        index[parent - 1].end = (uint32_t)number;
+        parent = index[parent - 1].parent;
+    }
+    record->parent = parent;
+    record->end = (uint32_t)archive->count;
+    prefix = parent == 0 ? 0 : index[parent - 1].name_length + 1u;
+    while (prefix < record->name_length && record->name[prefix] != '/')
+        prefix++;
+    return prefix == record->name_length;
+}
+
+static const char *check_entry(const struct archive *archive, struct archive_record *index, size_t number)
+{
+    const struct archive_record *record = &index[number];
     const char *target = (const char *)archive->bytes + record->data;
     uint32_t type = record->mode & ARCHIVE_TYPE;
 
@@ -222,32 +232,30 @@ static const char *check_entry(const struct archive *archive, const struct recor
         return "it is a link whose target is empty or too long";
     if (type == ARCHIVE_LINK && length_within(target, record->size) != record->size)
         return "it is a link whose target has a zero byte in it";
-    if (previous->name != NULL &&
-        compare_paths(previous->name, previous->name_length, record->name, record->name_length) >= 0)
+    if (number > 0 && compare_paths(record[-1].name, record[-1].name_length, record->name, record->name_length) >= 0)
         return "it is out of order";
-    if (!has_parent(record, previous))
+    if (!find_parent(archive, index, number))
         return "it is in no directory";
     return NULL;
 }
 
-error_t archive_index(struct archive *archive, uint64_t *index)
+error_t archive_index(struct archive *archive, struct archive_record *index)
 {
-    struct record record, previous = {.name = NULL};
+    struct archive_record record;
     const char *wrong = parse_record(archive, 0, &record);
-    uint64_t offset = wrong == NULL ? record.next : archive->size;
+    uint64_t offset = wrong == NULL ? next_header(&record) : archive->size;
 
-    for (size_t i = 0; i <= archive->count; i++) {
+    for (size_t i = 0; i <= archive->count; i++, offset = next_header(&record)) {
+        record = (struct archive_record){.checked = false};
         wrong = offset > archive->size ? "its header reaches past the end" : parse_record(archive, offset, &record);
         if (wrong != NULL)
             return refused_entry(archive, i, "unnamed", wrong);
         if (i == archive->count)
             break;
-        wrong = check_entry(archive, &record, &previous);
+        index[i] = record;
+        wrong = check_entry(archive, index, i);
         if (wrong != NULL)
             return refused_entry(archive, i, record.name, wrong);
-        index[i] = offset;
-        previous = record;
-        offset = record.next;
     }
     if (strcmp(record.name, TRAILER) != 0)
         return refused_entry(archive, archive->count, record.name, "it should be the trailer");
@@ -255,28 +263,20 @@ error_t archive_index(struct archive *archive, uint64_t *index)
     return E_SUCCESS;
 }
 
-static struct record record_of(const struct archive *archive, size_t number)
-{
-    struct record record = {.name = ""};
-
-    parse_record(archive, archive->index[number] & ~CHECKED, &record); /* was checked by archive_index */
-    return record;
-}
-
 struct archive_entry archive_entry(const struct archive *archive, size_t number)
 {
-    struct record record;
+    const struct archive_record *record;
 
     if (number == ARCHIVE_ROOT)
         return (struct archive_entry){.path = "", .mode = ARCHIVE_DIRECTORY | 0755};
-    record = record_of(archive, number);
+    record = &archive->index[number];
     return (struct archive_entry){
-        .path = record.name,
-        .path_length = record.name_length,
-        .mode = record.mode,
-        .time = record.time,
-        .bytes = archive->bytes + record.data,
-        .size = record.size,
+        .path = record->name,
+        .path_length = record->name_length,
+        .mode = record->mode,
+        .time = record->time,
+        .bytes = archive->bytes + record->data,
+        .size = record->size,
     };
 }
 
@@ -287,9 +287,9 @@ static size_t lower_bound(const struct archive *archive, const char *path, size_
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        const char *name = (const char *)archive->bytes + (archive->index[middle] & ~CHECKED) + HEADER_SIZE;
+        const struct archive_record *record = &archive->index[middle];
 
-        if (compare_paths(name, strlen(name), path, length) < 0)
+        if (compare_paths(record->name, record->name_length, path, length) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -323,12 +323,9 @@ static bool is_directory(const struct archive *archive, size_t number)
 
 size_t archive_parent(const struct archive *archive, size_t number)
 {
-    struct archive_entry entry = archive_entry(archive, number);
-    size_t length = entry.path_length, parent;
+    uint32_t parent = number == ARCHIVE_ROOT ? 0 : archive->index[number].parent;
 
-    while (length > 0 && entry.path[length] != '/')
-        length--;
-    return archive_find(archive, entry.path, length, &parent) == E_SUCCESS ? parent : ARCHIVE_ROOT;
+    return parent == 0 ? ARCHIVE_ROOT : parent - 1;
 }
 
 /* The entry named `part` in the directory; its full name is put together in the buffer of ARCHIVE_PATH_MAX bytes. */
@@ -381,23 +378,11 @@ error_t archive_walk(const struct archive *archive, size_t directory, const char
 
 size_t archive_next_child(const struct archive *archive, size_t directory, size_t previous)
 {
-    struct archive_entry parent = archive_entry(archive, directory);
-    size_t prefix = parent.path_length == 0 ? 0 : parent.path_length + 1;
-    size_t number = previous != SIZE_MAX ? previous + 1 : directory == ARCHIVE_ROOT ? 0 : directory + 1;
+    size_t first = directory == ARCHIVE_ROOT ? 0 : directory + 1;
+    size_t end = directory == ARCHIVE_ROOT ? archive->count : archive->index[directory].end;
+    size_t number = previous == SIZE_MAX ? first : archive->index[previous].end;
 
-    for (; number < archive->count; number++) {
-        struct archive_entry entry = archive_entry(archive, number);
-        size_t end = prefix;
-
-        if (entry.path_length <= prefix || memcmp(entry.path, parent.path, parent.path_length) != 0 ||
-            (prefix > 0 && entry.path[prefix - 1] != '/'))
-            return SIZE_MAX;
-        while (end < entry.path_length && entry.path[end] != '/')
-            end++;
-        if (end == entry.path_length)
-            return number;
-    }
-    return SIZE_MAX;
+    return number < end ? number : SIZE_MAX;
 }
 
 /*
@@ -426,18 +411,17 @@ static uint32_t sum_bytes(const uint8_t *bytes, size_t size)
 
 error_t archive_verify(struct archive *archive, size_t number)
 {
-    struct record record;
+    struct archive_record *record = number == ARCHIVE_ROOT ? NULL : &archive->index[number];
     uint32_t sum;
 
-    if (number == ARCHIVE_ROOT || (archive->index[number] & CHECKED) != 0)
+    if (record == NULL || record->checked)
         return E_SUCCESS;
-    record = record_of(archive, number);
-    sum = sum_bytes(archive->bytes + record.data, record.size);
-    if (sum != record.checksum) {
+    sum = sum_bytes(archive->bytes + record->data, record->size);
+    if (sum != record->checksum) {
         text_format(archive->problem, sizeof(archive->problem),
-                    "the packed file %.80s is corrupt: checksum %08x, not %08x", record.name, sum, record.checksum);
+                    "the packed file %.80s is corrupt: checksum %08x, not %08x", record->name, sum, record->checksum);
         return E_IO;
     }
-    archive->index[number] |= CHECKED;
+    record->checked = true;
     return E_SUCCESS;
 }

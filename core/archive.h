@@ -26,12 +26,23 @@
 #define ARCHIVE_REGULAR 0100000u
 #define ARCHIVE_LINK 0120000u
 
+/* What the header of an entry says, read and checked once, and where the entry is in the tree. */
+struct archive_record {
+    const char *name; /* terminated */
+    uint64_t data;    /* offset of the contents */
+    uint32_t size, mode, time, checksum;
+    uint32_t parent; /* the number of the directory that it is in, and one; 0: the root */
+    uint32_t end;    /* the number of the first entry behind it that is not in it */
+    uint16_t name_length;
+    bool checked; /* the contents were compared with the checksum */
+};
+
 /* An archive with no entries is a zeroed structure: a root directory with nothing in it. */
 struct archive {
     const uint8_t *bytes;
     size_t size;
-    size_t count;      /* entries, ".quire" and the trailer excluded */
-    uint64_t *index;   /* count offsets of headers; the top bit says that the contents were checked */
+    size_t count; /* entries, ".quire" and the trailer excluded */
+    struct archive_record *index;
     char problem[192]; /* after an error: a sentence without its end of line */
 };
 
@@ -50,11 +61,11 @@ struct archive_entry {
 
 /*
  * Opening has two steps, because the index is the caller's memory. archive_measure reads ".quire" and sets size and
- * count; archive_index checks every entry and fills count words. size: of the module, which may be longer than the
+ * count; archive_index checks every entry and fills count records. size: of the module, which may be longer than the
  * archive. E_INVAL with problem set.
  */
 error_t archive_measure(struct archive *, const void *bytes, size_t size);
-error_t archive_index(struct archive *, uint64_t *index);
+error_t archive_index(struct archive *, struct archive_record *index);
 
 /* Entry number, less than count or ARCHIVE_ROOT. */
 struct archive_entry archive_entry(const struct archive *, size_t number);

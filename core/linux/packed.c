@@ -14,9 +14,9 @@ struct archive *linux_files(void)
 }
 
 /* The index of the packed files: kept for as long as the machine runs. */
-static uint64_t *make_index(size_t count)
+static struct archive_record *make_index(size_t count)
 {
-    size_t size = align_up(count * sizeof(uint64_t), VM_PAGE_SIZE);
+    size_t size = align_up(count * sizeof(struct archive_record), VM_PAGE_SIZE);
     struct vm_segment *segment;
 
     if (size == 0)
@@ -24,7 +24,7 @@ static uint64_t *make_index(size_t count)
     segment = vm_alloc(vm_space(), &vm_anon, VM_ANYWHERE, size, VM_RW | VM_POPULATE);
     if (IS_ERR(segment))
         refuse("there is no room for the index of %zu packed files: %s", count, error_name(ERR_OF(segment)));
-    return (uint64_t *)vm_start(segment);
+    return (struct archive_record *)vm_start(segment);
 }
 
 void linux_tree_init(void)

@@ -33,7 +33,7 @@ static void visit(struct archive *archive, size_t number)
     archive_parent(archive, number);
     for (size_t child = archive_next_child(archive, number, SIZE_MAX); child != SIZE_MAX;
          child = archive_next_child(archive, number, child))
-        check(child > number && child < archive->count);
+        check(child < archive->count && archive_parent(archive, child) == number);
 }
 
 /* The first bytes are a path, the rest the archive. */
@@ -42,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct archive archive;
     char path[FIELD_OF_TEXT + 1] = "";
     size_t path_length = size < FIELD_OF_TEXT ? size : FIELD_OF_TEXT, number;
-    uint64_t *index = NULL;
+    struct archive_record *index = NULL;
 
     memcpy(path, data, path_length);
     data += path_length;

@@ -77,13 +77,13 @@ static struct image pack(const struct source *sources, size_t count)
 static error_t open_copy(struct archive *archive, const void *bytes, size_t size)
 {
     uint8_t *copy = malloc(size);
-    uint64_t *index = NULL;
+    struct archive_record *index = NULL;
     error_t error;
 
     memcpy(copy, bytes, size);
     error = archive_measure(archive, copy, size);
     if (error == E_SUCCESS) {
-        index = malloc(archive->count * sizeof(uint64_t));
+        index = malloc(archive->count * sizeof(*index));
         error = archive_index(archive, index);
     }
     if (error) {
