@@ -24,6 +24,7 @@
 
 enum {
     AT_NULL = 0,
+    AT_IGNORE = 1,
     AT_PHDR = 3,
     AT_PHENT = 4,
     AT_PHNUM = 5,
@@ -42,6 +43,7 @@ enum {
     AT_RANDOM = 25,
     AT_HWCAP2 = 26,
     AT_EXECFN = 31,
+    AT_SYSINFO_EHDR = 33,
     AT_MINSIGSTKSZ = 51,
 };
 
@@ -55,6 +57,7 @@ extern const struct elf_header __image_start; /* the linker maps the file's head
 void _start(void) __attribute__((weak));      /* the libc's; not in an image with an existing program */
 
 static struct program program;
+const void *program_vdso;
 
 const struct program *program_running(void)
 {
@@ -158,6 +161,7 @@ static vaddr_t build_stack(struct room room, const struct command_line *line)
     strings = room.high;
 
     const struct auxiliary vector[] = {
+        {program_vdso != NULL ? AT_SYSINFO_EHDR : AT_IGNORE, (uintptr_t)program_vdso},
         {AT_MINSIGSTKSZ, cpu_extended_state_size() + SIGNAL_FRAME},
         {AT_HWCAP, cpu_capabilities()},
         {AT_PAGESZ, VM_PAGE_SIZE},

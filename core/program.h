@@ -26,6 +26,9 @@ _Noreturn void program_start(const struct command_line *);
 /* The one that was started. */
 const struct program *program_running(void);
 
+/* The ELF header of what the program reads the clock with (AT_SYSINFO_EHDR), or NULL: the image has none. */
+extern const void *program_vdso;
+
 /*
  * core/load.c: maps the static ELF file quire_config.program, for an image that has one; quire_config.load is this or
  * NULL, so that other images do without it. fixed: position-independent programs lie at the same address in every run.

@@ -6,7 +6,7 @@ nobody can call is not linked. Writes them as assembly for core/linux/table.c.
 What a program can make is read from its code: it is linked once, and of every section that the linker kept the numbers
 of its `syscall` instructions are found (disassembly.py). Where a number cannot be told the image gets all calls. So it
 does without a libc, as --program, and where the manifest says calls = "all"; calls = ["files"] gives exactly base and
-these parts. A call of a part brings the part's initialisation.
+these parts. A call brings its initialisation and its part's.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Interface:
     """calls.def."""
 
     parts: list[Part]
-    inits: list[tuple[str, str]]  # part, function
+    inits: list[tuple[str, str]]  # part or call, function
     calls: list[Call]
 
     @staticmethod
@@ -98,6 +98,9 @@ class Interface:
         for call in self.calls:
             if call.function and call.part not in names:
                 raise Failure(f"{path}: {call.name}: there is no part {call.part}")
+        for owner, function in self.inits:
+            if owner not in names and owner not in {call.name for call in self.there}:
+                raise Failure(f"{path}: {function}: there is no part or call {owner}")
         numbers = [call.number for call in self.calls]
         if numbers != sorted(set(numbers)):
             raise Failure(f"{path}: the calls are not in the order of their numbers")
@@ -233,8 +236,9 @@ def assembly(interface: Interface, selection: Selection) -> str:
 
     rows.append("    .balign 4")
     label("linux_inits")
-    for part, function in interface.inits:
-        if part in selection.parts:
+    present = {*selection.parts, *(call.name for call in selection.linked)}
+    for owner, function in interface.inits:
+        if owner in present:
             rows.append(f"    .long {PREFIX}{function} - .")
     rows.append("    .long 0")
     label("linux_calls")

@@ -19,7 +19,7 @@ COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 
 # The contracts that arch/ implements or fills, with the flags of vm/vm.h that they use, and those an application may use.
 ARCH_CONTRACTS = ["vm/vm.h", "vm/mmu.h", "vm/fault.h", "vm/frames.h", "vm/space.h", "core/linux/linux.h",
-                  "core/linux/frame.h"]
+                  "core/linux/abi.h", "core/linux/frame.h"]
 PUBLIC = ["vm/vm.h", "vm/driver.h", "vm/heap.h", "vm/malloc.h", "core/pci.h", "core/cpu.h", "core/clock.h", "core/config.h"]
 
 # Folder: patterns of what its files may include. The first folder that a file is in counts.

@@ -170,6 +170,25 @@ void cpu_early_init(void);
 /* The boot stack, which later serves the system calls of the first thread (image.ld.S). */
 extern char __boot_stack[], __boot_stack_end[];
 
+/* What clock.c computes the time from. It changes while the core runs; `version` counts, for code that can be
+ * interrupted. */
+extern struct clock_scale {
+    uint64_t version;
+    uint64_t valid_until; /* the time stamp from which on clock_monotonic has to be asked */
+    uint64_t base_tsc, base_ns;
+    uint64_t multiplier; /* nanoseconds a tick, 32 fractional bits */
+    uint64_t date;       /* the wall clock's when the monotonic one was 0; 0: not known */
+} clock_scale;
+
+/* Monotonic nanoseconds at a time stamp, below valid_until. */
+static inline uint64_t clock_scale_ns(uint64_t tsc)
+{
+    /* boot_tsc and later readings are of one CPU, or of CPUs whose counters agree to within a few ticks. */
+    uint64_t ticks = tsc > clock_scale.base_tsc ? tsc - clock_scale.base_tsc : 0;
+
+    return clock_scale.base_ns + (uint64_t)((unsigned __int128)ticks * clock_scale.multiplier >> 32);
+}
+
 /* The time stamp at which the monotonic clock will show ns; the clock has been read before. */
 uint64_t clock_tsc_at(uint64_t ns);
 

@@ -34,12 +34,12 @@ struct sample {
 static struct {
     const char *source; /* NULL: not started */
     uint64_t rate;
-    uint64_t multiplier; /* nanoseconds a tick, 32 fractional bits */
-    uint64_t base_tsc, base_ns;
-    uint64_t refine_at; /* TSC from which a second sample makes sense */
     struct timer timer; /* of a measured rate */
     struct sample first;
 } state;
+
+/* valid_until: 0 before the first use, then when a second sample makes sense. */
+struct clock_scale clock_scale;
 
 /* ---- whoever knows the rate ---- */
 
@@ -268,8 +268,9 @@ static uint64_t rate_between(const struct timer *timer, struct sample first, str
     return ticks ? (second.tsc - first.tsc) * timer->rate / ticks : 0;
 }
 
-/* Two milliseconds at most; 0 if the timer does not move. */
-#define MEASURE_READS 100000u
+/* Two milliseconds; 0 if the timer does not move, or far too slowly. Where reading it costs ten instructions and no more,
+ * as when they are counted (-icount), that is 200,000 readings. */
+#define MEASURE_READS 400000u
 #define FROZEN_READS 1000u
 
 static uint64_t measure(const struct timer *timer, struct sample *first)
@@ -292,8 +293,8 @@ static void use_rate(const char *source, uint64_t rate)
 {
     state.source = source;
     state.rate = rate;
-    state.multiplier = (SECOND << 32) / rate;
-    state.refine_at = ~0ull;
+    clock_scale.multiplier = (SECOND << 32) / rate;
+    clock_scale.valid_until = ~0ull;
 }
 
 static bool plausible(uint64_t rate)
@@ -336,7 +337,7 @@ static bool use_measured_rate(void)
             use_rate(state.timer.name, rate);
             /* A second sample within one turn of the counter; the PIT turns too fast. */
             if (state.timer.mask / state.timer.rate >= 2)
-                state.refine_at = state.first.tsc + rate / 2;
+                clock_scale.valid_until = state.first.tsc + rate / 2;
             return true;
         }
     }
@@ -345,39 +346,32 @@ static bool use_measured_rate(void)
 
 static void start(void)
 {
-    state.base_tsc = boot_tsc;
+    clock_scale.base_tsc = boot_tsc;
     if (!use_known_rate() && !use_measured_rate())
         use_rate("none, 1 GHz assumed", RATE_ASSUMED);
-}
-
-static uint64_t to_nanoseconds(uint64_t tsc)
-{
-    /* boot_tsc and later readings are of one CPU, or of CPUs whose counters agree to within a few ticks. */
-    uint64_t ticks = tsc > state.base_tsc ? tsc - state.base_tsc : 0;
-
-    return state.base_ns + (uint64_t)((unsigned __int128)ticks * state.multiplier >> 32);
 }
 
 /* Takes the second sample; too late, when the counter may have turned, it becomes the first. */
 static __attribute__((noinline)) void refine(void)
 {
     struct sample second = take_sample(&state.timer);
-    uint64_t ns = to_nanoseconds(second.tsc);
+    uint64_t ns = clock_scale_ns(second.tsc);
     uint64_t turn = state.timer.mask / state.timer.rate;
 
     if (second.tsc - state.first.tsc < (turn < 4 ? turn - 1 : 3) * state.rate) {
         uint64_t rate = rate_between(&state.timer, state.first, second);
 
         if (plausible(rate)) {
-            state.base_tsc = second.tsc;
-            state.base_ns = ns;
+            clock_scale.version++;
+            clock_scale.base_tsc = second.tsc;
+            clock_scale.base_ns = ns;
             use_rate(state.source, rate);
         }
-        state.refine_at = ~0ull;
+        clock_scale.valid_until = ~0ull;
         return;
     }
     state.first = second;
-    state.refine_at = second.tsc + state.rate / 2;
+    clock_scale.valid_until = second.tsc + state.rate / 2;
 }
 
 uint64_t clock_monotonic(void)
@@ -386,16 +380,16 @@ uint64_t clock_monotonic(void)
         start();
     uint64_t tsc = tsc_read();
 
-    if (UNLIKELY(tsc >= state.refine_at))
+    if (UNLIKELY(tsc >= clock_scale.valid_until))
         refine();
-    return to_nanoseconds(tsc);
+    return clock_scale_ns(tsc);
 }
 
 uint64_t clock_tsc_at(uint64_t ns)
 {
-    uint64_t ahead = ns > state.base_ns ? ns - state.base_ns : 0;
+    uint64_t ahead = ns > clock_scale.base_ns ? ns - clock_scale.base_ns : 0;
 
-    return state.base_tsc + ahead / SECOND * state.rate + ahead % SECOND * state.rate / SECOND;
+    return clock_scale.base_tsc + ahead / SECOND * state.rate + ahead % SECOND * state.rate / SECOND;
 }
 
 const char *clock_source(void)
@@ -506,24 +500,26 @@ static uint64_t cmos_seconds(void)
     return date_seconds(&read);
 }
 
-static struct {
-    bool known;
-    uint64_t offset; /* of the monotonic time */
-} date;
+static bool date_asked;
+
+static void set_date(uint64_t offset)
+{
+    clock_scale.version++;
+    clock_scale.date = offset;
+    date_asked = true;
+}
 
 uint64_t clock_realtime(void)
 {
-    if (UNLIKELY(!date.known)) {
+    if (UNLIKELY(!date_asked)) {
         uint64_t seconds = cmos_seconds();
 
-        date.offset = seconds ? seconds * SECOND - clock_monotonic() : 0;
-        date.known = true;
+        set_date(seconds ? seconds * SECOND - clock_monotonic() : 0);
     }
-    return date.offset + clock_monotonic();
+    return clock_scale.date + clock_monotonic();
 }
 
 void clock_set_realtime(uint64_t ns)
 {
-    date.offset = ns - clock_monotonic();
-    date.known = true;
+    set_date(ns - clock_monotonic());
 }

@@ -95,6 +95,7 @@ SECTIONS
         *quire-core.o(.text .text.*)
         . = ALIGN(16);
         __core_text_end = .;
+        *(.vdso.text)
         *(.text.unlikely .text.unlikely.*)
         *(.text .text.*)
         *(google_malloc malloc_hook) /* of tcmalloc */

@@ -20,6 +20,9 @@ extern linux_syscall linux_syscalls[LINUX_SYSCALL_COUNT];
 /* Makes the table and runs the initialisation of the parts that the image has. Refuses (core/init.h) as they do. */
 void linux_init(void);
 
+/* Initialisation, of arch/: the program is told where it can read the clock without a call (program_vdso). */
+void linux_vdso_init(void);
+
 /* ENOSYS, reported by name the first time. */
 long linux_absent(unsigned long, unsigned long, unsigned long, unsigned long, unsigned long, unsigned long,
                   unsigned long number);

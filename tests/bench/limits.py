@@ -48,6 +48,7 @@ ROWS = [
     Row("entry", f"kernel entry to main, hello, {BASE_MIB} MiB of RAM", 150_000, others="Linux 33,000,000"),
     Row("entry_gib", "  more for each further GiB, at worst", 50_000),
     Row("null_call", "null system call (getppid)", 50, others="Linux 191 to 313"),
+    Row("clock_gettime", "clock_gettime (CLOCK_MONOTONIC), musl", 60, others="Linux 74"),
     Row("fault_4k", "4 KiB demand fault", others="Linux 1,818 to 2,864"),
     Row("fault_4k_unzeroed", "  without the zeroing (512)", 250, others="Linux 1,300 to 2,350"),
     Row("fault_4k_usual", "  the usual one: no table, no refill"),

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vm/driver.h"
@@ -81,6 +82,16 @@ static double null_call(void)
 
     for (unsigned i = 0; i < LOOP; i++)
         getppid();
+    return ((double)(ticks() - start) - empty_loop(LOOP)) / LOOP;
+}
+
+static double read_clock(void)
+{
+    struct timespec now;
+    uint64_t start = ticks();
+
+    for (unsigned i = 0; i < LOOP; i++)
+        clock_gettime(CLOCK_MONOTONIC, &now);
     return ((double)(ticks() - start) - empty_loop(LOOP)) / LOOP;
 }
 
@@ -344,6 +355,7 @@ int main(void)
     space = vm_space();
     report("calibration", calibrate);
     report("null_call", null_call);
+    report("clock_gettime", read_clock);
     report("fault_4k", fault_small);
     report("fault_4k_unzeroed", fault_small_unzeroed);
     report("fault_4k_usual", fault_small_usual);

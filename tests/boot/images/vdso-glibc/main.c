@@ -1,0 +1,1 @@
+#include "tests/boot/images/vdso/main.c"
