@@ -57,6 +57,12 @@ void mmu_trim(struct mmu *mmu);
  */
 error_t mmu_map(struct mmu *mmu, vaddr_t va, paddr_t pa, enum page_size size, vm_flags_t flags);
 
+/* How many pages of 4 KiB could be mapped one after the other from va on; at most `most`, in one block of 2 MiB. */
+unsigned mmu_free_run(const struct mmu *mmu, vaddr_t va, unsigned most);
+
+/* Maps so many to the frames from pa on. E_NOMEM. */
+error_t mmu_map_run(struct mmu *mmu, vaddr_t va, paddr_t pa, unsigned count, vm_flags_t flags);
+
 /* Gives the page of 4 KiB that is mapped at va another frame and other flags. The old frame stays with its owner. */
 void mmu_replace(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags);
 

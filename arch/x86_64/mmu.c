@@ -325,6 +325,34 @@ error_t mmu_map(struct mmu *mmu, vaddr_t va, paddr_t pa, enum page_size size, vm
     return map_at_level(mmu, va, PAGE_1G, make_plain_leaf(pa, PAGE_1G, flags));
 }
 
+unsigned mmu_free_run(const struct mmu *mmu, vaddr_t va, unsigned most)
+{
+    struct path path = path_to(mmu, va, 0);
+    unsigned count = 0;
+
+    if (path.level > 0)
+        return *path.entry == 0 ? most : 0;
+    while (count < most && path.entry[count] == 0)
+        count++;
+    return count;
+}
+
+error_t mmu_map_run(struct mmu *mmu, vaddr_t va, paddr_t pa, unsigned count, vm_flags_t flags)
+{
+    struct path path;
+    error_t error = path_to_free(mmu, va, 0, &path);
+    entry_t leaf = make_leaf(pa, 0, flags);
+
+    ASSERT(entry_index(va, 0) + count <= ENTRIES);
+    if (error)
+        return error;
+    for (entry_t *entry = path.entry, *end = entry + count; entry < end; entry++, leaf += VM_PAGE_SIZE)
+        *entry = leaf;
+    *path.parent += count * USED_ONE;
+    mmu->pages[PAGE_4K] += count;
+    return E_SUCCESS;
+}
+
 void mmu_replace(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags)
 {
     struct path path = path_to(mmu, va, 0);

@@ -29,6 +29,7 @@ HEAP = [
     "vm/heap/check.c",
     "vm/heap/classes.c",
     "vm/heap/heap.c",
+    "vm/heap/large.c",
     "vm/heap/memory.c",
     "vm/heap/program.c",
     "vm/heap/regions.c",

@@ -2,8 +2,7 @@
  * The heap's memory from the VM core (memory.h).
  *
  * A run is a segment of the heap driver, so that the map of segments, /proc and system calls know it; a short one,
- * taken when RAM has no 2 MiB in one piece, is a segment for each slice, as slices go back one by one. Large blocks of
- * malloc have a driver of their own, which tells them from the program's other segments.
+ * taken when RAM has no 2 MiB in one piece, is a segment for each slice, as slices go back one by one.
  */
 #include "vm/heap/memory.h"
 
@@ -11,35 +10,7 @@
 #include "vm/frames.h"
 #include "vm/segments.h"
 
-/* A block that has grown gets so much more addresses than others, up to a size. */
-#define ROOM 8u
-#define ROOM_MAX ((size_t)1 << 34)
-
 #define FRAMES_LEFT 64u /* for page tables and the stack, as mmap leaves them */
-
-static struct vm_segment *large_alloc(struct address_space *space, vaddr_t start, size_t size, vm_flags_t flags)
-{
-    return segment_create_owned(space, &heap_large_driver, start, size, flags, 0);
-}
-
-static error_t large_fault(struct address_space *space, struct vm_segment *segment)
-{
-    const struct vm_fault_info *fault = this_cpu(fault_record);
-
-    return UNLIKELY(fault->present) ? E_ACCES : vm_segment_back(space, segment, fault->address);
-}
-
-const struct vm_segment_driver heap_large_driver = {
-    .vm_alloc = large_alloc,
-    .vm_free = vm_segment_free_owned,
-    .vm_resize = vm_segment_resize_owned,
-    .vm_fault = large_fault,
-    .name = "large",
-    .properties = VM_DRIVER_GENERAL_REGISTERS | VM_DRIVER_MERGES | VM_DRIVER_DEMAND,
-    .protect = vm_segment_protect_mapped,
-    .split = vm_segment_split_nothing,
-    .advise = vm_segment_advise_owned,
-};
 
 size_t heap_ram(void)
 {
@@ -111,116 +82,4 @@ void heap_run_put(uintptr_t run, size_t size)
         run += segment->size;
         vm_free(vm_space(), segment);
     }
-}
-
-/* ---- large blocks ---- */
-
-/* The last one of malloc that was freed without ever being touched: nothing but addresses. */
-static struct vm_segment *untouched;
-
-static inline struct vm_segment *large_at(const struct vm_segment_driver *driver, uintptr_t block)
-{
-    struct vm_segment *segment = segment_find_again(current_space, block);
-
-    return LIKELY(segment && segment->start == block && segment->driver == driver && segment != untouched) ? segment
-                                                                                                           : NULL;
-}
-
-/* That one, if it fits. */
-static inline uintptr_t take_untouched(size_t size, vm_flags_t flags)
-{
-    struct vm_segment *segment = untouched;
-
-    if (!segment || segment->size < size || segment->size / 2 > size)
-        return 0;
-    untouched = NULL;
-    segment->size = size;
-    segment->flags = flags;
-    return segment->start;
-}
-
-static void keep_untouched(struct vm_segment *segment)
-{
-    struct vm_segment *before = untouched;
-
-    untouched = segment;
-    if (before)
-        vm_free(vm_space(), before);
-}
-
-uintptr_t heap_large_get(const struct vm_segment_driver *driver, size_t size, vm_flags_t pages, bool zero)
-{
-    vm_flags_t flags = VM_RW | pages | (zero ? 0 : VM_NOZERO);
-    struct vm_segment *segment;
-
-    uintptr_t kept;
-
-    if (UNLIKELY(!heap_has_memory(size)))
-        return 0;
-    if (UNLIKELY(driver != &heap_large_driver))
-        segment = vm_alloc(vm_space(), driver, VM_ANYWHERE, size, flags);
-    else if ((kept = take_untouched(size, flags)))
-        return kept;
-    else
-        segment = vm_segment_create(vm_space(), driver, VM_ANYWHERE, size, flags);
-    return IS_ERR(segment) ? 0 : segment->start;
-}
-
-bool heap_large_resize(uintptr_t block, size_t size)
-{
-    struct vm_segment *segment = segment_find(vm_space(), block);
-    size_t old = segment->size;
-
-    return (size <= old || heap_has_memory(size - old)) && vm_resize(vm_space(), segment, size) == E_SUCCESS;
-}
-
-uintptr_t heap_large_move(uintptr_t block, size_t size)
-{
-    struct vm_segment *segment = segment_find(vm_space(), block);
-
-    if (size > segment->size && !heap_has_memory(size - segment->size))
-        return 0;
-    return vm_move(vm_space(), segment, VM_ANYWHERE, size) == E_SUCCESS ? segment->start : 0;
-}
-
-bool heap_large_put(const struct vm_segment_driver *driver, uintptr_t block)
-{
-    struct vm_segment *segment = large_at(driver, block);
-
-    if (!segment)
-        return false;
-    if (!segment->mapped && driver == &heap_large_driver)
-        keep_untouched(segment);
-    else if (!segment_free_whole(vm_space(), block, segment->size))
-        vm_free(vm_space(), segment);
-    return true;
-}
-
-size_t heap_large_size(const struct vm_segment_driver *driver, uintptr_t block)
-{
-    const struct vm_segment *segment = large_at(driver, block);
-
-    return segment ? segment->size : 0;
-}
-
-/* The frame of the run becomes the first page of the segment. */
-uintptr_t heap_large_adopt(const struct vm_segment_driver *driver, uintptr_t run, size_t size)
-{
-    struct address_space *space = vm_space();
-    struct vm_segment *old = vm_find(space, run), *segment;
-
-    if (!heap_is_run(run) || vm_page_policy() == PAGE_4K)
-        return 0;
-    segment = vm_segment_create(space, driver, VM_ANYWHERE, size < ROOM_MAX ? size * ROOM : size, VM_RW | VM_NOZERO);
-    if (IS_ERR(segment))
-        return 0;
-    segment->size = size;
-    if (!is_aligned(segment->start, REGION_SIZE) ||
-        vm_segment_map(space, segment, segment->start, virt_to_phys((void *)run), PAGE_2M) != E_SUCCESS) {
-        vm_segment_destroy(space, segment);
-        return 0;
-    }
-    space_spans_shrink(space, old->size);
-    vm_segment_destroy(space, old);
-    return segment->start;
 }

@@ -56,15 +56,26 @@ void heap_page_put(void *page);
  */
 uintptr_t heap_large_get(const struct vm_segment_driver *, size_t size, vm_flags_t pages, bool zero);
 bool heap_large_resize(uintptr_t block, size_t size);
-/* Moves the block to addresses where it can have the size and grow; its pages move, nothing is copied. 0, as above. */
-uintptr_t heap_large_move(uintptr_t block, size_t size);
 /* False: no large block of the driver begins there. */
 bool heap_large_put(const struct vm_segment_driver *, uintptr_t block);
 /* Its size; 0: no large block of the driver begins there. */
 size_t heap_large_size(const struct vm_segment_driver *, uintptr_t block);
-/* A large block of the size whose first REGION_SIZE bytes are those of the run, which is of that length and belongs to
- * it from now on; 0: not possible, and nothing has changed. */
-uintptr_t heap_large_adopt(const struct vm_segment_driver *, uintptr_t run, size_t size);
+
+/*
+ * Of malloc: blocks of heap_large_driver, which may be larger than asked for, by addresses that nothing is behind yet.
+ */
+/* One that will grow: with addresses for the next times. */
+uintptr_t heap_large_get_growing(size_t size);
+/* True if a large block begins there that has the size, or is as much larger as one that grows may be. Does not look
+ * far: where it says false, heap_large_realloc may say otherwise. */
+bool heap_large_fits(uintptr_t block, size_t size);
+/* The block with the size where it is, or at other addresses where it can grow: its pages move, nothing is copied. 0,
+ * as above. */
+uintptr_t heap_large_realloc(uintptr_t block, size_t size);
+/* Gives back what of blocks that were freed is kept for the next ones. */
+void heap_large_trim(void);
+/* The same, if with so many bytes more the program would hold more than it ever did. */
+void heap_large_make_room(size_t size);
 
 /* The driver of the large blocks of malloc. */
 extern const struct vm_segment_driver heap_large_driver;

@@ -28,7 +28,8 @@
 #define WORTH_OF_HEAP                                                                                                  \
     64u /* what is less than this part of the heap, and the bytes below, is not given back before growth */
 #define WORTH_LEAST ((size_t)128 << 10)
-#define GROWTH 8u /* a large block that grows gets so much of its size in addresses for the next time */
+#define ZEROED_LARGE                                                                                                   \
+    ((size_t)128 << 10) /* from here on what is to be zero is a large block: the pages that are touched are */
 
 struct magazine {
     uintptr_t objects[PLACES - 1];
@@ -116,6 +117,7 @@ static void empty_all_full(void)
 
 bool magazines_give_back(struct heap *heap)
 {
+    heap_large_make_room(REGION_SIZE);
     if (heap != &program_heap || magazines.cached < WORTH_LEAST || magazines.cached < heap->held / WORTH_OF_HEAP)
         return false;
     empty_all_full();
@@ -166,6 +168,7 @@ const char *magazines_validate(const struct heap *heap)
 
 void heap_program_trim(void)
 {
+    heap_large_trim();
     empty_all_full();
     for (unsigned class = 1; class < CLASSES; class ++) {
         uintptr_t **top = &this_cpu(heap_tops)[class];
@@ -265,12 +268,11 @@ static void object_free(unsigned class, uintptr_t object)
 
 static uintptr_t large_get(size_t size, bool zero)
 {
-    size_t bytes = large_size(size);
-    uintptr_t block = heap_large_get(&heap_large_driver, bytes, 0, zero);
+    uintptr_t block = heap_large_get(&heap_large_driver, large_size(size), 0, zero);
 
-    if (!block && magazines.cached + (program_heap.empty_regions ? REGION_SIZE : 0) > 0) {
+    if (UNLIKELY(!block)) {
         heap_program_trim();
-        block = heap_large_get(&heap_large_driver, bytes, 0, zero);
+        block = heap_large_get(&heap_large_driver, large_size(size), 0, zero);
     }
     return block;
 }
@@ -288,10 +290,10 @@ static inline uintptr_t medium_get_kept(size_t slices)
     return span->start;
 }
 
-static uintptr_t medium_get(size_t size, size_t align, bool alone)
+static uintptr_t medium_get(size_t size, size_t align)
 {
-    uintptr_t block = align <= SLICE_SIZE && !alone ? medium_get_kept(slices_of(size)) : 0;
-    struct span *span = block ? NULL : span_make_medium(&program_heap, size, align, alone);
+    uintptr_t block = align <= SLICE_SIZE ? medium_get_kept(slices_of(size)) : 0;
+    struct span *span = block ? NULL : span_make_medium(&program_heap, size, align, false);
 
     return span ? span->start : block;
 }
@@ -315,9 +317,9 @@ static void medium_put(struct span *span)
     magazines.medium_bytes += slices * SLICE_SIZE;
 }
 
-static inline uintptr_t span_block_get(size_t size, bool alone)
+static inline uintptr_t span_block_get(size_t size)
 {
-    return size <= CLASS_SIZE_MAX ? object_get(class_of_size(size)) : medium_get(size, 1, alone);
+    return size <= CLASS_SIZE_MAX ? object_get(class_of_size(size)) : medium_get(size, 1);
 }
 
 /* When there is no memory: with what magazines hold, and then as a large block, for which single pages do. */
@@ -326,19 +328,19 @@ static COLD __attribute__((noinline)) uintptr_t block_get_last(size_t size)
     uintptr_t block;
 
     heap_program_trim();
-    block = span_block_get(size, false);
+    block = span_block_get(size);
     return block ? block : large_get(size, false);
 }
 
 /* For sizes up to SIZE_MAX_ASKED. */
-static uintptr_t block_get(size_t size, bool alone)
+static uintptr_t block_get(size_t size)
 {
     uintptr_t block;
 
     if (size > MEDIUM_MAX)
         return large_get(size, false);
     size += size == 0;
-    block = span_block_get(size, alone);
+    block = span_block_get(size);
     return LIKELY(block) ? block : block_get_last(size);
 }
 
@@ -350,18 +352,21 @@ void *heap_program_alloc(size_t size)
         return (void *)kept;
     if (UNLIKELY(size > SIZE_MAX_ASKED || (!magazines.started && !start())))
         return NULL;
-    return (void *)block_get(size, false);
+    return (void *)block_get(size);
 }
 
 void *heap_program_alloc_zeroed(size_t size)
 {
+    uintptr_t block = 0;
+
     if (UNLIKELY(size > SIZE_MAX_ASKED || (!magazines.started && !start())))
         return NULL;
-    uintptr_t block = size > MEDIUM_MAX ? 0 : block_get(size, false);
-
-    if (block)
-        return memset((void *)block, 0, size);
-    return (void *)large_get(size, true);
+    if (size >= ZEROED_LARGE)
+        block = large_get(size, true);
+    if (block || size > MEDIUM_MAX)
+        return (void *)block;
+    block = block_get(size);
+    return block ? memset((void *)block, 0, size) : NULL;
 }
 
 void *heap_program_alloc_aligned(size_t align, size_t size)
@@ -372,12 +377,12 @@ void *heap_program_alloc_aligned(size_t align, size_t size)
     if (UNLIKELY(size > SIZE_MAX_ASKED || align > SIZE_MAX_ASKED || (!magazines.started && !start())))
         return NULL;
     if (align <= 16)
-        return (void *)block_get(size, false);
+        return (void *)block_get(size);
     class = class_of_aligned(size ? size : 1, align);
     if (class)
         block = object_get(class);
     else if (size <= MEDIUM_MAX && align <= MEDIUM_MAX)
-        block = medium_get(size, align, false);
+        block = medium_get(size, align);
     /* A slot is a power of two of at least the size, and aligned to it. */
     return (void *)(block ? block : large_get(size < align ? align : size, false));
 }
@@ -431,61 +436,21 @@ size_t heap_program_size(const void *memory)
 
 /* ---- growing ---- */
 
-/* Of a block that grows: whole large pages. */
-static size_t capacity(size_t size)
+/* A block that grows becomes a large one, which can do so without being copied again. */
+static uintptr_t block_get_growing(size_t size)
 {
-    return align_up(size + size / GROWTH, REGION_SIZE);
-}
-
-/* In place: addresses behind are taken in advance, so that most steps of a growing block change nothing at all. */
-static bool large_resize(uintptr_t block, size_t old, size_t size)
-{
-    size_t wanted = large_size(size);
-
-    if (size > old) {
-        if (!heap_has_memory(wanted - old))
-            return false;
-        return heap_large_resize(block, capacity(wanted)) || heap_large_resize(block, wanted);
-    }
-    return old <= capacity(wanted) || heap_large_resize(block, wanted);
-}
-
-/* A medium block that has a region to itself becomes a large one without a byte being copied; 0: it has not. */
-static uintptr_t medium_to_large(struct span *span, size_t size)
-{
-    struct region *region = span->region;
-    uintptr_t block = slices_fill_alone(region, span->start, span->slices) && heap_has_memory(size - REGION_SIZE)
-                          ? heap_large_adopt(&heap_large_driver, region->start, capacity(size))
-                          : 0;
-
-    if (block) {
-        span_forget(span);
-        region_forget(region);
-    }
-    return block;
-}
-
-/* A block that grows gets a region of its own, as long as that leaves little of the heap free. */
-static bool has_little_free(void)
-{
-    size_t some = program_heap.held / LIMIT_OF_HEAP;
-
-    return program_heap.held - program_heap.used <= (some > magazines.cached_least ? some : magazines.cached_least);
+    return size > CLASS_SIZE_MAX ? heap_large_get_growing(size) : 0;
 }
 
 /* The block with the size, where it is or, without a byte being copied, elsewhere; 0: it has to be copied. */
-static uintptr_t resize(uintptr_t block, struct span *span, size_t old, size_t size)
+static uintptr_t resize(uintptr_t block, struct span *span, size_t size)
 {
-    if (span && heap_span_resize(span, size))
-        return block;
     if (span)
-        return !span->class && size > REGION_SIZE ? medium_to_large(span, size) : 0;
-    if (size <= MEDIUM_MAX / 2)
-        return 0;
-    return large_resize(block, old, size) ? block : heap_large_move(block, capacity(size));
+        return heap_span_resize(span, size) ? block : 0;
+    return size > CLASS_SIZE_MAX / 2 ? heap_large_realloc(block, size) : 0;
 }
 
-void *heap_program_realloc(void *memory, size_t size)
+static void *realloc_slow(void *memory, size_t size)
 {
     uintptr_t block = (uintptr_t)memory, moved;
     struct span *span;
@@ -493,10 +458,12 @@ void *heap_program_realloc(void *memory, size_t size)
 
     if (UNLIKELY(size > SIZE_MAX_ASKED))
         return NULL;
-    moved = resize(block, span, old, size);
+    moved = resize(block, span, size);
     if (moved)
         return (void *)moved;
-    moved = block_get(size, size > old && size > CLASS_SIZE_MAX && has_little_free());
+    moved = size > old ? block_get_growing(size) : 0;
+    if (!moved)
+        moved = block_get(size);
     if (!moved)
         return NULL;
     heap_copy(moved, block, align_up(old < size ? old : size, 16));
@@ -505,6 +472,11 @@ void *heap_program_realloc(void *memory, size_t size)
     else
         heap_program_free(memory, CLASS_NONE);
     return (void *)moved;
+}
+
+void *heap_program_realloc(void *memory, size_t size)
+{
+    return heap_large_fits((uintptr_t)memory, size) ? memory : realloc_slow(memory, size);
 }
 
 struct heap *heap_program(void)

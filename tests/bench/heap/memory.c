@@ -19,6 +19,7 @@
 #define RUNS_KEPT 8u
 #define BLOCKS_MAX 65536u /* large ones at once */
 #define PAGES_AT_ONCE 64u
+#define GROWTH 4u
 
 static size_t runs_used; /* of the range, from its start */
 static uintptr_t kept[RUNS_KEPT], returned[PHYSMAP_SIZE / REGION_SIZE];
@@ -183,6 +184,12 @@ bool heap_large_put(const struct vm_segment_driver *driver, uintptr_t block)
     return true;
 }
 
+/* Of a block that grows. */
+static size_t capacity(size_t size)
+{
+    return (size + size / GROWTH + VM_PAGE_SIZE - 1) & ~(VM_PAGE_SIZE - 1);
+}
+
 static uintptr_t remap(uintptr_t block, size_t size, int flags)
 {
     size_t at = find(block, block);
@@ -200,25 +207,33 @@ bool heap_large_resize(uintptr_t block, size_t size)
     return remap(block, size, 0) != 0;
 }
 
-uintptr_t heap_large_move(uintptr_t block, size_t size)
+uintptr_t heap_large_get_growing(size_t size)
 {
-    return remap(block, size, MREMAP_MAYMOVE);
+    return heap_large_get(NULL, capacity(size), 0, false);
 }
 
-/* Pages of Linux move too, but then the run has none. */
-uintptr_t heap_large_adopt(const struct vm_segment_driver *driver, uintptr_t run, size_t size)
+bool heap_large_fits(uintptr_t block, size_t size)
 {
-    uintptr_t block = heap_large_get(driver, size, 0, false);
+    size_t have = heap_large_size(NULL, block);
 
-    if (!block)
-        return 0;
-    if (mremap((void *)run, REGION_SIZE, REGION_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
-               (void *)block) == MAP_FAILED) {
-        heap_large_put(driver, block);
-        return 0;
-    }
-    returned[returned_count++] = run;
-    return block;
+    return size <= have && capacity(size) >= have;
+}
+
+uintptr_t heap_large_realloc(uintptr_t block, size_t size)
+{
+    if (heap_large_fits(block, size))
+        return block;
+    return remap(block, size > heap_large_size(NULL, block) ? capacity(size) : size, MREMAP_MAYMOVE);
+}
+
+/* Nothing is kept. */
+void heap_large_trim(void)
+{
+}
+
+void heap_large_make_room(size_t size)
+{
+    (void)size;
 }
 
 void heap_copy(uintptr_t to, uintptr_t from, size_t size)

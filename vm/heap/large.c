@@ -1,0 +1,379 @@
+/*
+ * Large blocks (memory.h): segments of a driver of their own, which tells them from the program's other segments.
+ *
+ * A block lies at the start of a slot of sixteen times its size (vm/segments.c). Growing takes addresses, a part of the
+ * size in advance, and no memory: most calls of realloc change nothing but a number. Where the slot ends, the block
+ * goes to one of many times the size, by its page-table entries.
+ *
+ * Pages come with the first touch, several at once: a part of the block, so that what is touched in vain is a part of
+ * what is not. `own` of the segment is what the program asked for, which pages reach beyond by little only, though the
+ * segment may be larger: so a page of 2 MiB is used where the block fills it.
+ *
+ * The blocks that were freed last are kept with their pages, up to a part of RAM, as programs often free a block to
+ * allocate one like it. That shall cost no memory: what is kept goes before the program holds more than it ever did,
+ * and when memory is short.
+ */
+#include "core/base/assert.h"
+#include "core/base/string.h"
+#include "vm/frames.h"
+#include "vm/heap/memory.h"
+#include "vm/segments.h"
+
+#define GROWTH 4u /* a block that grows takes addresses for so much of its size in advance */
+#define ROOM 8u   /* and one that moves a slot of one of so many times its size, up to a size */
+#define ROOM_MAX ((size_t)1 << 34)
+
+#define BEYOND 16u                         /* pages reach beyond what was asked for by this part of it, at most, */
+#define WINDOW_PART 8u                     /* and a touch backs this part of it, */
+#define WINDOW_LEAST ((size_t)64 << 10)    /* but so much, */
+#define WINDOW_MOST_4K ((size_t)512 << 10) /* and not more where pages are small */
+
+#define KEPT 4u         /* blocks that were freed, */
+#define KEPT_OF_RAM 32u /* of this part of RAM together, as far as they have pages */
+
+/* ---- backing ---- */
+
+static inline size_t asked_of(const struct vm_segment *segment)
+{
+    return (size_t)segment->own;
+}
+
+/* Pages of 2 MiB, from the one of the touch on; false: not one. */
+static bool back_2m(struct address_space *space, struct vm_segment *segment, vaddr_t va, vaddr_t end, size_t window)
+{
+    vaddr_t first = align_down(va, page_bytes(PAGE_2M)), page = first;
+
+    if (page < segment->start || !mmu_is_free(&space->mmu, page, PAGE_2M))
+        return false;
+    do {
+        paddr_t frame = end - page >= page_bytes(PAGE_2M) ? frame_get(PAGE_2M) : FRAME_NONE;
+
+        if (frame == FRAME_NONE)
+            break;
+        if (!(segment->flags & VM_NOZERO))
+            frame_zero(phys_to_virt(frame), page_bytes(PAGE_2M));
+        if (vm_segment_map(space, segment, page, frame, PAGE_2M) != E_SUCCESS) {
+            frame_put(frame, PAGE_2M);
+            break;
+        }
+        page += page_bytes(PAGE_2M);
+    } while (page - first < window);
+    return page != first;
+}
+
+/* A run of small pages from that of the touch on, up to the end of its window; one, where there are no runs. */
+static error_t back_4k(struct address_space *space, struct vm_segment *segment, vaddr_t va, vaddr_t end, size_t window)
+{
+    vaddr_t first = align_down(va, VM_PAGE_SIZE), last = align_down(va, window) + window;
+    size_t most = ((last < end ? last : end) - first) >> VM_PAGE_SHIFT;
+    unsigned free = mmu_free_run(&space->mmu, first, (unsigned)most);
+    unsigned order = free ? 31u - (unsigned)__builtin_clz(free) : 0;
+    paddr_t run = frame_get_run(order);
+
+    if (UNLIKELY(run == FRAME_NONE && order > 0))
+        run = frame_get_run(order = 0);
+    if (UNLIKELY(run == FRAME_NONE))
+        return E_NOMEM;
+    if (!(segment->flags & VM_NOZERO))
+        frame_zero(phys_to_virt(run), VM_PAGE_SIZE << order);
+    error_t error = mmu_map_run(&space->mmu, first, run, 1u << order, segment->flags);
+
+    if (UNLIKELY(error))
+        frame_put_run(run, order);
+    else
+        segment->mapped = true;
+    return error;
+}
+
+/* Where pages for a touch may end: a little beyond what was asked for, else with the segment. */
+static inline vaddr_t end_of_backing(const struct vm_segment *segment, vaddr_t va)
+{
+    size_t size = align_up(asked_of(segment) + asked_of(segment) / BEYOND, VM_PAGE_SIZE);
+
+    return size < segment->size && va - segment->start < size ? segment->start + size : segment_end(segment);
+}
+
+/* What is not to be zeroed costs little: it is backed by part of the block, as far as it is touched from the start on.
+ */
+static inline size_t window_of(const struct address_space *space, const struct vm_segment *segment, vaddr_t va)
+{
+    vaddr_t page = align_down(va, VM_PAGE_SIZE);
+    size_t part = asked_of(segment) / WINDOW_PART;
+
+    if (part < 2 * WINDOW_LEAST || !(segment->flags & VM_NOZERO) ||
+        (page > segment->start && !mmu_query(&space->mmu, page - VM_PAGE_SIZE, NULL)))
+        return WINDOW_LEAST;
+    return (size_t)1 << (63 - __builtin_clzll(part));
+}
+
+static error_t large_fault(struct address_space *space, struct vm_segment *segment)
+{
+    const struct vm_fault_info *fault = this_cpu(fault_record);
+    vaddr_t va = fault->address, end = end_of_backing(segment, va);
+    enum page_size size = PAGE_4K;
+
+    if (UNLIKELY(fault->present || !segment->own)) /* or the block was freed */
+        return E_ACCES;
+    if (UNLIKELY(segment->largest == PAGE_1G))
+        return vm_segment_back(space, segment, va);
+    size_t window = window_of(space, segment, va);
+
+    heap_large_make_room(window);
+    if (segment->largest == PAGE_2M && end - align_down(va, page_bytes(PAGE_2M)) >= page_bytes(PAGE_2M)) {
+        if (back_2m(space, segment, va, end, window))
+            size = PAGE_2M;
+        else
+            segment->fallbacks += mmu_is_free(&space->mmu, va, PAGE_2M);
+    }
+    if (size == PAGE_4K) {
+        error_t error = back_4k(space, segment, va, end, window < WINDOW_MOST_4K ? window : WINDOW_MOST_4K);
+
+        if (UNLIKELY(error))
+            return error;
+    }
+    segment->faults[size]++;
+    return E_SUCCESS;
+}
+
+/* ---- the driver ---- */
+
+static struct vm_segment *large_alloc(struct address_space *space, vaddr_t start, size_t size, vm_flags_t flags)
+{
+    struct vm_segment *segment = segment_create_owned(space, &heap_large_driver, start, size, flags, 0);
+
+    if (!IS_ERR(segment))
+        segment->own = (void *)size;
+    return segment;
+}
+
+const struct vm_segment_driver heap_large_driver = {
+    .vm_alloc = large_alloc,
+    .vm_free = vm_segment_free_owned,
+    .vm_resize = vm_segment_resize_owned,
+    .vm_fault = large_fault,
+    .name = "large",
+    .properties = VM_DRIVER_GENERAL_REGISTERS | VM_DRIVER_MERGES | VM_DRIVER_DEMAND,
+    .protect = vm_segment_protect_mapped,
+    .split = vm_segment_split_nothing,
+    .advise = vm_segment_advise_owned,
+};
+
+/* ---- blocks that are kept: `own` is 0 ---- */
+
+static struct {
+    struct vm_segment *segments[KEPT];
+    unsigned count;
+    size_t backed; /* bytes of those that have pages */
+} kept;
+
+static inline bool is_kept(const struct vm_segment *segment)
+{
+    return segment->driver == &heap_large_driver && !segment->own;
+}
+
+static struct vm_segment *kept_remove(unsigned place)
+{
+    struct vm_segment *segment = kept.segments[place];
+
+    kept.count--;
+    for (; place < kept.count; place++)
+        kept.segments[place] = kept.segments[place + 1];
+    if (segment->mapped)
+        kept.backed -= segment->size;
+    return segment;
+}
+
+void heap_large_trim(void)
+{
+    while (kept.count > 0)
+        vm_free(vm_space(), kept_remove(0));
+}
+
+void heap_large_make_room(size_t size)
+{
+    if (UNLIKELY(kept.backed > 0) && space_resident(vm_space()) + size > vm_space()->peak)
+        heap_large_trim();
+}
+
+/* One that is not of quite another size; what the new block has no use for of its pages goes. */
+static struct vm_segment *take_kept(size_t size, vm_flags_t flags)
+{
+    struct address_space *space = vm_space();
+    unsigned place = kept.count;
+    struct vm_segment *segment;
+
+    do {
+        if (place-- == 0)
+            return NULL;
+        segment = kept.segments[place];
+    } while (segment->size / 2 > size || size / 2 > segment->size);
+    kept_remove(place);
+    if (!segment->mapped)
+        segment->size = size <= segment->size ? size : segment->size;
+    else if (!(flags & VM_NOZERO))
+        vm_segment_unmap(space, segment, segment->start, segment->size, true);
+    else if (size + size / WINDOW_PART < segment->size)
+        vm_resize(space, segment, size); /* or it stays as large as it is */
+    if (size > segment->size &&
+        (!heap_has_memory(size - segment->size) || vm_segment_set_size(space, segment, size) != E_SUCCESS)) {
+        vm_free(space, segment);
+        return NULL;
+    }
+    segment->flags = flags;
+    segment->own = (void *)size;
+    return segment;
+}
+
+/* Not what the program has protected or cut, or what is too much. */
+static bool keep(struct vm_segment *segment)
+{
+    static size_t limit;
+    struct address_space *space = vm_space();
+    size_t backed = segment->mapped ? segment->size : 0;
+
+    if (!limit)
+        limit = heap_ram() / KEPT_OF_RAM;
+    if ((segment->flags & VM_PROTECTION) != VM_RW || !segment_is_alone(segment) || backed > limit)
+        return false;
+    while (kept.count == KEPT || kept.backed + backed > limit)
+        vm_free(space, kept_remove(0));
+    if (backed)
+        space_note_peak(space);
+    segment->own = NULL;
+    kept.segments[kept.count++] = segment;
+    kept.backed += backed;
+    return true;
+}
+
+/* ---- large blocks ---- */
+
+static inline struct vm_segment *large_at(const struct vm_segment_driver *driver, uintptr_t block)
+{
+    struct vm_segment *segment = segment_find_again(current_space, block);
+
+    return LIKELY(segment && segment->start == block && segment->driver == driver && !is_kept(segment)) ? segment
+                                                                                                        : NULL;
+}
+
+/* Of malloc: of the size, asked for as that or less. */
+static inline uintptr_t get(size_t size, size_t asked, bool zero)
+{
+    vm_flags_t flags = VM_RW | (zero ? 0 : VM_NOZERO);
+    struct vm_segment *segment = take_kept(size, flags);
+
+    if (!segment) {
+        heap_large_make_room(size);
+        if (!heap_has_memory(size))
+            return 0;
+        segment = vm_segment_create(vm_space(), &heap_large_driver, VM_ANYWHERE, size, flags);
+        if (IS_ERR(segment))
+            return 0;
+    }
+    segment->own = (void *)asked;
+    return segment->start;
+}
+
+uintptr_t heap_large_get(const struct vm_segment_driver *driver, size_t size, vm_flags_t pages, bool zero)
+{
+    if (driver == &heap_large_driver)
+        return get(size, size, zero);
+    if (!heap_has_memory(size))
+        return 0;
+    struct vm_segment *segment =
+        vm_alloc(vm_space(), driver, VM_ANYWHERE, size, VM_RW | pages | (zero ? 0 : VM_NOZERO));
+
+    return IS_ERR(segment) ? 0 : segment->start;
+}
+
+bool heap_large_resize(uintptr_t block, size_t size)
+{
+    struct vm_segment *segment = segment_find(vm_space(), block);
+    size_t old = segment->size;
+
+    return (size <= old || heap_has_memory(size - old)) && vm_resize(vm_space(), segment, size) == E_SUCCESS;
+}
+
+bool heap_large_put(const struct vm_segment_driver *driver, uintptr_t block)
+{
+    struct vm_segment *segment = large_at(driver, block);
+
+    if (!segment)
+        return false;
+    if (driver != &heap_large_driver || !keep(segment))
+        vm_free(vm_space(), segment);
+    return true;
+}
+
+size_t heap_large_size(const struct vm_segment_driver *driver, uintptr_t block)
+{
+    const struct vm_segment *segment = large_at(driver, block);
+
+    return segment ? segment->size : 0;
+}
+
+/* ---- growing ---- */
+
+/* Of a block that grows. */
+static size_t capacity(size_t size)
+{
+    return align_up(size + size / GROWTH, size < REGION_SIZE ? WINDOW_LEAST : REGION_SIZE);
+}
+
+uintptr_t heap_large_get_growing(size_t size)
+{
+    uintptr_t block = get(capacity(size), size, false);
+
+    return block ? block : get(align_up(size, VM_PAGE_SIZE), size, false);
+}
+
+bool heap_large_fits(uintptr_t block, size_t size)
+{
+    struct vm_segment *segment = LIKELY(current_space) ? current_space->last : NULL;
+
+    if (!segment || segment->start != block || segment->driver != &heap_large_driver || size > segment->size ||
+        size < asked_of(segment) - asked_of(segment) / WINDOW_PART || is_kept(segment))
+        return false;
+    segment->own = (void *)size;
+    return true;
+}
+
+/* To a slot with room, whose addresses it does not take yet. */
+static bool move(struct vm_segment *segment, size_t size)
+{
+    struct address_space *space = vm_space();
+
+    if (vm_move(space, segment, VM_ANYWHERE, size < ROOM_MAX ? size * ROOM : size) != E_SUCCESS &&
+        vm_move(space, segment, VM_ANYWHERE, size) != E_SUCCESS)
+        return false;
+    segment->size = size;
+    return true;
+}
+
+/* What is behind goes, unless it is little or a large page across the end cannot be split. */
+static void shrink(struct vm_segment *segment, size_t size)
+{
+    size_t wanted = align_up(size, VM_PAGE_SIZE);
+
+    if (size < asked_of(segment) - asked_of(segment) / WINDOW_PART)
+        vm_resize(vm_space(), segment, wanted);
+}
+
+uintptr_t heap_large_realloc(uintptr_t block, size_t size)
+{
+    struct address_space *space = vm_space();
+    struct vm_segment *segment = segment_find_again(space, block);
+    size_t more = capacity(size), least = align_up(size, VM_PAGE_SIZE);
+
+    if (size <= segment->size) {
+        shrink(segment, size);
+    } else {
+        heap_large_make_room(size - segment->size);
+        if (!heap_has_memory(least - segment->size))
+            return 0;
+        if (vm_segment_set_size(space, segment, more) != E_SUCCESS &&
+            vm_segment_set_size(space, segment, least) != E_SUCCESS && !move(segment, more) && !move(segment, least))
+            return 0;
+    }
+    segment->own = (void *)size;
+    return segment->start;
+}
