@@ -26,6 +26,7 @@ CORE = [
     "arch/x86_64/user_copy.S",
     "arch/x86_64/vdso.S",
     "arch/x86_64/vdso.c",
+    "arch/x86_64/zero.S",
     "core/allocate.c",
     "core/archive.c",
     "core/base/error.c",

@@ -109,6 +109,7 @@ _Static_assert(offsetof(struct trap_frame, cs) == TRAP_FRAME_BELOW_CS, "for sysc
 
 struct cpu_features {
     bool xsave, fsgsbase, rdrand, rdseed, apic, x2apic, tsc_deadline, invariant_tsc, hypervisor, pages_1g;
+    bool fast_strings; /* ERMS */
     uint8_t physical_bits;
     uint32_t highest_leaf;        /* of CPUID */
     uint32_t extended_state_size; /* bytes of an XSAVE or FXSAVE area */

@@ -42,13 +42,10 @@ static inline void machine_flush_all(void)
     __asm__ volatile("movq %%cr3, %0; movq %0, %%cr3" : "=r"(root) : : "memory");
 }
 
-/* Zeroes whole pages: size is a multiple of 4 KiB. `rep stosq`: one instruction an 8 bytes under emulation, and what
- * fast hardware turns into line-sized stores. */
+/* Zeroes whole pages: size is a multiple of 4 KiB. (zero.S) */
 static inline void machine_zero_pages(void *start, size_t size)
 {
-    size_t words = size / 8;
-
-    __asm__ volatile("rep stosq" : "+D"(start), "+c"(words) : "a"(0) : "memory");
+    __asm__ volatile("call zero_pages" : "+D"(start), "+c"(size) : : "cc", "memory");
 }
 
 #endif
