@@ -66,9 +66,15 @@ error_t vm_segment_protect_mapped(struct address_space *, struct vm_segment *, v
 error_t vm_segment_split_nothing(struct address_space *, struct vm_segment *first, struct vm_segment *second);
 error_t vm_segment_advise_owned(struct address_space *, struct vm_segment *, vaddr_t va, size_t size, int advice);
 
-/* A 4 KiB frame for a driver, and its memory for as long as the driver holds it. FRAME_NONE when out. */
+/* A frame of 4 KiB for a driver, or a large one of 2 MiB, of undefined contents: FRAME_NONE when out. A large one may be
+ * put back in single frames. Many of 4 KiB at once: the number of those that there are. */
 paddr_t vm_frame_get(void);
 void vm_frame_put(paddr_t);
+paddr_t vm_frame_get_large(void);
+void vm_frame_put_large(paddr_t);
+unsigned vm_frames_get(paddr_t *frames, unsigned count);
+void vm_frames_put(const paddr_t *frames, unsigned count);
+/* The memory of a frame, for as long as the driver holds it. */
 void *vm_frame_memory(paddr_t);
 
 /* The largest page the segment may be backed with (flags, else the image's policy, else what the CPU has). */

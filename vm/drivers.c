@@ -148,6 +148,26 @@ void vm_frame_put(paddr_t frame)
     frame_put(frame, PAGE_4K);
 }
 
+paddr_t vm_frame_get_large(void)
+{
+    return frame_get(PAGE_2M);
+}
+
+void vm_frame_put_large(paddr_t frame)
+{
+    frame_put(frame, PAGE_2M);
+}
+
+unsigned vm_frames_get(paddr_t *frames, unsigned count)
+{
+    return frames_get(frames, count);
+}
+
+void vm_frames_put(const paddr_t *frames, unsigned count)
+{
+    frames_put(frames, count);
+}
+
 void *vm_frame_memory(paddr_t frame)
 {
     return phys_to_virt(frame);

@@ -11,7 +11,13 @@
  * In front of that store each CPU has magazines (Bonwick, Adams, "Magazines and Vmem", USENIX 2001): small
  * stacks of frames, so that the usual get and put are a load and a store, and a frame that is reused is still in the
  * cache. Frames in a magazine look handed out to the store. Single frames come from the child that the CPU has
- * reserved, so that they stay together and other children stay whole.
+ * reserved, so that they stay together and other children stay whole. Between store and magazines they go many at
+ * once, by words of the bits.
+ *
+ * A frame is virgin (never handed out: above a mark, as the lowest are handed out first), clean (all zeros) or dirty.
+ * Only magazines tell clean from dirty: who wants zeros takes clean ones first, and who does not, dirty ones.
+ * Clean are those that came back so (emptied page tables), that an idle CPU has zeroed, and, if the image was built to
+ * trust that RAM is zeros at boot, virgin ones.
  */
 #include "vm/frames.h"
 
@@ -29,10 +35,13 @@
 /* State of a child: the free count and these. */
 #define COUNT_MASK 0x03ffu
 #define BITS_VALID 0x8000u /* the bits say which frames; otherwise the count is 0 or CHILD_FRAMES */
-#define EDGE 0x4000u       /* part of it is not ours: a put looks at the ranges */
+#define EDGE 0x4000u       /* part of it is not ours, or metadata: a put looks at the ranges */
 #define FOREIGN 0x2000u    /* none of it is ours */
 
 #define NO_CHILD (~(size_t)0)
+
+#define WORD_SHIFT (VM_PAGE_SHIFT + 6u) /* 64 frames: a word of bits */
+#define CHILD_WORDS (CHILD_FRAMES / 64u)
 
 struct group {
     uint16_t whole, partial; /* children that are wholly, and partly, free */
@@ -46,41 +55,38 @@ static struct {
     size_t lowest_run[FRAME_RUN_ORDER_MAX]; /* no partly free child below has a free run of that order */
     size_t highest_run;                     /* none of these is above */
     uint16_t *state;
-    uint64_t (*bits)[CHILD_FRAMES / 64];
+    uint64_t (*bits)[CHILD_WORDS];
     struct group *group;
     size_t free; /* 4 KiB frames in the children */
     paddr_t metadata_start;
     size_t metadata;
     size_t least_free;
-    uint64_t taken, refills, spills, splits;
+    paddr_t virgin; /* from here on no frame was ever handed out */
+    uint64_t taken, refills, spills, splits, cleaned;
 } store;
 
 uint64_t frames_zeroed;
 
-#define MAGAZINE_4K 64u
-#define REFILL_4K 32u
-#define MAGAZINE_2M 8u
+bool frames_trust_virgin;
 
-struct magazines {
-    unsigned count_4k, count_2m;
-    size_t reserved; /* the child that single frames come from */
-    paddr_t frames_4k[MAGAZINE_4K];
-    paddr_t frames_2m[MAGAZINE_2M];
-};
+#define REFILL 32u           /* frames of 4 KiB that go between a magazine and the store */
+#define CLEAN_2M 2u          /* frames of 2 MiB that an idle CPU keeps clean, of those that were used */
+#define CLEAN_PIECE 0x8000u  /* bytes of them that it zeroes before it looks around */
+#define SIZE_2M ((size_t)1 << CHILD_SHIFT)
 
-static PERCPU struct magazines magazines;
+PERCPU struct frame_magazines frame_magazines;
 
 #ifdef QUIRE_FAULT_INJECTION
-static long failing = -1;
+long frames_failing = -1;
 
 void frames_fail_nth(long nth)
 {
-    failing = nth;
+    frames_failing = nth;
 }
 
 static bool get_fails(void)
 {
-    return failing >= 0 && failing-- == 0;
+    return frames_failing >= 0 && frames_failing-- == 0;
 }
 #else
 static inline bool get_fails(void)
@@ -89,14 +95,21 @@ static inline bool get_fails(void)
 }
 #endif
 
-size_t frames_free(void)
+/* Frames of 4 KiB that the magazines hold. */
+static size_t magazines_free(const struct frame_magazines *own)
 {
-    const struct magazines *own = &this_cpu(magazines);
+    size_t large = own->of[PAGE_2M][FRAME_DIRTY].count + own->of[PAGE_2M][FRAME_CLEAN].count;
 
-    return store.free + own->count_4k + (size_t)own->count_2m * CHILD_FRAMES;
+    large += own->cleaning != FRAME_NONE;
+    return own->of[PAGE_4K][FRAME_DIRTY].count + own->of[PAGE_4K][FRAME_CLEAN].count + large * CHILD_FRAMES;
 }
 
-/* Before frames come back to the store: what is free is least right before that. */
+size_t frames_free(void)
+{
+    return store.free + magazines_free(&this_cpu(frame_magazines));
+}
+
+/* Before frames come back to the store, or after large ones left it: what is free is least then. */
 static __attribute__((noinline)) void note_least_free(void)
 {
     size_t free = frames_free();
@@ -181,9 +194,17 @@ static void child_run_flip(uint64_t *bits, unsigned first, unsigned count)
     }
 }
 
-static void child_take_run(size_t child, unsigned first, unsigned count)
+/* Frames up to the address are about to be handed out. */
+static inline void note_taken(unsigned count, paddr_t end)
 {
     store.taken += count;
+    if (end > store.virgin)
+        store.virgin = end;
+}
+
+static void child_take_run(size_t child, unsigned first, unsigned count)
+{
+    note_taken(count, frame_address(child, first) + ((paddr_t)count << VM_PAGE_SHIFT));
     if (count == CHILD_FRAMES) {
         child_set_free(child, 0, 0);
         return;
@@ -225,14 +246,21 @@ static void child_is_split(size_t child)
     runs_may_be_in(child);
 }
 
+/* Panics unless [start, end), which is inside the child, is RAM that is handed out. */
+static inline void check_ours(size_t child, paddr_t start, paddr_t end)
+{
+    CHECK(child < store.children && !(store.state[child] & FOREIGN), "frame_put: %#llx is not RAM of ours",
+          (unsigned long long)start);
+    if (UNLIKELY(store.state[child] & EDGE))
+        CHECK(range_is_ours(start, end) && !range_is_metadata(start, end), "frame_put: %#llx is not RAM of ours",
+              (unsigned long long)start);
+}
+
 static void child_put_run(size_t child, unsigned first, unsigned count)
 {
-    paddr_t start = frame_address(child, first), end = start + ((paddr_t)count << VM_PAGE_SHIFT);
+    paddr_t start = frame_address(child, first);
 
-    CHECK(child < store.children && !(store.state[child] & FOREIGN) && !range_is_metadata(start, end),
-          "frame_put: %#llx is not RAM of ours", (unsigned long long)start);
-    if (UNLIKELY(store.state[child] & EDGE))
-        CHECK(range_is_ours(start, end), "frame_put: %#llx is not RAM of ours", (unsigned long long)start);
+    check_ours(child, start, start + ((paddr_t)count << VM_PAGE_SHIFT));
     if (count == CHILD_FRAMES) {
         CHECK(child_free(child) == 0, "frame_put: %#llx is free already", (unsigned long long)start);
         child_set_free(child, CHILD_FRAMES, 0);
@@ -245,6 +273,52 @@ static void child_put_run(size_t child, unsigned first, unsigned count)
     unsigned free = child_free(child) + count;
     child_set_free(child, free, free == CHILD_FRAMES ? 0 : BITS_VALID);
     runs_may_be_in(child);
+}
+
+/* Puts the frames of the mask, `count` of them, of one word of a child. */
+static void child_put_word(size_t child, unsigned word, uint64_t mask, unsigned count)
+{
+    uint64_t *bits = &child_bits(child)[word];
+    unsigned free = child_free(child) + count;
+
+    CHECK(!(*bits & mask), "frame_put: %#llx is free already",
+          (unsigned long long)frame_address(child, word * 64 + (unsigned)__builtin_ctzll(*bits & mask)));
+    *bits |= mask;
+    child_set_free(child, free, free == CHILD_FRAMES ? 0 : BITS_VALID);
+    runs_may_be_in(child);
+}
+
+/* Puts the first frames of the array, as many as lie in the same word; the number of them. */
+static unsigned put_word(const paddr_t *frames, unsigned count)
+{
+    paddr_t word = frames[0] >> WORD_SHIFT, seen = 0;
+    size_t child = word / CHILD_WORDS;
+    uint64_t mask = 0, twice = 0;
+    unsigned n = 0;
+
+    do {
+        uint64_t bit = 1ull << (frames[n] >> VM_PAGE_SHIFT) % 64;
+
+        twice |= mask & bit;
+        mask |= bit;
+        seen |= frames[n];
+    } while (++n < count && frames[n] >> WORD_SHIFT == word);
+    CHECK(is_aligned(seen, VM_PAGE_SIZE), "frame_put: %#llx is misaligned", (unsigned long long)seen);
+    CHECK(!twice, "frame_put: a frame of %#llx is put twice", (unsigned long long)(word << WORD_SHIFT));
+    for (unsigned i = 0; UNLIKELY(child >= store.children || (store.state[child] & (EDGE | FOREIGN))) && i < n; i++)
+        check_ours(child, frames[i], frames[i] + VM_PAGE_SIZE);
+    child_put_word(child, word % CHILD_WORDS, mask, n);
+    return n;
+}
+
+static void put_singles(const paddr_t *frames, unsigned count)
+{
+    while (count > 0) {
+        unsigned put = put_word(frames, count);
+
+        frames += put;
+        count -= put;
+    }
 }
 
 /* ---- searching ---- */
@@ -277,27 +351,34 @@ static size_t find_child(bool partial)
     return NO_CHILD;
 }
 
-/* Moves up to `want` single frames of a child to `frames`; the number of them. */
+/* Moves up to `want` frames of a word, whose first one is given, to `frames`; the number of them. */
+static inline unsigned word_take(uint64_t *word, paddr_t first, paddr_t *frames, unsigned want)
+{
+    uint64_t left = *word;
+    unsigned taken = 0;
+
+    for (; left && taken < want; left &= left - 1)
+        frames[taken++] = first + ((paddr_t)(unsigned)__builtin_ctzll(left) << VM_PAGE_SHIFT);
+    *word = left;
+    return taken;
+}
+
+/* Moves up to `want` single frames of a child to `frames`, the lowest; the number of them. */
 static unsigned child_take_singles(size_t child, paddr_t *frames, unsigned want)
 {
     uint64_t *bits = child_bits(child);
     unsigned taken = 0, free = child_free(child);
 
-    for (unsigned word = 0; word < CHILD_FRAMES / 64 && taken < want; word++) {
-        uint64_t left = bits[word];
-
-        for (; left && taken < want; left &= left - 1)
-            frames[taken++] = frame_address(child, word * 64 + (unsigned)__builtin_ctzll(left));
-        bits[word] = left;
-    }
+    for (unsigned word = 0; word < CHILD_WORDS && taken < want; word++)
+        taken += word_take(&bits[word], frame_address(child, word * 64), frames + taken, want - taken);
     if (free == CHILD_FRAMES)
         child_is_split(child);
     child_set_free(child, free - taken, BITS_VALID);
-    store.taken += taken;
+    note_taken(taken, frames[taken - 1] + VM_PAGE_SIZE);
     return taken;
 }
 
-static unsigned take_singles(struct magazines *own, paddr_t *frames, unsigned want)
+static unsigned take_singles(struct frame_magazines *own, paddr_t *frames, unsigned want)
 {
     unsigned taken = 0;
 
@@ -369,7 +450,7 @@ static unsigned find_run(unsigned order, size_t *child)
     return CHILD_FRAMES;
 }
 
-static paddr_t take_run(struct magazines *own, unsigned order)
+static paddr_t take_run(struct frame_magazines *own, unsigned order)
 {
     size_t child = own->reserved;
     unsigned first = child < store.children ? child_find_run(child, order) : CHILD_FRAMES;
@@ -411,109 +492,261 @@ static paddr_t take_1g(void)
 
 /* ---- the interface ---- */
 
-static paddr_t get_4k_slow(struct magazines *own)
+static paddr_t pop(enum page_size size, enum frame_state state)
 {
-    store.refills++;
-    own->count_4k = take_singles(own, own->frames_4k, REFILL_4K);
-    if (own->count_4k == 0 && own->count_2m > 0) {
-        frames_drain();
-        own->count_4k = take_singles(own, own->frames_4k, REFILL_4K);
-    }
-    return own->count_4k ? own->frames_4k[--own->count_4k] : FRAME_NONE;
+    struct frame_magazine *own = frame_magazine(size, state);
+
+    return size <= PAGE_2M && own->count > 0 ? own->frames[--own->count] : FRAME_NONE;
 }
 
-paddr_t frame_get(enum page_size size)
+/* Fills the magazine of single frames, and with virgin ones that of clean ones if they are trusted. */
+static void refill(struct frame_magazines *own)
 {
-    struct magazines *own = &this_cpu(magazines);
+    struct frame_magazine *dirty = &own->of[PAGE_4K][FRAME_DIRTY], *clean = &own->of[PAGE_4K][FRAME_CLEAN];
+    paddr_t frames[REFILL], virgin = frames_trust_virgin ? store.virgin : FRAME_NONE;
+    unsigned count = take_singles(own, frames, REFILL);
+
+    store.refills++;
+    while (count > 0) {
+        struct frame_magazine *to = frames[--count] >= virgin && clean->count < FRAME_MAGAZINE_MAX ? clean : dirty;
+
+        to->frames[to->count++] = frames[count];
+    }
+}
+
+/* From the store. When it is asked for large frames the magazine has none left: no less was free before. */
+static paddr_t take(struct frame_magazines *own, enum page_size size)
+{
+    if (size == PAGE_4K) {
+        refill(own);
+        return pop(PAGE_4K, FRAME_DIRTY);
+    }
+    paddr_t frame = size == PAGE_2M ? take_2m() : take_1g();
+
+    note_least_free();
+    return frame;
+}
+
+__attribute__((noinline)) paddr_t frame_get_slow(enum page_size size)
+{
+    struct frame_magazines *own = &this_cpu(frame_magazines);
     paddr_t frame;
 
     if (get_fails())
         return FRAME_NONE;
-    if (LIKELY(size == PAGE_4K))
-        return LIKELY(own->count_4k) ? own->frames_4k[--own->count_4k] : get_4k_slow(own);
-    if (size == PAGE_2M) {
-        if (own->count_2m)
-            return own->frames_2m[--own->count_2m];
-        frame = take_2m();
-    } else {
-        frame = take_1g();
-    }
-    if (frame == FRAME_NONE) {
-        frames_drain();
-        frame = size == PAGE_2M ? take_2m() : take_1g();
-    }
+    if ((frame = pop(size, FRAME_DIRTY)) != FRAME_NONE || (frame = take(own, size)) != FRAME_NONE ||
+        (frame = pop(size, FRAME_CLEAN)) != FRAME_NONE)
+        return frame;
+    frames_drain();
+    return take(own, size);
+}
+
+__attribute__((noinline)) paddr_t frame_get_zeroed_slow(enum page_size size)
+{
+    struct frame_magazines *own = &this_cpu(frame_magazines);
+    paddr_t frame, virgin = frames_trust_virgin ? store.virgin : FRAME_NONE;
+
+    if (get_fails())
+        return FRAME_NONE;
+    if ((frame = pop(size, FRAME_CLEAN)) != FRAME_NONE)
+        return frame_check_zeroed(frame);
+    frame = virgin != FRAME_NONE && size > PAGE_4K ? take(own, size) : FRAME_NONE;
+    if (frame == FRAME_NONE)
+        frame = frame_get(size);
+    if (frame != FRAME_NONE && frame < virgin)
+        frame_zero(phys_to_virt(frame), page_bytes(size));
     return frame;
 }
 
-static void put_4k_overflow(struct magazines *own)
+/* The half of the magazine that was put first goes to the store. */
+static void spill(struct frame_magazine *own)
 {
     store.spills++;
     note_least_free();
-    for (unsigned i = 0; i < MAGAZINE_4K - REFILL_4K; i++)
-        child_put_run(own->frames_4k[i] >> CHILD_SHIFT, frame_index(own->frames_4k[i]), 1);
-    own->count_4k = REFILL_4K;
-    memmove(own->frames_4k, own->frames_4k + MAGAZINE_4K - REFILL_4K, REFILL_4K * sizeof(own->frames_4k[0]));
+    put_singles(own->frames, FRAME_MAGAZINE_MAX - REFILL);
+    own->count = REFILL;
+    memmove(own->frames, own->frames + FRAME_MAGAZINE_MAX - REFILL, REFILL * sizeof(own->frames[0]));
 }
 
-/* What a release build sees only when the magazine is emptied. */
-static void check_is_out(const struct magazines *own, paddr_t frame, size_t size)
+__attribute__((noinline)) void frame_put_slow(paddr_t frame, enum page_size size)
 {
-#ifdef QUIRE_DEBUG
-    paddr_t last = frame + size - 1;
-
-    CHECK(range_is_ours(frame, last + 1) && !range_is_metadata(frame, last + 1), "frame_put: %#llx is not RAM of ours",
-          (unsigned long long)frame);
-    for (unsigned i = 0; i < own->count_4k; i++)
-        CHECK(own->frames_4k[i] < frame || own->frames_4k[i] > last, "frame_put: %#llx is free already",
-              (unsigned long long)frame);
-    for (unsigned i = 0; i < own->count_2m; i++)
-        CHECK(own->frames_2m[i] > last || own->frames_2m[i] + ((paddr_t)1 << CHILD_SHIFT) <= frame,
-              "frame_put: %#llx is free already", (unsigned long long)frame);
-    if (size == VM_PAGE_SIZE && (store.state[frame >> CHILD_SHIFT] & BITS_VALID))
-        CHECK(child_run_is(store.bits[frame >> CHILD_SHIFT], frame_index(frame), 1, false),
-              "frame_put: %#llx is free already", (unsigned long long)frame);
-    if (size == VM_PAGE_SIZE && !(store.state[frame >> CHILD_SHIFT] & BITS_VALID))
-        CHECK(child_free(frame >> CHILD_SHIFT) == 0, "frame_put: %#llx is free already", (unsigned long long)frame);
-#else
-    (void)own, (void)frame, (void)size;
-#endif
-}
-
-static __attribute__((noinline)) void put_large(struct magazines *own, paddr_t frame, enum page_size size)
-{
+    struct frame_magazine *own = frame_magazine(size, FRAME_DIRTY);
     size_t first = frame >> CHILD_SHIFT;
 
-    note_least_free();
-    if (size == PAGE_1G) {
-        for (size_t child = first; child < first + GROUP_CHILDREN; child++)
-            child_put_run(child, 0, CHILD_FRAMES);
-        return;
-    }
-    if (own->count_2m < MAGAZINE_2M && first < store.children && !(store.state[first] & (EDGE | FOREIGN)) &&
-        child_free(first) == 0)
-        own->frames_2m[own->count_2m++] = frame;
-    else
-        child_put_run(first, 0, CHILD_FRAMES);
-}
-
-void frame_put(paddr_t frame, enum page_size size)
-{
-    struct magazines *own = &this_cpu(magazines);
-
     CHECK(is_aligned(frame, page_bytes(size)), "frame_put: %#llx is misaligned", (unsigned long long)frame);
-    check_is_out(own, frame, page_bytes(size));
-    if (LIKELY(size == PAGE_4K)) {
-        if (UNLIKELY(own->count_4k == MAGAZINE_4K))
-            put_4k_overflow(own);
-        own->frames_4k[own->count_4k++] = frame;
+    if (size == PAGE_4K) {
+        if (own->count == FRAME_MAGAZINE_MAX)
+            spill(own);
+        own->frames[own->count++] = frame;
         return;
     }
-    put_large(own, frame, size);
+    note_least_free();
+    for (size_t child = first; child < first + (size == PAGE_1G ? GROUP_CHILDREN : 1); child++)
+        child_put_run(child, 0, CHILD_FRAMES);
 }
+
+unsigned frames_get(paddr_t *frames, unsigned count)
+{
+    struct frame_magazines *own = &this_cpu(frame_magazines);
+    struct frame_magazine *hot = &own->of[PAGE_4K][FRAME_DIRTY];
+    unsigned got = 0;
+
+    if (get_fails())
+        return 0;
+    while (got < count && hot->count > 0)
+        frames[got++] = hot->frames[--hot->count];
+    got += take_singles(own, frames + got, count - got);
+    if (LIKELY(got == count))
+        return got;
+    frames_drain();
+    return got + take_singles(own, frames + got, count - got);
+}
+
+void frames_put(const paddr_t *frames, unsigned count)
+{
+    struct frame_magazine *hot = frame_magazine(PAGE_4K, FRAME_DIRTY);
+
+    for (unsigned i = 0; i < count; i++)
+        frame_check_put(frames[i], PAGE_4K, FRAME_DIRTY);
+    if (count > FRAME_MAGAZINE_MAX - hot->count) {
+        note_least_free();
+        put_singles(frames, count);
+        return;
+    }
+    for (unsigned i = 0; i < count; i++)
+        hot->frames[hot->count++] = frames[i];
+}
+
+/* ---- cleaning ---- */
+
+/* A piece of 2 MiB; true while there is more to do. */
+static bool clean_2m(struct frame_magazines *own)
+{
+    if (own->cleaning == FRAME_NONE) {
+        if (own->of[PAGE_2M][FRAME_CLEAN].count >= CLEAN_2M)
+            return false;
+        own->cleaning = pop(PAGE_2M, FRAME_DIRTY);
+        own->cleaned = 0;
+    }
+    if (own->cleaning == FRAME_NONE)
+        return false;
+    frame_zero((char *)phys_to_virt(own->cleaning) + own->cleaned, CLEAN_PIECE);
+    store.cleaned += CLEAN_PIECE;
+    own->cleaned += CLEAN_PIECE;
+    if (own->cleaned == SIZE_2M) {
+        frame_put_clean(own->cleaning, PAGE_2M);
+        own->cleaning = FRAME_NONE;
+    }
+    return true;
+}
+
+/* Single frames; false if there is nothing to do. */
+static bool clean_4k(struct frame_magazines *own)
+{
+    const struct frame_magazine *dirty = &own->of[PAGE_4K][FRAME_DIRTY], *clean = &own->of[PAGE_4K][FRAME_CLEAN];
+    unsigned done = 0;
+
+    while (done < CLEAN_PIECE && clean->count < FRAME_MAGAZINE_MAX) {
+        if (dirty->count == 0 && store.free >= REFILL)
+            refill(own);
+        if (dirty->count == 0)
+            break;
+        paddr_t frame = pop(PAGE_4K, FRAME_DIRTY);
+
+        frame_zero(phys_to_virt(frame), VM_PAGE_SIZE);
+        frame_put_clean(frame, PAGE_4K);
+        done += VM_PAGE_SIZE;
+    }
+    store.cleaned += done;
+    return done > 0;
+}
+
+bool frames_clean(void)
+{
+    struct frame_magazines *own = &this_cpu(frame_magazines);
+
+    return clean_4k(own) || clean_2m(own);
+}
+
+/* ---- debugging ---- */
+
+/* True if a frame of the range is in a magazine. */
+static bool magazines_hold(const struct frame_magazines *own, paddr_t start, paddr_t end)
+{
+    for (unsigned i = 0; i < 2 * FRAME_STATES; i++) {
+        enum page_size size = i < FRAME_STATES ? PAGE_4K : PAGE_2M;
+        const struct frame_magazine *magazine = &own->of[size][i % FRAME_STATES];
+
+        for (unsigned k = 0; k < magazine->count; k++) {
+            if (magazine->frames[k] < end && magazine->frames[k] + page_bytes(size) > start)
+                return true;
+        }
+    }
+    return own->cleaning != FRAME_NONE && own->cleaning < end && own->cleaning + SIZE_2M > start;
+}
+
+#ifdef QUIRE_DEBUG
+
+#define POISON 0xdb
+#define POISON_BYTES 64u /* at the beginning: enough to tell a dirty frame */
+
+static bool is_zeros(paddr_t frame, size_t size)
+{
+    const uint64_t *words = phys_to_virt(frame);
+
+    for (size_t i = 0; i < size / sizeof(words[0]); i++) {
+        if (words[i] != 0)
+            return false;
+    }
+    return true;
+}
+
+/* A put is seen at once; release builds see it when the magazine is emptied. */
+static void check_is_out(paddr_t frame, size_t size)
+{
+    paddr_t last = frame + size - 1;
+    size_t child = frame >> CHILD_SHIFT;
+
+    CHECK(is_aligned(frame, size), "frame_put: %#llx is misaligned", (unsigned long long)frame);
+    CHECK(range_is_ours(frame, last + 1) && !range_is_metadata(frame, last + 1), "frame_put: %#llx is not RAM of ours",
+          (unsigned long long)frame);
+    CHECK(!magazines_hold(&this_cpu(frame_magazines), frame, last + 1), "frame_put: %#llx is free already",
+          (unsigned long long)frame);
+    for (paddr_t at = frame; at < last; child++, at = (paddr_t)child << CHILD_SHIFT) {
+        unsigned count = size < SIZE_2M ? (unsigned)(size >> VM_PAGE_SHIFT) : CHILD_FRAMES;
+        bool out = store.state[child] & BITS_VALID ? child_run_is(store.bits[child], frame_index(at), count, false)
+                                                   : child_free(child) == 0;
+
+        CHECK(out, "frame_put: %#llx is free already", (unsigned long long)at);
+    }
+}
+
+void frame_check_put(paddr_t frame, enum page_size size, enum frame_state state)
+{
+    check_is_out(frame, page_bytes(size));
+    if (state == FRAME_CLEAN)
+        CHECK(is_zeros(frame, page_bytes(size)), "frame_put_clean: %#llx is dirty", (unsigned long long)frame);
+    else if (size == PAGE_4K)
+        memset(phys_to_virt(frame), POISON, POISON_BYTES);
+}
+
+paddr_t frame_check_zeroed(paddr_t frame)
+{
+    CHECK(is_zeros(frame, POISON_BYTES), "frame_get_zeroed: %#llx is dirty", (unsigned long long)frame);
+    return frame;
+}
+#else
+static inline void check_is_out(paddr_t frame, size_t size)
+{
+    (void)frame, (void)size;
+}
+#endif
+
+/* ---- runs ---- */
 
 paddr_t frame_get_run(unsigned order)
 {
-    struct magazines *own = &this_cpu(magazines);
+    struct frame_magazines *own = &this_cpu(frame_magazines);
 
     ASSERT(order <= FRAME_RUN_ORDER_MAX);
     if (order == 0)
@@ -539,7 +772,7 @@ void frame_put_run(paddr_t first, unsigned order)
         frame_put(first, PAGE_2M);
     else {
         CHECK(is_aligned(first, VM_PAGE_SIZE << order), "frame_put: %#llx is misaligned", (unsigned long long)first);
-        check_is_out(&this_cpu(magazines), first, VM_PAGE_SIZE << order);
+        check_is_out(first, VM_PAGE_SIZE << order);
         child_put_run(first >> CHILD_SHIFT, frame_index(first), 1u << order);
     }
 }
@@ -574,20 +807,6 @@ static bool part_take(size_t child, unsigned first, unsigned count)
     return true;
 }
 
-/* True if a frame of the range is in a magazine. */
-static bool magazines_hold(const struct magazines *own, paddr_t start, paddr_t end)
-{
-    for (unsigned i = 0; i < own->count_4k; i++) {
-        if (own->frames_4k[i] >= start && own->frames_4k[i] < end)
-            return true;
-    }
-    for (unsigned i = 0; i < own->count_2m; i++) {
-        if (own->frames_2m[i] < end && own->frames_2m[i] + ((paddr_t)1 << CHILD_SHIFT) > start)
-            return true;
-    }
-    return false;
-}
-
 error_t frame_take(paddr_t start, size_t size)
 {
     paddr_t end;
@@ -597,7 +816,7 @@ error_t frame_take(paddr_t start, size_t size)
         return E_INVAL;
     if (get_fails())
         return E_NOMEM;
-    if (magazines_hold(&this_cpu(magazines), start, end))
+    if (magazines_hold(&this_cpu(frame_magazines), start, end))
         frames_drain();
     if (!for_each_child(start, end, part_is_free))
         return E_BUSY;
@@ -607,15 +826,19 @@ error_t frame_take(paddr_t start, size_t size)
 
 void frames_drain(void)
 {
-    struct magazines *own = &this_cpu(magazines);
+    struct frame_magazines *own = &this_cpu(frame_magazines);
 
-    while (own->count_4k > 0) {
-        paddr_t frame = own->frames_4k[--own->count_4k];
+    for (unsigned state = 0; state < FRAME_STATES; state++) {
+        struct frame_magazine *single = &own->of[PAGE_4K][state], *large = &own->of[PAGE_2M][state];
 
-        child_put_run(frame >> CHILD_SHIFT, frame_index(frame), 1);
+        put_singles(single->frames, single->count);
+        single->count = 0;
+        while (large->count > 0)
+            child_put_run(large->frames[--large->count] >> CHILD_SHIFT, 0, CHILD_FRAMES);
     }
-    while (own->count_2m > 0)
-        child_put_run(own->frames_2m[--own->count_2m] >> CHILD_SHIFT, 0, CHILD_FRAMES);
+    if (own->cleaning != FRAME_NONE)
+        child_put_run(own->cleaning >> CHILD_SHIFT, 0, CHILD_FRAMES);
+    own->cleaning = FRAME_NONE;
 }
 
 void frames_declare_ram(const struct frame_range *ranges, size_t count)
@@ -656,7 +879,8 @@ COLD struct frame_stats frames_stats(void)
                                 .taken = store.taken,
                                 .refills = store.refills,
                                 .spills = store.spills,
-                                .splits = store.splits};
+                                .splits = store.splits,
+                                .cleaned = store.cleaned};
 
     for (size_t g = 0; g < store.groups; g++) {
         stats.free_2m += store.group[g].whole;
@@ -666,6 +890,8 @@ COLD struct frame_stats frames_stats(void)
         stats.total += (store.ranges[i].end - store.ranges[i].start) >> VM_PAGE_SHIFT;
     stats.total -= store.metadata >> VM_PAGE_SHIFT;
     stats.free = frames_free();
+    stats.clean = frame_magazine(PAGE_4K, FRAME_CLEAN)->count +
+                  (size_t)frame_magazine(PAGE_2M, FRAME_CLEAN)->count * CHILD_FRAMES;
     stats.highest = store.range_count ? store.ranges[store.range_count - 1].end : 0;
     return stats;
 }
@@ -711,8 +937,9 @@ static bool part_add(size_t child, unsigned first, unsigned count)
 COLD error_t frames_init(const struct frame_range *ranges, size_t count)
 {
     memset(&store, 0, sizeof(store));
-    memset(&this_cpu(magazines), 0, sizeof(magazines));
-    this_cpu(magazines).reserved = NO_CHILD;
+    memset(&this_cpu(frame_magazines), 0, sizeof(frame_magazines));
+    this_cpu(frame_magazines).reserved = NO_CHILD;
+    this_cpu(frame_magazines).cleaning = FRAME_NONE;
     if (count == 0 || count > RANGES_MAX)
         return E_NOMEM;
     keep_ranges(ranges, count);
@@ -740,8 +967,10 @@ COLD error_t frames_init(const struct frame_range *ranges, size_t count)
     if (frame_take(place, store.metadata) != E_SUCCESS)
         return E_NOMEM;
     store.metadata_start = place;
+    for (paddr_t at = place; at < place + store.metadata; at += VM_PAGE_SIZE)
+        store.state[at >> CHILD_SHIFT] |= EDGE;
     store.least_free = store.free;
-    store.taken = store.splits = 0;
+    store.virgin = store.taken = store.splits = 0;
     return E_SUCCESS;
 }
 
@@ -749,13 +978,20 @@ COLD error_t frames_init(const struct frame_range *ranges, size_t count)
 
 paddr_t mmu_get_table_frame(void)
 {
-    paddr_t frame = frame_get(PAGE_4K);
+    return frame_get_zeroed(PAGE_4K);
+}
 
-    frames_zeroed += frame != FRAME_NONE ? VM_PAGE_SIZE : 0; /* the page tables do that */
-    return frame;
+void mmu_put_table_frame(paddr_t table)
+{
+    frame_put_clean(table, PAGE_4K);
 }
 
 void mmu_release_frame(paddr_t frame, enum page_size size)
 {
     frame_put(frame, size);
+}
+
+void mmu_release_frames(const paddr_t *frames, unsigned count)
+{
+    frames_put(frames, count);
 }

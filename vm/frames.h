@@ -1,18 +1,22 @@
 /*
  * Frames: who owns which part of RAM.
  *
- * frame_get hands out frames of 4 KiB, 2 MiB and 1 GiB; frame_get_run aligned runs of 2^order 4 KiB frames. The
- * caller owns what it got until it puts it back; a 2 MiB frame or a run may be put back in any smaller pieces.
- * Contents are undefined. Exhaustion is an ordinary result (FRAME_NONE). Putting back what is not out is a
- * caller's bug: debug builds panic at once; release builds when the frame leaves the magazine it was put into for the
- * common store, so a frame that was put twice may have been handed out twice before. Each CPU takes 4 KiB and 2 MiB
- * frames from magazines of its own.
+ * frame_get hands out frames of 4 KiB, 2 MiB and 1 GiB of undefined contents, frame_get_zeroed of zeros;
+ * frame_get_run aligned runs of 2^order 4 KiB frames, and frames_get many single ones. The caller owns what it got until
+ * it puts it back; a 2 MiB frame or a run may be put back in any smaller pieces. Exhaustion is an ordinary result
+ * (FRAME_NONE). Putting back what is not out is a caller's bug: debug builds panic at once; release builds when the
+ * frame leaves the magazine it was put into for the common store, so a frame that was put twice may have been handed out
+ * twice before.
+ *
+ * Each CPU takes 4 KiB and 2 MiB frames from magazines of its own, which are here so that the usual get and put stand
+ * where they are asked for. A frame in them is dirty, or clean: known to be zeros.
  */
 #ifndef VM_FRAMES_H
 #define VM_FRAMES_H
 
 #include "core/base/error.h"
 #include "core/base/types.h"
+#include "core/percpu.h"
 #include "machine.h"
 #include "vm/mmu.h" /* FRAME_NONE */
 
@@ -30,8 +34,102 @@ struct frame_range {
  */
 error_t frames_init(const struct frame_range *ranges, size_t count);
 
-paddr_t frame_get(enum page_size size);
-void frame_put(paddr_t frame, enum page_size size);
+enum frame_state { FRAME_DIRTY, FRAME_CLEAN, FRAME_STATES };
+
+#define FRAME_MAGAZINE_MAX 64u
+
+struct frame_magazine {
+    unsigned count;
+    paddr_t frames[FRAME_MAGAZINE_MAX]; /* the last one put is the next one got */
+};
+
+struct frame_magazines {
+    struct frame_magazine of[PAGE_2M + 1][FRAME_STATES]; /* 2 MiB: at most FRAME_MAGAZINE_2M */
+    size_t reserved;                                     /* the 2 MiB that single frames come from */
+    paddr_t cleaning;                                    /* 2 MiB of which so much is zero; FRAME_NONE */
+    size_t cleaned;
+};
+
+#define FRAME_MAGAZINE_2M 8u
+
+extern struct frame_magazines frame_magazines; /* PERCPU */
+
+/* Of 1 GiB there are none. */
+static inline struct frame_magazine *frame_magazine(enum page_size size, enum frame_state state)
+{
+    return &this_cpu(frame_magazines).of[size == PAGE_4K ? PAGE_4K : PAGE_2M][state];
+}
+
+static inline unsigned frame_magazine_places(enum page_size size)
+{
+    return size == PAGE_4K ? FRAME_MAGAZINE_MAX : FRAME_MAGAZINE_2M;
+}
+
+#ifdef QUIRE_FAULT_INJECTION
+/* The nth following get of any kind fails once (0: the next one); negative: none does. */
+void frames_fail_nth(long nth);
+extern long frames_failing;
+#define FRAMES_MAY_FAIL (frames_failing >= 0)
+#else
+#define FRAMES_MAY_FAIL 0
+#endif
+
+/* The rest of frame_get, frame_get_zeroed and frame_put. */
+paddr_t frame_get_slow(enum page_size size);
+paddr_t frame_get_zeroed_slow(enum page_size size);
+void frame_put_slow(paddr_t frame, enum page_size size);
+
+#ifdef QUIRE_DEBUG
+/* Panic if the frame is not out, or is clean and not zeros; a dirty one gets a pattern. */
+void frame_check_put(paddr_t frame, enum page_size size, enum frame_state state);
+paddr_t frame_check_zeroed(paddr_t frame);
+#else
+static inline void frame_check_put(paddr_t frame, enum page_size size, enum frame_state state)
+{
+    (void)frame, (void)size, (void)state;
+}
+static inline paddr_t frame_check_zeroed(paddr_t frame)
+{
+    return frame;
+}
+#endif
+
+static inline paddr_t frame_get(enum page_size size)
+{
+    struct frame_magazine *own = frame_magazine(size, FRAME_DIRTY);
+
+    if (UNLIKELY(FRAMES_MAY_FAIL || size > PAGE_2M || own->count == 0))
+        return frame_get_slow(size);
+    return own->frames[--own->count];
+}
+
+static inline void frame_put(paddr_t frame, enum page_size size)
+{
+    struct frame_magazine *own = frame_magazine(size, FRAME_DIRTY);
+
+    frame_check_put(frame, size, FRAME_DIRTY);
+    if (UNLIKELY(size > PAGE_2M || own->count == frame_magazine_places(size)))
+        frame_put_slow(frame, size);
+    else
+        own->frames[own->count++] = frame;
+}
+
+/* Puts back a frame that is all zeros, as it should be handed out to the next who wants zeros. */
+static inline void frame_put_clean(paddr_t frame, enum page_size size)
+{
+    struct frame_magazine *own = frame_magazine(size, FRAME_CLEAN);
+
+    frame_check_put(frame, size, FRAME_CLEAN);
+    if (UNLIKELY(size > PAGE_2M || own->count == frame_magazine_places(size)))
+        frame_put_slow(frame, size);
+    else
+        own->frames[own->count++] = frame;
+}
+
+/* Many frames of 4 KiB at once: the number of those that there are, of undefined contents. Frames that are neighbours
+ * take a few instructions each. */
+unsigned frames_get(paddr_t *frames, unsigned count);
+void frames_put(const paddr_t *frames, unsigned count);
 
 /* 2^order contiguous frames aligned to their length; order <= FRAME_RUN_ORDER_MAX. */
 paddr_t frame_get_run(unsigned order);
@@ -60,12 +158,14 @@ struct frame_stats {
     size_t free_1g;
     size_t metadata; /* bytes */
     paddr_t highest; /* end of the last range */
-    /* The least that was ever free, as seen whenever a magazine spilled and large frames came back: of what came and
-     * went in between, runs of frames and fewer single ones than a magazine holds are not in it. */
+    /* The least that was ever free, as seen whenever a magazine spilled and large frames left the store: of what came
+     * and went in between, runs of frames and fewer single ones than a magazine holds are not in it. */
     size_t least_free;
     uint64_t taken;           /* 4 KiB frames that have left the store */
     uint64_t refills, spills; /* of magazines with single frames */
     uint64_t splits;          /* whole 2 MiB of which a smaller piece was taken */
+    size_t clean;             /* of the free ones: known to be zeros */
+    uint64_t cleaned;         /* bytes that frames_clean has zeroed */
 };
 struct frame_stats frames_stats(void);
 
@@ -79,12 +179,32 @@ static inline void frame_zero(void *start, size_t size)
     machine_zero_pages(start, size);
 }
 
+/* A frame of zeros. */
+static inline paddr_t frame_get_zeroed(enum page_size size)
+{
+    struct frame_magazine *clean = frame_magazine(size, FRAME_CLEAN);
+
+    if (size > PAGE_2M || FRAMES_MAY_FAIL)
+        return frame_get_zeroed_slow(size);
+    if (clean->count > 0)
+        return frame_check_zeroed(clean->frames[--clean->count]);
+    if (size > PAGE_4K)
+        return frame_get_zeroed_slow(size);
+    paddr_t frame = frame_get(size);
+
+    if (LIKELY(frame != FRAME_NONE))
+        frame_zero(phys_to_virt(frame), VM_PAGE_SIZE);
+    return frame;
+}
+
+/* For a CPU that has nothing else to do: cleans a piece of a frame that a magazine holds, of at most 32 KiB. False: the
+ * magazines of clean ones have what they should. RAM that was never used is left alone. */
+bool frames_clean(void);
+
+/* Frames that were never handed out are zeros: they are, where the hypervisor or the firmware has cleared RAM. */
+extern bool frames_trust_virgin;
+
 /* Returns what the magazines of the running CPU hold to the common store. */
 void frames_drain(void);
-
-#ifdef QUIRE_FAULT_INJECTION
-/* The nth following get of any kind fails once (0: the next one); negative: none does. */
-void frames_fail_nth(long nth);
-#endif
 
 #endif

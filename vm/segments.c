@@ -58,11 +58,10 @@ static inline uint32_t slot_index(const struct vm_region *region, vaddr_t va)
 
 static void *bookkeeping_page(struct address_space *space)
 {
-    paddr_t frame = frame_get(PAGE_4K);
+    paddr_t frame = frame_get_zeroed(PAGE_4K);
 
     if (frame == FRAME_NONE)
         return NULL;
-    frame_zero(phys_to_virt(frame), VM_PAGE_SIZE);
     space->bookkeeping++;
     return phys_to_virt(frame);
 }

@@ -130,11 +130,7 @@ static paddr_t table_get(struct mmu *mmu)
 {
     if (mmu->cached > 0)
         return mmu->cache[--mmu->cached];
-    paddr_t table = mmu_get_table_frame();
-
-    if (table != FRAME_NONE)
-        machine_zero_pages(phys_to_virt(table), VM_PAGE_SIZE);
-    return table;
+    return mmu_get_table_frame();
 }
 
 /* Takes back a table whose entries are all zero. */
@@ -143,7 +139,7 @@ static void table_put(struct mmu *mmu, paddr_t table)
     if (mmu->cached < MMU_TABLE_CACHE)
         mmu->cache[mmu->cached++] = table;
     else
-        mmu_release_frame(table, PAGE_4K);
+        mmu_put_table_frame(table);
 }
 
 /* Takes `count` tables or none. */
@@ -251,14 +247,14 @@ error_t mmu_init(struct mmu *mmu)
 void mmu_trim(struct mmu *mmu)
 {
     while (mmu->cached > 0)
-        mmu_release_frame(mmu->cache[--mmu->cached], PAGE_4K);
+        mmu_put_table_frame(mmu->cache[--mmu->cached]);
 }
 
 void mmu_destroy(struct mmu *mmu)
 {
     ASSERT(mmu_tables(mmu) == 0);
     mmu_trim(mmu);
-    mmu_release_frame(mmu->root, PAGE_4K);
+    mmu_put_table_frame(mmu->root);
     mmu->root = FRAME_NONE;
 }
 

@@ -36,7 +36,7 @@ paddr_t mmu_get_table_frame(void)
             continue;
         table_out[i] = true;
         tables_out++;
-        memset(phys_to_virt(i * VM_PAGE_SIZE), FAKE_JUNK, VM_PAGE_SIZE);
+        memset(phys_to_virt(i * VM_PAGE_SIZE), 0, VM_PAGE_SIZE);
         return i * VM_PAGE_SIZE;
     }
     fake_violation("more table frames than a test expects");
@@ -57,6 +57,21 @@ void mmu_release_frame(paddr_t frame, enum page_size size)
     }
     released.pages[size]++;
     last_released = frame;
+}
+
+void mmu_release_frames(const paddr_t *frames, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        mmu_release_frame(frames[i], PAGE_4K);
+}
+
+void mmu_put_table_frame(paddr_t table)
+{
+    const uint64_t *entries = phys_to_virt(table);
+
+    for (unsigned i = 0; i < VM_PAGE_SIZE / sizeof(entries[0]); i++)
+        assert_int_equal(entries[i], 0);
+    mmu_release_frame(table, PAGE_4K);
 }
 
 static struct mmu mmu;

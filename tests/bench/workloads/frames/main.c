@@ -1,6 +1,6 @@
 /*
- * The frame allocator as programs and their drivers reach it: 4 KiB by vm_frame_get, 2 MiB of contiguous frames by
- * vm_span_alloc. Hot: what was put last is got next. In batches: more than a magazine holds. Only where the VM core is
+ * The frame allocator as programs and their drivers reach it: 4 KiB by vm_frame_get, 2 MiB by vm_frame_get_large, many
+ * of 4 KiB by vm_frames_get, and contiguous frames as memory by vm_span_alloc. Hot: what was put last is got next. In batches: more than a magazine holds. Only where the VM core is
  * part of the program; its names are weak references, which nothing defines on Linux.
  */
 #include "tests/bench/bench.h"
@@ -9,6 +9,10 @@
 
 #pragma weak vm_frame_get
 #pragma weak vm_frame_put
+#pragma weak vm_frame_get_large
+#pragma weak vm_frame_put_large
+#pragma weak vm_frames_get
+#pragma weak vm_frames_put
 #pragma weak vm_frame_memory
 #pragma weak vm_span_alloc
 #pragma weak vm_span_free
@@ -65,6 +69,37 @@ static void frame_batch(const struct bench_row *row, struct bench_span *span)
     bench_end(span);
 }
 
+static void large_hot(const struct bench_row *row, struct bench_span *span)
+{
+    bench_begin(span);
+    UNROLL
+    for (uint64_t i = 0; i < row->operations; i++) {
+        paddr_t frame = vm_frame_get_large();
+
+        if (frame == FRAME_NONE)
+            bench_fail("no memory: there is no frame of 2 MiB");
+        vm_frame_put_large(frame);
+    }
+    bench_end(span);
+}
+
+static void frame_bulk(const struct bench_row *row, struct bench_span *span)
+{
+    static paddr_t frames[BATCH];
+
+    bench_begin(span);
+    if (vm_frames_get(frames, BATCH) != BATCH)
+        bench_fail("no memory: there are no %u frames", BATCH);
+    bench_end(span);
+    for (unsigned i = 0; i < row->operations; i++)
+        *(unsigned *)vm_frame_memory(frames[i]) = i;
+    for (unsigned i = 0; i < row->operations; i++)
+        bench_check_number("the number in a frame", *(unsigned *)vm_frame_memory(frames[i]), i);
+    bench_begin(span);
+    vm_frames_put(frames, BATCH);
+    bench_end(span);
+}
+
 static void span_hot(const struct bench_row *row, struct bench_span *span)
 {
     bench_begin(span);
@@ -93,7 +128,9 @@ static void span_batch(const struct bench_row *row, struct bench_span *span)
 
 static const struct bench_row rows[] = {
     {"frame", VM_PAGE_SIZE, "frame, get + put", frame_hot, LOOP, 0},
+    {"frame", 512 * VM_PAGE_SIZE, "frame of 2 MiB, get + put", large_hot, LOOP, 0},
     {"frame_batch", VM_PAGE_SIZE, "frame, 512 got, 512 put, each", frame_batch, BATCH, 0},
+    {"frame_bulk", VM_PAGE_SIZE, "512 frames got at once and put at once, each", frame_bulk, BATCH, 0},
     {"span", VM_SPAN_MAX, "contiguous frames, vm_span_alloc + vm_span_free", span_hot, LOOP, 0},
     {"span_batch", VM_SPAN_MAX, "contiguous frames, 512 times vm_span_alloc, vm_span_free, each", span_batch, BATCH, 0},
 };
