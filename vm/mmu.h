@@ -4,8 +4,15 @@
  *
  * Every range is page aligned and inside one half of the canonical address space. No operation blocks.
  * Operations that need table frames return E_NOMEM when there are none and have then changed nothing; the others
- * cannot fail. Stale translations of the running CPU are flushed before an operation returns; adding an
- * entry needs no flush (Intel SDM vol. 3, 4.10.2.3: absent entries are not cached).
+ * cannot fail. Stale translations of the running CPU are flushed before an operation returns, mmu_unmap_lazily
+ * excepted; adding an entry needs no flush (Intel SDM vol. 3, 4.10.2.3: absent entries are not cached).
+ *
+ * What mmu_unmap_lazily leaves to the next epoch, a flush of everything: the CPU may go on to translate the addresses
+ * to frames that are somebody else's by now. So the addresses may not be given out before (vm/segments.c keeps them),
+ * and what relies on their being absent asks mmu_settle() first: the core where it touches memory that the program
+ * named (E_FAULT). A program that itself touches what it has unmapped may read and destroy other data, where it would
+ * get a fault in strict mode. Everything else is exact: unmapping up to MMU_FLUSH_SINGLES pages, protecting, moving,
+ * emptying, and whatever leaves the addresses with their owner or gives them to somebody at once.
  */
 #ifndef VM_MMU_H
 #define VM_MMU_H
@@ -14,6 +21,11 @@
 #include "core/base/types.h"
 
 #define MMU_TABLE_CACHE 16
+#define MMU_TABLES_WAITING 32
+#define MMU_TABLES_EMPTY 8
+
+/* Up to so many pages are flushed one by one. From here on one reload of the root is cheaper than INVLPG for each. */
+#define MMU_FLUSH_SINGLES 16u
 
 /* A flag of mmu_map beside VM_* of vm/vm.h: the frame belongs to somebody else (a memory object). Unmapping never gives
  * it back, and mmu_protect never makes it writable: who lends it decides at each write fault. */
@@ -23,9 +35,13 @@
 struct mmu {
     paddr_t root;             /* the top-level table */
     size_t pages[PAGE_SIZES]; /* leaf entries that were made through this structure and are there now, by page size */
-    uint64_t flushed_pages, flushed_all; /* translations flushed one by one, and all of them at once */
+    uint64_t flushed_pages, flushed_all; /* translations flushed one by one, and all of them at once: an epoch */
     unsigned cached; /* zeroed table frames kept ready, so that a touch after a free zeroes no table again */
     paddr_t cache[MMU_TABLE_CACHE];
+    unsigned waiting; /* zeroed table frames that will be ready after the next flush */
+    paddr_t wait[MMU_TABLES_WAITING];
+    unsigned emptied;                /* tables were left in place when they became empty */
+    vaddr_t empty[MMU_TABLES_EMPTY]; /* where that was lately, with the level of the entry that points to the table */
 };
 
 /* Number of leaf entries by page size. */
@@ -47,7 +63,8 @@ error_t mmu_init(struct mmu *mmu);
 /* Gives back every table frame, cache included. No leaf may be left. */
 void mmu_destroy(struct mmu *mmu);
 
-/* Gives the cached table frames back, so that free frames can be compared. */
+/* Gives the table frames back that are cached, waiting, or empty and left in place, so that free frames can be
+ * compared. */
 void mmu_trim(struct mmu *mmu);
 
 /*
@@ -79,6 +96,25 @@ error_t mmu_split(struct mmu *mmu, vaddr_t va);
  */
 void mmu_unmap(struct mmu *mmu, vaddr_t va, size_t size, bool release, struct mmu_count *removed);
 
+/*
+ * The same, with release, of addresses that nobody will use before the next epoch: when flushed_all has changed. True:
+ * it is left to that. False: everything is flushed, which is so for few pages, and always in strict mode.
+ */
+bool mmu_unmap_lazily(struct mmu *mmu, vaddr_t va, size_t size);
+
+/* From now on, whether mmu_unmap_lazily flushes at once: for debugging programs. Debug builds begin so. */
+void mmu_set_strict(bool strict);
+
+/* PERCPU: whose translations the running CPU may still know although they are unmapped; NULL: nobody's. */
+extern struct mmu *mmu_behind;
+
+/* Flushes what mmu_unmap_lazily left, if it did. */
+void mmu_settle(void);
+
+/* Makes one page of 2 MiB of the table of smaller ones that is at va, if they are all there, lie next to each other in
+ * one frame of 2 MiB, and have the same flags. False: nothing was changed. */
+bool mmu_promote(struct mmu *mmu, vaddr_t va);
+
 /* Puts one page of 2 MiB in the place of the table of smaller ones that is at va; their frames that are not borrowed go
  * back. */
 void mmu_collapse(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags);
@@ -89,6 +125,13 @@ void mmu_unmap_borrowed(struct mmu *mmu, vaddr_t va, size_t size);
 /* Gives every page of the range the protection of flags, borrowed ones without VM_WRITE; the other flags stay. Pages
  * may not reach out of the range. */
 void mmu_protect(struct mmu *mmu, vaddr_t va, size_t size, vm_flags_t flags);
+
+/* Takes the contents of the pages of the range for lost (MADV_FREE): they are not dirty until they are written to
+ * again. Pages may not reach out of the range. Borrowed ones stay as they are. */
+void mmu_clean(struct mmu *mmu, vaddr_t va, size_t size);
+
+/* Unmaps and releases the pages of the range that are not dirty: the bytes of them. */
+size_t mmu_unmap_clean(struct mmu *mmu, vaddr_t va, size_t size);
 
 /*
  * Moves every entry of [from, from + size) to the same offset of to, which is unmapped; the ranges do not overlap.

@@ -2,8 +2,14 @@
  * Page tables (vm/mmu.h), four levels (Intel SDM vol. 3, 4.5). Level 0 holds pages of 4 KiB, level 3 is the root.
  *
  * An entry that points to a table keeps, in bits that the CPU ignores, how many entries of that table are in use. So
- * an emptied table is known without a scan and goes back at once, zeroed already, to a small cache of tables.
- * Accessed and dirty are set when an entry is made: the CPU never has to write one.
+ * an emptied table is known without a scan, and zeroed already. If all of its addresses were unmapped it goes at once;
+ * otherwise it stays where it is, since what empties a table by parts fills it again as a rule. The last few such
+ * places are remembered, and the oldest table goes, if it is still empty, when one more comes. A table that went out of
+ * the tree waits for the next flush of any kind, for the CPU may remember where it was (SDM vol. 3, 4.10.3), and is
+ * then ready for use again.
+ *
+ * Accessed and dirty are set when an entry is made: the CPU never has to write one. An entry that is not dirty is that
+ * of a page whose contents were given up (mmu_clean), and which was not written to since.
  *
  * An inaccessible page (no VM_READ) keeps its entry with the present bit clear and PTE_KEPT set.
  *
@@ -14,6 +20,7 @@
 #include "arch/x86_64/pte.h"
 #include "core/base/assert.h"
 #include "core/base/string.h"
+#include "core/percpu.h"
 #include "vm/vm.h"
 #include <machine.h> /* not "": the fake of tests/unit must win over the one in this folder */
 
@@ -23,10 +30,20 @@
 #define USED_ONE (1ull << USED_SHIFT)
 #define USED_MASK (0x3ffull << USED_SHIFT)
 
-/* From here on one reload of the root is cheaper than INVLPG for each page. */
-#define FLUSH_SINGLES 16u
+/* Software: an entry that points to a table whose place is among those remembered as empty. */
+#define PTE_NOTED PTE_BIT(11)
+/* And one to a table that has to stay although it is empty, for something is about to be moved there. */
+#define PTE_HELD PTE_BIT(10)
 
 typedef uint64_t entry_t;
+
+PERCPU struct mmu *mmu_behind;
+
+#ifdef QUIRE_DEBUG
+static bool strict = true;
+#else
+static bool strict;
+#endif
 
 static inline unsigned level_shift(unsigned level)
 {
@@ -126,20 +143,58 @@ static vm_flags_t leaf_flags(entry_t entry, unsigned level)
 
 /* ---- tables ---- */
 
+/* The tables that wait are ready: nobody remembers them. */
+static void tables_settle(struct mmu *mmu)
+{
+    while (mmu->waiting > 0) {
+        paddr_t table = mmu->wait[--mmu->waiting];
+
+        if (mmu->cached < MMU_TABLE_CACHE)
+            mmu->cache[mmu->cached++] = table;
+        else
+            mmu_put_table_frame(table);
+    }
+}
+
+static void flush_all(struct mmu *mmu)
+{
+    mmu->flushed_all++;
+    machine_flush_all();
+    if (this_cpu(mmu_behind) == mmu)
+        this_cpu(mmu_behind) = NULL;
+    tables_settle(mmu);
+}
+
+static inline void flush_page(struct mmu *mmu, vaddr_t va)
+{
+    mmu->flushed_pages++;
+    machine_flush_page(va);
+}
+
 static paddr_t table_get(struct mmu *mmu)
 {
+    if (mmu->cached == 0 && mmu->waiting >= MMU_TABLES_WAITING / 2)
+        flush_all(mmu);
     if (mmu->cached > 0)
         return mmu->cache[--mmu->cached];
     return mmu_get_table_frame();
 }
 
-/* Takes back a table whose entries are all zero. */
+/* Takes back a table that was never in the tree, whose entries are all zero. */
 static void table_put(struct mmu *mmu, paddr_t table)
 {
     if (mmu->cached < MMU_TABLE_CACHE)
         mmu->cache[mmu->cached++] = table;
     else
         mmu_put_table_frame(table);
+}
+
+/* The same for one that was in the tree until now: all of them come by here. */
+static void table_retire(struct mmu *mmu, paddr_t table)
+{
+    if (mmu->waiting == MMU_TABLES_WAITING)
+        flush_all(mmu);
+    mmu->wait[mmu->waiting++] = table;
 }
 
 /* Takes `count` tables or none. */
@@ -224,7 +279,102 @@ static error_t path_extend(struct mmu *mmu, struct path *path, vaddr_t va, unsig
     return E_SUCCESS;
 }
 
-/* The path to a free entry at the level, with tables made as needed. */
+/* ---- empty tables ---- */
+
+static inline bool entry_is_table(entry_t entry, unsigned level)
+{
+    return entry != 0 && !entry_is_leaf(entry, level);
+}
+
+/* Takes the table, which has nothing in it, out of the tree. */
+static void table_cut(struct mmu *mmu, entry_t *parent, entry_t *entry)
+{
+    table_retire(mmu, *entry & PTE_ADDRESS);
+    *entry = 0;
+    parent_count(parent, -1);
+}
+
+/* True if no page is in the table that the entry points to, nor in tables below it. */
+static bool table_is_empty(entry_t entry, unsigned level)
+{
+    const entry_t *table = entry_table(entry);
+
+    if (entry_used(entry) == 0)
+        return true;
+    if (level == 1 || entry_used(entry) > MMU_TABLES_EMPTY)
+        return false;
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        if (table[i] != 0 && (entry_is_leaf(table[i], level - 1) || !table_is_empty(table[i], level - 1)))
+            return false;
+    }
+    return true;
+}
+
+/* Takes an empty table out of the tree, with those below it. */
+static void cut_empty(struct mmu *mmu, entry_t *parent, entry_t *entry, unsigned level)
+{
+    entry_t *table = entry_table(*entry);
+
+    for (unsigned i = 0; entry_used(*entry) > 0; i++) {
+        if (table[i] != 0)
+            cut_empty(mmu, entry, &table[i], level - 1);
+    }
+    table_cut(mmu, parent, entry);
+}
+
+/* Takes the table below the place out of the tree if nothing is in it, and those above that were there only for it. */
+static void cut_upwards(struct mmu *mmu, vaddr_t va, struct path path)
+{
+    while (*path.entry == 0 ||
+           (entry_is_table(*path.entry, path.level) && entry_used(*path.entry) == 0 && !(*path.entry & PTE_HELD))) {
+        if (*path.entry != 0)
+            table_cut(mmu, path.parent, path.entry);
+        if (path.level == ROOT_LEVEL)
+            return;
+        path = path_to(mmu, va, path.level + 1);
+    }
+}
+
+/* The same for a remembered place, which is then forgotten. */
+static void cut_noted(struct mmu *mmu, vaddr_t place)
+{
+    unsigned level = (unsigned)(place & VM_PAGE_MASK);
+    struct path path = path_to(mmu, place, level);
+
+    if (path.level != level || !entry_is_table(*path.entry, level) || !(*path.entry & PTE_NOTED))
+        return;
+    *path.entry &= ~(entry_t)PTE_NOTED;
+    cut_upwards(mmu, place, path);
+}
+
+/* The table at va that the entry of the level points to has become empty and stays. */
+static void note_empty(struct mmu *mmu, entry_t *entry, unsigned level, vaddr_t va)
+{
+    vaddr_t *place = &mmu->empty[mmu->emptied % MMU_TABLES_EMPTY];
+    vaddr_t oldest = *place;
+
+    if (*entry & PTE_NOTED)
+        return;
+    *entry |= PTE_NOTED;
+    *place = align_down(va, 1ull << level_shift(level)) | level;
+    mmu->emptied++;
+    if (oldest != 0 && oldest != *place)
+        cut_noted(mmu, oldest);
+}
+
+/* Takes out all that are remembered. */
+static void cut_all_noted(struct mmu *mmu)
+{
+    for (unsigned i = 0; i < MMU_TABLES_EMPTY; i++) {
+        vaddr_t place = mmu->empty[i];
+
+        mmu->empty[i] = 0;
+        if (place != 0)
+            cut_noted(mmu, place);
+    }
+}
+
+/* The path to a free entry at the level, with tables made as needed. An empty table there makes room. */
 static error_t path_to_free(struct mmu *mmu, vaddr_t va, unsigned level, struct path *path)
 {
     *path = path_to(mmu, va, level);
@@ -234,7 +384,44 @@ static error_t path_to_free(struct mmu *mmu, vaddr_t va, unsigned level, struct 
         if (error)
             return error;
     }
-    return *path->entry == 0 ? E_SUCCESS : E_EXIST;
+    if (*path->entry == 0)
+        return E_SUCCESS;
+    if (!entry_is_table(*path->entry, level) || !table_is_empty(*path->entry, level))
+        return E_EXIST;
+    cut_empty(mmu, path->parent, path->entry, level);
+    flush_page(mmu, va);
+    tables_settle(mmu);
+    return E_SUCCESS;
+}
+
+/* Nothing is to be moved below the place after all. */
+static void release_hold(struct mmu *mmu, vaddr_t va)
+{
+    for (unsigned level = path_to(mmu, va, 1).level; level <= ROOT_LEVEL; level++) {
+        entry_t *entry = path_to(mmu, va, level).entry;
+
+        if (entry_is_table(*entry, level))
+            *entry &= ~(entry_t)PTE_HELD;
+    }
+}
+
+/* What was made for a range and is not needed after all: takes its empty tables out of the tree. */
+static void prune(struct mmu *mmu, vaddr_t va, size_t size)
+{
+    vaddr_t at = va, last = va + size - 1;
+
+    for (;;) {
+        struct path path = path_to(mmu, at, 1);
+        vaddr_t end = entry_end(at, last, path.level);
+
+        release_hold(mmu, at);
+        cut_upwards(mmu, at, path);
+        if (end == last)
+            break;
+        at = end + 1;
+    }
+    flush_page(mmu, va);
+    tables_settle(mmu);
 }
 
 error_t mmu_init(struct mmu *mmu)
@@ -246,22 +433,25 @@ error_t mmu_init(struct mmu *mmu)
 
 void mmu_trim(struct mmu *mmu)
 {
+    cut_all_noted(mmu);
+    if (mmu->waiting > 0 || this_cpu(mmu_behind) == mmu)
+        flush_all(mmu);
     while (mmu->cached > 0)
         mmu_put_table_frame(mmu->cache[--mmu->cached]);
 }
 
 void mmu_destroy(struct mmu *mmu)
 {
-    ASSERT(mmu_tables(mmu) == 0);
     mmu_trim(mmu);
+    ASSERT(mmu_tables(mmu) == 0);
     mmu_put_table_frame(mmu->root);
     mmu->root = FRAME_NONE;
 }
 
-static inline void flush_page(struct mmu *mmu, vaddr_t va)
+void mmu_settle(void)
 {
-    mmu->flushed_pages++;
-    machine_flush_page(va);
+    if (this_cpu(mmu_behind) != NULL)
+        flush_all(this_cpu(mmu_behind));
 }
 
 /* ---- mapping ---- */
@@ -295,7 +485,7 @@ static inline __attribute__((always_inline)) error_t map_at_level(struct mmu *mm
     entry_t *entry = &table[entry_index(va, level)];
 
     if (UNLIKELY(*entry != 0))
-        return E_EXIST;
+        return level == 0 ? E_EXIST : map_extending(mmu, va, level, leaf);
     *entry = leaf;
     *parent += USED_ONE;
     mmu->pages[level]++;
@@ -377,6 +567,7 @@ error_t mmu_map_range(struct mmu *mmu, vaddr_t va, paddr_t pa, size_t size, enum
         if (error) {
             if (done)
                 mmu_unmap(mmu, va, done, false, NULL);
+            prune(mmu, va, size);
             return error;
         }
         done += page_bytes(page);
@@ -437,90 +628,219 @@ error_t mmu_split(struct mmu *mmu, vaddr_t va)
 /* Translations that have become stale: single ones as long as they are few. */
 struct flush {
     unsigned count;
-    vaddr_t *pages; /* FLUSH_SINGLES of them, not part of this: nobody wants them cleared */
+    vaddr_t *pages; /* MMU_FLUSH_SINGLES of them, not part of this: nobody wants them cleared */
 };
 
 static inline void flush_add(struct flush *flush, vaddr_t va)
 {
-    if (flush->count < FLUSH_SINGLES)
+    if (flush->count < MMU_FLUSH_SINGLES)
         flush->pages[flush->count] = va;
     flush->count++;
 }
 
-static void flush_run(struct mmu *mmu, const struct flush *flush)
+static inline bool flush_is_all(const struct flush *flush)
 {
-    if (flush->count > FLUSH_SINGLES) {
-        mmu->flushed_all++;
-        machine_flush_all();
+    return flush->count > MMU_FLUSH_SINGLES;
+}
+
+/* More than can be told one by one. */
+static inline void flush_add_many(struct flush *flush)
+{
+    flush->count = MMU_FLUSH_SINGLES + 1;
+}
+
+/* va: an address of the range. One INVLPG drops all that the CPU remembers of tables (SDM vol. 3, 4.10.4.1). */
+static void flush_run(struct mmu *mmu, const struct flush *flush, vaddr_t va)
+{
+    if (flush_is_all(flush)) {
+        flush_all(mmu);
         return;
     }
-    mmu->flushed_pages += flush->count;
     for (unsigned i = 0; i < flush->count; i++)
-        machine_flush_page(flush->pages[i]);
+        flush_page(mmu, flush->pages[i]);
+    if (UNLIKELY(mmu->waiting > 0)) {
+        if (flush->count == 0)
+            flush_page(mmu, va);
+        tables_settle(mmu);
+    }
 }
 
 /* ---- walking ranges ---- */
 
 struct walk {
     struct mmu *mmu;
-    void (*leaf)(struct walk *, entry_t *entry, unsigned level, vaddr_t va);
-    bool pruning; /* give empty tables back */
-    bool release;
-    error_t error;
-    vaddr_t target; /* of a move: what is added to va */
+    /*
+     * Handles the entries of one table from `entry` on, which is that of va, up to the first that points to a table:
+     * how many that were, at most `count`. At level 0 all are. Entries that it clears it takes off the count of
+     * `parent`.
+     */
+    unsigned (*run)(struct walk *, entry_t *parent, entry_t *entry, unsigned count, unsigned level, vaddr_t va);
+    bool pruning; /* look after tables that become empty */
+    entry_t keep; /* when removing: the frames of entries with one of these bits stay with their owner */
+    entry_t protection;
     struct flush flush;
     struct mmu_count count;
 };
 
-/* Visits the leaves of [va, last] below the table that `parent` points to (NULL: the root). */
+/* The table below the entry was walked and may be empty; whole: all of its addresses were in the range. */
+static void prune_table(struct walk *walk, entry_t *parent, entry_t *entry, unsigned level, vaddr_t va, bool whole)
+{
+    if (entry_used(*entry) > 0)
+        return;
+    if (whole)
+        table_cut(walk->mmu, parent, entry);
+    else
+        note_empty(walk->mmu, entry, level, va);
+}
+
+/* Visits [va, last], which lies inside of the table. */
 static void walk_table(struct walk *walk, entry_t *parent, entry_t *table, unsigned level, vaddr_t va, vaddr_t last)
 {
+    vaddr_t bytes = 1ull << level_shift(level);
+
     for (;;) {
-        entry_t *entry = &table[entry_index(va, level)];
+        unsigned index = entry_index(va, level), left = entry_index(last, level) - index + 1;
+        unsigned done = walk->run(walk, parent, &table[index], left, level, va);
+
+        if (done == left)
+            return;
+        if (done > 0)
+            va = align_down(va, bytes) + done * bytes;
+        entry_t *entry = &table[index + done];
         vaddr_t end = entry_end(va, last, level);
 
-        if (*entry != 0 && entry_is_leaf(*entry, level)) {
-            walk->leaf(walk, entry, level, va);
-            if (*entry == 0)
-                parent_count(parent, -1);
-        } else if (*entry != 0) {
-            walk_table(walk, entry, entry_table(*entry), level - 1, va, end);
-            if (walk->pruning && entry_used(*entry) == 0) {
-                /* The CPU may remember the table without having found a page in it: one INVLPG drops all such
-                 * memories (SDM vol. 3, 4.10.4.1), and usually a page has asked for it already. */
-                if (walk->flush.count == 0)
-                    flush_add(&walk->flush, va);
-                table_put(walk->mmu, *entry & PTE_ADDRESS);
-                *entry = 0;
-                parent_count(parent, -1);
-            }
-        }
-        if (end == last || walk->error)
+        walk_table(walk, entry, entry_table(*entry), level - 1, va, end);
+        if (walk->pruning)
+            prune_table(walk, parent, entry, level, va, end - va == bytes - 1);
+        if (end == last)
             return;
         va = end + 1;
     }
 }
 
-static void walk_range(struct walk *walk, vaddr_t va, size_t size)
+/* Begins at the lowest table that holds all of the range. */
+static void walk_tables(struct walk *walk, vaddr_t va, vaddr_t last)
 {
-    vaddr_t pages[FLUSH_SINGLES];
+    unsigned level = (unsigned)(63 - __builtin_clzll((va ^ last) | VM_PAGE_SIZE) - VM_PAGE_SHIFT) / 9;
+    struct path path = path_to(walk->mmu, va, level);
 
-    walk->flush.pages = pages;
-    walk_table(walk, NULL, phys_to_virt(walk->mmu->root), ROOT_LEVEL, va, va + size - 1);
-    flush_run(walk->mmu, &walk->flush);
+    if (path.level == level)
+        walk_table(walk, path.parent, path.entry - entry_index(va, path.level), path.level, va, last);
+    else if (*path.entry != 0)
+        walk->run(walk, path.parent, path.entry, 1, path.level, va);
+    if (walk->pruning && path.parent && entry_used(*path.parent) == 0)
+        note_empty(walk->mmu, path.parent, path.level + 1, va);
 }
 
-static void leaf_remove(struct walk *walk, entry_t *entry, unsigned level, vaddr_t va)
+static void walk_range(struct walk *walk, vaddr_t va, size_t size)
+{
+    vaddr_t pages[MMU_FLUSH_SINGLES];
+
+    walk->flush.pages = pages;
+    walk_tables(walk, va, va + size - 1);
+    flush_run(walk->mmu, &walk->flush, va);
+}
+
+/* How many entries are zero from this one on; looks at eight at a time. */
+static inline unsigned zeros(const entry_t *entry, unsigned count)
+{
+    unsigned found = 0;
+
+    while (found < count && entry[found] == 0) {
+        const entry_t *next = &entry[found];
+
+        found +=
+            count - found >= 8 && (next[1] | next[2] | next[3] | next[4] | next[5] | next[6] | next[7]) == 0 ? 8 : 1;
+    }
+    return found;
+}
+
+/* The address of the i-th entry of a run that begins with that of va. */
+static inline vaddr_t run_va(vaddr_t va, unsigned i, unsigned level)
+{
+    return i == 0 ? va : align_down(va, 1ull << level_shift(level)) + ((vaddr_t)i << level_shift(level));
+}
+
+/* ---- unmapping ---- */
+
+#define RELEASE_MAX 64u
+
+/* Pages that are not the usual one of many: few, or large. */
+static void remove_entry(struct walk *walk, entry_t *parent, entry_t *entry, unsigned level, vaddr_t va)
 {
     entry_t old = *entry;
 
     ASSERT(is_aligned(va, 1ull << level_shift(level)));
     *entry = 0;
+    parent_count(parent, -1);
     walk->count.pages[level]++;
     if (old & PTE_PRESENT)
         flush_add(&walk->flush, va);
-    if (walk->release && !(old & PTE_BORROWED))
+    if (!(old & walk->keep))
         mmu_release_frame(leaf_frame(old, level), (enum page_size)level);
+}
+
+/* Many small pages, when single flushes are out of the question: at most RELEASE_MAX entries. */
+static void remove_many(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count)
+{
+    paddr_t frames[RELEASE_MAX];
+    entry_t keep = walk->keep;
+    unsigned released = 0, removed = 0;
+
+    for (entry_t *end = entry + count; entry < end; entry++) {
+        entry_t old = *entry;
+
+        if (old == 0)
+            continue;
+        *entry = 0;
+        removed++;
+        if (old & keep)
+            continue;
+        frames[released++] = old & PTE_ADDRESS;
+    }
+    *parent -= removed * USED_ONE;
+    walk->count.pages[PAGE_4K] += removed;
+    if (released > 0)
+        mmu_release_frames(frames, released);
+}
+
+/* Large pages up to the first table. */
+static unsigned remove_large(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count, unsigned level,
+                             vaddr_t va)
+{
+    unsigned i = 0;
+
+    for (; i < count; i++) {
+        i += zeros(&entry[i], count - i);
+        if (i == count || !(entry[i] & PTE_LARGE))
+            break;
+        remove_entry(walk, parent, &entry[i], level, run_va(va, i, level));
+    }
+    return i;
+}
+
+static unsigned run_remove(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count, unsigned level,
+                           vaddr_t va)
+{
+    unsigned i = 0;
+
+    if (level > 0)
+        return remove_large(walk, parent, entry, count, level, va);
+    while (i < count && entry_used(*parent) > 0) {
+        i += zeros(&entry[i], count - i);
+        if (i == count)
+            break;
+        if (!flush_is_all(&walk->flush)) {
+            remove_entry(walk, parent, &entry[i], 0, va + ((vaddr_t)i << VM_PAGE_SHIFT));
+            i++;
+            continue;
+        }
+        unsigned part = count - i < RELEASE_MAX ? count - i : RELEASE_MAX;
+
+        remove_many(walk, parent, &entry[i], part);
+        i += part;
+    }
+    return count;
 }
 
 static void count_removed(const struct walk *walk)
@@ -529,9 +849,11 @@ static void count_removed(const struct walk *walk)
         walk->mmu->pages[i] -= walk->count.pages[i];
 }
 
+#define KEEP_ALL (~(entry_t)0)
+
 void mmu_unmap(struct mmu *mmu, vaddr_t va, size_t size, bool release, struct mmu_count *removed)
 {
-    struct walk walk = {.mmu = mmu, .leaf = leaf_remove, .pruning = true, .release = release};
+    struct walk walk = {.mmu = mmu, .run = run_remove, .pruning = true, .keep = release ? PTE_BORROWED : KEEP_ALL};
 
     walk_range(&walk, va, size);
     count_removed(&walk);
@@ -539,33 +861,97 @@ void mmu_unmap(struct mmu *mmu, vaddr_t va, size_t size, bool release, struct mm
         removed->pages[i] += walk.count.pages[i];
 }
 
-static void leaf_remove_borrowed(struct walk *walk, entry_t *entry, unsigned level, vaddr_t va)
+bool mmu_unmap_lazily(struct mmu *mmu, vaddr_t va, size_t size)
 {
-    if (*entry & PTE_BORROWED)
-        leaf_remove(walk, entry, level, va);
+    struct walk walk = {.mmu = mmu, .run = run_remove, .pruning = true, .keep = PTE_BORROWED};
+    vaddr_t pages[MMU_FLUSH_SINGLES];
+
+    walk.flush.pages = pages;
+    walk_tables(&walk, va, va + size - 1);
+    count_removed(&walk);
+    if (!strict && flush_is_all(&walk.flush)) {
+        this_cpu(mmu_behind) = mmu;
+        return true;
+    }
+    flush_run(mmu, &walk.flush, va);
+    return false;
+}
+
+void mmu_set_strict(bool on)
+{
+    strict = on;
+}
+
+static unsigned run_remove_borrowed(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count, unsigned level,
+                                    vaddr_t va)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (level > 0 && entry_is_table(entry[i], level))
+            return i;
+        if (level == 0 && (entry[i] & PTE_BORROWED))
+            remove_entry(walk, parent, &entry[i], 0, va + ((vaddr_t)i << VM_PAGE_SHIFT));
+    }
+    return count;
 }
 
 void mmu_unmap_borrowed(struct mmu *mmu, vaddr_t va, size_t size)
 {
-    struct walk walk = {.mmu = mmu, .leaf = leaf_remove_borrowed, .pruning = true};
+    struct walk walk = {.mmu = mmu, .run = run_remove_borrowed, .pruning = true, .keep = KEEP_ALL};
 
     walk_range(&walk, va, size);
     count_removed(&walk);
 }
 
+/* ---- from small pages to a large one ---- */
+
+/* True if the small pages of the table are those of one large page, all with the same flags. */
+static bool is_contiguous(const entry_t *table)
+{
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        if (table[i] != table[0] + ((entry_t)i << VM_PAGE_SHIFT))
+            return false;
+    }
+    return is_aligned(table[0] & PTE_ADDRESS, page_bytes(PAGE_2M));
+}
+
+/* The entry of a table of small pages becomes that of the large one in their place. */
+static void replace_table(struct mmu *mmu, const struct path *path, entry_t leaf)
+{
+    table_retire(mmu, *path->entry & PTE_ADDRESS);
+    *path->entry = leaf;
+    mmu->pages[PAGE_2M]++;
+    flush_all(mmu);
+}
+
+bool mmu_promote(struct mmu *mmu, vaddr_t va)
+{
+    struct path path = path_to(mmu, va, PAGE_2M);
+    entry_t *table, first;
+
+    if (path.level != PAGE_2M || !entry_is_table(*path.entry, PAGE_2M) || entry_used(*path.entry) != ENTRIES)
+        return false;
+    table = entry_table(*path.entry);
+    first = table[0];
+    if ((first & (PTE_BORROWED | PTE_PAT_4K)) || !is_contiguous(table))
+        return false;
+    memset(table, 0, VM_PAGE_SIZE);
+    mmu->pages[PAGE_4K] -= ENTRIES;
+    replace_table(mmu, &path, first | PTE_LARGE);
+    return true;
+}
+
 void mmu_collapse(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags)
 {
-    struct walk walk = {.mmu = mmu, .leaf = leaf_remove, .release = true};
+    struct walk walk = {.mmu = mmu, .run = run_remove, .keep = PTE_BORROWED, .flush.count = MMU_FLUSH_SINGLES + 1};
     struct path path = path_to(mmu, va, PAGE_2M);
 
-    ASSERT(path.level == PAGE_2M && *path.entry != 0 && !entry_is_leaf(*path.entry, path.level));
-    walk_range(&walk, va, page_bytes(PAGE_2M));
+    ASSERT(path.level == PAGE_2M && entry_is_table(*path.entry, path.level));
+    walk_tables(&walk, va, va + page_bytes(PAGE_2M) - 1);
     count_removed(&walk);
-    table_put(mmu, *path.entry & PTE_ADDRESS);
-    *path.entry = make_leaf(pa, PAGE_2M, flags);
-    mmu->pages[PAGE_2M]++;
-    flush_page(mmu, va);
+    replace_table(mmu, &path, make_leaf(pa, PAGE_2M, flags));
 }
+
+/* ---- protecting ---- */
 
 /* The new protection; true if the CPU may remember another one. */
 static inline bool entry_protect(entry_t *entry, entry_t protection)
@@ -578,12 +964,43 @@ static inline bool entry_protect(entry_t *entry, entry_t protection)
     return (old & PTE_PRESENT) && old != *entry;
 }
 
-static void leaf_protect(struct walk *walk, entry_t *entry, unsigned level, vaddr_t va)
+static inline void protect_entry(struct walk *walk, entry_t *entry, unsigned level, vaddr_t va)
 {
     ASSERT(is_aligned(va, 1ull << level_shift(level)));
     (void)level;
-    if (entry_protect(entry, walk->target))
+    if (entry_protect(entry, walk->protection))
         flush_add(&walk->flush, va);
+}
+
+/* Many, when all is to be flushed anyway. */
+static void protect_many(entry_t *entry, unsigned count, entry_t protection)
+{
+    for (entry_t *end = entry + count; entry < end; entry++) {
+        entry_t old = *entry;
+
+        if (old == 0)
+            continue;
+        *entry = (old & ~(entry_t)PROTECTION_BITS) | protection;
+        if (UNLIKELY(old & PTE_BORROWED))
+            *entry &= ~(entry_t)PTE_WRITE;
+    }
+}
+
+static unsigned run_protect(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count, unsigned level,
+                            vaddr_t va)
+{
+    (void)parent;
+    for (unsigned i = 0; i < count; i++) {
+        i += zeros(&entry[i], count - i);
+        if (i == count || (level > 0 && !(entry[i] & PTE_LARGE)))
+            return i;
+        if (level == 0 && flush_is_all(&walk->flush)) {
+            protect_many(&entry[i], count - i, walk->protection);
+            return count;
+        }
+        protect_entry(walk, &entry[i], level, run_va(va, i, level));
+    }
+    return count;
 }
 
 /* One page of 4 KiB, the usual unit of guards and garbage collectors; false if a table is missing or a page is larger.
@@ -601,7 +1018,7 @@ static inline bool protect_single(struct mmu *mmu, vaddr_t va, entry_t protectio
 
 static __attribute__((noinline)) void protect_range(struct mmu *mmu, vaddr_t va, size_t size, entry_t protection)
 {
-    struct walk walk = {.mmu = mmu, .leaf = leaf_protect, .target = protection};
+    struct walk walk = {.mmu = mmu, .run = run_protect, .protection = protection};
 
     walk_range(&walk, va, size);
 }
@@ -614,18 +1031,80 @@ void mmu_protect(struct mmu *mmu, vaddr_t va, size_t size, vm_flags_t flags)
         protect_range(mmu, va, size, protection);
 }
 
-static void leaf_count(struct walk *walk, entry_t *entry, unsigned level, vaddr_t va)
+/* ---- contents given up ---- */
+
+static unsigned run_clean(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count, unsigned level,
+                          vaddr_t va)
 {
-    (void)va;
-    walk->count.pages[level]++;
-    walk->count.borrowed += level == 0 && (*entry & PTE_BORROWED);
+    (void)parent;
+    for (unsigned i = 0; i < count; i++) {
+        i += zeros(&entry[i], count - i);
+        if (i == count || (level > 0 && !(entry[i] & PTE_LARGE)))
+            return i;
+        entry_t old = entry[i];
+
+        if (!(old & PTE_DIRTY) || (old & PTE_BORROWED))
+            continue;
+        entry[i] = old & ~(entry_t)PTE_DIRTY;
+        if (old & PTE_PRESENT)
+            flush_add(&walk->flush, run_va(va, i, level));
+    }
+    return count;
+}
+
+void mmu_clean(struct mmu *mmu, vaddr_t va, size_t size)
+{
+    struct walk walk = {.mmu = mmu, .run = run_clean};
+
+    walk_range(&walk, va, size);
+}
+
+static unsigned run_remove_clean(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count, unsigned level,
+                                 vaddr_t va)
+{
+    for (unsigned i = 0; i < count; i++) {
+        i += zeros(&entry[i], count - i);
+        if (i == count || (level > 0 && !(entry[i] & PTE_LARGE)))
+            return i;
+        if (!(entry[i] & (PTE_DIRTY | PTE_BORROWED)))
+            remove_entry(walk, parent, &entry[i], level, run_va(va, i, level));
+    }
+    return count;
+}
+
+size_t mmu_unmap_clean(struct mmu *mmu, vaddr_t va, size_t size)
+{
+    struct walk walk = {.mmu = mmu, .run = run_remove_clean, .pruning = true, .keep = PTE_BORROWED};
+    size_t bytes = 0;
+
+    walk_range(&walk, va, size);
+    count_removed(&walk);
+    for (unsigned i = 0; i < PAGE_SIZES; i++)
+        bytes += walk.count.pages[i] << page_shift((enum page_size)i);
+    return bytes;
+}
+
+/* ---- counting ---- */
+
+static unsigned run_count(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count, unsigned level,
+                          vaddr_t va)
+{
+    (void)parent, (void)va;
+    for (unsigned i = 0; i < count; i++) {
+        i += zeros(&entry[i], count - i);
+        if (i == count || (level > 0 && !(entry[i] & PTE_LARGE)))
+            return i;
+        walk->count.pages[level]++;
+        walk->count.borrowed += level == 0 && (entry[i] & PTE_BORROWED);
+    }
+    return count;
 }
 
 struct mmu_count mmu_count(const struct mmu *mmu, vaddr_t va, size_t size)
 {
-    struct walk walk = {.mmu = (struct mmu *)mmu, .leaf = leaf_count};
+    struct walk walk = {.mmu = (struct mmu *)mmu, .run = run_count};
 
-    walk_range(&walk, va, size);
+    walk_tables(&walk, va, va + size - 1);
     return walk.count;
 }
 
@@ -646,7 +1125,10 @@ bool mmu_query(const struct mmu *mmu, vaddr_t va, struct mmu_entry *entry)
 
 bool mmu_is_free(const struct mmu *mmu, vaddr_t va, enum page_size size)
 {
-    return *path_to(mmu, va, size).entry == 0;
+    struct path path = path_to(mmu, va, size);
+
+    return *path.entry == 0 || (path.level == size && entry_is_table(*path.entry, size) && /* left in place */
+                                table_is_empty(*path.entry, size));
 }
 
 /* ---- moving ---- */
@@ -654,69 +1136,172 @@ bool mmu_is_free(const struct mmu *mmu, vaddr_t va, enum page_size size)
 /* A large page whose new place is not aligned to it has to go in smaller pieces. */
 static error_t split_misaligned(struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size)
 {
+    if (is_aligned(from ^ to, page_bytes(PAGE_1G)))
+        return E_SUCCESS;
     for (vaddr_t va = from; va - from < size;) {
-        struct path path = path_to(mmu, va, 0);
+        struct path path = path_to(mmu, va, PAGE_2M);
         size_t length = (size_t)1 << level_shift(path.level);
 
-        if (*path.entry != 0 && path.level > 0 && !is_aligned(va - from + to, length)) {
+        if (entry_is_leaf(*path.entry, path.level) && !is_aligned(va - from + to, length)) {
             error_t error = mmu_split(mmu, va + (length >> 9));
 
             if (error)
                 return error;
             continue;
         }
+        if (path.level == PAGE_2M && is_aligned(from ^ to, page_bytes(PAGE_2M)))
+            length = page_bytes(PAGE_1G); /* nothing below has to be split */
         va = (va | (length - 1)) + 1;
     }
     return E_SUCCESS;
 }
 
-static void leaf_prepare_move(struct walk *walk, entry_t *entry, unsigned level, vaddr_t va)
+/*
+ * What is moved at once: entries of one level, from one table to another, which lie next to each other in both. The
+ * level is the highest at which both places begin: a table of smaller pages goes along with the entry that points to
+ * it.
+ */
+struct piece {
+    struct path from;
+    unsigned level, count;
+    size_t size;
+};
+
+static struct piece piece_at(const struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size)
+{
+    unsigned level = largest_fit(from, to, size, PAGE_1G), end = ENTRIES;
+    struct piece piece = {.from = path_to(mmu, from, level), .level = level};
+
+    if (piece.from.level != level) { /* nothing is there, for larger pages were split */
+        vaddr_t last = entry_end(from, from + size - 1, piece.from.level);
+
+        piece.size = last - from + 1;
+        return piece;
+    }
+    if (entry_index(from, level) > entry_index(to, level))
+        end -= entry_index(from, level);
+    else
+        end -= entry_index(to, level);
+    piece.count = size >> level_shift(level) < end ? (unsigned)(size >> level_shift(level)) : end;
+    piece.size = (size_t)piece.count << level_shift(level);
+    return piece;
+}
+
+static inline bool entry_is_moved(entry_t entry, unsigned level)
+{
+    return entry != 0 && (level == 0 || (entry & PTE_LARGE) || entry_used(entry) > 0);
+}
+
+/* Makes the table that the piece goes to, and has it stay until then. */
+static error_t prepare_piece(struct mmu *mmu, const struct piece *piece, vaddr_t to)
 {
     struct path path;
+    unsigned first = zeros(piece->from.entry, piece->count);
 
-    (void)entry;
-    if (path_to_free(walk->mmu, va + walk->target, level, &path) == E_NOMEM)
-        walk->error = E_NOMEM;
+    while (first < piece->count && !entry_is_moved(piece->from.entry[first], piece->level))
+        first++;
+    if (first == piece->count)
+        return E_SUCCESS;
+    path = path_to(mmu, to, piece->level);
+    if (path.level != piece->level && path_extend(mmu, &path, to, piece->level) != E_SUCCESS)
+        return E_NOMEM;
+    *path.parent |= PTE_HELD;
+    return E_SUCCESS;
 }
 
-static void leaf_move(struct walk *walk, entry_t *entry, unsigned level, vaddr_t va)
+/* The small pages of a piece; the number of them. */
+static unsigned move_small(struct flush *flush, entry_t *from, entry_t *to, unsigned count, vaddr_t va)
 {
-    struct path path = path_to(walk->mmu, va + walk->target, level);
+    unsigned moved = 0;
 
-    ASSERT(path.level == level && *path.entry == 0);
-    *path.entry = *entry;
-    parent_count(path.parent, 1);
-    leaf_remove(walk, entry, level, va);
+    for (unsigned i = 0; i < count; i++) {
+        entry_t entry = from[i];
+
+        if (entry == 0)
+            continue;
+        to[i] = entry;
+        from[i] = 0;
+        moved++;
+    }
+    if (moved > MMU_FLUSH_SINGLES) {
+        flush_add_many(flush);
+        return moved;
+    }
+    for (unsigned i = 0; moved > 0 && i < count; i++) {
+        if (to[i] & PTE_PRESENT)
+            flush_add(flush, va + ((vaddr_t)i << VM_PAGE_SHIFT));
+    }
+    return moved;
 }
 
-static void leaf_ignore(struct walk *walk, entry_t *entry, unsigned level, vaddr_t va)
+/* Large pages and tables. A table that is empty stays where it is, and makes room where something comes. */
+static unsigned move_large(struct mmu *mmu, struct flush *flush, const struct piece *piece, struct path *to, vaddr_t va)
 {
-    (void)walk, (void)entry, (void)level, (void)va;
+    unsigned moved = 0, level = piece->level;
+
+    for (unsigned i = 0; i < piece->count; i++) {
+        entry_t entry = piece->from.entry[i];
+
+        if (!entry_is_moved(entry, level))
+            continue;
+        if (UNLIKELY(to->entry[i] != 0)) {
+            ASSERT(entry_is_table(to->entry[i], level) && table_is_empty(to->entry[i], level));
+            cut_empty(mmu, to->parent, &to->entry[i], level);
+        }
+        if (entry & PTE_LARGE) {
+            flush_add(flush, run_va(va, i, level));
+        } else {
+            entry &= ~(entry_t)PTE_NOTED;
+            flush_add_many(flush);
+        }
+        to->entry[i] = entry;
+        piece->from.entry[i] = 0;
+        moved++;
+    }
+    return moved;
 }
 
-/* Gives back the empty tables of a range. */
-static void prune(struct mmu *mmu, vaddr_t va, size_t size)
+static void move_piece(struct mmu *mmu, struct flush *flush, const struct piece *piece, vaddr_t va, vaddr_t to)
 {
-    struct walk walk = {.mmu = mmu, .leaf = leaf_ignore, .pruning = true};
+    struct path path = path_to(mmu, to, piece->level);
+    entry_t *parent = piece->from.parent;
+    unsigned moved;
 
-    walk_range(&walk, va, size);
+    if (path.level != piece->level) /* there was nothing to be moved */
+        return;
+    moved = piece->level == 0 ? move_small(flush, piece->from.entry, path.entry, piece->count, va)
+                              : move_large(mmu, flush, piece, &path, va);
+    *path.parent += moved * USED_ONE;
+    *path.parent &= ~(entry_t)PTE_HELD;
+    *parent -= moved * USED_ONE;
+    if (entry_used(*parent) == 0)
+        note_empty(mmu, parent, piece->level + 1, va);
 }
 
 error_t mmu_move(struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size)
 {
-    struct walk prepare = {.mmu = mmu, .leaf = leaf_prepare_move, .target = to - from};
-    struct walk move = {.mmu = mmu, .leaf = leaf_move, .target = to - from};
+    vaddr_t pages[MMU_FLUSH_SINGLES];
+    struct flush flush = {.count = 0, .pages = pages};
+    struct piece piece;
     error_t error = split_misaligned(mmu, from, to, size);
 
-    if (error)
-        return error;
-    walk_range(&prepare, from, size);
-    if (prepare.error) {
-        prune(mmu, to, size);
-        return prepare.error;
+    if (size >= page_bytes(PAGE_1G))
+        cut_all_noted(mmu); /* what is remembered would not go along with the tables above it */
+    for (size_t done = 0; !error && done < size; done += piece.size) {
+        piece = piece_at(mmu, from + done, to + done, size - done);
+        if (piece.count > 0)
+            error = prepare_piece(mmu, &piece, to + done);
     }
-    walk_range(&move, from, size);
-    prune(mmu, from, size); /* only now: on the way a table made for the target may still have been empty */
+    if (error) {
+        prune(mmu, to, size);
+        return error;
+    }
+    for (size_t done = 0; done < size; done += piece.size) {
+        piece = piece_at(mmu, from + done, to + done, size - done);
+        if (piece.count > 0)
+            move_piece(mmu, &flush, &piece, from + done, to + done);
+    }
+    flush_run(mmu, &flush, from);
     return E_SUCCESS;
 }
 

@@ -89,15 +89,23 @@ static int setup(void)
 /* Frames of tables that the mmu says it has are those that are out. */
 static void assert_accounts(void)
 {
-    assert_int_equal(tables_out, 1 + mmu_tables(&mmu) + mmu.cached);
+    assert_int_equal(tables_out, 1 + mmu_tables(&mmu) + mmu.cached + mmu.waiting);
     if (fake_tlb_stale())
         fail_msg("%s", fake_tlb_stale());
+}
+
+/* Of tables that are empty some may have been left in place. */
+static void assert_no_tables(void)
+{
+    mmu_trim(&mmu);
+    assert_int_equal(mmu_tables(&mmu), 0);
+    assert_accounts();
 }
 
 static void finish(void)
 {
     assert_accounts();
-    assert_int_equal(mmu_tables(&mmu), 0);
+    assert_no_tables();
     mmu_destroy(&mmu);
     assert_int_equal(tables_out, 0);
 }
@@ -165,7 +173,7 @@ static void test_init_and_destroy(void **state)
     (void)state;
     setup();
     assert_int_equal(tables_out, 1);
-    assert_int_equal(mmu_tables(&mmu), 0);
+    assert_no_tables();
     assert_unmapped(0);
     assert_unmapped(VA);
     assert_unmapped(LOW_HALF_END - 1);
@@ -202,7 +210,7 @@ static void test_map_each_size_cache_and_protection(void **state)
                 mmu_unmap(&mmu, VA + bytes, bytes, false, &removed);
                 assert_int_equal(removed.pages[size], 1);
                 assert_unmapped(VA + bytes);
-                assert_int_equal(mmu_tables(&mmu), 0);
+                assert_no_tables();
                 assert_accounts();
             }
         }
@@ -228,6 +236,7 @@ static void test_map_edges_of_the_halves(void **state)
         mmu_unmap(&mmu, edges[i], VM_PAGE_SIZE, false, NULL);
         assert_unmapped(edges[i]);
     }
+    mmu_trim(&mmu); /* mmu_tables counts only those of the lower half */
     finish();
 }
 
@@ -329,7 +338,7 @@ static void test_map_range(void **state)
         assert_int_equal(removed.pages[PAGE_1G], c->large);
         assert_memory_equal(&removed, &released, sizeof(removed));
         memset(&released, 0, sizeof(released));
-        assert_int_equal(mmu_tables(&mmu), 0);
+        assert_no_tables();
         assert_accounts();
     }
     finish();
@@ -462,7 +471,7 @@ static void test_no_table_frame_leaves_no_trace(void **state)
         assert_true(nth > 0 && fail_after >= 0);
         fail_after = -1;
         operation->after();
-        assert_int_equal(mmu_tables(&mmu), 0);
+        assert_no_tables();
         assert_accounts();
     }
     finish();
@@ -546,7 +555,7 @@ static void test_unmap_parts(void **state)
     mmu_unmap(&mmu, VA - GIB, 3 * GIB, false, &removed);
     assert_int_equal(removed.pages[PAGE_4K], 1024);
     assert_int_equal(removed.pages[PAGE_2M], 2);
-    assert_int_equal(mmu_tables(&mmu), 0);
+    assert_no_tables();
     finish();
 }
 
@@ -585,7 +594,7 @@ static void test_freed_tables_leave_the_caches_of_the_cpu(void **state)
     fill_tlb(VA, 2 * VM_PAGE_SIZE, VM_PAGE_SIZE); /* walks down to the inaccessible one */
     mmu_unmap(&mmu, VA + VM_PAGE_SIZE, VM_PAGE_SIZE, false, NULL);
     assert_accounts();
-    assert_int_equal(mmu_tables(&mmu), 0);
+    assert_no_tables();
     finish();
 }
 
@@ -704,7 +713,7 @@ static void test_move_of_nothing(void **state)
     (void)state;
     setup();
     assert_int_equal(mmu_move(&mmu, VA, VA + GIB, 64 * MIB), E_SUCCESS);
-    assert_int_equal(mmu_tables(&mmu), 0);
+    assert_no_tables();
     finish();
 }
 
