@@ -34,40 +34,43 @@
     .popsection
     .endm
 
-/* void *name(size_t size): `slow` is given the size too. 64: 1024 bytes, 4096: 64 KiB, the sizes of the two tables. */
+/* void *name(size_t size): `slow` is given the size, and the class whose magazine is empty, or 0. The tables reach to
+ * 1024 bytes, with an entry for each size, as that needs no rounding, and to 64 KiB, with one for 128 bytes. */
     .macro allocate name, slow
     .section .text.\name, "ax", @progbits
     .balign 64
     .globl \name
 \name:
-    leaq -1(%rdi), %rcx
-    shrq $4, %rcx
-    cmpq $64, %rcx
-    jae 1f
-    movzbl heap_small_classes(%rcx), %ecx
+    cmpq $1024, %rdi
+    ja 1f
+    movzbl heap_small_classes(%rdi), %esi
     window_begin
-    movq HEAP_TOPS(, %rcx, 8), %rdx
+    movq HEAP_TOPS(, %rsi, 8), %rdx
     subb $8, %dl
     jc \slow
     movq (%rdx), %rax
-    movq %rdx, HEAP_TOPS(, %rcx, 8)
+    movq %rdx, HEAP_TOPS(, %rsi, 8)
     window_end \name
     ret
 1:
-    cmpq $4096, %rcx
-    jae \slow
-    shrl $3, %ecx
-    movzbl heap_medium_classes(%rcx), %ecx
+    leaq -1(%rdi), %rsi
+    shrq $7, %rsi
+    cmpq $512, %rsi
+    jae 2f
+    movzbl heap_medium_classes(%rsi), %esi
     window_begin
-    movq HEAP_TOPS(, %rcx, 8), %rdx
+    movq HEAP_TOPS(, %rsi, 8), %rdx
     subb $8, %dl
     jc \slow
     movq (%rdx), %rax
     testq %rax, %rax
     jz \slow
-    movq %rdx, HEAP_TOPS(, %rcx, 8)
+    movq %rdx, HEAP_TOPS(, %rsi, 8)
     window_end \name
     ret
+2:
+    xorl %esi, %esi
+    jmp \slow
     .type \name, @function
     .size \name, . - \name
     .endm

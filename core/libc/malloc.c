@@ -45,12 +45,12 @@ void free(void *block)
 void *__libc_malloc(size_t size) __attribute__((alias("malloc")));
 void __libc_free(void *block) __attribute__((alias("free")));
 #else
-void *malloc_slow(size_t size);
+void *malloc_slow(size_t size, unsigned class);
 
-/* Where malloc goes when there is no object at hand. */
-void *malloc_slow(size_t size)
+/* Where malloc goes when there is no object at hand: the class, or 0. */
+void *malloc_slow(size_t size, unsigned class)
 {
-    return or_error(heap_program_alloc(size));
+    return or_error(class ? heap_program_refill(size, class) : heap_program_alloc(size));
 }
 #endif
 

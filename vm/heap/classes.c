@@ -1,4 +1,5 @@
 /* Size classes: the tables, derived from the rule in internal.h. */
+#include "core/base/string.h"
 #include "vm/heap/internal.h"
 
 #define SPAN_OBJECTS_LEAST 4u
@@ -6,7 +7,7 @@
 #define CACHED_BYTES ((size_t)64 << 10)
 
 struct size_class size_classes[CLASSES];
-uint8_t heap_small_classes[SMALL_MAX >> 4], heap_medium_classes[CLASS_SIZE_MAX >> 7];
+uint8_t heap_small_classes[SMALL_MAX + 1], heap_medium_classes[CLASS_SIZE_MAX >> 7];
 
 static uint32_t size_of_class(unsigned class)
 {
@@ -38,12 +39,14 @@ void classes_make(void)
             .slices = (uint8_t)slices,
             .cached = (uint8_t)(size <= SMALL_MAX || cached >= CACHED_MOST ? CACHED_MOST - (size > SMALL_MAX) : cached),
         };
-        for (size_t below = class == 1 ? 0 : size_of_class(class - 1); below < size; below += 16) {
-            if (size <= SMALL_MAX)
-                heap_small_classes[below >> 4] = (uint8_t) class;
+        size_t below = class == 1 ? 0 : size_of_class(class - 1);
+
+        if (size <= SMALL_MAX)
+            memset(&heap_small_classes[below + 1], (int)class, size - below);
+        for (; below < size; below += 16)
             heap_medium_classes[below >> 7] = (uint8_t) class;
-        }
     }
+    heap_small_classes[0] = heap_small_classes[1];
 }
 
 unsigned class_of_aligned(size_t size, size_t align)

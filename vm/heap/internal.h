@@ -31,13 +31,13 @@ extern struct size_class size_classes[CLASSES];
 
 void classes_make(void);
 
-/* The class of (size - 1) >> 4, and of (size - 1) >> 7. */
-extern uint8_t heap_small_classes[SMALL_MAX >> 4], heap_medium_classes[CLASS_SIZE_MAX >> 7];
+/* The class of a size, of which 0 is one, and of (size - 1) >> 7. */
+extern uint8_t heap_small_classes[SMALL_MAX + 1], heap_medium_classes[CLASS_SIZE_MAX >> 7];
 
 /* Of a size from 1 to CLASS_SIZE_MAX. */
 static inline unsigned class_of_size(size_t size)
 {
-    return size <= SMALL_MAX ? heap_small_classes[(size - 1) >> 4] : heap_medium_classes[(size - 1) >> 7];
+    return size <= SMALL_MAX ? heap_small_classes[size] : heap_medium_classes[(size - 1) >> 7];
 }
 
 /* Of a medium block. */
@@ -106,9 +106,30 @@ struct heap {
     struct span *large_blocks; /* of heaps other than the program's: a structure without slices for each */
 };
 
-void *pool_get(struct heap *, struct pool *);
-void pool_put(struct pool *, void *structure);
+/* More of them; false: no memory. */
+bool pool_grow(struct heap *, struct pool *);
 void pool_destroy(struct heap *, struct pool *);
+
+/* One is free. */
+static inline void *pool_take(struct pool *pool)
+{
+    void **structure = pool->free;
+
+    pool->free = *structure;
+    return structure;
+}
+
+/* NULL: no memory. */
+static inline void *pool_get(struct heap *heap, struct pool *pool)
+{
+    return LIKELY(pool->free) || pool_grow(heap, pool) ? pool_take(pool) : NULL;
+}
+
+static inline void pool_put(struct pool *pool, void *structure)
+{
+    *(void **)structure = pool->free;
+    pool->free = structure;
+}
 
 /* A run of slices aligned to `align` slices; 0: no memory, or over the heap's limit. alone: in a region of its own if
  * there is one, so that it can grow. */

@@ -64,13 +64,25 @@ static struct magazine *magazine_of(const uintptr_t *top)
     return (struct magazine *)((uintptr_t)top & ~(sizeof(struct magazine) - 1));
 }
 
-static struct magazine *magazine_make(unsigned class)
+static inline struct magazine *magazine_make_of(void *structure, unsigned class)
 {
-    struct magazine *magazine = pool_get(&program_heap, &magazines.pool);
+    struct magazine *magazine = structure;
 
-    if (magazine && first_place(class) > 0)
+    if (UNLIKELY(first_place(class) > 0))
         magazine->objects[first_place(class) - 1] = 0;
     return magazine;
+}
+
+static struct magazine *magazine_make(unsigned class)
+{
+    void *structure = pool_get(&program_heap, &magazines.pool);
+
+    return structure ? magazine_make_of(structure, class) : NULL;
+}
+
+static inline size_t bytes_of_full(unsigned class)
+{
+    return (size_t)size_classes[class].cached * size_classes[class].size;
 }
 
 static inline void give(uintptr_t object)
@@ -88,7 +100,7 @@ static void empty_full(unsigned class, struct magazine **link)
     struct magazine *magazine = *link;
 
     *link = magazine->next;
-    magazines.cached -= (size_t)size_classes[class].cached * size_classes[class].size;
+    magazines.cached -= bytes_of_full(class);
     for (unsigned place = first_place(class); place < PLACES - 1; place++)
         give(magazine->objects[place]);
     pool_put(&magazines.pool, magazine);
@@ -160,7 +172,7 @@ const char *magazines_validate(const struct heap *heap)
         wrong = top ? magazine_validate(class, magazine_of(top), top) : NULL;
         for (const struct magazine *full = magazines.full[class]; full && !wrong; full = full->next) {
             wrong = magazine_validate(class, full, &full->objects[PLACES - 1]);
-            cached += (size_t)size_classes[class].cached * size_classes[class].size;
+            cached += bytes_of_full(class);
         }
     }
     return wrong || heap != &program_heap || cached == magazines.cached ? wrong : "the bytes in magazines are wrong";
@@ -200,25 +212,35 @@ static COLD bool start(void)
 
 /* ---- objects ---- */
 
-/* An object, from the magazine, one that is full, or else the spans; 0: no memory. */
-static uintptr_t object_get(unsigned class)
+static inline bool has_object(unsigned class)
+{
+    const uintptr_t *top = this_cpu(heap_tops)[class];
+
+    return top && top > &magazine_of(top)->objects[first_place(class)];
+}
+
+/* A full magazine takes the place of the empty one; 0: there is none. */
+static inline uintptr_t object_get_full(unsigned class)
+{
+    struct magazine *full = magazines.full[class];
+    uintptr_t **top = &this_cpu(heap_tops)[class];
+
+    if (!full)
+        return 0;
+    pool_put(&magazines.pool, magazine_of(*top));
+    magazines.full[class] = full->next;
+    magazines.cached -= bytes_of_full(class);
+    *top = &full->objects[PLACES - 2];
+    return **top;
+}
+
+/* Objects from the spans fill the magazine, which is empty; 0: no memory. */
+static uintptr_t object_get_new(unsigned class)
 {
     uintptr_t **top = &this_cpu(heap_tops)[class];
-    struct magazine *magazine = magazine_of(*top), *full = magazines.full[class];
+    struct magazine *magazine = *top ? magazine_of(*top) : magazine_make(class);
     unsigned count = size_classes[class].cached;
 
-    if (magazine && *top > &magazine->objects[first_place(class)])
-        return *--*top;
-    if (full) {
-        if (magazine)
-            pool_put(&magazines.pool, magazine);
-        magazines.full[class] = full->next;
-        magazines.cached -= (size_t)count * size_classes[class].size;
-        *top = &full->objects[PLACES - 2];
-        return **top;
-    }
-    if (!magazine)
-        magazine = magazine_make(class);
     if (!magazine)
         return 0;
     uintptr_t *first = &magazine->objects[first_place(class)];
@@ -231,26 +253,58 @@ static uintptr_t object_get(unsigned class)
     return **top;
 }
 
-/* The magazine of the class is full: another takes its place. */
-static void object_put(unsigned class, uintptr_t object)
+/* An object, from the magazine, one that is full, or else the spans; 0: no memory. */
+static uintptr_t object_get(unsigned class)
+{
+    uintptr_t object;
+
+    if (has_object(class))
+        return *--this_cpu(heap_tops)[class];
+    object = object_get_full(class);
+    return object ? object : object_get_new(class);
+}
+
+/* There may be too much in full magazines: one of the class goes, not the latest if there is another. */
+static __attribute__((noinline)) void object_put_over(unsigned class)
+{
+    struct magazine *full = magazines.full[class];
+
+    if (magazines.cached > program_heap.held / LIMIT_OF_HEAP)
+        empty_full(class, full->next ? &full->next : &magazines.full[class]);
+}
+
+/* The magazine of the class is full (there is one, as there is an object): an empty one takes its place. */
+static inline void object_put_into(struct magazine *magazine, unsigned class, uintptr_t object)
 {
     uintptr_t **top = &this_cpu(heap_tops)[class];
-    struct magazine *full = magazine_of(*top), *magazine = magazine_make(class);
-    size_t size = (size_t)size_classes[class].cached * size_classes[class].size;
+    struct magazine *full = magazine_of(*top);
 
-    if (!magazine) {
-        give(object);
-        return;
-    }
     *top = &magazine->objects[first_place(class)];
     *(*top)++ = object;
-    if (!full)
-        return;
     full->next = magazines.full[class];
     magazines.full[class] = full;
-    magazines.cached += size;
-    if (magazines.cached > magazines.cached_least && magazines.cached > program_heap.held / LIMIT_OF_HEAP)
-        empty_full(class, full->next ? &full->next : &magazines.full[class]);
+    magazines.cached += bytes_of_full(class);
+    if (UNLIKELY(magazines.cached > magazines.cached_least))
+        object_put_over(class);
+}
+
+/* No empty magazine is at hand. */
+static COLD __attribute__((noinline)) void object_put_last(unsigned class, uintptr_t object)
+{
+    struct magazine *magazine = magazine_make(class);
+
+    if (magazine)
+        object_put_into(magazine, class, object);
+    else
+        give(object);
+}
+
+static inline void object_put(unsigned class, uintptr_t object)
+{
+    if (LIKELY(magazines.pool.free))
+        object_put_into(magazine_make_of(pool_take(&magazines.pool), class), class, object);
+    else
+        object_put_last(class, object);
 }
 
 /* What free does, for here. */
@@ -258,7 +312,7 @@ static void object_free(unsigned class, uintptr_t object)
 {
     uintptr_t **top = &this_cpu(heap_tops)[class];
 
-    if (*top == &magazine_of(*top)->objects[PLACES - 1] || !*top)
+    if (*top == &magazine_of(*top)->objects[PLACES - 1])
         object_put(class, object);
     else
         *(*top)++ = object;
@@ -355,6 +409,14 @@ void *heap_program_alloc(size_t size)
     return (void *)block_get(size);
 }
 
+/* A handler that ran behind the window may have filled the magazine. */
+void *heap_program_refill(size_t size, unsigned kind)
+{
+    uintptr_t block = has_object(kind) ? 0 : object_get_full(kind);
+
+    return LIKELY(block) ? (void *)block : heap_program_alloc(size);
+}
+
 void *heap_program_alloc_zeroed(size_t size)
 {
     uintptr_t block = 0;
@@ -387,15 +449,11 @@ void *heap_program_alloc_aligned(size_t align, size_t size)
     return (void *)(block ? block : large_get(size < align ? align : size, false));
 }
 
-void heap_program_free(void *memory, unsigned class)
+/* A block that is no object. */
+static __attribute__((noinline)) void block_put(uintptr_t block)
 {
-    uintptr_t block = (uintptr_t)memory;
     struct span *span;
 
-    if (LIKELY(class != CLASS_NONE)) {
-        object_put(class, block);
-        return;
-    }
     if (block == 0)
         return;
     if (!heap_is_run(block)) {
@@ -407,6 +465,14 @@ void heap_program_free(void *memory, unsigned class)
     if (UNLIKELY(!span || span->start != block || span->class || !span->used || span->heap != &program_heap))
         heap_misused("free", block);
     medium_put(span);
+}
+
+void heap_program_free(void *memory, unsigned class)
+{
+    if (LIKELY(class != CLASS_NONE))
+        object_put(class, (uintptr_t)memory);
+    else
+        block_put((uintptr_t)memory);
 }
 
 /* The size of a block; it ends the program with the name of the function if there is none. *span: NULL for large ones.
@@ -470,7 +536,7 @@ static void *realloc_slow(void *memory, size_t size)
     if (span && span->class)
         object_free(span->class, block);
     else
-        heap_program_free(memory, CLASS_NONE);
+        block_put(block);
     return (void *)moved;
 }
 

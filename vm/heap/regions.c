@@ -295,7 +295,7 @@ struct pool_page {
     void *next;
 };
 
-static bool pool_grow(struct heap *heap, struct pool *pool)
+bool pool_grow(struct heap *heap, struct pool *pool)
 {
     struct pool_page *page = heap_page_get();
 
@@ -308,23 +308,6 @@ static bool pool_grow(struct heap *heap, struct pool *pool)
     for (size_t at = VM_PAGE_SIZE / pool->size * pool->size; at >= 2 * pool->size; at -= pool->size)
         pool_put(pool, (char *)page + at - pool->size);
     return true;
-}
-
-void *pool_get(struct heap *heap, struct pool *pool)
-{
-    void **structure = pool->free;
-
-    if (!structure && !pool_grow(heap, pool))
-        return NULL;
-    structure = pool->free;
-    pool->free = *structure;
-    return structure;
-}
-
-void pool_put(struct pool *pool, void *structure)
-{
-    *(void **)structure = pool->free;
-    pool->free = structure;
 }
 
 void pool_destroy(struct heap *heap, struct pool *pool)
