@@ -22,7 +22,7 @@
 
 static char *archive;
 static size_t archive_size;
-static uint64_t archive_places[16];
+static struct archive_record archive_places[16];
 
 static char large_byte(size_t at)
 {
