@@ -43,7 +43,7 @@ COMPILERS = {
 LANGUAGE_C = "-std=gnu11"
 LANGUAGE_CXX = "-xc++ -std=gnu++17"
 CALL_TOOLS = ("images/calls.py", "images/disassembly.py", "images/tool.py")
-LIMIT_IMAGES = ("hello", "micro")  # what tests/bench/limits.py boots
+LIMIT_IMAGES = ("hello", "micro", "heap-costs", "heap-day", "system-calls", "frames", "faults", "mapping-calls")  # what tests/bench/limits.py boots
 GUEST_INIT = BUILD / "linux/init"  # of the Linux guest, tests/bench/guest.py
 GUEST_SOURCE = "tests/bench/guest/init.c"
 PACK_ALONE = 256 << 20  # bytes from which on packing has the terminal, to show how far it is

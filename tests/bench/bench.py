@@ -31,6 +31,7 @@ from typing import Callable, NamedTuple
 from root import ROOT  # isort: first
 
 import compare
+import goals
 import guest
 import kernel
 import machine
@@ -332,6 +333,8 @@ def measure(options: argparse.Namespace) -> int:
     summary = make(plan, subjects, results, problems)
     results.finish(summary)
     (print_sweep if options.sweep else print_table)(summary)
+    if options.plan.resolve() == PLAN:
+        goals.print_verdicts(goals.program_goals(summary))
     page = write_page(options, output)
     found = [*summary["problems"], *results.problems, *([page] if page else [])]
     for problem in dict.fromkeys(found):

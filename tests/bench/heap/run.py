@@ -6,7 +6,7 @@ arch/x86_64/malloc.S) over mmap, so that what is saved in instructions is seen o
     tests/bench/heap/run.py [--turns N] [WORKLOAD ...]
 
 Runs of the allocators take turns; a cell is the median of the time-stamp counter's ticks, in millions, and of the peak of
-resident memory. Where it says "not there", a Debian package or source is missing, as the line below the table says.
+resident memory; below the table stands which of the goals (tests/bench/goals.py) hold. Where it says "not there", a Debian package or source is missing, as the line below the table says.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
+sys.path.insert(0, str(ROOT / "tests/bench"))
+
+import goals  # noqa: E402
+
 HERE = Path("tests/bench/heap")
 BUILD = Path("build/bench-heap")
 HEAP = [f"vm/heap/{name}.c" for name in ("check", "classes", "heap", "program", "regions", "spans")]
@@ -66,18 +70,21 @@ def measure(program: Path, workload: str) -> tuple[float, float]:
 def table(programs: dict[str, Path], workloads: list[str], turns: int) -> None:
     others = [name for name in programs if name != OURS]
     print(f"{'Mticks (peak MiB)':<18}" + "".join(f"{name:>20}" for name in programs) + f"{'of the best other':>20}")
-    ratios = []
+    ratios: dict[str, float] = {}
+    peaks: dict[str, float] = {}
     for workload in workloads:
         runs: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
         for _ in range(turns):
             for name, program in programs.items():
                 runs[name].append(measure(program, workload))
         median = {name: tuple(statistics.median(run[i] for run in runs[name]) for i in (0, 1)) for name in programs}
-        ratio = median[OURS][0] / min(median[name][0] for name in others)
-        ratios.append(ratio)
+        ratio, peak = (median[OURS][i] / min(median[name][i] for name in others) for i in (0, 1))
+        ratios[workload], peaks[workload] = ratio, peak
         cells = "".join(f"{f'{ticks:.0f} ({peak:.1f})':>20}" for ticks, peak in median.values())
         print(f"{workload:<18}{cells}{ratio:>20.2f}", flush=True)
-    print(f"geometric mean of the time, of the best other: {statistics.geometric_mean(ratios):.2f}")
+    mean = statistics.geometric_mean(ratios.values())
+    print(f"geometric mean of the time, of the best other: {mean:.2f}")
+    goals.print_verdicts(goals.heap_goals(ratios, peaks, mean))
 
 
 def main() -> int:
