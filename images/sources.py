@@ -7,6 +7,7 @@ CORE = [
     "arch/x86_64/clock.c",
     "arch/x86_64/cpu.c",
     "arch/x86_64/cpu_info.c",
+    "arch/x86_64/emulation.c",
     "arch/x86_64/entry.S",
     "arch/x86_64/fixmap.c",
     "arch/x86_64/frame.c",

@@ -81,7 +81,10 @@
 #ifndef __ASSEMBLER__
 
 #include "core/base/error.h"
+#include "core/base/string.h"
 #include "core/base/types.h"
+
+struct boot_region;
 
 struct tss {
     uint32_t reserved0;
@@ -168,6 +171,9 @@ extern uint64_t boot_tsc;
  */
 void cpu_early_init(void);
 
+/* Prepares QEMU's emulation for a program, where this is it. Reads in the range of RAM, which is mapped. */
+void emulation_init(const struct boot_region *ram);
+
 /* The boot stack, which later serves the system calls of the first thread (image.ld.S). */
 extern char __boot_stack[], __boot_stack_end[];
 
@@ -242,6 +248,13 @@ static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
 
     __asm__ volatile("cpuid" : "=a"(id.a), "=b"(id.b), "=c"(id.c), "=d"(id.d) : "a"(leaf), "c"(subleaf));
     return id;
+}
+
+/* A hypervisor names itself in twelve bytes from EBX on. */
+#define HYPERVISOR_LEAF 0x40000000u
+static inline bool cpuid_is_signed(const struct cpuid *id, const char *signature)
+{
+    return memcmp(&id->b, signature, 3 * sizeof(id->b)) == 0;
 }
 
 static inline uint64_t tsc_read(void)

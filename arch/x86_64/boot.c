@@ -165,6 +165,16 @@ static void start_frames(void)
     frames_declare_ram(ranges, frame_ranges(ranges, all));
 }
 
+static const struct boot_region *largest_region(struct boot_regions regions)
+{
+    const struct boot_region *largest = &regions.list[0];
+
+    for (size_t i = 1; i < *regions.count; i++)
+        if (regions.list[i].end - regions.list[i].start > largest->end - largest->start)
+            largest = &regions.list[i];
+    return largest;
+}
+
 /* Where segments begin: never 0, which stands for fixed addresses. */
 static uint64_t address_seed(void)
 {
@@ -181,6 +191,7 @@ void boot_main(uint32_t magic, paddr_t information, paddr_t load_address)
     core_command_line();
     divide_memory();
     start_frames();
+    emulation_init(largest_region(unused));
     if (vm_space_init(&space, image_physical(__boot_tables), address_seed()) != E_SUCCESS)
         refuse("too little RAM for the address space: give the machine more");
     vm_space_use(&space);

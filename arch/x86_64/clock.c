@@ -43,13 +43,13 @@ struct clock_scale clock_scale;
 
 /* ---- whoever knows the rate ---- */
 
-#define HYPERVISOR_LEAF 0x40000000u
 #define HYPERVISOR_LEAF_NEXT 0x40000100u /* KVM, where the first place shows Hyper-V's interface */
 #define LEAF_FREQUENCY 0x10u             /* VMware's leaf: kHz in EAX */
 #define HYPERV_FEATURES 3u
 #define HYPERV_FREQUENCY_ALLOWED (1u << 11) /* EAX */
 #define HYPERV_FREQUENCY_THERE (1u << 8)    /* EDX */
 #define MSR_HYPERV_TSC_FREQUENCY 0x40000022u
+#define KVM_SIGNATURE "KVMKVMKVM\0\0\0"
 #define KVM_FEATURES 1u
 #define KVM_CLOCK_OLD (1u << 0)
 #define KVM_CLOCK (1u << 3)
@@ -57,17 +57,11 @@ struct clock_scale clock_scale;
 #define MSR_KVM_CLOCK 0x4b564d01u
 #define KVM_CLOCK_ENABLE 1u
 
-static bool signature_is(const struct cpuid *id, const char *signature)
-{
-    return memcmp(&id->b, signature, 4) == 0 && memcmp(&id->c, signature + 4, 4) == 0 &&
-           memcmp(&id->d, signature + 8, 4) == 0;
-}
-
 static uint64_t rate_from_hyperv(void)
 {
     struct cpuid id = cpuid(HYPERVISOR_LEAF, 0);
 
-    if (!signature_is(&id, "Microsoft Hv") || id.a < HYPERVISOR_LEAF + HYPERV_FEATURES)
+    if (!cpuid_is_signed(&id, "Microsoft Hv") || id.a < HYPERVISOR_LEAF + HYPERV_FEATURES)
         return 0;
     id = cpuid(HYPERVISOR_LEAF + HYPERV_FEATURES, 0);
     return id.a & HYPERV_FREQUENCY_ALLOWED && id.d & HYPERV_FREQUENCY_THERE ? msr_read(MSR_HYPERV_TSC_FREQUENCY) : 0;
@@ -78,7 +72,7 @@ static uint64_t rate_from_frequency_leaf(void)
 {
     struct cpuid id = cpuid(HYPERVISOR_LEAF, 0);
 
-    if ((!signature_is(&id, "VMwareVMware") && !signature_is(&id, "KVMKVMKVM\0\0\0")) ||
+    if ((!cpuid_is_signed(&id, "VMwareVMware") && !cpuid_is_signed(&id, KVM_SIGNATURE)) ||
         id.a < HYPERVISOR_LEAF + LEAF_FREQUENCY)
         return 0;
     return cpuid(HYPERVISOR_LEAF + LEAF_FREQUENCY, 0).a * 1000ull;
@@ -115,7 +109,7 @@ static uint64_t rate_from_kvm(void)
     for (uint32_t base = HYPERVISOR_LEAF; base <= HYPERVISOR_LEAF_NEXT; base += 0x100) {
         struct cpuid id = cpuid(base, 0);
 
-        if (!signature_is(&id, "KVMKVMKVM\0\0\0"))
+        if (!cpuid_is_signed(&id, KVM_SIGNATURE))
             continue;
         uint32_t features = cpuid(base + KVM_FEATURES, 0).a;
 
@@ -268,8 +262,8 @@ static uint64_t rate_between(const struct timer *timer, struct sample first, str
     return ticks ? (second.tsc - first.tsc) * timer->rate / ticks : 0;
 }
 
-/* Two milliseconds; 0 if the timer does not move, or far too slowly. Where reading it costs ten instructions and no more,
- * as when they are counted (-icount), that is 200,000 readings. */
+/* Two milliseconds; 0 if the timer does not move, or far too slowly. Where reading it costs ten instructions and no
+ * more, as when they are counted (-icount), that is 200,000 readings. */
 #define MEASURE_READS 400000u
 #define FROZEN_READS 1000u
 
