@@ -58,9 +58,16 @@ void *heap_program_alloc(size_t size);
 void *heap_program_refill(size_t size, unsigned kind); /* where malloc's magazine of the class is empty, or 0 */
 void *heap_program_alloc_zeroed(size_t size);
 void *heap_program_alloc_aligned(size_t align, size_t size); /* a power of two */
-void *heap_program_realloc(void *block, size_t size);        /* neither NULL nor 0 */
 void heap_program_free(void *block, unsigned kind);          /* kind: what the table says of the address; or NULL */
 size_t heap_program_size(const void *block);
+/* realloc, neither of NULL nor to 0, but for the copying, which C libraries do best: the block with the size. If the
+ * answer is not NULL and copy->size, 0 before, is not 0 any more, the caller copies so many bytes from `from` to it and
+ * frees that. */
+struct heap_copy {
+    void *from;
+    size_t size;
+};
+void *heap_program_realloc(void *block, size_t size, struct heap_copy *copy);
 /* Gives back what is kept to be allocated again. */
 void heap_program_trim(void);
 struct heap *heap_program(void);

@@ -19,7 +19,6 @@
 #ifdef HEAP_HARDENED
 #define heap_program_alloc_aligned heap_hardened_alloc
 #define heap_program_alloc_zeroed heap_hardened_alloc_zeroed
-#define heap_program_realloc heap_hardened_realloc
 #define heap_program_size(block) heap_hardened_size(block)
 #define heap_program heap_hardened
 #endif
@@ -42,6 +41,11 @@ void free(void *block)
     heap_hardened_free(block);
 }
 
+static void *resize(void *block, size_t size)
+{
+    return or_error(heap_hardened_realloc(block, size));
+}
+
 void *__libc_malloc(size_t size) __attribute__((alias("malloc")));
 void __libc_free(void *block) __attribute__((alias("free")));
 #else
@@ -51,6 +55,23 @@ void *malloc_slow(size_t size, unsigned class);
 void *malloc_slow(size_t size, unsigned class)
 {
     return or_error(class ? heap_program_refill(size, class) : heap_program_alloc(size));
+}
+
+static __attribute__((noinline)) void *finish_realloc(void *block, const struct heap_copy *copy)
+{
+    if (block == NULL)
+        return or_error(NULL);
+    memcpy(block, copy->from, copy->size);
+    free(copy->from);
+    return block;
+}
+
+static void *resize(void *block, size_t size)
+{
+    struct heap_copy copy = {.size = 0};
+
+    block = heap_program_realloc(block, size, &copy);
+    return __builtin_expect(block != NULL && copy.size == 0, 1) ? block : finish_realloc(block, &copy);
 }
 #endif
 
@@ -74,7 +95,7 @@ void *realloc(void *block, size_t size)
         free(block);
         return NULL;
     }
-    return or_error(heap_program_realloc(block, size));
+    return resize(block, size);
 }
 
 void *reallocarray(void *block, size_t count, size_t size)

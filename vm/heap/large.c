@@ -326,15 +326,17 @@ uintptr_t heap_large_get_growing(size_t size)
     return block ? block : get(align_up(size, VM_PAGE_SIZE), size, false);
 }
 
-bool heap_large_fits(uintptr_t block, size_t size)
+void *heap_large_fits(void *block, size_t size, struct heap_copy *copy,
+                      void *(*otherwise)(void *, size_t, struct heap_copy *))
 {
-    struct vm_segment *segment = LIKELY(current_space) ? current_space->last : NULL;
+    struct vm_segment *segment = current_space ? current_space->last : NULL;
 
-    if (!segment || segment->start != block || segment->driver != &heap_large_driver || size > segment->size ||
-        size < asked_of(segment) - asked_of(segment) / WINDOW_PART || is_kept(segment))
-        return false;
+    if (UNLIKELY(!segment || segment->start != (vaddr_t)block || segment->driver != &heap_large_driver ||
+                 size > segment->size || size < asked_of(segment) - asked_of(segment) / WINDOW_PART ||
+                 is_kept(segment)))
+        return otherwise(block, size, copy);
     segment->own = (void *)size;
-    return true;
+    return block;
 }
 
 /* To a slot with room, whose addresses it does not take yet. */

@@ -10,6 +10,7 @@
 #define VM_HEAP_MEMORY_H
 
 #include "machine.h" /* HEAP_CLASS_TABLE, HEAP_SPAN_TABLE: where the tables are */
+#include "vm/heap.h"
 #include "vm/vm.h"
 
 #define SLICE_SHIFT 15u
@@ -66,9 +67,10 @@ size_t heap_large_size(const struct vm_segment_driver *, uintptr_t block);
  */
 /* One that will grow: with addresses for the next times. */
 uintptr_t heap_large_get_growing(size_t size);
-/* True if a large block begins there that has the size, or is as much larger as one that grows may be. Does not look
- * far: where it says false, heap_large_realloc may say otherwise. */
-bool heap_large_fits(uintptr_t block, size_t size);
+/* The block, if a large one begins there that has the size, or is as much larger as one that grows may be; else what
+ * the function returns. It is called last, so that the usual step of a block that grows takes a few comparisons. */
+void *heap_large_fits(void *block, size_t size, struct heap_copy *copy,
+                      void *(*otherwise)(void *, size_t, struct heap_copy *));
 /* The block with the size where it is, or at other addresses where it can grow: its pages move, nothing is copied. 0,
  * as above. */
 uintptr_t heap_large_realloc(uintptr_t block, size_t size);

@@ -307,17 +307,6 @@ static inline void object_put(unsigned class, uintptr_t object)
         object_put_last(class, object);
 }
 
-/* What free does, for here. */
-static void object_free(unsigned class, uintptr_t object)
-{
-    uintptr_t **top = &this_cpu(heap_tops)[class];
-
-    if (*top == &magazine_of(*top)->objects[PLACES - 1])
-        object_put(class, object);
-    else
-        *(*top)++ = object;
-}
-
 /* ---- blocks ---- */
 
 static uintptr_t large_get(size_t size, bool zero)
@@ -508,41 +497,65 @@ static uintptr_t block_get_growing(size_t size)
     return size > CLASS_SIZE_MAX ? heap_large_get_growing(size) : 0;
 }
 
-/* The block with the size, where it is or, without a byte being copied, elsewhere; 0: it has to be copied. */
+/* Another block, into which the old one of that size is to be copied. */
+static void *block_get_other(void *from, size_t old, size_t size, struct heap_copy *copy)
+{
+    uintptr_t block = 0;
+
+    if (UNLIKELY(size > SIZE_MAX_ASKED))
+        return NULL;
+    if (size > old)
+        block = block_get_growing(size);
+    *copy = (struct heap_copy){.from = from, .size = old < size ? old : size};
+    return (void *)(block ? block : block_get(size));
+}
+
+/* A medium or large block, where it is or, without a byte being copied, elsewhere; 0: it has to be copied. */
 static uintptr_t resize(uintptr_t block, struct span *span, size_t size)
 {
+    if (UNLIKELY(size > SIZE_MAX_ASKED))
+        return 0;
     if (span)
         return heap_span_resize(span, size) ? block : 0;
     return size > CLASS_SIZE_MAX / 2 ? heap_large_realloc(block, size) : 0;
 }
 
-static void *realloc_slow(void *memory, size_t size)
+static void *realloc_block(void *memory, size_t size, struct heap_copy *copy)
 {
-    uintptr_t block = (uintptr_t)memory, moved;
     struct span *span;
-    size_t old = size_of_block("realloc", block, &span);
+    size_t old = size_of_block("realloc", (uintptr_t)memory, &span);
+    uintptr_t moved = resize((uintptr_t)memory, span, size);
 
-    if (UNLIKELY(size > SIZE_MAX_ASKED))
-        return NULL;
-    moved = resize(block, span, size);
-    if (moved)
-        return (void *)moved;
-    moved = size > old ? block_get_growing(size) : 0;
-    if (!moved)
-        moved = block_get(size);
-    if (!moved)
-        return NULL;
-    heap_copy(moved, block, align_up(old < size ? old : size, 16));
-    if (span && span->class)
-        object_free(span->class, block);
-    else
-        block_put(block);
-    return (void *)moved;
+    return moved ? (void *)moved : block_get_other(memory, old, size, copy);
 }
 
-void *heap_program_realloc(void *memory, size_t size)
+static __attribute__((noinline)) void *realloc_elsewhere(void *memory, size_t size, struct heap_copy *copy)
 {
-    return heap_large_fits((uintptr_t)memory, size) ? memory : realloc_slow(memory, size);
+    struct span *span;
+
+    return block_get_other(memory, size_of_block("realloc", (uintptr_t)memory, &span), size, copy);
+}
+
+/* Where it is, as long as that does not waste half of it. */
+static inline void *realloc_object(void *memory, size_t size, struct heap_copy *copy, unsigned class)
+{
+    const struct span *span = *heap_span_of_slice((uintptr_t)memory);
+    size_t old = size_classes[class].size;
+
+    if (size > old || size < old / 2)
+        return realloc_elsewhere(memory, size, copy);
+    if (UNLIKELY(span->start + (uintptr_t)span_index(span, (uintptr_t)memory) * old != (uintptr_t)memory))
+        heap_misused("realloc", (uintptr_t)memory);
+    return memory;
+}
+
+void *heap_program_realloc(void *memory, size_t size, struct heap_copy *copy)
+{
+    if (!heap_is_run((uintptr_t)memory))
+        return heap_large_fits(memory, size, copy, realloc_block);
+    unsigned class = *heap_class_of_slice((uintptr_t)memory);
+
+    return class == CLASS_NONE ? realloc_block(memory, size, copy) : realloc_object(memory, size, copy, class);
 }
 
 struct heap *heap_program(void)

@@ -212,16 +212,22 @@ uintptr_t heap_large_get_growing(size_t size)
     return heap_large_get(NULL, capacity(size), 0, false);
 }
 
-bool heap_large_fits(uintptr_t block, size_t size)
+static bool fits(uintptr_t block, size_t size)
 {
     size_t have = heap_large_size(NULL, block);
 
     return size <= have && capacity(size) >= have;
 }
 
+void *heap_large_fits(void *block, size_t size, struct heap_copy *copy,
+                      void *(*otherwise)(void *, size_t, struct heap_copy *))
+{
+    return fits((uintptr_t)block, size) ? block : otherwise(block, size, copy);
+}
+
 uintptr_t heap_large_realloc(uintptr_t block, size_t size)
 {
-    if (heap_large_fits(block, size))
+    if (fits(block, size))
         return block;
     return remap(block, size > heap_large_size(NULL, block) ? capacity(size) : size, MREMAP_MAYMOVE);
 }
