@@ -11,7 +11,9 @@
 #include "core/percpu.h"
 #include "fixture.h"
 #include "harness.h"
+#include "vm/frames.h"
 #include "vm/heap/internal.h"
+#include "vm/space.h"
 
 #define BLOCKS 400
 #define RAM (64 * MIB)
@@ -384,6 +386,177 @@ static void test_growth(void **unused)
     fixture_check();
 }
 
+/* ---- large blocks of malloc ---- */
+
+static size_t frames_used(void)
+{
+    return frames_stats().total - frames_free();
+}
+
+static void touch(uintptr_t start, size_t size)
+{
+    uint8_t byte = 0xa5;
+
+    for (size_t at = 0; at < size; at += VM_PAGE_SIZE)
+        assert_int_equal(fake_write(start + at, &byte, 1), E_SUCCESS);
+}
+
+/* Growing takes addresses; pages come with the touch and little beyond it, and go when the block shrinks. */
+static void test_backing(void **unused)
+{
+    uintptr_t block;
+    size_t before, one = VM_PAGE_SIZE;
+
+    (void)unused;
+    fixture_start(RAM);
+    heap = NULL;
+    block = (uintptr_t)program_malloc(60000);
+    block = (uintptr_t)program_realloc((void *)block, 100000);
+    before = frames_used();
+    for (size_t size = 200000; size < 30 * MIB; size += size / 3) {
+        block = (uintptr_t)program_realloc((void *)block, size);
+        assert_true(block != 0);
+    }
+    assert_true(frames_used() - before <= 16); /* tables */
+    before = frames_used();
+    touch(block + 20 * MIB, 1);
+    assert_true((frames_used() - before) * one <= 2 * MIB + 16 * one);
+    touch(block, 20 * MIB);
+    assert_true((frames_used() - before) * one <= 24 * MIB);
+    block = (uintptr_t)program_realloc((void *)block, 5 * MIB / 2);
+    touch(block, 5 * MIB / 2);
+    assert_true((frames_used() - before) * one <= 3 * MIB);
+    check_heap();
+    program_free((void *)block);
+    heap_program_trim();
+    fixture_check();
+}
+
+/* What is asked for is backed by large pages only where it fills them. */
+static void test_tail(void **unused)
+{
+    uintptr_t block;
+    size_t before;
+
+    (void)unused;
+    fixture_start(RAM);
+    program_free(program_malloc(1));
+    before = frames_used();
+    block = (uintptr_t)program_malloc(5 * MIB);
+    touch(block, 5 * MIB);
+    assert_in_range((frames_used() - before) * VM_PAGE_SIZE, 5 * MIB, 5 * MIB + MIB / 2);
+    assert_int_equal(vm_segment_statistics(vm_space(), vm_find(vm_space(), block)).resident[PAGE_2M], 2);
+    program_free((void *)block);
+    heap_program_trim();
+    fixture_check();
+}
+
+/* A block that was freed is the next one of about its size, with its pages; to the program it is gone until then. */
+static void test_kept(void **unused)
+{
+    uintptr_t block, other;
+    size_t used;
+    uint8_t byte;
+
+    (void)unused;
+    fixture_start(RAM);
+    block = (uintptr_t)program_malloc(3 * MIB / 2);
+    touch(block, 3 * MIB / 2);
+    used = frames_used();
+    program_free((void *)block);
+    assert_int_equal(frames_used(), used);
+    other = (uintptr_t)program_malloc(3 * MIB / 2);
+    assert_int_equal(other, block);
+    touch(other, 3 * MIB / 2);
+    assert_int_equal(frames_used(), used);
+    program_free((void *)other);
+
+    other = (uintptr_t)heap_program_alloc_zeroed(3 * MIB / 2);
+    assert_int_equal(other, block);
+    for (size_t at = 0; at < 3 * MIB / 2; at += 511) {
+        assert_int_equal(fake_read(other + at, &byte, 1), E_SUCCESS);
+        assert_int_equal(byte, 0);
+    }
+    program_free((void *)other);
+    heap_program_trim();
+    assert_true(frames_used() < used - 200);
+    check_heap();
+    fixture_check();
+}
+
+/* What is kept is no reason to hold more than without it: it goes before that, and before there is no memory. */
+static void test_kept_goes(void **unused)
+{
+    uint64_t peak;
+    void *list = NULL, *block;
+    uintptr_t large;
+
+    (void)unused;
+    fixture_start(256 * MIB);
+    large = (uintptr_t)program_malloc(7 * MIB);
+    touch(large, 7 * MIB);
+    program_free((void *)large);
+    peak = vm_resident_peak(vm_space());
+    for (unsigned i = 0; i < 30; i++) {
+        block = program_malloc(200000);
+        assert_int_equal(fake_write((vaddr_t)block, &list, sizeof(list)), E_SUCCESS);
+        list = block;
+    }
+    assert_true(vm_resident_peak(vm_space()) <= peak + 2 * MIB);
+    for (; list; list = block) {
+        assert_int_equal(fake_read((vaddr_t)list, &block, sizeof(block)), E_SUCCESS);
+        program_free(list);
+    }
+    large = (uintptr_t)program_malloc(7 * MIB);
+    touch(large, 7 * MIB);
+    program_free((void *)large);
+    assert_non_null(program_malloc(frames_free() * VM_PAGE_SIZE + 4 * MIB));
+    check_heap();
+}
+
+/* Each frame fails in turn while malloc's blocks grow: the old block is as it was, and grows when there is memory. */
+static void test_growth_fails(void **unused)
+{
+    static const size_t sizes[] = {3000, 60000, 100000, 300000, 2 * MIB, 9 * MIB, 200000};
+
+    (void)unused;
+    fixture_start(RAM);
+    heap = NULL;
+    for (long nth = 0; nth < 40; nth++) {
+        struct block block = {.size = 1000, .align = 16};
+
+        block.start = (uintptr_t)program_malloc(block.size);
+        fill(&block);
+        for (size_t i = 0; i < ARRAY_LENGTH(sizes); i++) {
+            struct heap_copy copy = {.size = 0};
+
+            fixture_inject(nth);
+            uintptr_t moved = (uintptr_t)heap_program_realloc((void *)block.start, sizes[i], &copy);
+            bool failed = fixture_inject_end();
+
+            check_heap();
+            if (!moved) {
+                assert_true(failed);
+                check(&block, block.size);
+                continue;
+            }
+            if (copy.size) {
+                assert_int_equal(copy.from, block.start);
+                heap_copy(moved, block.start, align_up(copy.size, 16));
+                program_free((void *)block.start);
+            }
+            block.start = moved;
+            check(&block, block.size < sizes[i] ? block.size : sizes[i]);
+            block.size = sizes[i];
+            fill(&block);
+        }
+        program_free((void *)block.start);
+    }
+    heap_program_trim();
+    assert_int_equal(heap_statistics(heap_program()).held, 0);
+    fixture_check();
+}
+
 static void free_block(void *block)
 {
     program_free(block);
@@ -457,9 +630,11 @@ static void test_classes(void **unused)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_classes),    cmocka_unit_test(test_program),  cmocka_unit_test(test_own),
-        cmocka_unit_test(test_limit),      cmocka_unit_test(test_growth),   cmocka_unit_test(test_misuse),
-        cmocka_unit_test(test_exhaustion), cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_classes),      cmocka_unit_test(test_program),  cmocka_unit_test(test_own),
+        cmocka_unit_test(test_limit),        cmocka_unit_test(test_growth),   cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_exhaustion),   cmocka_unit_test(test_failures), cmocka_unit_test(test_backing),
+        cmocka_unit_test(test_tail),         cmocka_unit_test(test_kept),     cmocka_unit_test(test_kept_goes),
+        cmocka_unit_test(test_growth_fails),
     };
 
     return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));

@@ -61,17 +61,32 @@ static bool back_2m(struct address_space *space, struct vm_segment *segment, vad
     return page != first;
 }
 
-/* A run of small pages from that of the touch on, up to the end of its window; one, where there are no runs. */
+/* The longest run of small pages, of a power of two, that could be mapped from the address on: its order. */
+static unsigned free_order(const struct address_space *space, vaddr_t va, vaddr_t end)
+{
+    unsigned free = va < end ? mmu_free_run(&space->mmu, va, (unsigned)((end - va) >> VM_PAGE_SHIFT)) : 0;
+
+    return free ? 31u - (unsigned)__builtin_clz(free) : 0;
+}
+
+/* Small pages: the window around the touch, for programs copy from the end on too; if some of it is there, what follows
+ * the touch; one page, where there are no runs of frames. */
 static error_t back_4k(struct address_space *space, struct vm_segment *segment, vaddr_t va, vaddr_t end, size_t window)
 {
-    vaddr_t first = align_down(va, VM_PAGE_SIZE), last = align_down(va, window) + window;
-    size_t most = ((last < end ? last : end) - first) >> VM_PAGE_SHIFT;
-    unsigned free = mmu_free_run(&space->mmu, first, (unsigned)most);
-    unsigned order = free ? 31u - (unsigned)__builtin_clz(free) : 0;
+    vaddr_t page = align_down(va, VM_PAGE_SIZE), first = align_down(va, window);
+    vaddr_t last = first + window < end ? first + window : end;
+    unsigned order = first >= segment->start ? free_order(space, first, last) : 0;
+
+    if (first + (VM_PAGE_SIZE << order) <= page) {
+        first = page;
+        order = free_order(space, first, last);
+    }
     paddr_t run = frame_get_run(order);
 
-    if (UNLIKELY(run == FRAME_NONE && order > 0))
+    if (UNLIKELY(run == FRAME_NONE && order > 0)) {
+        first = page;
         run = frame_get_run(order = 0);
+    }
     if (UNLIKELY(run == FRAME_NONE))
         return E_NOMEM;
     if (!(segment->flags & VM_NOZERO))

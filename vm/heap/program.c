@@ -117,10 +117,18 @@ static void free_medium_kept(unsigned slices)
     span_free_medium(span);
 }
 
-static void empty_all_full(void)
+/* False: none was kept. */
+static bool free_all_medium_kept(void)
 {
+    bool any = magazines.medium_bytes > 0;
+
     for (unsigned slices = 1; slices <= MEDIUM_SLICES && magazines.medium_bytes; slices++)
         free_medium_kept(slices);
+    return any;
+}
+
+static void empty_all_full(void)
+{
     for (unsigned class = 1; class < CLASSES; class ++) {
         while (magazines.full[class])
             empty_full(class, &magazines.full[class]);
@@ -129,9 +137,14 @@ static void empty_all_full(void)
 
 bool magazines_give_back(struct heap *heap)
 {
+    bool any;
+
     heap_large_make_room(REGION_SIZE);
-    if (heap != &program_heap || magazines.cached < WORTH_LEAST || magazines.cached < heap->held / WORTH_OF_HEAP)
+    if (heap != &program_heap)
         return false;
+    any = free_all_medium_kept();
+    if (magazines.cached < WORTH_LEAST || magazines.cached < heap->held / WORTH_OF_HEAP)
+        return any;
     empty_all_full();
     return true;
 }
@@ -181,6 +194,7 @@ const char *magazines_validate(const struct heap *heap)
 void heap_program_trim(void)
 {
     heap_large_trim();
+    free_all_medium_kept();
     empty_all_full();
     for (unsigned class = 1; class < CLASSES; class ++) {
         uintptr_t **top = &this_cpu(heap_tops)[class];
