@@ -524,7 +524,7 @@ static void *block_get_other(void *from, size_t old, size_t size, struct heap_co
     return (void *)(block ? block : block_get(size));
 }
 
-/* A medium or large block, where it is or, without a byte being copied, elsewhere; 0: it has to be copied. */
+/* The block with the size, where it is or, without a byte being copied, elsewhere; 0: it has to be copied. */
 static uintptr_t resize(uintptr_t block, struct span *span, size_t size)
 {
     if (UNLIKELY(size > SIZE_MAX_ASKED))
@@ -534,7 +534,7 @@ static uintptr_t resize(uintptr_t block, struct span *span, size_t size)
     return size > CLASS_SIZE_MAX / 2 ? heap_large_realloc(block, size) : 0;
 }
 
-static void *realloc_block(void *memory, size_t size, struct heap_copy *copy)
+static void *realloc_other(void *memory, size_t size, struct heap_copy *copy)
 {
     struct span *span;
     size_t old = size_of_block("realloc", (uintptr_t)memory, &span);
@@ -543,33 +543,9 @@ static void *realloc_block(void *memory, size_t size, struct heap_copy *copy)
     return moved ? (void *)moved : block_get_other(memory, old, size, copy);
 }
 
-static __attribute__((noinline)) void *realloc_elsewhere(void *memory, size_t size, struct heap_copy *copy)
-{
-    struct span *span;
-
-    return block_get_other(memory, size_of_block("realloc", (uintptr_t)memory, &span), size, copy);
-}
-
-/* Where it is, as long as that does not waste half of it. */
-static inline void *realloc_object(void *memory, size_t size, struct heap_copy *copy, unsigned class)
-{
-    const struct span *span = *heap_span_of_slice((uintptr_t)memory);
-    size_t old = size_classes[class].size;
-
-    if (size > old || size < old / 2)
-        return realloc_elsewhere(memory, size, copy);
-    if (UNLIKELY(span->start + (uintptr_t)span_index(span, (uintptr_t)memory) * old != (uintptr_t)memory))
-        heap_misused("realloc", (uintptr_t)memory);
-    return memory;
-}
-
 void *heap_program_realloc(void *memory, size_t size, struct heap_copy *copy)
 {
-    if (!heap_is_run((uintptr_t)memory))
-        return heap_large_fits(memory, size, copy, realloc_block);
-    unsigned class = *heap_class_of_slice((uintptr_t)memory);
-
-    return class == CLASS_NONE ? realloc_block(memory, size, copy) : realloc_object(memory, size, copy, class);
+    return heap_large_fits(memory, size, copy, realloc_other);
 }
 
 struct heap *heap_program(void)
