@@ -17,6 +17,45 @@ void vm_set_page_policy(enum page_size largest)
     page_policy = largest > mmu_largest_page() ? mmu_largest_page() : largest;
 }
 
+/* ---- frames ---- */
+
+paddr_t vm_frame_get(void)
+{
+    return frame_get(PAGE_4K);
+}
+
+void vm_frame_put(paddr_t frame)
+{
+    frame_put(frame, PAGE_4K);
+}
+
+paddr_t vm_frame_get_large(void)
+{
+    return frame_get(PAGE_2M);
+}
+
+void vm_frame_put_large(paddr_t frame)
+{
+    frame_put(frame, PAGE_2M);
+}
+
+unsigned vm_frames_get(paddr_t *frames, unsigned count)
+{
+    return frames_get(frames, count);
+}
+
+void vm_frames_put(const paddr_t *frames, unsigned count)
+{
+    frames_put(frames, count);
+}
+
+void *vm_frame_memory(paddr_t frame)
+{
+    return phys_to_virt(frame);
+}
+
+/* ---- pages ---- */
+
 enum page_size vm_segment_largest_page(const struct vm_segment *segment)
 {
     return (enum page_size)segment->largest;

@@ -137,38 +137,3 @@ struct vm_usage vm_usage(struct address_space *space)
     segments_visit(space, add_to_usage, &usage);
     return usage;
 }
-
-paddr_t vm_frame_get(void)
-{
-    return frame_get(PAGE_4K);
-}
-
-void vm_frame_put(paddr_t frame)
-{
-    frame_put(frame, PAGE_4K);
-}
-
-paddr_t vm_frame_get_large(void)
-{
-    return frame_get(PAGE_2M);
-}
-
-void vm_frame_put_large(paddr_t frame)
-{
-    frame_put(frame, PAGE_2M);
-}
-
-unsigned vm_frames_get(paddr_t *frames, unsigned count)
-{
-    return frames_get(frames, count);
-}
-
-void vm_frames_put(const paddr_t *frames, unsigned count)
-{
-    frames_put(frames, count);
-}
-
-void *vm_frame_memory(paddr_t frame)
-{
-    return phys_to_virt(frame);
-}

@@ -69,9 +69,9 @@ uint64_t frames_zeroed;
 
 bool frames_trust_virgin;
 
-#define REFILL 32u           /* frames of 4 KiB that go between a magazine and the store */
-#define CLEAN_2M 2u          /* frames of 2 MiB that an idle CPU keeps clean, of those that were used */
-#define CLEAN_PIECE 0x8000u  /* bytes of them that it zeroes before it looks around */
+#define REFILL 32u          /* frames of 4 KiB that go between a magazine and the store */
+#define CLEAN_2M 2u         /* frames of 2 MiB that an idle CPU keeps clean, of those that were used */
+#define CLEAN_PIECE 0x8000u /* bytes of them that it zeroes before it looks around */
 #define SIZE_2M ((size_t)1 << CHILD_SHIFT)
 
 PERCPU struct frame_magazines frame_magazines;
@@ -288,25 +288,33 @@ static void child_put_word(size_t child, unsigned word, uint64_t mask, unsigned 
     runs_may_be_in(child);
 }
 
+/* Frames of one word, beginning at `start`, of a child that is not all ours: all of the word is, or each is looked at.
+ */
+static __attribute__((noinline)) void check_each(size_t child, const paddr_t *frames, unsigned count, paddr_t start)
+{
+    paddr_t end = start + ((paddr_t)1 << WORD_SHIFT);
+
+    if (range_is_ours(start, end) && !range_is_metadata(start, end))
+        return;
+    for (unsigned i = 0; i < count; i++)
+        check_ours(child, frames[i], frames[i] + VM_PAGE_SIZE);
+}
+
 /* Puts the first frames of the array, as many as lie in the same word; the number of them. */
 static unsigned put_word(const paddr_t *frames, unsigned count)
 {
-    paddr_t word = frames[0] >> WORD_SHIFT, seen = 0;
+    paddr_t word = frames[0] >> WORD_SHIFT;
     size_t child = word / CHILD_WORDS;
-    uint64_t mask = 0, twice = 0;
+    uint64_t mask = 0;
     unsigned n = 0;
 
-    do {
-        uint64_t bit = 1ull << (frames[n] >> VM_PAGE_SHIFT) % 64;
-
-        twice |= mask & bit;
-        mask |= bit;
-        seen |= frames[n];
-    } while (++n < count && frames[n] >> WORD_SHIFT == word);
-    CHECK(is_aligned(seen, VM_PAGE_SIZE), "frame_put: %#llx is misaligned", (unsigned long long)seen);
-    CHECK(!twice, "frame_put: a frame of %#llx is put twice", (unsigned long long)(word << WORD_SHIFT));
-    for (unsigned i = 0; UNLIKELY(child >= store.children || (store.state[child] & (EDGE | FOREIGN))) && i < n; i++)
-        check_ours(child, frames[i], frames[i] + VM_PAGE_SIZE);
+    do
+        mask |= 1ull << (frames[n] >> VM_PAGE_SHIFT) % 64;
+    while (++n < count && frames[n] >> WORD_SHIFT == word);
+    CHECK((unsigned)__builtin_popcountll(mask) == n, "frame_put: a frame of %#llx is put twice",
+          (unsigned long long)(word << WORD_SHIFT));
+    if (UNLIKELY(child >= store.children || (store.state[child] & (EDGE | FOREIGN))))
+        check_each(child, frames, n, word << WORD_SHIFT);
     child_put_word(child, word % CHILD_WORDS, mask, n);
     return n;
 }
@@ -499,19 +507,25 @@ static paddr_t pop(enum page_size size, enum frame_state state)
     return size <= PAGE_2M && own->count > 0 ? own->frames[--own->count] : FRAME_NONE;
 }
 
-/* Fills the magazine of single frames, and with virgin ones that of clean ones if they are trusted. */
-static void refill(struct frame_magazines *own)
+/* Single frames from `virgin` on go to the magazine of clean ones, as far as there is room. */
+static __attribute__((noinline, cold)) void sort_out_virgin(struct frame_magazines *own, paddr_t virgin)
 {
     struct frame_magazine *dirty = &own->of[PAGE_4K][FRAME_DIRTY], *clean = &own->of[PAGE_4K][FRAME_CLEAN];
-    paddr_t frames[REFILL], virgin = frames_trust_virgin ? store.virgin : FRAME_NONE;
-    unsigned count = take_singles(own, frames, REFILL);
 
+    while (dirty->count > 0 && dirty->frames[dirty->count - 1] >= virgin && clean->count < FRAME_MAGAZINE_MAX)
+        clean->frames[clean->count++] = dirty->frames[--dirty->count];
+}
+
+/* Fills the magazine of single frames, which is empty; the highest are last. */
+static void refill(struct frame_magazines *own)
+{
+    struct frame_magazine *dirty = &own->of[PAGE_4K][FRAME_DIRTY];
+    paddr_t virgin = store.virgin;
+
+    dirty->count = take_singles(own, dirty->frames, REFILL);
     store.refills++;
-    while (count > 0) {
-        struct frame_magazine *to = frames[--count] >= virgin && clean->count < FRAME_MAGAZINE_MAX ? clean : dirty;
-
-        to->frames[to->count++] = frames[count];
-    }
+    if (UNLIKELY(frames_trust_virgin))
+        sort_out_virgin(own, virgin);
 }
 
 /* From the store. When it is asked for large frames the magazine has none left: no less was free before. */

@@ -2,11 +2,11 @@
  * Frames: who owns which part of RAM.
  *
  * frame_get hands out frames of 4 KiB, 2 MiB and 1 GiB of undefined contents, frame_get_zeroed of zeros;
- * frame_get_run aligned runs of 2^order 4 KiB frames, and frames_get many single ones. The caller owns what it got until
- * it puts it back; a 2 MiB frame or a run may be put back in any smaller pieces. Exhaustion is an ordinary result
+ * frame_get_run aligned runs of 2^order 4 KiB frames, and frames_get many single ones. The caller owns what it got
+ * until it puts it back; a 2 MiB frame or a run may be put back in any smaller pieces. Exhaustion is an ordinary result
  * (FRAME_NONE). Putting back what is not out is a caller's bug: debug builds panic at once; release builds when the
- * frame leaves the magazine it was put into for the common store, so a frame that was put twice may have been handed out
- * twice before.
+ * frame leaves the magazine it was put into for the common store, so a frame that was put twice may have been handed
+ * out twice before.
  *
  * Each CPU takes 4 KiB and 2 MiB frames from magazines of its own, which are here so that the usual get and put stand
  * where they are asked for. A frame in them is dirty, or clean: known to be zeros.

@@ -1,7 +1,8 @@
 /*
  * The frame allocator as programs and their drivers reach it: 4 KiB by vm_frame_get, 2 MiB by vm_frame_get_large, many
- * of 4 KiB by vm_frames_get, and contiguous frames as memory by vm_span_alloc. Hot: what was put last is got next. In batches: more than a magazine holds. Only where the VM core is
- * part of the program; its names are weak references, which nothing defines on Linux.
+ * of 4 KiB by vm_frames_get, and contiguous frames as memory by vm_span_alloc. Hot: what was put last is got next. In
+ * batches: more than a magazine holds. Only where the VM core is part of the program; its names are weak references,
+ * which nothing defines on Linux.
  */
 #include "tests/bench/bench.h"
 #include "vm/driver.h"
@@ -41,9 +42,10 @@ static void *get_span(void)
 
 static void frame_hot(const struct bench_row *row, struct bench_span *span)
 {
+    (void)row;
     bench_begin(span);
     UNROLL
-    for (uint64_t i = 0; i < row->operations; i++)
+    for (unsigned i = 0; i < LOOP; i++)
         vm_frame_put(get());
     bench_end(span);
 }
@@ -71,9 +73,10 @@ static void frame_batch(const struct bench_row *row, struct bench_span *span)
 
 static void large_hot(const struct bench_row *row, struct bench_span *span)
 {
+    (void)row;
     bench_begin(span);
     UNROLL
-    for (uint64_t i = 0; i < row->operations; i++) {
+    for (unsigned i = 0; i < LOOP; i++) {
         paddr_t frame = vm_frame_get_large();
 
         if (frame == FRAME_NONE)
