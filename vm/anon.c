@@ -9,15 +9,6 @@ static struct vm_segment *anon_alloc(struct address_space *space, vaddr_t start,
     return segment_create_owned(space, &vm_anon, start, size, flags, 0);
 }
 
-static error_t anon_fault(struct address_space *space, struct vm_segment *segment)
-{
-    const struct vm_fault_info *fault = this_cpu(fault_record);
-
-    if (UNLIKELY(fault->present))
-        return E_ACCES;
-    return vm_segment_back(space, segment, fault->address);
-}
-
 /*
  * Pages that were moved remember from where: `own` is by how many bytes. So they merge with neighbours that came along,
  * but not with those at the new place, as on Linux, where a program sees it in /proc/self/maps and mremap. Untouched
@@ -35,7 +26,7 @@ const struct vm_segment_driver vm_anon = {
     .vm_alloc = anon_alloc,
     .vm_free = vm_segment_free_owned,
     .vm_resize = vm_segment_resize_owned,
-    .vm_fault = anon_fault,
+    .vm_fault = vm_segment_fault_owned,
     .name = "anon",
     .properties = VM_DRIVER_GENERAL_REGISTERS | VM_DRIVER_MERGES | VM_DRIVER_DEMAND,
     .protect = vm_segment_protect_mapped,

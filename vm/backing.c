@@ -1,5 +1,11 @@
 /*
  * Backing segments with frames: what drivers that own their frames share (vm/driver.h).
+ *
+ * Fresh memory that is touched in order is backed ahead, in windows that grow (Linux: readahead, fault-around). A segment
+ * remembers where the next touch in order would come and how many pages the run before it has. A touch there backs the
+ * largest of 1, 4, 16, 64 and 512 pages that the run, with this page, is long: never more ahead than was touched. Any
+ * other touch begins a new run. A window ends with its segment and its 2 MiB, before the first page that is there, and
+ * where frames are short; at a free 2 MiB that policy and segment allow, a large page takes its place.
  */
 #include "core/base/assert.h"
 #include "vm/frames.h"
@@ -118,12 +124,10 @@ struct mmu_count segment_resident(struct address_space *space, const struct vm_s
 static inline error_t back_page(struct address_space *space, struct vm_segment *segment, vaddr_t page,
                                 enum page_size size)
 {
-    paddr_t frame = frame_get(size);
+    paddr_t frame = segment->flags & VM_NOZERO ? frame_get(size) : frame_get_zeroed(size);
 
     if (UNLIKELY(frame == FRAME_NONE))
         return E_NOMEM;
-    if (!(segment->flags & VM_NOZERO))
-        frame_zero(phys_to_virt(frame), page_bytes(size));
     error_t error = vm_segment_map(space, segment, page, frame, size);
 
     if (UNLIKELY(error))
@@ -160,18 +164,141 @@ static __attribute__((noinline)) error_t back_within(struct address_space *space
     return error;
 }
 
+static inline error_t back_alone(struct address_space *space, struct vm_segment *segment, vaddr_t va,
+                                 enum page_size *size)
+{
+    if (segment->largest == PAGE_4K || !page_fits(va, segment->start, segment_end(segment), PAGE_2M))
+        return back_page(space, segment, align_down(va, VM_PAGE_SIZE), PAGE_4K);
+    return back_within(space, segment, va, segment->start, segment_end(segment), size);
+}
+
 error_t vm_segment_back(struct address_space *space, struct vm_segment *segment, vaddr_t va)
 {
     enum page_size size = PAGE_4K;
-    error_t error;
+    error_t error = back_alone(space, segment, va, &size);
 
-    if (segment->largest == PAGE_4K || !page_fits(va, segment->start, segment_end(segment), PAGE_2M))
-        error = back_page(space, segment, align_down(va, VM_PAGE_SIZE), PAGE_4K);
-    else
-        error = back_within(space, segment, va, segment->start, segment_end(segment), &size);
     if (LIKELY(!error))
         segment->faults[size]++;
     return error;
+}
+
+#define WINDOW_MAX 512u
+#define BATCH 64u /* frames at once: a fault's stack is small */
+
+/* One small page or up to BATCH from the page on, as many as are free in its table, which is there, and have frames: the
+ * number of them. */
+static unsigned back_batch(struct address_space *space, struct vm_segment *segment, uint64_t *table, vaddr_t page,
+                           unsigned most)
+{
+    paddr_t frames[BATCH];
+    unsigned count = mmu_free_small(*table, page, most < BATCH ? most : BATCH);
+
+    if (count == 1) {
+        frames[0] = segment->flags & VM_NOZERO ? frame_get(PAGE_4K) : frame_get_zeroed(PAGE_4K);
+        count = frames[0] != FRAME_NONE;
+    } else if (count > 1) {
+        count = segment->flags & VM_NOZERO ? frames_get(frames, count) : frames_get_zeroed(frames, count);
+    }
+    mmu_map_small(&space->mmu, table, page, frames, count, segment->flags);
+    return count;
+}
+
+/* The same for any number of pages. */
+static unsigned back_small(struct address_space *space, struct vm_segment *segment, uint64_t *table, vaddr_t page,
+                           unsigned most)
+{
+    unsigned done = 0, count;
+
+    do {
+        count = back_batch(space, segment, table, page + (done << VM_PAGE_SHIFT), most - done);
+        done += count;
+    } while (count == BATCH && done < most);
+    if (done > 0)
+        segment->mapped = true;
+    return done;
+}
+
+/* The pages that a touch of the page backs. */
+static unsigned window_of(const struct vm_segment *segment, vaddr_t page)
+{
+    unsigned touched = segment->run + 1u, window = touched < 4 ? 1 : touched < 16 ? 4 : touched < 64 ? 16 : 64;
+    size_t left = (segment_end(segment) - page) >> VM_PAGE_SHIFT;
+
+    if (touched >= WINDOW_MAX)
+        window = WINDOW_MAX;
+    return window < left ? window : (unsigned)left;
+}
+
+static inline void note_touch(struct vm_segment *segment, vaddr_t page, size_t backed)
+{
+    size_t run = page == segment->next ? segment->run + backed : backed;
+
+    segment->run = run < WINDOW_MAX ? (uint16_t)run : WINDOW_MAX;
+    segment->next = page + (backed << VM_PAGE_SHIFT);
+}
+
+/* What is not usual: a touch in order, a table or the way to it that is missing, a magazine without frames. */
+static error_t touch_rare(struct address_space *space, struct vm_segment *segment, vaddr_t va)
+{
+    uint64_t *table = mmu_find_directory(&space->mmu, va);
+    vaddr_t page = align_down(va, VM_PAGE_SIZE);
+    enum page_size size = PAGE_4K;
+    size_t backed = 1;
+
+    if (table && mmu_has_table(*table)) {
+        backed = back_small(space, segment, table, page, page == segment->next ? window_of(segment, page) : 1);
+        if (backed == 0)
+            return *mmu_small_entry(*table, page) != 0 ? E_EXIST : E_NOMEM;
+    } else {
+        error_t error = back_alone(space, segment, va, &size);
+
+        if (error)
+            return error;
+        page = align_down(va, page_bytes(size));
+        backed = page_bytes(size) >> VM_PAGE_SHIFT;
+    }
+    note_touch(segment, page, backed);
+    segment->faults[size]++;
+    return E_SUCCESS;
+}
+
+static __attribute__((noinline)) error_t touch_counting(struct address_space *space, struct vm_segment *segment,
+                                                        vaddr_t va)
+{
+    error_t error = touch_rare(space, segment, va);
+
+    segment->faults_refused += error != E_SUCCESS;
+    return error;
+}
+
+/* All that is called is the end of this: so no register is saved. */
+error_t segment_touch(struct address_space *space, struct vm_segment *segment, vaddr_t va)
+{
+    vaddr_t page = align_down(va, VM_PAGE_SIZE);
+    uint64_t *table = mmu_directory_entry(&space->mmu, va), *entry;
+
+    if (UNLIKELY(page == segment->next || !table || !mmu_has_table(*table)))
+        return touch_counting(space, segment, va);
+    entry = mmu_small_entry(*table, va);
+    if (UNLIKELY(*entry != 0))
+        return touch_counting(space, segment, va);
+    paddr_t frame = segment->flags & VM_NOZERO ? frame_get_hot(PAGE_4K, FRAME_DIRTY) : frame_get_zeroed_hot();
+
+    if (UNLIKELY(frame == FRAME_NONE))
+        return touch_counting(space, segment, va);
+    mmu_enter_small(&space->mmu, table, entry, frame, segment->flags & VM_PROTECTION);
+    segment->mapped = true;
+    segment->run = 1;
+    segment->next = page + VM_PAGE_SIZE;
+    segment->faults[PAGE_4K]++;
+    return E_SUCCESS;
+}
+
+error_t vm_segment_fault_owned(struct address_space *space, struct vm_segment *segment)
+{
+    const struct vm_fault_info *fault = this_cpu(fault_record);
+
+    return fault->present ? E_ACCES : touch_rare(space, segment, fault->address);
 }
 
 error_t vm_segment_populate(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size)
@@ -179,14 +306,23 @@ error_t vm_segment_populate(struct address_space *space, struct vm_segment *segm
     vaddr_t end = va + size;
 
     for (vaddr_t at = va; at < end;) {
-        enum page_size page;
-        error_t error = back_within(space, segment, at, va, end, &page);
+        uint64_t *table = mmu_find_directory(&space->mmu, at);
+        enum page_size page = PAGE_4K;
+        error_t error = E_SUCCESS;
+        size_t left = (end - at) >> VM_PAGE_SHIFT, backed;
 
+        if (table && mmu_has_table(*table)) {
+            backed = back_small(space, segment, table, at, left < WINDOW_MAX ? (unsigned)left : WINDOW_MAX);
+            error = backed > 0 ? E_SUCCESS : E_NOMEM;
+        } else {
+            error = back_within(space, segment, at, va, end, &page);
+            backed = page_bytes(page) >> VM_PAGE_SHIFT;
+        }
         if (error) {
             vm_segment_unmap(space, segment, va, size, true);
             return error;
         }
-        at += page_bytes(page);
+        at += backed << VM_PAGE_SHIFT;
     }
     return E_SUCCESS;
 }

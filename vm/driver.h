@@ -19,6 +19,8 @@ struct vm_segment {
     uint32_t largest;            /* enum page_size: what flags and policy allowed when it was made */
     uint32_t magic;              /* VM_SEGMENT_ALIVE while alive: catches dead and foreign pointers */
     bool mapped;                 /* something may be mapped; cleared when all has been unmapped */
+    uint16_t run;                /* pages that were backed in order before `next` (vm/backing.c) */
+    vaddr_t next;                /* where a touch in order comes */
     struct vm_segment *child[2]; /* tree of the slot, vm/segments.c */
     union vm_slot *slot;
     union {
@@ -61,6 +63,8 @@ error_t vm_segment_populate(struct address_space *, struct vm_segment *, vaddr_t
 
 /* Ready-made operations for drivers that own the frames they map and keep nothing private per page. */
 void vm_segment_free_owned(struct address_space *, struct vm_segment *);
+/* Backs what is touched, and what comes behind it if touches come in order: fresh memory for who asks for no more. */
+error_t vm_segment_fault_owned(struct address_space *, struct vm_segment *);
 error_t vm_segment_resize_owned(struct address_space *, struct vm_segment *, size_t);
 error_t vm_segment_protect_mapped(struct address_space *, struct vm_segment *, vm_flags_t);
 error_t vm_segment_split_nothing(struct address_space *, struct vm_segment *first, struct vm_segment *second);

@@ -30,35 +30,55 @@ static __attribute__((noinline, cold)) error_t fault_outside(vaddr_t address, vm
     return error ? error : vm_handle_fault(address, access, present);
 }
 
-static __attribute__((noinline)) error_t serve(struct address_space *space, vaddr_t address, vm_flags_t access,
-                                               bool present)
+/* By the driver. */
+static __attribute__((noinline)) error_t serve(struct address_space *space, struct vm_segment *segment,
+                                               const struct vm_fault_info *fault)
 {
-    struct vm_segment *segment = LIKELY(space) ? segment_find_again(space, address) : NULL;
-    error_t error = E_ACCES;
+    const struct vm_fault_info **current = &this_cpu(fault_record), *outer = *current;
 
-    if (UNLIKELY(!segment))
-        return fault_outside(address, access, present);
-    if (LIKELY(segment->flags & access)) {
-        const struct vm_fault_info fault = {.address = address, .access = access, .present = present};
-        const struct vm_fault_info **current = &this_cpu(fault_record), *outer = *current;
+    *current = fault;
+    error_t error = driver_fault(space, segment);
 
-        *current = &fault;
-        error = driver_fault(space, segment);
-        *current = outer;
-    }
+    *current = outer;
     if (UNLIKELY(error))
         segment->faults_refused++;
     return error;
 }
 
-/* What protection forbids, as garbage collectors have it, is answered at once. */
+static __attribute__((noinline)) error_t serve_by_driver(struct address_space *space, vaddr_t address,
+                                                         vm_flags_t access, bool present)
+{
+    const struct vm_fault_info fault = {.address = address, .access = access, .present = present};
+
+    return serve(space, space->last, &fault);
+}
+
+/* In a segment that is not the last one asked for. */
+static __attribute__((noinline)) error_t serve_elsewhere(vaddr_t address, vm_flags_t access, bool present)
+{
+    struct address_space *space = current_space;
+    struct vm_segment *segment = space ? segment_find(space, address) : NULL;
+
+    if (UNLIKELY(!segment))
+        return fault_outside(address, access, present);
+    space->last = segment;
+    return vm_handle_fault(address, access, present);
+}
+
+/* What protection forbids, as garbage collectors have it, is answered at once, and fresh memory without a call of its
+ * driver. */
 error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present)
 {
     struct address_space *space = current_space;
-    struct vm_segment *last = LIKELY(space) ? space->last : NULL;
+    struct vm_segment *segment = LIKELY(space) ? space->last : NULL;
 
-    if (!present || !last || address - last->start >= last->size || (last->flags & access))
-        return serve(space, address, access, present);
-    last->faults_refused++;
-    return E_ACCES;
+    if (UNLIKELY(!segment || address - segment->start >= segment->size))
+        return serve_elsewhere(address, access, present);
+    if (UNLIKELY(!(segment->flags & access))) {
+        segment->faults_refused++;
+        return E_ACCES;
+    }
+    if (UNLIKELY(present || segment->driver->vm_fault != vm_segment_fault_owned))
+        return serve_by_driver(space, address, access, present);
+    return segment_touch(space, segment, address);
 }

@@ -541,18 +541,20 @@ static paddr_t take(struct frame_magazines *own, enum page_size size)
     return frame;
 }
 
-__attribute__((noinline)) paddr_t frame_get_slow(enum page_size size)
+static paddr_t get(struct frame_magazines *own, enum page_size size)
 {
-    struct frame_magazines *own = &this_cpu(frame_magazines);
     paddr_t frame;
 
-    if (get_fails())
-        return FRAME_NONE;
     if ((frame = pop(size, FRAME_DIRTY)) != FRAME_NONE || (frame = take(own, size)) != FRAME_NONE ||
         (frame = pop(size, FRAME_CLEAN)) != FRAME_NONE)
         return frame;
     frames_drain();
     return take(own, size);
+}
+
+__attribute__((noinline)) paddr_t frame_get_slow(enum page_size size)
+{
+    return get_fails() ? FRAME_NONE : get(&this_cpu(frame_magazines), size);
 }
 
 __attribute__((noinline)) paddr_t frame_get_zeroed_slow(enum page_size size)
@@ -566,7 +568,7 @@ __attribute__((noinline)) paddr_t frame_get_zeroed_slow(enum page_size size)
         return frame_check_zeroed(frame);
     frame = virgin != FRAME_NONE && size > PAGE_4K ? take(own, size) : FRAME_NONE;
     if (frame == FRAME_NONE)
-        frame = frame_get(size);
+        frame = get(own, size);
     if (frame != FRAME_NONE && frame < virgin)
         frame_zero(phys_to_virt(frame), page_bytes(size));
     return frame;
@@ -614,6 +616,29 @@ unsigned frames_get(paddr_t *frames, unsigned count)
         return got;
     frames_drain();
     return got + take_singles(own, frames + got, count - got);
+}
+
+/* Neighbours are zeroed together. */
+static void zero_all(const paddr_t *frames, unsigned count)
+{
+    unsigned first, n;
+
+    for (first = 0; first < count; first += n) {
+        for (n = 1; first + n < count && frames[first + n] == frames[first] + n * VM_PAGE_SIZE; n++)
+            ;
+        frame_zero(phys_to_virt(frames[first]), n * VM_PAGE_SIZE);
+    }
+}
+
+unsigned frames_get_zeroed(paddr_t *frames, unsigned count)
+{
+    unsigned clean = 0, got;
+
+    while (clean < count && (frames[clean] = frame_get_hot(PAGE_4K, FRAME_CLEAN)) != FRAME_NONE)
+        frame_check_zeroed(frames[clean++]);
+    got = clean < count ? frames_get(frames + clean, count - clean) : 0;
+    zero_all(frames + clean, got);
+    return clean + got;
 }
 
 void frames_put(const paddr_t *frames, unsigned count)

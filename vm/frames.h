@@ -94,6 +94,20 @@ static inline paddr_t frame_check_zeroed(paddr_t frame)
 }
 #endif
 
+/* A frame of that state from the magazine, if it has one: FRAME_NONE does not mean that there is none. */
+static inline paddr_t frame_get_hot(enum page_size size, enum frame_state state)
+{
+    struct frame_magazine *own = frame_magazine(size, state);
+
+    if (UNLIKELY(FRAMES_MAY_FAIL || own->count == 0))
+        return FRAME_NONE;
+    paddr_t frame = own->frames[--own->count];
+
+    if (frame == FRAME_NONE)
+        __builtin_unreachable(); /* so that the caller's comparison goes */
+    return frame;
+}
+
 static inline paddr_t frame_get(enum page_size size)
 {
     struct frame_magazine *own = frame_magazine(size, FRAME_DIRTY);
@@ -179,23 +193,27 @@ static inline void frame_zero(void *start, size_t size)
     machine_zero_pages(start, size);
 }
 
-/* A frame of zeros. */
-static inline paddr_t frame_get_zeroed(enum page_size size)
+/* A frame of zeros that a magazine has or makes of its own at once; FRAME_NONE does not mean that there is none. */
+static inline paddr_t frame_get_zeroed_hot(void)
 {
-    struct frame_magazine *clean = frame_magazine(size, FRAME_CLEAN);
+    paddr_t frame = frame_get_hot(PAGE_4K, FRAME_CLEAN);
 
-    if (size > PAGE_2M || FRAMES_MAY_FAIL)
-        return frame_get_zeroed_slow(size);
-    if (clean->count > 0)
-        return frame_check_zeroed(clean->frames[--clean->count]);
-    if (size > PAGE_4K)
-        return frame_get_zeroed_slow(size);
-    paddr_t frame = frame_get(size);
-
+    if (frame != FRAME_NONE)
+        return frame_check_zeroed(frame);
+    frame = frame_get_hot(PAGE_4K, FRAME_DIRTY);
     if (LIKELY(frame != FRAME_NONE))
         frame_zero(phys_to_virt(frame), VM_PAGE_SIZE);
     return frame;
 }
+
+/* A frame of zeros; and many of 4 KiB, as with frames_get. */
+static inline paddr_t frame_get_zeroed(enum page_size size)
+{
+    paddr_t frame = size == PAGE_4K ? frame_get_zeroed_hot() : FRAME_NONE;
+
+    return LIKELY(frame != FRAME_NONE) ? frame : frame_get_zeroed_slow(size);
+}
+unsigned frames_get_zeroed(paddr_t *frames, unsigned count);
 
 /* For a CPU that has nothing else to do: cleans a piece of a frame that a magazine holds, of at most 32 KiB. False: the
  * magazines of clean ones have what they should. RAM that was never used is left alone. */

@@ -142,15 +142,6 @@ static error_t heap_segment_resize(struct address_space *space, struct vm_segmen
     return is_span(segment) ? span_resize(space, segment, size) : vm_segment_resize_owned(space, segment, size);
 }
 
-static error_t heap_segment_fault(struct address_space *space, struct vm_segment *segment)
-{
-    const struct vm_fault_info *fault = vm_fault_info();
-
-    if (fault->present || is_span(segment))
-        return E_ACCES;
-    return vm_segment_back(space, segment, fault->address);
-}
-
 static error_t heap_segment_protect(struct address_space *space, struct vm_segment *segment, vm_flags_t protection)
 {
     return is_span(segment) ? E_NOTSUP : vm_segment_protect_mapped(space, segment, protection);
@@ -179,7 +170,7 @@ const struct vm_segment_driver vm_heap = {
     .vm_alloc_at = heap_segment_alloc_at,
     .vm_free = heap_segment_free,
     .vm_resize = heap_segment_resize,
-    .vm_fault = heap_segment_fault,
+    .vm_fault = vm_segment_fault_owned,
     .name = "heap",
     .properties = VM_DRIVER_GENERAL_REGISTERS | VM_DRIVER_MERGES | VM_DRIVER_DEMAND,
     .protect = heap_segment_protect,

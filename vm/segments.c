@@ -619,6 +619,7 @@ COLD error_t vm_space_init(struct address_space *space, paddr_t root, uint64_t s
 {
     memset(space, 0, sizeof(*space));
     space->mmu.root = root;
+    mmu_forget_table(&space->mmu);
     space->owns_tables = root == 0;
     if (space->owns_tables && mmu_init(&space->mmu) != E_SUCCESS)
         return E_NOMEM;

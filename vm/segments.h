@@ -148,6 +148,9 @@ static inline uint64_t space_resident(const struct address_space *space)
            ((uint64_t)pages[PAGE_1G] << page_shift(PAGE_1G)) + space->spans - space->windows;
 }
 
+/* vm_segment_fault_owned for an address where nothing is mapped (vm/backing.c). */
+error_t segment_touch(struct address_space *space, struct vm_segment *segment, vaddr_t va);
+
 /* Called before pages or a span are released: peaks come right before that (vm/backing.c). */
 void space_note_peak(struct address_space *space);
 

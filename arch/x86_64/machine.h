@@ -48,4 +48,6 @@ static inline void machine_zero_pages(void *start, size_t size)
     __asm__ volatile("call zero_pages" : "+D"(start), "+c"(size) : : "cc", "memory");
 }
 
+#include "arch/x86_64/leaf.h"
+
 #endif

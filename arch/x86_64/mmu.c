@@ -26,8 +26,8 @@
 
 #define ENTRIES 512u
 #define ROOT_LEVEL 3u
-#define USED_SHIFT 52
-#define USED_ONE (1ull << USED_SHIFT)
+#define USED_SHIFT LEAF_USED_SHIFT
+#define USED_ONE LEAF_USED_ONE
 #define USED_MASK (0x3ffull << USED_SHIFT)
 
 /* Software: an entry that points to a table whose place is among those remembered as empty. */
@@ -86,15 +86,17 @@ static inline vaddr_t entry_end(vaddr_t va, vaddr_t last, unsigned level)
 /* ---- entries and flags ---- */
 
 /* By VM_READ, VM_WRITE and VM_EXEC: a table, since every fault asks. */
-static const entry_t protections[VM_PROTECTION + 1] = {
-    [0] = PTE_KEPT | PTE_NX,
-    [VM_WRITE] = PTE_KEPT | PTE_WRITE | PTE_NX,
-    [VM_EXEC] = PTE_KEPT,
-    [VM_WRITE | VM_EXEC] = PTE_KEPT | PTE_WRITE,
-    [VM_READ] = PTE_PRESENT | PTE_NX,
-    [VM_READ | VM_WRITE] = PTE_PRESENT | PTE_WRITE | PTE_NX,
-    [VM_READ | VM_EXEC] = PTE_PRESENT,
-    [VM_READ | VM_WRITE | VM_EXEC] = PTE_PRESENT | PTE_WRITE,
+#define LEAF_BITS(protection, bits) [protection] = (bits) | PTE_ACCESSED | PTE_DIRTY
+
+const uint64_t mmu_leaf_bits[VM_PROTECTION + 1] = {
+    LEAF_BITS(0, PTE_KEPT | PTE_NX),
+    LEAF_BITS(VM_WRITE, PTE_KEPT | PTE_WRITE | PTE_NX),
+    LEAF_BITS(VM_EXEC, PTE_KEPT),
+    LEAF_BITS(VM_WRITE | VM_EXEC, PTE_KEPT | PTE_WRITE),
+    LEAF_BITS(VM_READ, PTE_PRESENT | PTE_NX),
+    LEAF_BITS(VM_READ | VM_WRITE, PTE_PRESENT | PTE_WRITE | PTE_NX),
+    LEAF_BITS(VM_READ | VM_EXEC, PTE_PRESENT),
+    LEAF_BITS(VM_READ | VM_WRITE | VM_EXEC, PTE_PRESENT | PTE_WRITE),
 };
 
 #define PROTECTION_BITS (PTE_PRESENT | PTE_KEPT | PTE_WRITE | PTE_NX)
@@ -114,7 +116,7 @@ static entry_t rare_bits(vm_flags_t flags, unsigned level)
 /* Of ordinary memory. */
 static inline entry_t make_plain_leaf(paddr_t pa, unsigned level, vm_flags_t flags)
 {
-    return pa | protections[flags & VM_PROTECTION] | PTE_ACCESSED | PTE_DIRTY | (level > 0 ? PTE_LARGE : 0);
+    return pa | mmu_leaf_bits[flags & VM_PROTECTION] | (level > 0 ? PTE_LARGE : 0);
 }
 
 #define RARE_FLAGS (VM_CACHE | VM_BORROWED)
@@ -192,6 +194,7 @@ static void table_put(struct mmu *mmu, paddr_t table)
 /* The same for one that was in the tree until now: all of them come by here. */
 static void table_retire(struct mmu *mmu, paddr_t table)
 {
+    mmu_forget_table(mmu);
     if (mmu->waiting == MMU_TABLES_WAITING)
         flush_all(mmu);
     mmu->wait[mmu->waiting++] = table;
@@ -427,6 +430,7 @@ static void prune(struct mmu *mmu, vaddr_t va, size_t size)
 error_t mmu_init(struct mmu *mmu)
 {
     *mmu = (struct mmu){.cached = 0};
+    mmu_forget_table(mmu);
     mmu->root = table_get(mmu);
     return mmu->root == FRAME_NONE ? E_NOMEM : E_SUCCESS;
 }
@@ -537,6 +541,45 @@ error_t mmu_map_run(struct mmu *mmu, vaddr_t va, paddr_t pa, unsigned count, vm_
     *path.parent += count * USED_ONE;
     mmu->pages[PAGE_4K] += count;
     return E_SUCCESS;
+}
+
+uint64_t *mmu_find_directory(struct mmu *mmu, vaddr_t va)
+{
+    struct path path;
+    entry_t *entry = mmu_directory_entry(mmu, va);
+
+    if (LIKELY(entry != NULL))
+        return entry;
+    path = path_to(mmu, va, PAGE_2M);
+    if (path.level != PAGE_2M)
+        return NULL;
+    mmu->directory_number = va >> LEAF_DIRECTORY_SHIFT;
+    mmu->directory = path.entry - entry_index(va, PAGE_2M);
+    return path.entry;
+}
+
+unsigned mmu_free_small(uint64_t directory_entry, vaddr_t va, unsigned most)
+{
+    const entry_t *entry = mmu_small_entry(directory_entry, va);
+    unsigned count = 0, left = ENTRIES - entry_index(va, 0);
+
+    most = most < left ? most : left;
+    while (count < most && entry[count] == 0)
+        count++;
+    return count;
+}
+
+void mmu_map_small(struct mmu *mmu, uint64_t *directory_entry, vaddr_t va, const paddr_t *frames, unsigned count,
+                   vm_flags_t flags)
+{
+    entry_t *entry = mmu_small_entry(*directory_entry, va), bits = mmu_leaf_bits[flags & VM_PROTECTION];
+
+    for (unsigned i = 0; i < count; i++) {
+        ASSERT(entry[i] == 0);
+        entry[i] = frames[i] | bits;
+    }
+    *directory_entry += count * USED_ONE;
+    mmu->pages[PAGE_4K] += count;
 }
 
 void mmu_replace(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags)
@@ -1025,7 +1068,7 @@ static __attribute__((noinline)) void protect_range(struct mmu *mmu, vaddr_t va,
 
 void mmu_protect(struct mmu *mmu, vaddr_t va, size_t size, vm_flags_t flags)
 {
-    entry_t protection = protections[flags & VM_PROTECTION];
+    entry_t protection = mmu_leaf_bits[flags & VM_PROTECTION] & PROTECTION_BITS;
 
     if (size != VM_PAGE_SIZE || !protect_single(mmu, va, protection))
         protect_range(mmu, va, size, protection);
@@ -1285,6 +1328,7 @@ error_t mmu_move(struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size)
     struct piece piece;
     error_t error = split_misaligned(mmu, from, to, size);
 
+    mmu_forget_table(mmu);
     if (size >= page_bytes(PAGE_1G))
         cut_all_noted(mmu); /* what is remembered would not go along with the tables above it */
     for (size_t done = 0; !error && done < size; done += piece.size) {

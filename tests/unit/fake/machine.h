@@ -34,4 +34,6 @@ void machine_flush_page(vaddr_t address);
 void machine_flush_all(void);
 void machine_zero_pages(void *start, size_t size);
 
+#include "arch/x86_64/leaf.h"
+
 #endif

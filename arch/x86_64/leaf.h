@@ -1,0 +1,62 @@
+/*
+ * Entering small pages where their table is there already: what of vm/mmu.h stands in the path of a fault, and so inline.
+ * Seen through machine.h, on the host too.
+ *
+ * The way down begins at the directory (the table of level 1, for a GiB of addresses) that was used last. Who gives back
+ * a directory or a table above it, or puts it in another place, forgets that first.
+ */
+#ifndef ARCH_LEAF_H
+#define ARCH_LEAF_H
+
+#include "arch/x86_64/pte.h"
+#include "vm/mmu.h"
+
+#define LEAF_USED_SHIFT 52
+#define LEAF_USED_ONE (1ull << LEAF_USED_SHIFT)
+#define LEAF_DIRECTORY_SHIFT 30u
+#define LEAF_TABLE_SHIFT 21u
+
+/* Entries of ordinary memory by VM_READ, VM_WRITE and VM_EXEC, accessed and dirty preset. */
+extern const uint64_t mmu_leaf_bits[8];
+
+static inline void mmu_forget_table(struct mmu *mmu)
+{
+    mmu->directory_number = ~(vaddr_t)0;
+}
+
+/* The entry for the 2 MiB around va in the directory used last; NULL: va is in another. */
+static inline uint64_t *mmu_directory_entry(const struct mmu *mmu, vaddr_t va)
+{
+    if (UNLIKELY(va >> LEAF_DIRECTORY_SHIFT != mmu->directory_number))
+        return NULL;
+    if (!mmu->directory)
+        __builtin_unreachable();
+    return &mmu->directory[(va >> LEAF_TABLE_SHIFT) % PTE_TABLE_ENTRIES];
+}
+
+/* True if the entry of a directory points to a table of small pages. */
+static inline bool mmu_has_table(uint64_t directory_entry)
+{
+    return (directory_entry & (PTE_PRESENT | PTE_LARGE)) == PTE_PRESENT;
+}
+
+/* The entry for the small page at va in the table that the directory's entry points to. */
+static inline uint64_t *mmu_small_entry(uint64_t directory_entry, vaddr_t va)
+{
+    return (uint64_t *)phys_to_virt(directory_entry & PTE_ADDRESS) + (va >> VM_PAGE_SHIFT) % PTE_TABLE_ENTRIES;
+}
+
+/* Enters a page of ordinary memory into a free entry, for which the directory's counts it. */
+static inline void mmu_enter_small(struct mmu *mmu, uint64_t *directory_entry, uint64_t *entry, paddr_t frame,
+                                   vm_flags_t protection)
+{
+    uint64_t none = 0;
+
+    if (LIKELY(__atomic_compare_exchange_n(entry, &none, frame | mmu_leaf_bits[protection], false, __ATOMIC_ACQ_REL,
+                                           __ATOMIC_RELAXED))) {
+        *directory_entry += LEAF_USED_ONE;
+        mmu->pages[PAGE_4K]++;
+    }
+}
+
+#endif
