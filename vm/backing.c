@@ -350,8 +350,7 @@ struct vm_segment *segment_create_owned(struct address_space *space, const struc
 
 void vm_segment_free_owned(struct address_space *space, struct vm_segment *segment)
 {
-    vm_segment_unmap(space, segment, segment->start, segment->size, true);
-    vm_segment_destroy(space, segment);
+    segment_free_owned(space, segment);
 }
 
 static error_t shrink_owned(struct address_space *space, struct vm_segment *segment, size_t size)

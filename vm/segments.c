@@ -29,16 +29,14 @@
 
 /* ---- slots ---- */
 
-#define LINK_FREE 1u
-
 static inline uintptr_t make_link(uint32_t next, uint32_t previous)
 {
-    return (uintptr_t)previous << 32 | (uintptr_t)next << 1 | LINK_FREE;
+    return (uintptr_t)previous << 32 | (uintptr_t)next << 2 | VM_SLOT_FREE;
 }
 
 static inline uint32_t link_next(uintptr_t link)
 {
-    return (uint32_t)(link >> 1) & VM_NO_SLOT;
+    return (uint32_t)(link >> 2) & VM_NO_SLOT;
 }
 
 static inline uint32_t link_previous(uintptr_t link)
@@ -146,12 +144,16 @@ static inline struct vm_region *region_of_order(struct address_space *space, uns
     return region_of(space, SLOTS_BASE + ((vaddr_t)(order - SLOT_ORDER_MIN) << REGION_SHIFT));
 }
 
-/* A slot that was used before, else a fresh one; false if the region has neither. */
-static inline bool region_find_slot(struct address_space *space, struct vm_region *region, struct place *place)
+/* A slot that was used before, else a fresh one, else one that the reserve has; false if the region has none. */
+static bool region_find_slot(struct address_space *space, struct vm_region *region, struct place *place)
 {
     place->region = region;
-    if (UNLIKELY(region->free == VM_NO_SLOT))
-        return region_fresh_slot(space, place);
+    if (region->free == VM_NO_SLOT && region_fresh_slot(space, place))
+        return true;
+    if (region->free == VM_NO_SLOT)
+        reserve_release(space);
+    if (region->free == VM_NO_SLOT)
+        return false;
     place->start = region->base + ((vaddr_t)region->free << region->order);
     place->slot = slot_at(region, region->free);
     return true;
@@ -351,7 +353,7 @@ void segments_visit(struct address_space *space, void (*visit)(void *, const str
             const union vm_slot *slot = region->directory[table];
 
             for (unsigned left = slot ? SLOTS_PER_PAGE : 0; left > 0; left--, slot++) {
-                if (UNLIKELY(slot->link && !(slot->link & LINK_FREE)))
+                if (UNLIKELY(slot->link && !(slot->link & VM_SLOT_FREE)))
                     visit_tree(slot->root, visit, context);
             }
         }
@@ -459,11 +461,76 @@ bool segment_reserve(struct address_space *space, size_t count)
     return reserved;
 }
 
+/* ---- the reserve ---- */
+
+/* The slot, whose segment was the only one and is dead, goes to the list of its region, and the structure to its slab.
+ */
+static void give_up(struct address_space *space, struct vm_segment *segment)
+{
+    struct vm_region *region = region_of(space, segment->start);
+
+    slot_list_push(region, slot_index(region, segment->start));
+    segment_release(space, segment);
+}
+
+/* The addresses that wait can be used: everything was flushed since. */
+static void settle_waiting(struct address_space *space)
+{
+    struct vm_reserve *reserve = &space->reserve;
+
+    while (reserve->waiting > 0) {
+        struct vm_segment *segment = reserve->wait[--reserve->waiting];
+
+        segment->mapped = false;
+        segment->slot->root = segment;
+        segment->child[0] = segment->child[1] = NULL;
+        if (!segment_keep(space, segment))
+            give_up(space, segment);
+    }
+}
+
+/* The segment, which was all of its slot, is dead; the CPU may know translations of its addresses. */
+static void segment_wait(struct address_space *space, struct vm_segment *segment)
+{
+    struct vm_reserve *reserve = &space->reserve;
+
+    if (reserve->waiting == VM_WAITING_MAX && reserve->epoch == space->mmu.flushed_all)
+        mmu_settle();
+    if (reserve->epoch != space->mmu.flushed_all)
+        settle_waiting(space);
+    reserve->epoch = space->mmu.flushed_all;
+    reserve->wait[reserve->waiting++] = segment;
+    if (space->last == segment)
+        space->last = NULL;
+    segment->magic = 0;
+    segment->slot->link = (uintptr_t)segment | VM_SLOT_FREE | VM_SLOT_KEPT;
+}
+
+void reserve_release(struct address_space *space)
+{
+    struct vm_reserve *reserve = &space->reserve;
+
+    if (reserve->waiting > 0 && reserve->epoch == space->mmu.flushed_all)
+        mmu_settle();
+    settle_waiting(space);
+    for (unsigned order = 0; order < VM_SLOT_ORDERS; order++) {
+        while (reserve->kept[order]) {
+            struct vm_segment *segment = reserve->kept[order];
+
+            reserve->kept[order] = segment->child[0];
+            give_up(space, segment);
+        }
+        reserve->count[order] = 0;
+    }
+}
+
 /* ---- linking ---- */
 
-static inline void link_at(const struct place *place, struct vm_segment *segment)
+static inline void link_at(struct address_space *space, const struct place *place, struct vm_segment *segment)
 {
-    if (LIKELY(place->slot->link & LINK_FREE))
+    if (place->slot->link & VM_SLOT_KEPT)
+        reserve_release(space);
+    if (LIKELY(place->slot->link & VM_SLOT_FREE))
         slot_list_remove(place->region, place->slot);
     segment->slot = place->slot;
     tree_insert(&place->slot->root, segment);
@@ -485,7 +552,7 @@ error_t segment_link(struct address_space *space, struct vm_segment *segment)
     error_t error = slot_make(space, segment->start, &place.slot);
 
     if (!error)
-        link_at(&place, segment);
+        link_at(space, &place, segment);
     return error;
 }
 
@@ -510,8 +577,10 @@ struct vm_segment *vm_segment_create(struct address_space *space, const struct v
                                      size_t size, vm_flags_t flags)
 {
     struct place place;
-    struct vm_segment *segment;
+    struct vm_segment *segment = start == VM_ANYWHERE ? segment_reuse(space, driver, size, flags) : NULL;
 
+    if (LIKELY(segment))
+        return segment;
     if (UNLIKELY(!(start == VM_ANYWHERE ? find_place(space, size, &place) : place_at(space, start, size, &place))))
         return ERR_PTR(E_NOMEM);
     segment = segment_allocate(space);
@@ -523,35 +592,49 @@ struct vm_segment *vm_segment_create(struct address_space *space, const struct v
     segment->flags = flags;
     segment->largest = largest_page_of(flags);
     segment->origin = ++space->origins;
-    link_at(&place, segment);
+    link_at(space, &place, segment);
     return segment;
 }
 
 void vm_segment_destroy(struct address_space *space, struct vm_segment *segment)
 {
     driver_remember(segment);
+    if (!segment->mapped && segment_keep(space, segment))
+        return;
     segment_unlink(space, segment);
     segment_release(space, segment);
 }
 
-bool segment_free_whole(struct address_space *space, vaddr_t start, size_t size)
+/* True if the segment is all that is in a slot. */
+static bool has_slot(struct address_space *space, const struct vm_segment *segment)
 {
-    struct vm_region *region = region_of(space, start);
-    union vm_slot *slot = slot_of(space, start);
-    struct vm_segment *segment = slot_root(slot);
+    return segment_is_alone(segment) && !region_of(space, segment->start)->only;
+}
 
-    if (UNLIKELY(!segment || segment->start != start || segment->size != size || segment->child[0] ||
-                 segment->child[1] || segment->driver->vm_free != vm_segment_free_owned))
-        return false;
+void segment_free_slowly(struct address_space *space, struct vm_segment *segment)
+{
     if (segment->mapped) {
         space_note_peak(space);
-        mmu_unmap(&space->mmu, start, size, true, NULL);
+        if (has_slot(space, segment) && mmu_unmap_lazily(&space->mmu, segment->start, segment->size)) {
+            driver_remember(segment);
+            segment_wait(space, segment);
+            return;
+        }
+        if (!has_slot(space, segment))
+            mmu_unmap(&space->mmu, segment->start, segment->size, true, NULL);
+        segment->mapped = false;
     }
-    driver_remember(segment);
-    slot->root = NULL;
-    if (LIKELY(!region->only))
-        slot_list_push(region, slot_index(region, start));
-    segment_release(space, segment);
+    vm_segment_destroy(space, segment);
+}
+
+bool segment_free_whole(struct address_space *space, vaddr_t start, size_t size)
+{
+    struct vm_segment *segment = slot_root(slot_of(space, start));
+
+    if (UNLIKELY(!segment || segment->start != start || segment->size != size ||
+                 segment->driver->vm_free != vm_segment_free_owned || !segment_is_alone(segment)))
+        return false;
+    segment_free_owned(space, segment);
     return true;
 }
 
@@ -649,6 +732,7 @@ void vm_space_destroy(struct address_space *space)
         else
             vm_segment_destroy(space, segment);
     }
+    reserve_release(space);
     for (unsigned i = 0; i < VM_REGIONS; i++)
         region_destroy(space, &space->regions[i]);
     while (space->slabs) {

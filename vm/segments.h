@@ -37,7 +37,7 @@ static inline union vm_slot *slot_of(struct address_space *space, vaddr_t va)
 
 static inline struct vm_segment *slot_root(const union vm_slot *slot)
 {
-    return slot && !(slot->link & 1) ? slot->root : NULL;
+    return slot && !(slot->link & VM_SLOT_FREE) ? slot->root : NULL;
 }
 
 static inline vaddr_t segment_end(const struct vm_segment *segment)
@@ -100,6 +100,107 @@ struct vm_segment *segment_split(struct address_space *space, struct vm_segment 
  * vm_segment_free_owned does: the usual end of a segment, without finding it twice. False: nothing was done. */
 bool segment_free_whole(struct address_space *space, vaddr_t start, size_t size);
 
+/* The largest page that the flags ask for and the CPU has (vm/backing.c). */
+enum page_size largest_page_asked(vm_flags_t flags);
+
+/* What vm_page_policy() answers. */
+extern enum page_size page_policy;
+
+/* The largest page that flags, else the image's policy, and the CPU allow. */
+static inline enum page_size largest_page_of(vm_flags_t flags)
+{
+    return LIKELY(!(flags & VM_PAGES)) ? page_policy : largest_page_asked(flags);
+}
+
+static inline void segment_clear_counts(struct vm_segment *segment)
+{
+    for (unsigned i = 0; i < PAGE_SIZES; i++)
+        segment->faults[i] = 0;
+    segment->faults_refused = segment->fallbacks = 0;
+}
+
+/* Folds a dying segment's counts into its driver's and clears them (vm/drivers.c). */
+void driver_remember_counts(struct vm_segment *segment);
+
+static inline bool segment_is_counted(const struct vm_segment *segment)
+{
+    return segment->faults[PAGE_4K] | segment->faults[PAGE_2M] | segment->faults[PAGE_1G] | segment->faults_refused |
+           segment->fallbacks;
+}
+
+static inline void driver_remember(struct vm_segment *segment)
+{
+    if (UNLIKELY(segment_is_counted(segment)))
+        driver_remember_counts(segment);
+}
+
+/* The reserve's list for slots that are right for the size, with room for sixteen times as much; there may be none. */
+static inline unsigned reserve_order(size_t size)
+{
+    return (unsigned)(63 - __builtin_clzll(size - 1)) - (VM_PAGE_SHIFT - 1);
+}
+
+/* vm_segment_create anywhere, with a slot and a structure of the reserve; NULL: there is none. size: whole pages. */
+static inline struct vm_segment *segment_reuse(struct address_space *space, const struct vm_segment_driver *driver,
+                                               size_t size, vm_flags_t flags)
+{
+    unsigned order = reserve_order(size);
+
+    if (UNLIKELY(order >= VM_SLOT_ORDERS))
+        return NULL;
+    struct vm_segment *segment = space->reserve.kept[order];
+
+    if (UNLIKELY(!segment))
+        return NULL;
+    space->reserve.kept[order] = segment->child[0];
+    space->reserve.count[order]--;
+    segment->size = size;
+    segment->driver = driver;
+    segment->flags = flags;
+    segment->largest = largest_page_of(flags);
+    segment->magic = VM_SEGMENT_ALIVE;
+    segment->child[0] = segment->child[1] = NULL;
+    segment->own = NULL;
+    segment->origin = ++space->origins;
+    segment->slot->root = segment;
+    return segment;
+}
+
+/* The other way: the segment is dead, and its addresses are free. True: it, whose counts are zero and which has nothing
+ * mapped, was all of its slot, from where that begins on, and the reserve has room. */
+static inline bool segment_keep(struct address_space *space, struct vm_segment *segment)
+{
+    vaddr_t order = (segment->start >> REGION_SHIFT) - (SLOTS_BASE >> REGION_SHIFT);
+
+    if (UNLIKELY(order >= VM_SLOT_ORDERS || space->reserve.count[order] == VM_KEPT_MAX || !segment_is_alone(segment) ||
+                 !is_aligned(segment->start, (vaddr_t)0x10000 << order)))
+        return false;
+    struct vm_segment *next = space->reserve.kept[order];
+
+    if (space->last == segment)
+        space->last = NULL;
+    segment->magic = 0;
+    segment->child[0] = next;
+    if (next)
+        next->child[1] = segment;
+    segment->slot->link = (uintptr_t)segment | VM_SLOT_FREE | VM_SLOT_KEPT;
+    space->reserve.kept[order] = segment;
+    space->reserve.count[order]++;
+    return true;
+}
+
+/* vm_segment_free_owned where something is mapped, counted, or beside it in the slot. */
+void segment_free_slowly(struct address_space *space, struct vm_segment *segment);
+
+static inline void segment_free_owned(struct address_space *space, struct vm_segment *segment)
+{
+    if (UNLIKELY(segment->mapped || segment_is_counted(segment) || !segment_keep(space, segment)))
+        segment_free_slowly(space, segment);
+}
+
+/* Gives back the structures and addresses of the reserve, with a flush if addresses wait for one. */
+void reserve_release(struct address_space *space);
+
 /* What vm_alloc checks of its arguments, the slots left out: E_INVAL, E_NOMEM. */
 error_t segment_check_arguments(vaddr_t start, size_t size, vm_flags_t flags);
 
@@ -115,18 +216,6 @@ error_t segment_link(struct address_space *space, struct vm_segment *segment);
 /* The same for one that begins in the slot of another. */
 void segment_link_beside(struct address_space *space, const struct vm_segment *there, struct vm_segment *segment);
 void segment_unlink(struct address_space *space, struct vm_segment *segment);
-
-/* The largest page that the flags ask for and the CPU has (vm/backing.c). */
-enum page_size largest_page_asked(vm_flags_t flags);
-
-/* What vm_page_policy() answers. */
-extern enum page_size page_policy;
-
-/* The largest page that flags, else the image's policy, and the CPU allow. */
-static inline enum page_size largest_page_of(vm_flags_t flags)
-{
-    return LIKELY(!(flags & VM_PAGES)) ? page_policy : largest_page_asked(flags);
-}
 
 /* vm_segment_create for drivers that own their frames: memory of the ordinary type (else E_INVAL), and backed at once
  * from `guard` bytes on with VM_POPULATE. */
@@ -153,22 +242,5 @@ error_t segment_touch(struct address_space *space, struct vm_segment *segment, v
 
 /* Called before pages or a span are released: peaks come right before that (vm/backing.c). */
 void space_note_peak(struct address_space *space);
-
-static inline void segment_clear_counts(struct vm_segment *segment)
-{
-    for (unsigned i = 0; i < PAGE_SIZES; i++)
-        segment->faults[i] = 0;
-    segment->faults_refused = segment->fallbacks = 0;
-}
-
-/* Folds a dying segment's counts into its driver's and clears them (vm/drivers.c). */
-void driver_remember_counts(struct vm_segment *segment);
-
-static inline void driver_remember(struct vm_segment *segment)
-{
-    if (UNLIKELY(segment->faults[PAGE_4K] | segment->faults[PAGE_2M] | segment->faults[PAGE_1G] |
-                 segment->faults_refused | segment->fallbacks))
-        driver_remember_counts(segment);
-}
 
 #endif

@@ -40,6 +40,12 @@ struct vm_segment *vm_alloc(struct address_space *space, const struct vm_segment
 
     if (UNLIKELY(error))
         return ERR_PTR(error);
+    if (LIKELY(driver == &vm_anon && start == VM_ANYWHERE && !(flags & (VM_POPULATE | VM_CACHE)))) {
+        struct vm_segment *segment = segment_reuse(space, driver, size, flags);
+
+        if (LIKELY(segment))
+            return segment;
+    }
     return driver->vm_alloc ? driver->vm_alloc(space, start, size, flags) : ERR_PTR(E_NOTSUP);
 }
 
@@ -56,7 +62,10 @@ void vm_free(struct address_space *space, struct vm_segment *segment)
     check_alive(segment, "vm_free");
     CHECK(segment->driver->vm_free, "vm_free: segment %#lx of driver %s is permanent", (unsigned long)segment->start,
           segment->driver->name);
-    driver_free(space, segment);
+    if (LIKELY(segment->driver->vm_free == vm_segment_free_owned))
+        segment_free_owned(space, segment);
+    else
+        driver_free(space, segment);
 }
 
 error_t vm_resize(struct address_space *space, struct vm_segment *segment, size_t size)

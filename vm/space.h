@@ -17,14 +17,35 @@ struct vm_region {
     union vm_slot *only;       /* for regions of one slot, that slot */
 };
 
-/* Root of the tree of segments in a slot; with bit 0 set, a link of the region's free list; 0: never used. */
+/* Root of the tree of segments in a slot; 0: never used. With VM_SLOT_FREE, a link of the region's free list, or with
+ * VM_SLOT_KEPT too the structure that is kept with it. */
 union vm_slot {
     struct vm_segment *root;
     uintptr_t link;
 };
 
+#define VM_SLOT_FREE 1u
+#define VM_SLOT_KEPT 2u
+
 #define VM_REGIONS 128
 #define VM_NO_SLOT 0xffffffu
+
+#define VM_SLOT_ORDERS 25u
+#define VM_KEPT_MAX 8u
+#define VM_WAITING_MAX 32u
+
+/*
+ * Free slots with a structure each, for the next segments: first in by order of the slot, a list by child[0] and back
+ * by child[1]; then those whose addresses the CPU may still translate, since `epoch` (mmu.flushed_all) or before. Each
+ * CPU has such a reserve, and takes slots of its own for it; there is one.
+ */
+struct vm_reserve {
+    struct vm_segment *kept[VM_SLOT_ORDERS];
+    unsigned count[VM_SLOT_ORDERS];
+    unsigned waiting;
+    uint64_t epoch;
+    struct vm_segment *wait[VM_WAITING_MAX];
+};
 
 struct address_space {
     struct mmu mmu;
@@ -32,8 +53,9 @@ struct address_space {
     uint64_t origins;        /* segments made so far */
     struct vm_segment *last; /* found last by a fault or a change of protection: the next is often in it; NULL */
     struct vm_slab *slabs;   /* segment structures: slabs that have a free one */
-    size_t bookkeeping;      /* frames held for slabs and slots */
-    size_t spans, windows;   /* bytes of the heap driver's spans, and of the phys driver's windows */
+    struct vm_reserve reserve;
+    size_t bookkeeping;    /* frames held for slabs and slots */
+    size_t spans, windows; /* bytes of the heap driver's spans, and of the phys driver's windows */
     size_t spans_peak;
     size_t image_pages[PAGE_SIZES]; /* none of 4 KiB: not counted yet */
     /* The most that space_resident ever was, when that was last noted, and in which pages; spans are of 4 KiB. */

@@ -10,6 +10,27 @@
 
 #define E_FAULT 14 /* core/base/error.h */
 
+/* First of all, for what was unmapped is E_FAULT, although the CPU may still know where it was (vm/mmu.h). */
+    .macro settle
+    cmpq $0, %gs:mmu_behind
+    je 1f
+    call settle_translations
+1:
+    .endm
+
+    .section .text.settle_translations, "ax", @progbits
+settle_translations:
+    pushq %rdi
+    pushq %rsi
+    pushq %rdx
+    pushq %rax
+    call mmu_settle
+    popq %rax
+    popq %rdx
+    popq %rsi
+    popq %rdi
+    ret
+
 /*
  * error_t user_read(void *to, const void *user, size_t length)        size_t user_read_left(same)
  * error_t user_write(void *user, const void *from, size_t length)     size_t user_write_left(same)
@@ -38,12 +59,14 @@ to_error:
     .size user_write, . - user_write
 
 user_read_left:
+    settle
     testq %rsi, %rsi
     movq %rsi, %rax
     js copy_asking
     jmp copy
     .size user_read_left, . - user_read_left
 user_write_left:
+    settle
     testq %rdi, %rdi
     movq %rdi, %rax
     js copy_asking
@@ -93,6 +116,7 @@ copy_asking: /* %rax: the program's address */
     .globl user_try, user_try_failed
     .type user_try, @function
 user_try:
+    settle
     pushq %gs:user_try_stack
     pushq %rbx
     pushq %rbp
@@ -123,6 +147,7 @@ user_try_failed:
     .globl user_string_length
     .type user_string_length, @function
 user_string_length:
+    settle
     testq %rdi, %rdi
     js string_asking
 measure:
