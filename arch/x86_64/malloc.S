@@ -1,12 +1,63 @@
-/* malloc and free of the project's own heap, linked in front of a C library's (images/allocators.py). */
+/* malloc, free and realloc of the project's own heap, linked in front of a C library's (images/allocators.py). */
 #include "arch/x86_64/malloc.h"
 
     allocate malloc, malloc_slow
     release free, heap_program_free
 
+/*
+ * void *realloc(void *block, size_t size): of NULL, of an object that fits or grows to another one; what is left is
+ * realloc_slow. Copied by the C library, which knows the widest registers of the CPU.
+ */
+    .section .text.realloc, "ax", @progbits
+    .balign 64
+    .globl realloc
+realloc:
+    testq %rdi, %rdi
+    jz 1f
+    class_of %rdi, %rcx, %ecx, realloc_slow
+    movl heap_object_sizes(, %rcx, 4), %edx
+    leaq -1(%rsi), %rax
+    cmpq %rdx, %rax
+    jae 2f
+    leaq (%rsi, %rsi), %rax
+    cmpq %rdx, %rax
+    jb realloc_slow /* it would waste more than half */
+    movq %rdi, %rax
+    ret
+1:
+    movq %rsi, %rdi
+    jmp malloc
+2:
+    testl %edx, %edx
+    jz realloc_slow
+    cmpq $65536 - 1, %rax
+    ja realloc_slow
+    pushq %rbp
+    movq %rsp, %rbp
+    pushq %rdi
+    pushq %rdx
+    movq %rsi, %rdi
+    call malloc
+    testq %rax, %rax
+    jz 3f
+    movq %rax, %rdi
+    movq -8(%rbp), %rsi
+    movq -16(%rbp), %rdx
+    call memcpy
+    movq -8(%rbp), %rdi
+    movq %rax, -8(%rbp)
+    call free
+    movq -8(%rbp), %rax
+3:
+    leave
+    ret
+    .type realloc, @function
+    .size realloc, . - realloc
+
     /* What the C libraries' own callers know them by. */
-    .globl __libc_malloc, __libc_free
+    .globl __libc_malloc, __libc_free, __libc_realloc
     .set __libc_malloc, malloc
     .set __libc_free, free
+    .set __libc_realloc, realloc
 
     .section .note.GNU-stack, "", @progbits

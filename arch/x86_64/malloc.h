@@ -75,18 +75,23 @@
     .size \name, . - \name
     .endm
 
+/* The class of the objects where the block lies; what is in no run is left to `slow`. */
+    .macro class_of block, class, class32, slow
+    movq \block, \class
+    sarq $15, \class
+#ifndef HEAP_NATIVE
+    jns \slow
+#endif
+    movzbl HEAP_CLASS_OF(\class), \class32
+    .endm
+
 /* void name(void *block): `slow` is given the class too. */
     .macro release name, slow
     .section .text.\name, "ax", @progbits
     .balign 64
     .globl \name
 \name:
-    movq %rdi, %rsi
-    sarq $15, %rsi
-#ifndef HEAP_NATIVE
-    jns 1f
-#endif
-    movzbl HEAP_CLASS_OF(%rsi), %esi
+    class_of %rdi, %rsi, %esi, 1f
     window_begin
     movq HEAP_TOPS(, %rsi, 8), %rdx
     movq %rdi, (%rdx)

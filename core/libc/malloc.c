@@ -48,7 +48,10 @@ static void *resize(void *block, size_t size)
 
 void *__libc_malloc(size_t size) __attribute__((alias("malloc")));
 void __libc_free(void *block) __attribute__((alias("free")));
+void *__libc_realloc(void *block, size_t size) __attribute__((alias("realloc")));
+#define realloc_slow realloc
 #else
+void *realloc_slow(void *block, size_t size);
 void *malloc_slow(size_t size, unsigned class);
 
 /* Where malloc goes when there is no object at hand: the class, or 0. */
@@ -87,7 +90,8 @@ void *calloc(size_t count, size_t size)
     return block ? memset(block, 0, size) : NULL;
 }
 
-void *realloc(void *block, size_t size)
+/* And realloc, where the block is no object, or does not become one. */
+void *realloc_slow(void *block, size_t size)
 {
     if (block == NULL)
         return malloc(size);
@@ -147,7 +151,6 @@ size_t malloc_usable_size(void *block)
 
 /* What the C libraries' own callers know them by, such as musl's newlocale. */
 void *__libc_calloc(size_t count, size_t size) __attribute__((alias("calloc")));
-void *__libc_realloc(void *block, size_t size) __attribute__((alias("realloc")));
 
 #ifdef __GLIBC__
 /* What else is in the object file of glibc that malloc is in: a program that asks for it must not get both. */

@@ -8,6 +8,7 @@
 
 struct size_class size_classes[CLASSES];
 uint8_t heap_small_classes[SMALL_MAX + 1], heap_medium_classes[CLASS_SIZE_MAX >> 7];
+uint32_t heap_object_sizes[CLASSES];
 
 static uint32_t size_of_class(unsigned class)
 {
@@ -39,6 +40,7 @@ void classes_make(void)
             .slices = (uint8_t)slices,
             .cached = (uint8_t)(size <= SMALL_MAX || cached >= CACHED_MOST ? CACHED_MOST - (size > SMALL_MAX) : cached),
         };
+        heap_object_sizes[class] = (uint32_t)size;
         size_t below = class == 1 ? 0 : size_of_class(class - 1);
 
         if (size <= SMALL_MAX)
