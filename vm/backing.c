@@ -164,10 +164,15 @@ static __attribute__((noinline)) error_t back_within(struct address_space *space
     return error;
 }
 
+static inline bool may_be_large(const struct vm_segment *segment, vaddr_t va)
+{
+    return segment->largest > PAGE_4K && page_fits(va, segment->start, segment_end(segment), PAGE_2M);
+}
+
 static inline error_t back_alone(struct address_space *space, struct vm_segment *segment, vaddr_t va,
                                  enum page_size *size)
 {
-    if (segment->largest == PAGE_4K || !page_fits(va, segment->start, segment_end(segment), PAGE_2M))
+    if (!may_be_large(segment, va))
         return back_page(space, segment, align_down(va, VM_PAGE_SIZE), PAGE_4K);
     return back_within(space, segment, va, segment->start, segment_end(segment), size);
 }
@@ -245,7 +250,7 @@ static error_t touch_rare(struct address_space *space, struct vm_segment *segmen
     enum page_size size = PAGE_4K;
     size_t backed = 1;
 
-    if (table && mmu_has_table(*table)) {
+    if (table && mmu_has_table(*table) && !(mmu_table_is_unused(*table) && may_be_large(segment, va))) {
         backed = back_small(space, segment, table, page, page == segment->next ? window_of(segment, page) : 1);
         if (backed == 0)
             return *mmu_small_entry(*table, page) != 0 ? E_EXIST : E_NOMEM;
@@ -277,7 +282,7 @@ error_t segment_touch(struct address_space *space, struct vm_segment *segment, v
     vaddr_t page = align_down(va, VM_PAGE_SIZE);
     uint64_t *table = mmu_directory_entry(&space->mmu, va), *entry;
 
-    if (UNLIKELY(page == segment->next || !table || !mmu_has_table(*table)))
+    if (UNLIKELY(page == segment->next || !table || !mmu_has_table(*table) || mmu_table_is_unused(*table)))
         return touch_counting(space, segment, va);
     entry = mmu_small_entry(*table, va);
     if (UNLIKELY(*entry != 0))

@@ -40,6 +40,12 @@ static inline bool mmu_has_table(uint64_t directory_entry)
     return (directory_entry & (PTE_PRESENT | PTE_LARGE)) == PTE_PRESENT;
 }
 
+/* True if no page is in the table that the entry of a directory points to. */
+static inline bool mmu_table_is_unused(uint64_t directory_entry)
+{
+    return (directory_entry >> LEAF_USED_SHIFT & 0x3ff) == 0;
+}
+
 /* The entry for the small page at va in the table that the directory's entry points to. */
 static inline uint64_t *mmu_small_entry(uint64_t directory_entry, vaddr_t va)
 {
