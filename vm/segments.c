@@ -613,6 +613,8 @@ static bool has_slot(struct address_space *space, const struct vm_segment *segme
 
 void segment_free_slowly(struct address_space *space, struct vm_segment *segment)
 {
+    segment->run = 0; /* the structure may be kept for a segment that begins as this one did */
+    segment->next = 0;
     if (segment->mapped) {
         space_note_peak(space);
         if (has_slot(space, segment) && mmu_unmap_lazily(&space->mmu, segment->start, segment->size)) {
