@@ -1,6 +1,7 @@
 /*
  * One thread: it sleeps where the CPU does. What wakes it is a timer, or the look at the console every so often, whose
- * port does not interrupt. CPU time is all time that was not slept.
+ * port does not interrupt. CPU time is all time that was not slept. Before the CPU halts it cleans frames, a piece at a
+ * time until the wait is over: nothing but the end of the wait interrupts.
  */
 #include "core/linux/wait.h"
 
@@ -8,6 +9,7 @@
 #include "core/cpu.h"
 #include "core/linux/calls.h"
 #include "core/linux/timers.h"
+#include "vm/frames.h"
 
 #define CONSOLE_INTERVAL 10000000u /* ns between looks at the port */
 
@@ -37,7 +39,10 @@ error_t linux_wait(uint64_t deadline)
     until = deadline - asleep_since < CONSOLE_INTERVAL ? deadline : asleep_since + CONSOLE_INTERVAL;
     next = linux_timers != NULL ? linux_timers->next() : UINT64_MAX;
     asleep = true;
-    cpu_wait_until(next < until ? next : until);
+    next = next < until ? next : until;
+    while (clock_monotonic() < next && frames_clean())
+        ;
+    cpu_wait_until(next);
     asleep = false;
     slept += clock_monotonic() - asleep_since;
     if (linux_timers != NULL)

@@ -62,7 +62,7 @@ static void outcomes(void **state)
     faults_watch();
     step = 50;
     for (unsigned i = 0; i < 9; i++)
-        assert_int_equal(fake_touch(vm_start(small) + i * VM_PAGE_SIZE, VM_READ, 0), E_SUCCESS);
+        assert_int_equal(fake_touch(vm_start(small) + i * 2 * VM_PAGE_SIZE, VM_READ, 0), E_SUCCESS);
     step = 3000;
     for (unsigned i = 0; i < 4; i++)
         assert_int_equal(fake_touch(vm_start(large) + i * page_bytes(PAGE_2M), VM_WRITE, 1), E_SUCCESS);

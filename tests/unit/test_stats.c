@@ -38,8 +38,8 @@ static void faults(void **state)
     struct vm_stats before = vm_stats(space), after;
 
     (void)state;
-    touch(small, 0, 37 * VM_PAGE_SIZE, VM_PAGE_SIZE);
-    touch(small, 0, 37 * VM_PAGE_SIZE, VM_PAGE_SIZE); /* again: no fault */
+    touch(small, 0, 74 * VM_PAGE_SIZE, 2 * VM_PAGE_SIZE); /* not in order: each is a fault */
+    touch(small, 0, 74 * VM_PAGE_SIZE, 2 * VM_PAGE_SIZE); /* again: no fault */
     touch(large, 0, 6 * MIB, LARGE);
     touch(stack, VM_STACK_GUARD, 5 * VM_PAGE_SIZE, VM_PAGE_SIZE);
     assert_int_equal(fake_touch(vm_start(stack), VM_WRITE, 0), E_FAULT);

@@ -21,6 +21,8 @@
 #define CALIBRATION_LOOP 1000000u /* of two instructions each */
 #define SMALL_PAGES 1024u
 #define LARGE_PAGES 16u
+#define SCATTERED 389u /* pages from one touch to the next, so that none is in order */
+#define CLEAN_PAGES 128u
 #define BATCH 512u
 #define MIB ((size_t)1 << 20)
 
@@ -95,27 +97,30 @@ static double read_clock(void)
     return ((double)(ticks() - start) - empty_loop(LOOP)) / LOOP;
 }
 
-static double touch(struct vm_segment *segment, size_t step)
+/* All pages once: `stride` pages on each time and round, which comes to all of a power of two of them if it is odd. */
+static double touch(struct vm_segment *segment, size_t page, unsigned stride)
 {
-    volatile char *byte = (volatile char *)vm_start(segment), *end = byte + vm_size(segment);
+    volatile char *bytes = (volatile char *)vm_start(segment);
+    size_t offset = 0, step = stride * page, mask = vm_size(segment) - 1;
     uint64_t start = ticks();
 
-    for (; byte < end; byte += step)
-        *byte = 1;
+    do
+        bytes[offset] = 1;
+    while ((offset = (offset + step) & mask) != 0);
     return (double)(ticks() - start);
 }
 
 /* Page faults on a fresh segment, page tables included; touching it again tells what the loop takes. */
-static double fault(unsigned pages, enum page_size size, vm_flags_t flags)
+static double fault(unsigned pages, enum page_size size, vm_flags_t flags, unsigned stride)
 {
     struct vm_segment *segment =
         vm_alloc(space, &vm_anon, VM_ANYWHERE, (size_t)pages * page_bytes(size), VM_RW | flags);
 
     if (IS_ERR(segment))
         fail("allocating a segment");
-    double cost = touch(segment, page_bytes(size)) - touch(segment, page_bytes(size));
+    double cost = touch(segment, page_bytes(size), stride) - touch(segment, page_bytes(size), stride);
 
-    if (vm_segment_statistics(space, segment).faults[size] != pages)
+    if (vm_segment_statistics(space, segment).resident[size] != pages)
         fail("backing with pages of the wanted size");
     vm_free(space, segment);
     return cost / pages;
@@ -123,12 +128,17 @@ static double fault(unsigned pages, enum page_size size, vm_flags_t flags)
 
 static double fault_small(void)
 {
-    return fault(SMALL_PAGES, PAGE_4K, VM_PAGES_4K);
+    return fault(SMALL_PAGES, PAGE_4K, VM_PAGES_4K, SCATTERED);
 }
 
 static double fault_small_unzeroed(void)
 {
-    return fault(SMALL_PAGES, PAGE_4K, VM_PAGES_4K | VM_NOZERO);
+    return fault(SMALL_PAGES, PAGE_4K, VM_PAGES_4K | VM_NOZERO, SCATTERED);
+}
+
+static double fault_small_in_order(void)
+{
+    return fault(SMALL_PAGES, PAGE_4K, VM_PAGES_4K | VM_NOZERO, 1);
 }
 
 /* The usual fault: what most of many touches take, each timed by itself. Tables and refills of magazines are rarer. */
@@ -141,7 +151,8 @@ static double fault_small_usual(void)
     if (IS_ERR(segment))
         fail("allocating a segment");
     for (unsigned i = 0; i < SMALL_PAGES; i++) {
-        volatile char *byte = (volatile char *)vm_start(segment) + i * VM_PAGE_SIZE;
+        volatile char *byte =
+            (volatile char *)vm_start(segment) + (size_t)(i * SCATTERED % SMALL_PAGES) * VM_PAGE_SIZE;
         uint64_t start = ticks();
 
         *byte = 1;
@@ -155,14 +166,43 @@ static double fault_small_usual(void)
     return costs[SMALL_PAGES / 2];
 }
 
+/* The same where frames are zeros already: an idle machine has cleaned them. As many as a magazine has. */
+static double fault_small_clean(void)
+{
+    struct vm_segment *segment =
+        vm_alloc(space, &vm_anon, VM_ANYWHERE, CLEAN_PAGES * VM_PAGE_SIZE, VM_RW | VM_PAGES_4K);
+
+    if (IS_ERR(segment))
+        fail("allocating a segment");
+    *(volatile char *)(vm_start(segment)) = 1; /* makes the table */
+    usleep(1000);
+    uint64_t zeroed = vm_stats(space).zeroed;
+    double cost = 0;
+
+    for (unsigned i = 2; i < CLEAN_PAGES; i += 2) {
+        volatile char *byte = (volatile char *)vm_start(segment) + i * VM_PAGE_SIZE;
+        uint64_t start = ticks();
+
+        *byte = 1;
+        uint64_t end = ticks();
+
+        *byte = 1;
+        cost += (double)(end - start) - (double)(ticks() - end);
+    }
+    if (vm_stats(space).zeroed != zeroed)
+        fail("finding clean frames");
+    vm_free(space, segment);
+    return cost / (CLEAN_PAGES / 2 - 1);
+}
+
 static double fault_large(void)
 {
-    return fault(LARGE_PAGES, PAGE_2M, VM_PAGES_2M);
+    return fault(LARGE_PAGES, PAGE_2M, VM_PAGES_2M, 1);
 }
 
 static double fault_large_unzeroed(void)
 {
-    return fault(LARGE_PAGES, PAGE_2M, VM_PAGES_2M | VM_NOZERO);
+    return fault(LARGE_PAGES, PAGE_2M, VM_PAGES_2M | VM_NOZERO, 1);
 }
 
 static double alloc_free(void)
@@ -294,6 +334,24 @@ static double frame(void)
     return ((double)(ticks() - start) - empty_loop(LOOP)) / LOOP;
 }
 
+static double frame_large(void)
+{
+    uint64_t start = ticks();
+
+    for (unsigned i = 0; i < LOOP; i++)
+        vm_frame_put_large(vm_frame_get_large());
+    return ((double)(ticks() - start) - empty_loop(LOOP)) / LOOP;
+}
+
+static double frame_bulk(void)
+{
+    static paddr_t frames[BATCH];
+    uint64_t start = ticks();
+
+    vm_frames_put(frames, vm_frames_get(frames, BATCH));
+    return (double)(ticks() - start) / BATCH;
+}
+
 /* Many at a time: more than a magazine holds. */
 static double frame_batch(void)
 {
@@ -359,6 +417,8 @@ int main(void)
     report("fault_4k", fault_small);
     report("fault_4k_unzeroed", fault_small_unzeroed);
     report("fault_4k_usual", fault_small_usual);
+    report("fault_4k_clean", fault_small_clean);
+    report("fault_4k_in_order", fault_small_in_order);
     report("fault_2m", fault_large);
     report("fault_2m_unzeroed", fault_large_unzeroed);
     report("alloc_free", alloc_free);
@@ -370,6 +430,8 @@ int main(void)
     report("read_4k", read_page);
     report("span", span);
     report("frame", frame);
+    report("frame_large", frame_large);
     report("frame_batch", frame_batch);
+    report("frame_bulk", frame_bulk);
     return 0;
 }
