@@ -1,11 +1,11 @@
 /*
  * Backing segments with frames: what drivers that own their frames share (vm/driver.h).
  *
- * Fresh memory that is touched in order is backed ahead, in windows that grow (Linux: readahead, fault-around). A segment
- * remembers where the next touch in order would come and how many pages the run before it has. A touch there backs the
- * largest of 1, 4, 16, 64 and 512 pages that the run, with this page, is long: never more ahead than was touched. Any
- * other touch begins a new run. A window ends with its segment and its 2 MiB, before the first page that is there, and
- * where frames are short; at a free 2 MiB that policy and segment allow, a large page takes its place.
+ * Fresh memory that is touched in order is backed ahead, in windows that grow (Linux: readahead, fault-around). A
+ * segment remembers where the next touch in order would come and how many pages the run before it has. A touch there
+ * backs the largest of 1, 4, 16, 64 and 512 pages that the run, with this page, is long: never more ahead than was
+ * touched. Any other touch begins a new run. A window ends with its segment and its 2 MiB, before the first page that
+ * is there, and where frames are short; at a free 2 MiB that policy and segment allow, a large page takes its place.
  */
 #include "core/base/assert.h"
 #include "vm/frames.h"
@@ -27,22 +27,28 @@ void vm_set_page_policy(enum page_size largest)
 
 paddr_t vm_frame_get(void)
 {
-    return frame_get(PAGE_4K);
+    paddr_t frame = frame_get_hot(PAGE_4K, FRAME_DIRTY);
+
+    return LIKELY(frame != FRAME_NONE) ? frame : frame_get(PAGE_4K);
 }
 
 void vm_frame_put(paddr_t frame)
 {
-    frame_put(frame, PAGE_4K);
+    if (UNLIKELY(!frame_put_hot(frame, PAGE_4K, FRAME_DIRTY)))
+        frame_put(frame, PAGE_4K);
 }
 
 paddr_t vm_frame_get_large(void)
 {
-    return frame_get(PAGE_2M);
+    paddr_t frame = frame_get_hot(PAGE_2M, FRAME_DIRTY);
+
+    return LIKELY(frame != FRAME_NONE) ? frame : frame_get(PAGE_2M);
 }
 
 void vm_frame_put_large(paddr_t frame)
 {
-    frame_put(frame, PAGE_2M);
+    if (UNLIKELY(!frame_put_hot(frame, PAGE_2M, FRAME_DIRTY)))
+        frame_put(frame, PAGE_2M);
 }
 
 unsigned vm_frames_get(paddr_t *frames, unsigned count)
@@ -190,34 +196,39 @@ error_t vm_segment_back(struct address_space *space, struct vm_segment *segment,
 #define WINDOW_MAX 512u
 #define BATCH 64u /* frames at once: a fault's stack is small */
 
-/* One small page or up to BATCH from the page on, as many as are free in its table, which is there, and have frames: the
- * number of them. */
+/* Up to BATCH small pages from the page on, as many as are free in a row and have frames: the number of them. */
 static unsigned back_batch(struct address_space *space, struct vm_segment *segment, uint64_t *table, vaddr_t page,
                            unsigned most)
 {
     paddr_t frames[BATCH];
-    unsigned count = mmu_free_small(*table, page, most < BATCH ? most : BATCH);
+    unsigned got, done;
 
-    if (count == 1) {
+    if (most == 1) {
         frames[0] = segment->flags & VM_NOZERO ? frame_get(PAGE_4K) : frame_get_zeroed(PAGE_4K);
-        count = frames[0] != FRAME_NONE;
-    } else if (count > 1) {
-        count = segment->flags & VM_NOZERO ? frames_get(frames, count) : frames_get_zeroed(frames, count);
+        got = frames[0] != FRAME_NONE;
+    } else {
+        most = most < BATCH ? most : BATCH;
+        got = segment->flags & VM_NOZERO ? frames_get(frames, most) : frames_get_zeroed(frames, most);
     }
-    mmu_map_small(&space->mmu, table, page, frames, count, segment->flags);
-    return count;
+    done = mmu_map_small(&space->mmu, table, page, frames, got, segment->flags);
+    if (UNLIKELY(done < got))
+        frames_put(frames + done, got - done);
+    return done;
 }
 
-/* The same for any number of pages. */
+/* Up to `most` of them, none beyond the table, which is there. */
 static unsigned back_small(struct address_space *space, struct vm_segment *segment, uint64_t *table, vaddr_t page,
-                           unsigned most)
+                           size_t most)
 {
-    unsigned done = 0, count;
+    size_t left = PTE_TABLE_ENTRIES - (page >> VM_PAGE_SHIFT) % PTE_TABLE_ENTRIES;
+    unsigned done = 0, count, wanted = (unsigned)(most < left ? most : left);
 
+    if (*mmu_small_entry(*table, page) != 0)
+        return 0;
     do {
-        count = back_batch(space, segment, table, page + (done << VM_PAGE_SHIFT), most - done);
+        count = back_batch(space, segment, table, page + ((vaddr_t)done << VM_PAGE_SHIFT), wanted - done);
         done += count;
-    } while (count == BATCH && done < most);
+    } while (count == BATCH && done < wanted);
     if (done > 0)
         segment->mapped = true;
     return done;
@@ -242,27 +253,48 @@ static inline void note_touch(struct vm_segment *segment, vaddr_t page, size_t b
     segment->next = page + (backed << VM_PAGE_SHIFT);
 }
 
-/* What is not usual: a touch in order, a table or the way to it that is missing, a magazine without frames. */
+/* Small pages in a table that is there: the window of a touch in order. */
+static error_t touch_table(struct address_space *space, struct vm_segment *segment, uint64_t *table, vaddr_t page)
+{
+    unsigned backed = back_small(space, segment, table, page, page == segment->next ? window_of(segment, page) : 1);
+
+    if (backed == 0)
+        return *mmu_small_entry(*table, page) != 0 ? E_EXIST : E_NOMEM;
+    note_touch(segment, page, backed);
+    segment->faults[PAGE_4K]++;
+    return E_SUCCESS;
+}
+
+/* A page of 2 MiB where the directory has room for one; false: there is no frame. */
+static bool touch_large(struct address_space *space, struct vm_segment *segment, uint64_t *entry, vaddr_t page)
+{
+    paddr_t frame = segment->flags & VM_NOZERO ? frame_get(PAGE_2M) : frame_get_zeroed(PAGE_2M);
+
+    if (UNLIKELY(frame == FRAME_NONE))
+        return false;
+    mmu_map_large(&space->mmu, entry, frame, segment->flags);
+    segment->mapped = true;
+    note_touch(segment, page, page_bytes(PAGE_2M) >> VM_PAGE_SHIFT);
+    segment->faults[PAGE_2M]++;
+    return true;
+}
+
+/* What is not usual: a touch in order, a large page, a table or the way to it that is missing, an empty magazine. */
 static error_t touch_rare(struct address_space *space, struct vm_segment *segment, vaddr_t va)
 {
-    uint64_t *table = mmu_find_directory(&space->mmu, va);
-    vaddr_t page = align_down(va, VM_PAGE_SIZE);
+    uint64_t *entry = mmu_find_directory(&space->mmu, va);
     enum page_size size = PAGE_4K;
-    size_t backed = 1;
 
-    if (table && mmu_has_table(*table) && !(mmu_table_is_unused(*table) && may_be_large(segment, va))) {
-        backed = back_small(space, segment, table, page, page == segment->next ? window_of(segment, page) : 1);
-        if (backed == 0)
-            return *mmu_small_entry(*table, page) != 0 ? E_EXIST : E_NOMEM;
-    } else {
-        error_t error = back_alone(space, segment, va, &size);
+    if (LIKELY(entry && mmu_has_table(*entry) && !(mmu_table_is_unused(*entry) && may_be_large(segment, va))))
+        return touch_table(space, segment, entry, align_down(va, VM_PAGE_SIZE));
+    if (entry && *entry == 0 && segment->largest == PAGE_2M && may_be_large(segment, va) &&
+        touch_large(space, segment, entry, align_down(va, page_bytes(PAGE_2M))))
+        return E_SUCCESS;
+    error_t error = back_alone(space, segment, va, &size);
 
-        if (error)
-            return error;
-        page = align_down(va, page_bytes(size));
-        backed = page_bytes(size) >> VM_PAGE_SHIFT;
-    }
-    note_touch(segment, page, backed);
+    if (error)
+        return error;
+    note_touch(segment, align_down(va, page_bytes(size)), page_bytes(size) >> VM_PAGE_SHIFT);
     segment->faults[size]++;
     return E_SUCCESS;
 }
@@ -317,7 +349,7 @@ error_t vm_segment_populate(struct address_space *space, struct vm_segment *segm
         size_t left = (end - at) >> VM_PAGE_SHIFT, backed;
 
         if (table && mmu_has_table(*table)) {
-            backed = back_small(space, segment, table, at, left < WINDOW_MAX ? (unsigned)left : WINDOW_MAX);
+            backed = back_small(space, segment, table, at, left);
             error = backed > 0 ? E_SUCCESS : E_NOMEM;
         } else {
             error = back_within(space, segment, at, va, end, &page);

@@ -275,54 +275,64 @@ static void child_put_run(size_t child, unsigned first, unsigned count)
     runs_may_be_in(child);
 }
 
-/* Puts the frames of the mask, `count` of them, of one word of a child. */
-static void child_put_word(size_t child, unsigned word, uint64_t mask, unsigned count)
+/* Frames of one child that is not all ours: where all of a word is, none of its frames is looked at. */
+static __attribute__((noinline)) void check_each(size_t child, const paddr_t *frames, unsigned count)
 {
-    uint64_t *bits = &child_bits(child)[word];
-    unsigned free = child_free(child) + count;
+    paddr_t start = frame_address(child, 0), good = FRAME_NONE;
 
-    CHECK(!(*bits & mask), "frame_put: %#llx is free already",
-          (unsigned long long)frame_address(child, word * 64 + (unsigned)__builtin_ctzll(*bits & mask)));
-    *bits |= mask;
-    child_set_free(child, free, free == CHILD_FRAMES ? 0 : BITS_VALID);
-    runs_may_be_in(child);
+    for (unsigned i = 0; i < count && frames[i] - start < SIZE_2M; i++) {
+        paddr_t word = frames[i] >> WORD_SHIFT, first = word << WORD_SHIFT, end = first + (1u << WORD_SHIFT);
+
+        if (LIKELY(word == good))
+            continue;
+        if (range_is_ours(first, end) && !range_is_metadata(first, end))
+            good = word;
+        else
+            check_ours(child, frames[i], frames[i] + VM_PAGE_SIZE);
+    }
 }
 
-/* Frames of one word, beginning at `start`, of a child that is not all ours: all of the word is, or each is looked at.
- */
-static __attribute__((noinline)) void check_each(size_t child, const paddr_t *frames, unsigned count, paddr_t start)
-{
-    paddr_t end = start + ((paddr_t)1 << WORD_SHIFT);
-
-    if (range_is_ours(start, end) && !range_is_metadata(start, end))
-        return;
-    for (unsigned i = 0; i < count; i++)
-        check_ours(child, frames[i], frames[i] + VM_PAGE_SIZE);
-}
-
-/* Puts the first frames of the array, as many as lie in the same word; the number of them. */
-static unsigned put_word(const paddr_t *frames, unsigned count)
+/* Sets the bits of the first frames of the array, as many as lie in the same word; the number of them. */
+static inline unsigned put_word(uint64_t *bits, const paddr_t *frames, unsigned count)
 {
     paddr_t word = frames[0] >> WORD_SHIFT;
-    size_t child = word / CHILD_WORDS;
-    uint64_t mask = 0;
+    uint64_t mask = 0, *free = &bits[word % CHILD_WORDS];
     unsigned n = 0;
 
     do
         mask |= 1ull << (frames[n] >> VM_PAGE_SHIFT) % 64;
     while (++n < count && frames[n] >> WORD_SHIFT == word);
-    CHECK((unsigned)__builtin_popcountll(mask) == n, "frame_put: a frame of %#llx is put twice",
-          (unsigned long long)(word << WORD_SHIFT));
-    if (UNLIKELY(child >= store.children || (store.state[child] & (EDGE | FOREIGN))))
-        check_each(child, frames, n, word << WORD_SHIFT);
-    child_put_word(child, word % CHILD_WORDS, mask, n);
+    CHECK(!(*free & mask) && (n == 1 || (unsigned)__builtin_popcountll(mask) == n),
+          "frame_put: one of the frames from %#llx on is free already", (unsigned long long)(word << WORD_SHIFT));
+    *free |= mask;
+    return n;
+}
+
+/* Puts the first frames of the array, as many as lie in the same child; the number of them. */
+static unsigned put_child(const paddr_t *frames, unsigned count)
+{
+    size_t child = frames[0] >> CHILD_SHIFT;
+    unsigned n = 0;
+
+    CHECK(child < store.children, "frame_put: %#llx is not RAM of ours", (unsigned long long)frames[0]);
+    if (UNLIKELY(store.state[child] & (EDGE | FOREIGN)))
+        check_each(child, frames, count);
+    uint64_t *bits = child_bits(child);
+
+    do
+        n += put_word(bits, frames + n, count - n);
+    while (n < count && frames[n] >> CHILD_SHIFT == child);
+    unsigned free = child_free(child) + n;
+
+    child_set_free(child, free, free == CHILD_FRAMES ? 0 : BITS_VALID);
+    runs_may_be_in(child);
     return n;
 }
 
 static void put_singles(const paddr_t *frames, unsigned count)
 {
     while (count > 0) {
-        unsigned put = put_word(frames, count);
+        unsigned put = put_child(frames, count);
 
         frames += put;
         count -= put;
@@ -365,8 +375,18 @@ static inline unsigned word_take(uint64_t *word, paddr_t first, paddr_t *frames,
     uint64_t left = *word;
     unsigned taken = 0;
 
-    for (; left && taken < want; left &= left - 1)
-        frames[taken++] = first + ((paddr_t)(unsigned)__builtin_ctzll(left) << VM_PAGE_SHIFT);
+    while (left && taken < want) { /* a run of neighbours */
+        unsigned at = (unsigned)__builtin_ctzll(left), more = want - taken;
+        uint64_t behind = ~(left >> at);
+        unsigned run = behind ? (unsigned)__builtin_ctzll(behind) : 64;
+        paddr_t frame = first + ((paddr_t)at << VM_PAGE_SHIFT);
+
+        run = run < more ? run : more;
+        left ^= bit_run(at, run);
+        for (paddr_t *end = frames + taken + run, *to = frames + taken; to < end; frame += VM_PAGE_SIZE)
+            *to++ = frame;
+        taken += run;
+    }
     *word = left;
     return taken;
 }
@@ -552,12 +572,19 @@ static paddr_t get(struct frame_magazines *own, enum page_size size)
     return take(own, size);
 }
 
-__attribute__((noinline)) paddr_t frame_get_slow(enum page_size size)
+static __attribute__((noinline)) paddr_t get_failing(enum page_size size)
 {
     return get_fails() ? FRAME_NONE : get(&this_cpu(frame_magazines), size);
 }
 
-__attribute__((noinline)) paddr_t frame_get_zeroed_slow(enum page_size size)
+paddr_t frame_get(enum page_size size)
+{
+    paddr_t frame = LIKELY(size <= PAGE_2M) ? frame_get_hot(size, FRAME_DIRTY) : FRAME_NONE;
+
+    return LIKELY(frame != FRAME_NONE) ? frame : get_failing(size);
+}
+
+static __attribute__((noinline)) paddr_t get_zeroed(enum page_size size)
 {
     struct frame_magazines *own = &this_cpu(frame_magazines);
     paddr_t frame, virgin = frames_trust_virgin ? store.virgin : FRAME_NONE;
@@ -574,6 +601,13 @@ __attribute__((noinline)) paddr_t frame_get_zeroed_slow(enum page_size size)
     return frame;
 }
 
+paddr_t frame_get_zeroed(enum page_size size)
+{
+    paddr_t frame = LIKELY(size == PAGE_4K) ? frame_get_zeroed_hot() : FRAME_NONE;
+
+    return LIKELY(frame != FRAME_NONE) ? frame : get_zeroed(size);
+}
+
 /* The half of the magazine that was put first goes to the store. */
 static void spill(struct frame_magazine *own)
 {
@@ -584,7 +618,7 @@ static void spill(struct frame_magazine *own)
     memmove(own->frames, own->frames + FRAME_MAGAZINE_MAX - REFILL, REFILL * sizeof(own->frames[0]));
 }
 
-__attribute__((noinline)) void frame_put_slow(paddr_t frame, enum page_size size)
+static __attribute__((noinline)) void put_overflow(paddr_t frame, enum page_size size)
 {
     struct frame_magazine *own = frame_magazine(size, FRAME_DIRTY);
     size_t first = frame >> CHILD_SHIFT;
@@ -599,6 +633,20 @@ __attribute__((noinline)) void frame_put_slow(paddr_t frame, enum page_size size
     note_least_free();
     for (size_t child = first; child < first + (size == PAGE_1G ? GROUP_CHILDREN : 1); child++)
         child_put_run(child, 0, CHILD_FRAMES);
+}
+
+void frame_put(paddr_t frame, enum page_size size)
+{
+    if (UNLIKELY(size > PAGE_2M))
+        frame_check_put(frame, size, FRAME_DIRTY);
+    if (UNLIKELY(size > PAGE_2M || !frame_put_hot(frame, size, FRAME_DIRTY)))
+        put_overflow(frame, size);
+}
+
+void frame_put_clean(paddr_t frame, enum page_size size)
+{
+    if (UNLIKELY(!frame_put_hot(frame, size, FRAME_CLEAN)))
+        put_overflow(frame, size);
 }
 
 unsigned frames_get(paddr_t *frames, unsigned count)

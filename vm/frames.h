@@ -74,10 +74,17 @@ extern long frames_failing;
 #define FRAMES_MAY_FAIL 0
 #endif
 
-/* The rest of frame_get, frame_get_zeroed and frame_put. */
-paddr_t frame_get_slow(enum page_size size);
-paddr_t frame_get_zeroed_slow(enum page_size size);
-void frame_put_slow(paddr_t frame, enum page_size size);
+paddr_t frame_get(enum page_size size);
+void frame_put(paddr_t frame, enum page_size size);
+/* A frame of zeros. */
+paddr_t frame_get_zeroed(enum page_size size);
+/* Puts back a frame that is all zeros, as it should be handed out to the next who wants zeros. */
+void frame_put_clean(paddr_t frame, enum page_size size);
+
+/* Many frames of 4 KiB at once: the number of those that there are. Neighbours take a few instructions each. */
+unsigned frames_get(paddr_t *frames, unsigned count);
+unsigned frames_get_zeroed(paddr_t *frames, unsigned count);
+void frames_put(const paddr_t *frames, unsigned count);
 
 #ifdef QUIRE_DEBUG
 /* Panic if the frame is not out, or is clean and not zeros; a dirty one gets a pattern. */
@@ -108,42 +115,17 @@ static inline paddr_t frame_get_hot(enum page_size size, enum frame_state state)
     return frame;
 }
 
-static inline paddr_t frame_get(enum page_size size)
+/* Puts the frame into the magazine; false: it is full. */
+static inline bool frame_put_hot(paddr_t frame, enum page_size size, enum frame_state state)
 {
-    struct frame_magazine *own = frame_magazine(size, FRAME_DIRTY);
+    struct frame_magazine *own = frame_magazine(size, state);
 
-    if (UNLIKELY(FRAMES_MAY_FAIL || size > PAGE_2M || own->count == 0))
-        return frame_get_slow(size);
-    return own->frames[--own->count];
+    frame_check_put(frame, size, state);
+    if (UNLIKELY(own->count == frame_magazine_places(size)))
+        return false;
+    own->frames[own->count++] = frame;
+    return true;
 }
-
-static inline void frame_put(paddr_t frame, enum page_size size)
-{
-    struct frame_magazine *own = frame_magazine(size, FRAME_DIRTY);
-
-    frame_check_put(frame, size, FRAME_DIRTY);
-    if (UNLIKELY(size > PAGE_2M || own->count == frame_magazine_places(size)))
-        frame_put_slow(frame, size);
-    else
-        own->frames[own->count++] = frame;
-}
-
-/* Puts back a frame that is all zeros, as it should be handed out to the next who wants zeros. */
-static inline void frame_put_clean(paddr_t frame, enum page_size size)
-{
-    struct frame_magazine *own = frame_magazine(size, FRAME_CLEAN);
-
-    frame_check_put(frame, size, FRAME_CLEAN);
-    if (UNLIKELY(size > PAGE_2M || own->count == frame_magazine_places(size)))
-        frame_put_slow(frame, size);
-    else
-        own->frames[own->count++] = frame;
-}
-
-/* Many frames of 4 KiB at once: the number of those that there are, of undefined contents. Frames that are neighbours
- * take a few instructions each. */
-unsigned frames_get(paddr_t *frames, unsigned count);
-void frames_put(const paddr_t *frames, unsigned count);
 
 /* 2^order contiguous frames aligned to their length; order <= FRAME_RUN_ORDER_MAX. */
 paddr_t frame_get_run(unsigned order);
@@ -205,15 +187,6 @@ static inline paddr_t frame_get_zeroed_hot(void)
         frame_zero(phys_to_virt(frame), VM_PAGE_SIZE);
     return frame;
 }
-
-/* A frame of zeros; and many of 4 KiB, as with frames_get. */
-static inline paddr_t frame_get_zeroed(enum page_size size)
-{
-    paddr_t frame = size == PAGE_4K ? frame_get_zeroed_hot() : FRAME_NONE;
-
-    return LIKELY(frame != FRAME_NONE) ? frame : frame_get_zeroed_slow(size);
-}
-unsigned frames_get_zeroed(paddr_t *frames, unsigned count);
 
 /* For a CPU that has nothing else to do: cleans a piece of a frame that a magazine holds, of at most 32 KiB. False: the
  * magazines of clean ones have what they should. RAM that was never used is left alone. */

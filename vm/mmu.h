@@ -33,10 +33,11 @@
 
 /* One set of page tables. Owned by its address space; no field is for others but the counts, which may be read. */
 struct mmu {
-    paddr_t root;             /* the top-level table */
-    vaddr_t directory_number; /* the GiB of addresses whose table of level 1 was used last (arch/x86_64/leaf.h) */
-    uint64_t *directory;      /* that table */
-    size_t pages[PAGE_SIZES]; /* leaf entries that were made through this structure and are there now, by page size */
+    paddr_t root;               /* the top-level table */
+    vaddr_t directory_number;   /* the GiB of addresses whose table of level 1 was used last (arch/x86_64/leaf.h) */
+    uint64_t *directory;        /* that table, */
+    uint64_t *directory_parent; /* and the entry that points to it */
+    size_t pages[PAGE_SIZES];   /* leaf entries that were made through this structure and are there now, by page size */
     uint64_t flushed_pages, flushed_all; /* translations flushed one by one, and all of them at once: an epoch */
     unsigned cached; /* zeroed table frames kept ready, so that a touch after a free zeroes no table again */
     paddr_t cache[MMU_TABLE_CACHE];
@@ -84,13 +85,13 @@ error_t mmu_map_run(struct mmu *mmu, vaddr_t va, paddr_t pa, unsigned count, vm_
 /*
  * For many small pages, and for one in the path of a fault (leaf.h: mmu_directory_entry, mmu_enter_small, through
  * machine.h). mmu_find_directory: the entry for the 2 MiB around va, remembered for the next time; NULL: no table holds
- * it. mmu_free_small: how many of the pages from va on, `most` at most and none beyond the 2 MiB, are free in the table
- * that the entry points to. mmu_map_small: maps so many of them, ordinary memory.
+ * it. mmu_map_small: maps ordinary memory from va on, all in the table that the entry points to, up to the first
+ * page that is there: the number of pages. mmu_map_large: maps 2 MiB of it at the entry, which is free.
  */
 uint64_t *mmu_find_directory(struct mmu *mmu, vaddr_t va);
-unsigned mmu_free_small(uint64_t directory_entry, vaddr_t va, unsigned most);
-void mmu_map_small(struct mmu *mmu, uint64_t *directory_entry, vaddr_t va, const paddr_t *frames, unsigned count,
-                   vm_flags_t flags);
+unsigned mmu_map_small(struct mmu *mmu, uint64_t *directory_entry, vaddr_t va, const paddr_t *frames, unsigned count,
+                       vm_flags_t flags);
+void mmu_map_large(struct mmu *mmu, uint64_t *directory_entry, paddr_t frame, vm_flags_t flags);
 
 /* Gives the page of 4 KiB that is mapped at va another frame and other flags. The old frame stays with its owner. */
 void mmu_replace(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags);

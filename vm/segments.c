@@ -404,6 +404,8 @@ static inline void clear(struct vm_segment *segment)
     segment->child[0] = segment->child[1] = NULL;
     segment->own = NULL;
     segment->mapped = false;
+    segment->run = 0;
+    segment->next = 0;
 }
 
 struct vm_segment *segment_allocate(struct address_space *space)

@@ -1,9 +1,9 @@
 /*
- * Entering small pages where their table is there already: what of vm/mmu.h stands in the path of a fault, and so inline.
- * Seen through machine.h, on the host too.
+ * Entering small pages where their table is there already: what of vm/mmu.h stands in the path of a fault, and so
+ * inline. Seen through machine.h, on the host too.
  *
- * The way down begins at the directory (the table of level 1, for a GiB of addresses) that was used last. Who gives back
- * a directory or a table above it, or puts it in another place, forgets that first.
+ * The way down begins at the directory (the table of level 1, for a GiB of addresses) that was used last. Who gives
+ * back a directory or a table above it, or puts it in another place, forgets that first.
  */
 #ifndef ARCH_LEAF_H
 #define ARCH_LEAF_H

@@ -555,31 +555,30 @@ uint64_t *mmu_find_directory(struct mmu *mmu, vaddr_t va)
         return NULL;
     mmu->directory_number = va >> LEAF_DIRECTORY_SHIFT;
     mmu->directory = path.entry - entry_index(va, PAGE_2M);
+    mmu->directory_parent = path.parent;
     return path.entry;
 }
 
-unsigned mmu_free_small(uint64_t directory_entry, vaddr_t va, unsigned most)
-{
-    const entry_t *entry = mmu_small_entry(directory_entry, va);
-    unsigned count = 0, left = ENTRIES - entry_index(va, 0);
-
-    most = most < left ? most : left;
-    while (count < most && entry[count] == 0)
-        count++;
-    return count;
-}
-
-void mmu_map_small(struct mmu *mmu, uint64_t *directory_entry, vaddr_t va, const paddr_t *frames, unsigned count,
-                   vm_flags_t flags)
+unsigned mmu_map_small(struct mmu *mmu, uint64_t *directory_entry, vaddr_t va, const paddr_t *frames, unsigned count,
+                       vm_flags_t flags)
 {
     entry_t *entry = mmu_small_entry(*directory_entry, va), bits = mmu_leaf_bits[flags & VM_PROTECTION];
+    unsigned done;
 
-    for (unsigned i = 0; i < count; i++) {
-        ASSERT(entry[i] == 0);
-        entry[i] = frames[i] | bits;
-    }
-    *directory_entry += count * USED_ONE;
-    mmu->pages[PAGE_4K] += count;
+    ASSERT(entry_index(va, 0) + count <= ENTRIES);
+    for (done = 0; done < count && entry[done] == 0; done++)
+        entry[done] = frames[done] | bits;
+    *directory_entry += done * USED_ONE;
+    mmu->pages[PAGE_4K] += done;
+    return done;
+}
+
+void mmu_map_large(struct mmu *mmu, uint64_t *directory_entry, paddr_t frame, vm_flags_t flags)
+{
+    ASSERT(*directory_entry == 0 && directory_entry - mmu->directory < ENTRIES);
+    *directory_entry = make_plain_leaf(frame, PAGE_2M, flags);
+    *mmu->directory_parent += USED_ONE;
+    mmu->pages[PAGE_2M]++;
 }
 
 void mmu_replace(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags)

@@ -151,8 +151,7 @@ static double fault_small_usual(void)
     if (IS_ERR(segment))
         fail("allocating a segment");
     for (unsigned i = 0; i < SMALL_PAGES; i++) {
-        volatile char *byte =
-            (volatile char *)vm_start(segment) + (size_t)(i * SCATTERED % SMALL_PAGES) * VM_PAGE_SIZE;
+        volatile char *byte = (volatile char *)vm_start(segment) + (size_t)(i * SCATTERED % SMALL_PAGES) * VM_PAGE_SIZE;
         uint64_t start = ticks();
 
         *byte = 1;
