@@ -907,16 +907,21 @@ bool mmu_unmap_lazily(struct mmu *mmu, vaddr_t va, size_t size)
 {
     struct walk walk = {.mmu = mmu, .run = run_remove, .pruning = true, .keep = PTE_BORROWED};
     vaddr_t pages[MMU_FLUSH_SINGLES];
+    unsigned emptied = mmu->emptied;
 
     walk.flush.pages = pages;
     walk_tables(&walk, va, va + size - 1);
     count_removed(&walk);
-    if (!strict && flush_is_all(&walk.flush)) {
-        this_cpu(mmu_behind) = mmu;
-        return true;
+    if (strict || !flush_is_all(&walk.flush)) {
+        flush_run(mmu, &walk.flush, va);
+        return false;
     }
-    flush_run(mmu, &walk.flush, va);
-    return false;
+    this_cpu(mmu_behind) = mmu;
+    if (mmu->emptied != emptied && mmu->waiting > 0) { /* a table of other addresses may have gone */
+        flush_page(mmu, va);
+        tables_settle(mmu);
+    }
+    return true;
 }
 
 void mmu_set_strict(bool on)

@@ -16,6 +16,8 @@ extern struct address_space *space; /* == vm_space() */
 /* RAM of the size from 1 MiB on (everything below 640 KiB too), frames, address space, faults served by
  * vm_handle_fault. */
 void fixture_start(size_t ram);
+/* From now on unmapping leaves translations to the next epoch, as release builds do. */
+void fixture_lazy(void);
 /* Fails the test if anything is wrong with the address space or the CPU still uses what is gone. */
 void fixture_check(void);
 /* Frees what is left and fails the test if frames were lost since fixture_start. */

@@ -12,9 +12,11 @@ static uint32_t next(uint32_t bound)
 }
 
 /* Rounds that begin with an empty address space and end with every frame back. */
-static void run(size_t rounds, size_t steps, size_t check_every)
+static void run(bool lazy, size_t rounds, size_t steps, size_t check_every)
 {
     fixture_start(MODEL_RAM);
+    if (lazy)
+        fixture_lazy();
     fake_allow_write_execute();
     for (size_t round = 0; round < rounds; round++) {
         static struct trace before, after;
@@ -40,19 +42,26 @@ static void run(size_t rounds, size_t steps, size_t check_every)
 static void test_checked_after_each_step(void **state)
 {
     (void)state;
-    run(5, harness_number("QUIRE_STEPS", 2000), 1);
+    run(false, 5, harness_number("QUIRE_STEPS", 2000), 1);
+}
+
+static void test_with_epochs_checked_after_each_step(void **state)
+{
+    (void)state;
+    run(true, 5, harness_number("QUIRE_STEPS", 2000), 1);
 }
 
 static void test_many_steps(void **state)
 {
     (void)state;
-    run(20, harness_number("QUIRE_STEPS", 10000), harness_number("QUIRE_CHECK", 50));
+    run(true, 20, harness_number("QUIRE_STEPS", 10000), harness_number("QUIRE_CHECK", 50));
 }
 
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_checked_after_each_step),
+        cmocka_unit_test(test_with_epochs_checked_after_each_step),
         cmocka_unit_test(test_many_steps),
     };
 

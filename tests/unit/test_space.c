@@ -30,6 +30,154 @@ static error_t touch(vaddr_t address, vm_flags_t access)
     return fake_touch(address, access, 1);
 }
 
+/* ---- epochs ---- */
+
+#define MANY (64 * PAGE) /* more than is flushed page by page */
+
+static struct vm_segment *alloc_touched(size_t size)
+{
+    struct vm_segment *segment = must_alloc(&vm_anon, VM_ANYWHERE, size, VM_RW | VM_PAGES_4K);
+
+    for (size_t offset = 0; offset < size; offset += PAGE)
+        must_write(vm_start(segment) + offset, offset + 1);
+    return segment;
+}
+
+/* Freed memory flushes nothing, its frames are free at once, and its addresses are not given out before the epoch. */
+static void test_addresses_wait_for_an_epoch(void **state)
+{
+    static vaddr_t used[100];
+    size_t free_before, count = 0;
+    uint64_t epoch;
+
+    (void)state;
+    fixture_start(RAM);
+    fixture_lazy();
+    free_before = frames_free();
+    epoch = space->mmu.flushed_all;
+    for (; count < ARRAY_LENGTH(used) && space->mmu.flushed_all == epoch; count++) {
+        struct vm_segment *segment = alloc_touched(MANY);
+        uint64_t pages = space->mmu.flushed_pages;
+
+        used[count] = vm_start(segment);
+        for (size_t i = 0; space->mmu.flushed_all == epoch && i < count; i++)
+            assert_int_not_equal(used[i], used[count]);
+        vm_free(space, segment);
+        assert_true(free_before - frames_free() < MANY / PAGE);
+        assert_true(space->mmu.flushed_all != epoch || mmu_behind == &space->mmu);
+        assert_true(space->mmu.flushed_pages <= pages + 1);
+        fixture_check();
+    }
+    assert_in_range(count, 8, ARRAY_LENGTH(used) - 1);
+    /* After it they are. */
+    mmu_settle();
+    assert_null(mmu_behind);
+    assert_null(fake_tlb_stale());
+    struct vm_segment *segment = must_alloc(&vm_anon, VM_ANYWHERE, MANY, VM_RW);
+
+    fixture_check();
+    vm_free(space, segment);
+    fixture_end();
+}
+
+/* Who asks for addresses that wait gets them, flushed. */
+static void test_addresses_that_wait_can_be_asked_for(void **state)
+{
+    (void)state;
+    fixture_start(RAM);
+    fixture_lazy();
+    for (size_t offset = 0; offset <= 16 * MANY - PAGE; offset += 16 * MANY - PAGE) {
+        struct vm_segment *segment = alloc_touched(MANY);
+        vaddr_t start = vm_start(segment);
+
+        vm_free(space, segment);
+        assert_ptr_equal(mmu_behind, &space->mmu);
+        segment = must_alloc(&vm_anon, start + offset, PAGE, VM_RW);
+        assert_null(mmu_behind);
+        assert_int_equal(must_read(start + offset), 0);
+        fixture_check();
+        vm_free(space, segment);
+    }
+    fixture_end();
+}
+
+/* Few pages, parts of segments, those that share a slot, what is moved, emptied or protected: flushed at once. */
+static void test_what_is_flushed_at_once(void **state)
+{
+    struct vm_segment *segment;
+    vaddr_t start;
+
+    (void)state;
+    fixture_start(RAM);
+    fixture_lazy();
+    segment = alloc_touched(MMU_FLUSH_SINGLES * PAGE);
+    vm_free(space, segment);
+    assert_null(mmu_behind);
+    segment = alloc_touched(2 * MANY);
+    start = vm_start(segment);
+    assert_int_equal(vm_unmap(space, start + PAGE, MANY), E_SUCCESS);
+    assert_null(fake_tlb_stale());
+    assert_int_equal(vm_unmap(space, start, 2 * MANY), E_SUCCESS);
+    assert_null(fake_tlb_stale());
+    segment = alloc_touched(2 * MANY);
+    start = vm_start(segment);
+    assert_int_equal(vm_protect(space, start, MANY, VM_READ), E_SUCCESS);
+    assert_null(fake_tlb_stale());
+    assert_int_equal(vm_protect(space, start, MANY, VM_RW), E_SUCCESS);
+    assert_int_equal(vm_advise(space, start, MANY, VM_ADVICE_DONTNEED), E_SUCCESS);
+    assert_null(fake_tlb_stale());
+    assert_int_equal(vm_resize(space, segment, PAGE), E_SUCCESS);
+    assert_int_equal(vm_move(space, segment, VM_ANYWHERE, 2 * MANY), E_SUCCESS);
+    assert_null(fake_tlb_stale());
+    vm_free(space, segment);
+    segment = must_alloc(&vm_anon, A, MANY, VM_RW | VM_POPULATE);
+    vm_free(space, segment);
+    assert_null(fake_tlb_stale());
+    mmu_set_strict(true);
+    vm_free(space, alloc_touched(MANY));
+    assert_null(mmu_behind);
+    fixture_end();
+}
+
+/* Segments come and go, frames fail, and the CPU never knows an address of a living one from before. */
+static void test_epochs_at_random(void **state)
+{
+    struct vm_segment *segments[24] = {NULL};
+    struct random random = {harness_seed()};
+
+    (void)state;
+    fixture_start(RAM);
+    fixture_lazy();
+    for (size_t step = 0; step < harness_number("QUIRE_STEPS", 4000); step++) {
+        struct vm_segment **segment = &segments[random_below(&random, ARRAY_LENGTH(segments))];
+        size_t pages = 1 + random_below(&random, 80);
+
+        if (random_below(&random, 4) == 0)
+            frames_fail_nth((long)random_below(&random, 40));
+        if (*segment) {
+            vm_free(space, *segment);
+            *segment = NULL;
+        } else {
+            *segment = vm_alloc(space, &vm_anon, VM_ANYWHERE, pages * PAGE, VM_RW | VM_PAGES_4K);
+            if (IS_ERR(*segment))
+                *segment = NULL;
+        }
+        for (size_t i = 0; *segment && i < pages; i++) {
+            uint64_t word = 1;
+
+            if (fake_read(vm_start(*segment) + i * PAGE, &word, sizeof(word)) == E_SUCCESS) {
+                assert_int_equal(word, 0);
+                assert_int_equal(fake_write(vm_start(*segment) + i * PAGE, &step, sizeof(step)), E_SUCCESS);
+            }
+        }
+        frames_fail_nth(-1);
+        fixture_check();
+    }
+    assert_true(space->mmu.flushed_all > 5);
+    assert_int_equal(vm_unmap(space, 0, LOW_HALF_END), E_SUCCESS);
+    fixture_end();
+}
+
 /* ---- arguments ---- */
 
 struct bad_arguments {
@@ -1567,6 +1715,10 @@ static void test_taking_over_tables(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_addresses_wait_for_an_epoch),
+        cmocka_unit_test(test_addresses_that_wait_can_be_asked_for),
+        cmocka_unit_test(test_what_is_flushed_at_once),
+        cmocka_unit_test(test_epochs_at_random),
         cmocka_unit_test(test_bad_arguments),
         cmocka_unit_test(test_fixed_addresses_at_every_edge),
         cmocka_unit_test(test_lowest_and_highest_address),

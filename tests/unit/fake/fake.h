@@ -65,8 +65,10 @@ error_t fake_execute(vaddr_t address);
 error_t fake_touch(vaddr_t address, vm_flags_t access, uint8_t value);
 size_t fake_faults(void); /* page faults taken so far */
 
-/* NULL, or which translation or table the CPU still remembers although the tables say otherwise. */
+/* NULL, or which translation or table the CPU still remembers although the tables say otherwise. Nothing is wrong with
+ * addresses that are excused: with those of a table, if all in it are. NULL: none is. */
 const char *fake_tlb_stale(void);
+void fake_tlb_excuse(bool (*excused)(vaddr_t start, size_t size));
 
 /* Saves and loads of extended state so far; a violation when they do not pair. */
 size_t fake_extended_state_saves(void);
