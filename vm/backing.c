@@ -304,6 +304,8 @@ static __attribute__((noinline)) error_t touch_counting(struct address_space *sp
 {
     error_t error = touch_rare(space, segment, va);
 
+    if (UNLIKELY(error == E_NOMEM) && space_reclaim(space))
+        error = touch_rare(space, segment, va);
     segment->faults_refused += error != E_SUCCESS;
     return error;
 }
@@ -376,6 +378,8 @@ struct vm_segment *segment_create_owned(struct address_space *space, const struc
         return segment;
     error_t error = vm_segment_populate(space, segment, segment->start + guard, size - guard);
 
+    if (error && space_reclaim(space))
+        error = vm_segment_populate(space, segment, segment->start + guard, size - guard);
     if (error) {
         vm_segment_destroy(space, segment);
         return ERR_PTR(error);
@@ -430,15 +434,48 @@ error_t vm_segment_split_nothing(struct address_space *space, struct vm_segment 
     return E_SUCCESS;
 }
 
-static error_t drop_range(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size)
+/* Where both edges are those of pages. */
+static error_t split_pages(struct address_space *space, vaddr_t va, size_t size)
 {
     error_t error = mmu_split(&space->mmu, va);
 
-    if (!error)
-        error = mmu_split(&space->mmu, va + size);
+    return error ? error : mmu_split(&space->mmu, va + size);
+}
+
+static error_t drop_range(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size)
+{
+    error_t error = split_pages(space, va, size);
+
     if (!error)
         vm_segment_unmap(space, segment, va, size, true);
     return error;
+}
+
+/* The pages stay until frames are short (space_reclaim), unless they are written to before. */
+static error_t give_up_contents(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size)
+{
+    if (segment->mapped && split_pages(space, va, size) == E_SUCCESS) { /* without a table for that they just stay */
+        mmu_clean(&space->mmu, va, size);
+        space->has_clean = true;
+    }
+    return E_SUCCESS;
+}
+
+bool space_reclaim(struct address_space *space)
+{
+    struct vm_segment *segment = space->has_clean ? segment_next(space, 0, LOW_HALF_END) : NULL;
+    size_t before = frames_free();
+
+    space->has_clean = false;
+    if (segment)
+        space_note_peak(space);
+    for (; segment; segment = segment_next(space, segment_end(segment), LOW_HALF_END)) {
+        if (segment->mapped && segment->driver->advise == vm_segment_advise_owned)
+            mmu_unmap_clean(&space->mmu, segment->start, segment->size);
+    }
+    reserve_release(space);
+    mmu_trim(&space->mmu);
+    return frames_free() > before;
 }
 
 /* Backs what is not backed yet; running out of frames on the way is no error, as for a hint. */
@@ -463,6 +500,8 @@ error_t vm_segment_advise_owned(struct address_space *space, struct vm_segment *
 {
     if (advice == VM_ADVICE_DONTNEED)
         return drop_range(space, segment, va, size);
+    if (advice == VM_ADVICE_FREE)
+        return give_up_contents(space, segment, va, size);
     if (segment->flags & VM_READ)
         back_missing(space, segment, va, size);
     return E_SUCCESS;

@@ -22,6 +22,8 @@ static error_t collapse_block(struct address_space *space, struct vm_segment *se
 
     if (mmu_query(&space->mmu, block, &entry) && entry.size != PAGE_4K)
         return E_SUCCESS;
+    if (mmu_promote(&space->mmu, block)) /* the frames are those of a large page already */
+        return E_SUCCESS;
     paddr_t frame = frame_get(PAGE_2M);
 
     if (frame == FRAME_NONE)

@@ -57,10 +57,12 @@ static void add_resident(struct vm_statistics *sum, struct mmu_count resident)
 
 void driver_remember_counts(struct vm_segment *segment)
 {
-    for (size_t i = 0; i < DRIVERS_MAX; i++) {
-        if (drivers[i] == segment->driver)
-            add_faults(&past[i], segment);
-    }
+    size_t i = 0;
+
+    while (i < DRIVERS_MAX && drivers[i] != segment->driver)
+        i++;
+    if (i < DRIVERS_MAX)
+        add_faults(&past[i], segment);
     segment_clear_counts(segment);
 }
 

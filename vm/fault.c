@@ -39,6 +39,8 @@ static __attribute__((noinline)) error_t serve(struct address_space *space, stru
     *current = fault;
     error_t error = driver_fault(space, segment);
 
+    if (UNLIKELY(error == E_NOMEM) && space_reclaim(space))
+        error = driver_fault(space, segment);
     *current = outer;
     if (UNLIKELY(error))
         segment->faults_refused++;

@@ -262,7 +262,7 @@ error_t vm_advise(struct address_space *space, vaddr_t start, size_t size, int a
     error_t error = check_range(start, size);
     vaddr_t end = start + size;
 
-    if (error || advice < VM_ADVICE_DONTNEED || advice > VM_ADVICE_WILLNEED)
+    if (error || advice < VM_ADVICE_DONTNEED || advice > VM_ADVICE_FREE)
         return E_INVAL;
     bool covered = is_covered(space, start, end);
     struct vm_segment *segment = segment_next(space, start, end);

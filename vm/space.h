@@ -58,6 +58,7 @@ struct address_space {
     size_t spans, windows; /* bytes of the heap driver's spans, and of the phys driver's windows */
     size_t spans_peak;
     size_t image_pages[PAGE_SIZES]; /* none of 4 KiB: not counted yet */
+    bool has_clean;                 /* there may be pages whose contents were given up (VM_ADVICE_FREE) */
     /* The most that space_resident ever was, when that was last noted, and in which pages; spans are of 4 KiB. */
     uint64_t peak;
     size_t peak_pages[PAGE_SIZES];
@@ -73,6 +74,11 @@ void vm_space_destroy(struct address_space *);
 
 /* Makes vm_space() answer this one. */
 void vm_space_use(struct address_space *);
+
+/* For whoever is about to refuse memory: drops the pages whose contents were given up, and what is kept for reuse.
+ * False: there was nothing. Looks at the page tables of all segments in which such pages may be. Not from inside of a
+ * change of page tables. */
+bool space_reclaim(struct address_space *);
 
 /* Bytes in memory now: pages of segments, lent ones too, the image and spans, but no windows; and the most that it ever
  * was. Neither looks at page tables (vm/stats.c). */

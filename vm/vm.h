@@ -115,6 +115,7 @@ struct vm_segment_driver {
 enum vm_advice {
     VM_ADVICE_DONTNEED, /* drop the pages: they read as fresh ones again */
     VM_ADVICE_WILLNEED, /* back the range now, as far as frames allow */
+    VM_ADVICE_FREE,     /* the contents may be lost until they are written to: pages go when frames are short */
 };
 
 /* The one address space of the image. */

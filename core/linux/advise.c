@@ -88,8 +88,10 @@ static error_t advise(struct vm_segment *segment, uintptr_t from, uintptr_t to, 
         return locked ? E_INVAL : drop(segment, from, to);
     case MADV_DONTNEED_LOCKED:
         return drop(segment, from, to);
-    case MADV_FREE: /* at once: nobody would do it later */
-        return locked || !is_anonymous(segment) || is_huge(segment) ? E_INVAL : drop(segment, from, to);
+    case MADV_FREE:
+        if (locked || !is_anonymous(segment) || is_huge(segment))
+            return E_INVAL;
+        return vm_advise(vm_space(), from, to - from, VM_ADVICE_FREE);
     case MADV_REMOVE:
         return locked ? E_INVAL : punch(segment, from, to);
     case MADV_COLD:

@@ -61,13 +61,12 @@ static inline bool has_frames(size_t size)
     return (size >> VM_PAGE_SHIFT) + FRAMES_LEFT <= frames_free();
 }
 
-/* Without those that the heap keeps. */
+/* Without those that the heap keeps, and pages whose contents the program has given up. */
 static __attribute__((noinline, cold)) bool has_frames_at_last(size_t size)
 {
-    if (frames_reclaim == NULL)
-        return false;
-    frames_reclaim();
-    return has_frames(size);
+    if (frames_reclaim != NULL)
+        frames_reclaim();
+    return has_frames(size) || (space_reclaim(vm_space()) && has_frames(size));
 }
 
 inline bool linux_has_memory(size_t size)

@@ -125,7 +125,7 @@ static long move_all(const struct request *request)
     if (linux_check_huge_edges(at, request->size) != E_SUCCESS ||
         !is_aligned(request->to - at, linux_page_bytes(segment)))
         return -E_INVAL;
-    for (; segment != NULL && at < end; segment = vm_next(vm_space(), at)) {
+    for (; segment != NULL; segment = at < end ? vm_next(vm_space(), at) : NULL) {
         uintptr_t from = vm_start(segment) > at ? vm_start(segment) : at, to = request->to + (from - request->address);
         long moved;
 

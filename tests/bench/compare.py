@@ -171,7 +171,7 @@ class SubjectRuns:
             "wall": self.wall(key),
             "all": [{"variant": variant_name(self.subject, name), "count": count} for name, count in counts.items()],
             "zeroed": own.zeroed,
-            "notes": notes_of(group, key, not figures_of(self.counted)) if linux else [],
+            "notes": notes_of(group, not figures_of(self.counted)) if linux else [],
         }
 
     def rows(self) -> list[dict]:

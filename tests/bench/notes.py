@@ -6,7 +6,6 @@ no tuning of either side takes away.
 ISOLATION = "no isolation here: the program runs with the core's privileges, so a call or a fault crosses into no other address space or ring"
 TEARDOWN = "on Linux the end of the process is part of it (from execve to wait4); here the machine ends with the program and tears down nothing"
 CONSOLE = "the program's output goes to the serial line here, and into a file in memory on Linux"
-FREE = "here MADV_FREE drops the pages at once, as MADV_DONTNEED does; Linux keeps them until memory is short"
 ALONE = "one address space on one CPU: no page is ever shared with, or taken away by, another process, and nothing is accounted to one"
 
 GROUPS = {
@@ -16,10 +15,8 @@ GROUPS = {
     "allocation": [ISOLATION, ALONE],
     "programs": [ISOLATION],
 }
-KEYS = {"free_touch": [FREE]}
 
 
-def notes_of(group: str, key: str, whole: bool) -> list[str]:
+def notes_of(group: str, whole: bool) -> list[str]:
     """whole: the figure is of all of the program's run, and not what the program has measured of itself."""
-    own = [note for start, notes in KEYS.items() if key.startswith(start) for note in notes]
-    return [*GROUPS.get(group, []), *own, *([TEARDOWN, CONSOLE] if whole else [])]
+    return [*GROUPS.get(group, []), *([TEARDOWN, CONSOLE] if whole else [])]

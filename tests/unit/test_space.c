@@ -1218,6 +1218,86 @@ static size_t resident(vaddr_t at, enum page_size size)
     return vm_segment_statistics(space, vm_find(space, at)).resident[size];
 }
 
+/* The contents may go until they are written to again, and go when frames are short. */
+static void test_contents_given_up(void **state)
+{
+    size_t pages = 16 * MIB / PAGE, lost = 0;
+
+    (void)state;
+    fixture_start(RAM);
+    must_alloc(&vm_anon, A, 16 * MIB, VM_RW | VM_PAGES_4K);
+    for (size_t i = 0; i < pages; i++)
+        must_write(A + i * PAGE, i + 1);
+    must_read(A + PAGE); /* known to the CPU */
+    assert_int_equal(vm_advise(space, A, 16 * MIB, VM_ADVICE_FREE), E_SUCCESS);
+    fixture_check();
+    assert_int_equal(resident(A, PAGE_4K), pages);
+    for (size_t i = 0; i < pages; i++)
+        assert_int_equal(must_read(A + i * PAGE), i + 1);
+    for (size_t i = 0; i < pages; i += 7)
+        must_write(A + i * PAGE, 1000000 + i);
+    /* More than there is without them: faults take what was given up. */
+    must_alloc(&vm_anon, A + GIB, 24 * MIB, VM_RW | VM_PAGES_4K);
+    for (size_t i = 0; i < 24 * MIB / PAGE; i++)
+        must_write(A + GIB + i * PAGE, i);
+    fixture_check();
+    assert_int_equal(resident(A, PAGE_4K), (pages + 6) / 7);
+    for (size_t i = 0; i < pages; i += 7)
+        assert_int_equal(must_read(A + i * PAGE), 1000000 + i);
+    assert_int_equal(vm_unmap(space, A + GIB, 24 * MIB), E_SUCCESS);
+    for (size_t i = 0; i < pages; i++)
+        lost += must_read(A + i * PAGE) == 0;
+    assert_int_equal(lost, pages - (pages + 6) / 7);
+    assert_int_equal(vm_unmap(space, A, 16 * MIB), E_SUCCESS);
+    assert_false(space_reclaim(space) && space_reclaim(space));
+    fixture_end();
+}
+
+/* Given up, then protected, moved and cut: what was written to stays, and what was not may go. */
+static void test_contents_given_up_and_moved(void **state)
+{
+    (void)state;
+    fixture_start(RAM);
+    must_alloc(&vm_anon, A, 4 * MIB, VM_RW | VM_MERGE);
+    for (size_t i = 0; i < 4 * MIB / PAGE; i++)
+        must_write(A + i * PAGE, i + 1);
+    assert_int_equal(vm_advise(space, A + PAGE, 3 * MIB, VM_ADVICE_FREE), E_SUCCESS);
+    must_write(A + 2 * PAGE, 77);
+    assert_int_equal(vm_protect(space, A + MIB, MIB, VM_READ), E_SUCCESS);
+    assert_int_equal(vm_protect(space, A + MIB, MIB, VM_RW), E_SUCCESS);
+    assert_int_equal(vm_move(space, vm_find(space, A), A + GIB, 4 * MIB), E_SUCCESS);
+    fixture_check();
+    assert_true(space_reclaim(space));
+    fixture_check();
+    assert_int_equal(must_read(A + GIB), 1);
+    assert_int_equal(must_read(A + GIB + PAGE), 0);
+    assert_int_equal(must_read(A + GIB + 2 * PAGE), 77);
+    assert_int_equal(must_read(A + GIB + 3 * MIB + PAGE), 3 * MIB / PAGE + 2);
+    assert_int_equal(vm_unmap(space, A + GIB, 4 * MIB), E_SUCCESS);
+    fixture_end();
+}
+
+/* A large page that was cut, and whose parts are alike again, needs no frame to be one again. */
+static void test_collapse_without_copying(void **state)
+{
+    (void)state;
+    fixture_start(RAM);
+    must_alloc(&vm_anon, A, 2 * MIB, VM_RW | VM_PAGES_2M | VM_MERGE);
+    must_write(A + MIB, 5);
+    assert_int_equal(resident(A, PAGE_2M), 1);
+    assert_int_equal(vm_protect(space, A + PAGE, PAGE, VM_READ), E_SUCCESS);
+    assert_int_equal(vm_protect(space, A + PAGE, PAGE, VM_RW), E_SUCCESS);
+    assert_int_equal(resident(A, PAGE_4K), 512);
+    fixture_inject(0);
+    assert_int_equal(vm_collapse(space, A, 2 * MIB), E_SUCCESS);
+    assert_false(fixture_inject_end());
+    assert_int_equal(resident(A, PAGE_2M), 1);
+    fixture_check();
+    assert_int_equal(must_read(A + MIB), 5);
+    assert_int_equal(vm_unmap(space, A, 2 * MIB), E_SUCCESS);
+    fixture_end();
+}
+
 static void test_collapse(void **state)
 {
     struct vm_segment *segment;
@@ -1759,6 +1839,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_move_backs_the_growth),
         cmocka_unit_test(test_move_refused),
         cmocka_unit_test(test_advise),
+        cmocka_unit_test(test_contents_given_up),
+        cmocka_unit_test(test_contents_given_up_and_moved),
+        cmocka_unit_test(test_collapse_without_copying),
         cmocka_unit_test(test_collapse),
         cmocka_unit_test(test_marks),
         cmocka_unit_test(test_populate),

@@ -216,6 +216,10 @@ static bool translate(vaddr_t address, vm_flags_t access, struct fake_page *page
     for (unsigned i = 0; i < TLB_ENTRIES; i++) {
         if (tlb[i].valid && covers(&tlb[i].page, address)) {
             *page = tlb[i].page;
+            if (access == VM_WRITE && page->writable && !page->dirty) { /* the entry in memory is told (4.8) */
+                tlb[i].valid = false;
+                continue;
+            }
             return allows(page, access);
         }
     }
@@ -326,7 +330,7 @@ static bool same_translation(const struct fake_page *old, vaddr_t address)
     struct fake_page now;
 
     return fake_walk(current_root, address, &now) && now.writable == old->writable &&
-           now.executable == old->executable && now.cache == old->cache &&
+           now.executable == old->executable && now.cache == old->cache && now.dirty >= old->dirty &&
            now.frame + (address - now.start) == old->frame + (address - old->start);
 }
 

@@ -100,6 +100,45 @@ static void limits(void)
     check("all came back", memory != MAP_FAILED && munmap(memory, 70 * MIB) == 0);
 }
 
+/* What was given up is there while memory is not short, and what was written to afterwards in any case. */
+static void given_up(void)
+{
+    char *memory = mmap(NULL, 70 * MIB, RW, ANON, -1, 0), *other;
+    size_t kept = 0, gone = 0;
+
+    memset(memory, 1, 70 * MIB);
+    check("MADV_FREE of a part", madvise(memory, 69 * MIB + PAGE, MADV_FREE) == 0);
+    check("contents are still there", memory[0] == 1 && memory[68 * MIB] == 1);
+    for (size_t i = 0; i < 70 * MIB; i += 8 * MIB)
+        memory[i] = 3;
+    other = mmap(NULL, 60 * MIB, RW, ANON, -1, 0);
+    check("mmap of what only fits without them", other != MAP_FAILED);
+    memset(other, 2, 60 * MIB);
+    for (size_t i = 0; i < 70 * MIB; i += 2 * MIB) {
+        kept += memory[i] == 3;
+        gone += memory[i] == 0;
+    }
+    check("what was written to is kept, the others gone", kept == 9 && gone >= 20 && kept + gone == 35);
+    check("what was not given up is there", memory[69 * MIB + PAGE] == 1 && memory[70 * MIB - 1] == 1);
+    check("munmap of both", munmap(memory, 70 * MIB) == 0 && munmap(other, 60 * MIB) == 0);
+}
+
+/* Too much for single flushes: system calls answer EFAULT at once all the same, and who asks for the addresses gets
+ * them. */
+static void unmapped(void)
+{
+    for (size_t size = PAGE; size <= 32 * MIB; size *= 2) {
+        char *memory = mmap(NULL, size, RW, ANON, -1, 0);
+        int good, ends[2];
+
+        memset(memory, 1, size);
+        good = pipe(ends) == 0 && munmap(memory, size) == 0 && fails(write(ends[1], memory + size - PAGE, 1), EFAULT) &&
+               fails(access(memory, F_OK), EFAULT);
+        good = good && mmap(memory, PAGE, RW, ANON | MAP_FIXED, -1, 0) == memory && memory[0] == 0;
+        check("munmap", good && munmap(memory, PAGE) == 0 && close(ends[0]) == 0 && close(ends[1]) == 0);
+    }
+}
+
 /* One node, as get_mempolicy, mbind and set_mempolicy tell allocators; no protection keys. */
 static void policies(void)
 {
@@ -126,6 +165,8 @@ int main(void)
     huge_pages();
     collapse();
     limits();
+    given_up();
+    unmapped();
     policies();
     puts("all is well");
     return 0;
