@@ -60,14 +60,11 @@ void *heap_program_alloc_zeroed(size_t size);
 void *heap_program_alloc_aligned(size_t align, size_t size); /* a power of two */
 void heap_program_free(void *block, unsigned kind);          /* kind: what the table says of the address; or NULL */
 size_t heap_program_size(const void *block);
-/* realloc, neither of NULL nor to 0, but for the copying, which C libraries do best: the block with the size. If the
- * answer is not NULL and copy->size, 0 before, is not 0 any more, the caller copies so many bytes from `from` to it and
- * frees that. */
-struct heap_copy {
-    void *from;
-    size_t size;
-};
-void *heap_program_realloc(void *block, size_t size, struct heap_copy *copy);
+/* realloc, neither of NULL nor to 0, but for the copying, which C libraries do best: the block with the size, if
+ * nothing is to be copied. Otherwise what `finish` answers, which is called last: it copies so many bytes, frees the
+ * old block and answers the new one. NULL: there is no memory, nothing has changed, and nothing is to be done. */
+typedef void *heap_finish(void *block, void *old, size_t size);
+void *heap_program_realloc(void *block, size_t size, heap_finish *finish);
 /* Gives back what is kept to be allocated again. */
 void heap_program_trim(void);
 struct heap *heap_program(void);

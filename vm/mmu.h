@@ -80,8 +80,9 @@ error_t mmu_map(struct mmu *mmu, vaddr_t va, paddr_t pa, enum page_size size, vm
 /* How many pages of 4 KiB could be mapped one after the other from va on; at most `most`, in one block of 2 MiB. */
 unsigned mmu_free_run(const struct mmu *mmu, vaddr_t va, unsigned most);
 
-/* Maps so many to the frames from pa on. E_NOMEM. */
-error_t mmu_map_run(struct mmu *mmu, vaddr_t va, paddr_t pa, unsigned count, vm_flags_t flags);
+/* Maps so many, to these frames. E_NOMEM. */
+error_t mmu_map_run(struct mmu *mmu, vaddr_t va, const paddr_t *frames, unsigned count, vm_flags_t flags);
+
 /*
  * For many small pages, and for one in the path of a fault (leaf.h: mmu_directory_entry, mmu_enter_small, through
  * machine.h). mmu_find_directory: the entry for the 2 MiB around va, remembered for the next time; NULL: no table holds

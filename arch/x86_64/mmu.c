@@ -527,17 +527,17 @@ unsigned mmu_free_run(const struct mmu *mmu, vaddr_t va, unsigned most)
     return count;
 }
 
-error_t mmu_map_run(struct mmu *mmu, vaddr_t va, paddr_t pa, unsigned count, vm_flags_t flags)
+error_t mmu_map_run(struct mmu *mmu, vaddr_t va, const paddr_t *frames, unsigned count, vm_flags_t flags)
 {
     struct path path;
     error_t error = path_to_free(mmu, va, 0, &path);
-    entry_t leaf = make_leaf(pa, 0, flags);
+    entry_t bits = make_leaf(0, 0, flags);
 
     ASSERT(entry_index(va, 0) + count <= ENTRIES);
     if (error)
         return error;
-    for (entry_t *entry = path.entry, *end = entry + count; entry < end; entry++, leaf += VM_PAGE_SIZE)
-        *entry = leaf;
+    for (unsigned i = 0; i < count; i++)
+        path.entry[i] = frames[i] | bits;
     *path.parent += count * USED_ONE;
     mmu->pages[PAGE_4K] += count;
     return E_SUCCESS;

@@ -60,21 +60,18 @@ void *malloc_slow(size_t size, unsigned class)
     return or_error(class ? heap_program_refill(size, class) : heap_program_alloc(size));
 }
 
-static __attribute__((noinline)) void *finish_realloc(void *block, const struct heap_copy *copy)
+static void *finish_realloc(void *block, void *old, size_t size)
 {
     if (block == NULL)
         return or_error(NULL);
-    memcpy(block, copy->from, copy->size);
-    free(copy->from);
+    memcpy(block, old, size);
+    free(old);
     return block;
 }
 
 static void *resize(void *block, size_t size)
 {
-    struct heap_copy copy = {.size = 0};
-
-    block = heap_program_realloc(block, size, &copy);
-    return __builtin_expect(block != NULL && copy.size == 0, 1) ? block : finish_realloc(block, &copy);
+    return heap_program_realloc(block, size, finish_realloc);
 }
 #endif
 

@@ -28,6 +28,8 @@
 #define WINDOW_LEAST ((size_t)64 << 10)    /* but so much, */
 #define WINDOW_MOST_4K ((size_t)512 << 10) /* and not more where pages are small */
 
+#define BATCH 64u /* frames at once: the stack of a fault is small */
+
 #define KEPT 4u         /* blocks that were freed, */
 #define KEPT_OF_RAM 32u /* of this part of RAM together, as far as they have pages */
 
@@ -38,6 +40,11 @@ static inline size_t asked_of(const struct vm_segment *segment)
     return (size_t)segment->own;
 }
 
+static inline paddr_t frame_for(const struct vm_segment *segment)
+{
+    return segment->flags & VM_NOZERO ? frame_get(PAGE_2M) : frame_get_zeroed(PAGE_2M);
+}
+
 /* Pages of 2 MiB, from the one of the touch on; false: not one. */
 static bool back_2m(struct address_space *space, struct vm_segment *segment, vaddr_t va, vaddr_t end, size_t window)
 {
@@ -46,12 +53,10 @@ static bool back_2m(struct address_space *space, struct vm_segment *segment, vad
     if (page < segment->start || !mmu_is_free(&space->mmu, page, PAGE_2M))
         return false;
     do {
-        paddr_t frame = end - page >= page_bytes(PAGE_2M) ? frame_get(PAGE_2M) : FRAME_NONE;
+        paddr_t frame = end - page >= page_bytes(PAGE_2M) ? frame_for(segment) : FRAME_NONE;
 
         if (frame == FRAME_NONE)
             break;
-        if (!(segment->flags & VM_NOZERO))
-            frame_zero(phys_to_virt(frame), page_bytes(PAGE_2M));
         if (vm_segment_map(space, segment, page, frame, PAGE_2M) != E_SUCCESS) {
             frame_put(frame, PAGE_2M);
             break;
@@ -61,43 +66,50 @@ static bool back_2m(struct address_space *space, struct vm_segment *segment, vad
     return page != first;
 }
 
-/* The longest run of small pages, of a power of two, that could be mapped from the address on: its order. */
-static unsigned free_order(const struct address_space *space, vaddr_t va, vaddr_t end)
+/* Small pages for so many free ones from va on, as far as there are frames; their number. */
+static unsigned back_run(struct address_space *space, struct vm_segment *segment, vaddr_t va, unsigned pages)
 {
-    unsigned free = va < end ? mmu_free_run(&space->mmu, va, (unsigned)((end - va) >> VM_PAGE_SHIFT)) : 0;
+    paddr_t frames[BATCH];
+    unsigned done = 0, count;
 
-    return free ? 31u - (unsigned)__builtin_clz(free) : 0;
+    do {
+        count = frames_get(frames, pages - done < BATCH ? pages - done : BATCH);
+        for (unsigned i = 0; i < count && !(segment->flags & VM_NOZERO); i++)
+            frame_zero(phys_to_virt(frames[i]), VM_PAGE_SIZE);
+        if (mmu_map_run(&space->mmu, va + ((vaddr_t)done << VM_PAGE_SHIFT), frames, count, segment->flags)) {
+            frames_put(frames, count);
+            break;
+        }
+        done += count;
+    } while (count == BATCH && done < pages);
+    return done;
+}
+
+static inline unsigned free_pages(const struct address_space *space, vaddr_t va, vaddr_t end)
+{
+    return mmu_free_run(&space->mmu, va, (unsigned)((end - va) >> VM_PAGE_SHIFT));
 }
 
 /* Small pages: the window around the touch, for programs copy from the end on too; if some of it is there, what follows
- * the touch; one page, where there are no runs of frames. */
+ * the touch. */
 static error_t back_4k(struct address_space *space, struct vm_segment *segment, vaddr_t va, vaddr_t end, size_t window)
 {
-    vaddr_t page = align_down(va, VM_PAGE_SIZE), first = align_down(va, window);
-    vaddr_t last = first + window < end ? first + window : end;
-    unsigned order = first >= segment->start ? free_order(space, first, last) : 0;
+    vaddr_t page = align_down(va, VM_PAGE_SIZE), at = align_down(va, window);
 
-    if (first + (VM_PAGE_SIZE << order) <= page) {
-        first = page;
-        order = free_order(space, first, last);
-    }
-    paddr_t run = frame_get_run(order);
+    end = at + window < end ? at + window : end;
+    if (at < segment->start)
+        at = segment->start;
+    unsigned free = free_pages(space, at, end);
 
-    if (UNLIKELY(run == FRAME_NONE && order > 0)) {
-        first = page;
-        run = frame_get_run(order = 0);
+    if (free <= (page - at) >> VM_PAGE_SHIFT) {
+        at = page;
+        free = free_pages(space, at, end);
     }
-    if (UNLIKELY(run == FRAME_NONE))
+    at += (vaddr_t)back_run(space, segment, at, free) << VM_PAGE_SHIFT;
+    if (at <= page)
         return E_NOMEM;
-    if (!(segment->flags & VM_NOZERO))
-        frame_zero(phys_to_virt(run), VM_PAGE_SIZE << order);
-    error_t error = mmu_map_run(&space->mmu, first, run, 1u << order, segment->flags);
-
-    if (UNLIKELY(error))
-        frame_put_run(run, order);
-    else
-        segment->mapped = true;
-    return error;
+    segment->mapped = true;
+    return E_SUCCESS;
 }
 
 /* Where pages for a touch may end: a little beyond what was asked for, else with the segment. */
@@ -108,16 +120,16 @@ static inline vaddr_t end_of_backing(const struct vm_segment *segment, vaddr_t v
     return size < segment->size && va - segment->start < size ? segment->start + size : segment_end(segment);
 }
 
-/* What is not to be zeroed costs little: it is backed by part of the block, as far as it is touched from the start on.
- */
+/* A part of the block, where it is touched in order. What is zeroed in vain is not more than a page of 2 MiB. */
 static inline size_t window_of(const struct address_space *space, const struct vm_segment *segment, vaddr_t va)
 {
     vaddr_t page = align_down(va, VM_PAGE_SIZE);
     size_t part = asked_of(segment) / WINDOW_PART;
 
-    if (part < 2 * WINDOW_LEAST || !(segment->flags & VM_NOZERO) ||
-        (page > segment->start && !mmu_query(&space->mmu, page - VM_PAGE_SIZE, NULL)))
+    if (part < 2 * WINDOW_LEAST || page == segment->start || !mmu_query(&space->mmu, page - VM_PAGE_SIZE, NULL))
         return WINDOW_LEAST;
+    if (part > REGION_SIZE && !(segment->flags & VM_NOZERO))
+        return REGION_SIZE;
     return (size_t)1 << (63 - __builtin_clzll(part));
 }
 
@@ -152,6 +164,32 @@ static error_t large_fault(struct address_space *space, struct vm_segment *segme
 
 /* ---- the driver ---- */
 
+/* The block that realloc answered last, what makes steps of it short: sizes from `least` on, `more` bytes more at most,
+ * change nothing but what was asked for. */
+static struct {
+    uintptr_t block;
+    size_t least, more;
+    struct vm_segment *segment;
+} growing;
+
+static inline void forget_growing(const struct vm_segment *segment)
+{
+    if (growing.segment == segment)
+        growing.block = 0;
+}
+
+static void large_free(struct address_space *space, struct vm_segment *segment)
+{
+    forget_growing(segment);
+    vm_segment_free_owned(space, segment);
+}
+
+static error_t large_split(struct address_space *space, struct vm_segment *first, struct vm_segment *second)
+{
+    forget_growing(first);
+    return vm_segment_split_nothing(space, first, second);
+}
+
 static struct vm_segment *large_alloc(struct address_space *space, vaddr_t start, size_t size, vm_flags_t flags)
 {
     struct vm_segment *segment = segment_create_owned(space, &heap_large_driver, start, size, flags, 0);
@@ -163,13 +201,13 @@ static struct vm_segment *large_alloc(struct address_space *space, vaddr_t start
 
 const struct vm_segment_driver heap_large_driver = {
     .vm_alloc = large_alloc,
-    .vm_free = vm_segment_free_owned,
+    .vm_free = large_free,
     .vm_resize = vm_segment_resize_owned,
     .vm_fault = large_fault,
     .name = "large",
     .properties = VM_DRIVER_GENERAL_REGISTERS | VM_DRIVER_MERGES | VM_DRIVER_DEMAND,
     .protect = vm_segment_protect_mapped,
-    .split = vm_segment_split_nothing,
+    .split = large_split,
     .advise = vm_segment_advise_owned,
 };
 
@@ -210,10 +248,36 @@ void heap_large_make_room(size_t size)
         heap_large_trim();
 }
 
-/* One that is not of quite another size; what the new block has no use for of its pages goes. */
-static struct vm_segment *take_kept(size_t size, vm_flags_t flags)
+/* True if RAM has what the block may need beyond the pages it has. */
+static bool has_memory_for(const struct vm_segment *segment, size_t size)
+{
+    if (LIKELY(heap_has_memory(size)))
+        return true;
+    struct mmu_count resident = segment_resident(vm_space(), segment);
+    size_t backed = (resident.pages[PAGE_4K] << page_shift(PAGE_4K)) + (resident.pages[PAGE_2M] << page_shift(PAGE_2M));
+
+    return backed >= size || heap_has_memory(size - backed);
+}
+
+/* Gives the block the size, without the pages that it has no use for: NULL: RAM cannot hold it. */
+static struct vm_segment *make_fit(struct vm_segment *segment, size_t size, bool zero)
 {
     struct address_space *space = vm_space();
+
+    if (zero)
+        vm_segment_unmap(space, segment, segment->start, segment->size, true);
+    else if (size + size / WINDOW_PART < segment->size)
+        vm_resize(space, segment, size); /* or it stays as large as it is */
+    if (has_memory_for(segment, size) &&
+        (size <= segment->size || vm_segment_set_size(space, segment, size) == E_SUCCESS))
+        return segment;
+    vm_free(space, segment);
+    return NULL;
+}
+
+/* One that is not of quite another size; NULL: there is none. */
+static struct vm_segment *take_kept(size_t size, bool zero)
+{
     unsigned place = kept.count;
     struct vm_segment *segment;
 
@@ -222,41 +286,37 @@ static struct vm_segment *take_kept(size_t size, vm_flags_t flags)
             return NULL;
         segment = kept.segments[place];
     } while (segment->size / 2 > size || size / 2 > segment->size);
-    kept_remove(place);
-    if (!segment->mapped)
-        segment->size = size <= segment->size ? size : segment->size;
-    else if (!(flags & VM_NOZERO))
-        vm_segment_unmap(space, segment, segment->start, segment->size, true);
-    else if (size + size / WINDOW_PART < segment->size)
-        vm_resize(space, segment, size); /* or it stays as large as it is */
-    if (size > segment->size &&
-        (!heap_has_memory(size - segment->size) || vm_segment_set_size(space, segment, size) != E_SUCCESS)) {
-        vm_free(space, segment);
-        return NULL;
-    }
-    segment->flags = flags;
-    segment->own = (void *)size;
-    return segment;
+    return make_fit(kept_remove(place), size, zero);
 }
 
-/* Not what the program has protected or cut, or what is too much. */
-static bool keep(struct vm_segment *segment)
+/* With its pages; false: that would be too many. */
+static bool keep_backed(struct vm_segment *segment)
 {
     static size_t limit;
-    struct address_space *space = vm_space();
-    size_t backed = segment->mapped ? segment->size : 0;
 
     if (!limit)
         limit = heap_ram() / KEPT_OF_RAM;
-    if ((segment->flags & VM_PROTECTION) != VM_RW || !segment_is_alone(segment) || backed > limit)
+    if (segment->size > limit)
         return false;
-    while (kept.count == KEPT || kept.backed + backed > limit)
-        vm_free(space, kept_remove(0));
-    if (backed)
-        space_note_peak(space);
+    while (kept.backed + segment->size > limit)
+        vm_free(vm_space(), kept_remove(0));
+    space_note_peak(vm_space());
+    kept.backed += segment->size;
+    return true;
+}
+
+/* Not what the program has protected or cut. */
+static inline bool keep(struct vm_segment *segment)
+{
+    if (UNLIKELY((segment->flags & VM_PROTECTION) != VM_RW || !segment_is_alone(segment)))
+        return false;
+    if (segment->mapped && !keep_backed(segment))
+        return false;
+    if (kept.count == KEPT)
+        vm_free(vm_space(), kept_remove(0));
+    forget_growing(segment);
     segment->own = NULL;
     kept.segments[kept.count++] = segment;
-    kept.backed += backed;
     return true;
 }
 
@@ -270,34 +330,47 @@ static inline struct vm_segment *large_at(const struct vm_segment_driver *driver
                                                                                                         : NULL;
 }
 
-/* Of malloc: of the size, asked for as that or less. */
+/* Of malloc. NULL: no memory. */
+static __attribute__((noinline)) struct vm_segment *find_or_make(size_t size, bool zero)
+{
+    struct vm_segment *segment = take_kept(size, zero);
+
+    if (segment)
+        return segment;
+    heap_large_make_room(size);
+    if (!heap_has_memory(size))
+        return NULL;
+    segment = vm_segment_create(vm_space(), &heap_large_driver, VM_ANYWHERE, size, VM_RW);
+    return IS_ERR(segment) ? NULL : segment;
+}
+
+/* The same, asked for as that or less; the last one that was freed, if it has the size and was never touched. */
 static inline uintptr_t get(size_t size, size_t asked, bool zero)
 {
-    vm_flags_t flags = VM_RW | (zero ? 0 : VM_NOZERO);
-    struct vm_segment *segment = take_kept(size, flags);
+    struct vm_segment *segment = kept.count ? kept.segments[kept.count - 1] : NULL;
 
-    if (!segment) {
-        heap_large_make_room(size);
-        if (!heap_has_memory(size))
-            return 0;
-        segment = vm_segment_create(vm_space(), &heap_large_driver, VM_ANYWHERE, size, flags);
-        if (IS_ERR(segment))
-            return 0;
-    }
+    if (LIKELY(segment && segment->size == size && !segment->mapped && heap_has_memory(size)))
+        kept.count--;
+    else if (!(segment = find_or_make(size, zero)))
+        return 0;
+    segment->flags = VM_RW | (zero ? 0 : VM_NOZERO);
     segment->own = (void *)asked;
     return segment->start;
 }
 
-uintptr_t heap_large_get(const struct vm_segment_driver *driver, size_t size, vm_flags_t pages, bool zero)
+static __attribute__((noinline)) uintptr_t get_of_driver(const struct vm_segment_driver *driver, size_t size,
+                                                         vm_flags_t flags)
 {
-    if (driver == &heap_large_driver)
-        return get(size, size, zero);
-    if (!heap_has_memory(size))
-        return 0;
     struct vm_segment *segment =
-        vm_alloc(vm_space(), driver, VM_ANYWHERE, size, VM_RW | pages | (zero ? 0 : VM_NOZERO));
+        heap_has_memory(size) ? vm_alloc(vm_space(), driver, VM_ANYWHERE, size, flags) : ERR_PTR(E_NOMEM);
 
     return IS_ERR(segment) ? 0 : segment->start;
+}
+
+uintptr_t heap_large_get(const struct vm_segment_driver *driver, size_t size, vm_flags_t pages, bool zero)
+{
+    return driver == &heap_large_driver ? get(size, size, zero)
+                                        : get_of_driver(driver, size, VM_RW | pages | (zero ? 0 : VM_NOZERO));
 }
 
 bool heap_large_resize(uintptr_t block, size_t size)
@@ -314,7 +387,7 @@ bool heap_large_put(const struct vm_segment_driver *driver, uintptr_t block)
 
     if (!segment)
         return false;
-    if (driver != &heap_large_driver || !keep(segment))
+    if (UNLIKELY(driver != &heap_large_driver) || !keep(segment))
         vm_free(vm_space(), segment);
     return true;
 }
@@ -327,6 +400,17 @@ size_t heap_large_size(const struct vm_segment_driver *driver, uintptr_t block)
 }
 
 /* ---- growing ---- */
+
+/* The segment has become what realloc answers. */
+static void note_growing(struct vm_segment *segment)
+{
+    size_t least = asked_of(segment) - asked_of(segment) / WINDOW_PART;
+
+    growing.block = segment->start;
+    growing.least = least;
+    growing.more = segment->size - least;
+    growing.segment = segment;
+}
 
 /* Of a block that grows. */
 static size_t capacity(size_t size)
@@ -341,16 +425,12 @@ uintptr_t heap_large_get_growing(size_t size)
     return block ? block : get(align_up(size, VM_PAGE_SIZE), size, false);
 }
 
-void *heap_large_fits(void *block, size_t size, struct heap_copy *copy,
-                      void *(*otherwise)(void *, size_t, struct heap_copy *))
+void *heap_large_fits(void *block, size_t size, heap_finish *finish,
+                      void *(*otherwise)(void *block, size_t size, heap_finish *finish))
 {
-    struct vm_segment *segment = current_space ? current_space->last : NULL;
-
-    if (UNLIKELY(!segment || segment->start != (vaddr_t)block || segment->driver != &heap_large_driver ||
-                 size > segment->size || size < asked_of(segment) - asked_of(segment) / WINDOW_PART ||
-                 is_kept(segment)))
-        return otherwise(block, size, copy);
-    segment->own = (void *)size;
+    if (growing.block != (uintptr_t)block || size - growing.least > growing.more)
+        return otherwise(block, size, finish);
+    growing.segment->own = (void *)size;
     return block;
 }
 
@@ -385,6 +465,8 @@ uintptr_t heap_large_realloc(uintptr_t block, size_t size)
         shrink(segment, size);
     } else {
         heap_large_make_room(size - segment->size);
+        if (!heap_has_memory(more - segment->size))
+            more = least;
         if (!heap_has_memory(least - segment->size))
             return 0;
         if (vm_segment_set_size(space, segment, more) != E_SUCCESS &&
@@ -392,5 +474,6 @@ uintptr_t heap_large_realloc(uintptr_t block, size_t size)
             return 0;
     }
     segment->own = (void *)size;
+    note_growing(segment);
     return segment->start;
 }

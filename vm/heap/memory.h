@@ -67,10 +67,10 @@ size_t heap_large_size(const struct vm_segment_driver *, uintptr_t block);
  */
 /* One that will grow: with addresses for the next times. */
 uintptr_t heap_large_get_growing(size_t size);
-/* The block, if a large one begins there that has the size, or is as much larger as one that grows may be; else what
- * the function returns. It is called last, so that the usual step of a block that grows takes a few comparisons. */
-void *heap_large_fits(void *block, size_t size, struct heap_copy *copy,
-                      void *(*otherwise)(void *, size_t, struct heap_copy *));
+/* The block, if it is the one that heap_large_realloc answered last, has the size, and is not much larger; else what
+ * `otherwise` answers, which is called last: the usual step of a block that grows is a few comparisons. */
+void *heap_large_fits(void *block, size_t size, heap_finish *finish,
+                      void *(*otherwise)(void *block, size_t size, heap_finish *finish));
 /* The block with the size where it is, or at other addresses where it can grow: its pages move, nothing is copied. 0,
  * as above. */
 uintptr_t heap_large_realloc(uintptr_t block, size_t size);

@@ -401,15 +401,25 @@ static uintptr_t block_get(size_t size)
     return LIKELY(block) ? block : block_get_last(size);
 }
 
+static bool can_have(size_t size)
+{
+    return LIKELY(size <= SIZE_MAX_ASKED && (magazines.started || start()));
+}
+
+static __attribute__((noinline)) void *alloc_large(size_t size)
+{
+    return can_have(size) ? (void *)large_get(size, false) : NULL;
+}
+
 void *heap_program_alloc(size_t size)
 {
-    uintptr_t kept = size - CLASS_SIZE_MAX - 1 < MEDIUM_MAX - CLASS_SIZE_MAX ? medium_get_kept(slices_of(size)) : 0;
+    if (size > MEDIUM_MAX)
+        return alloc_large(size);
+    uintptr_t kept = size > CLASS_SIZE_MAX ? medium_get_kept(slices_of(size)) : 0;
 
     if (kept)
         return (void *)kept;
-    if (UNLIKELY(size > SIZE_MAX_ASKED || (!magazines.started && !start())))
-        return NULL;
-    return (void *)block_get(size);
+    return can_have(size) ? (void *)block_get(size) : NULL;
 }
 
 /* A handler that ran behind the window may have filled the magazine. */
@@ -424,7 +434,7 @@ void *heap_program_alloc_zeroed(size_t size)
 {
     uintptr_t block = 0;
 
-    if (UNLIKELY(size > SIZE_MAX_ASKED || (!magazines.started && !start())))
+    if (!can_have(size))
         return NULL;
     if (size >= ZEROED_LARGE)
         block = large_get(size, true);
@@ -439,7 +449,7 @@ void *heap_program_alloc_aligned(size_t align, size_t size)
     unsigned class;
     uintptr_t block = 0;
 
-    if (UNLIKELY(size > SIZE_MAX_ASKED || align > SIZE_MAX_ASKED || (!magazines.started && !start())))
+    if (align > SIZE_MAX_ASKED || !can_have(size))
         return NULL;
     if (align <= 16)
         return (void *)block_get(size);
@@ -511,17 +521,16 @@ static uintptr_t block_get_growing(size_t size)
     return size > CLASS_SIZE_MAX ? heap_large_get_growing(size) : 0;
 }
 
-/* Another block, into which the old one of that size is to be copied. */
-static void *block_get_other(void *from, size_t old, size_t size, struct heap_copy *copy)
+/* Another block, into which the old one of that size is to be copied; 0: no memory. */
+static uintptr_t block_get_other(size_t old, size_t size)
 {
     uintptr_t block = 0;
 
     if (UNLIKELY(size > SIZE_MAX_ASKED))
-        return NULL;
+        return 0;
     if (size > old)
         block = block_get_growing(size);
-    *copy = (struct heap_copy){.from = from, .size = old < size ? old : size};
-    return (void *)(block ? block : block_get(size));
+    return block ? block : block_get(size);
 }
 
 /* The block with the size, where it is or, without a byte being copied, elsewhere; 0: it has to be copied. */
@@ -534,18 +543,18 @@ static uintptr_t resize(uintptr_t block, struct span *span, size_t size)
     return size > CLASS_SIZE_MAX / 2 ? heap_large_realloc(block, size) : 0;
 }
 
-static void *realloc_other(void *memory, size_t size, struct heap_copy *copy)
+static void *realloc_other(void *memory, size_t size, heap_finish *finish)
 {
     struct span *span;
     size_t old = size_of_block("realloc", (uintptr_t)memory, &span);
     uintptr_t moved = resize((uintptr_t)memory, span, size);
 
-    return moved ? (void *)moved : block_get_other(memory, old, size, copy);
+    return moved ? (void *)moved : finish((void *)block_get_other(old, size), memory, old < size ? old : size);
 }
 
-void *heap_program_realloc(void *memory, size_t size, struct heap_copy *copy)
+void *heap_program_realloc(void *memory, size_t size, heap_finish *finish)
 {
-    return heap_large_fits(memory, size, copy, realloc_other);
+    return heap_large_fits(memory, size, finish, realloc_other);
 }
 
 struct heap *heap_program(void)

@@ -219,10 +219,10 @@ static bool fits(uintptr_t block, size_t size)
     return size <= have && capacity(size) >= have;
 }
 
-void *heap_large_fits(void *block, size_t size, struct heap_copy *copy,
-                      void *(*otherwise)(void *, size_t, struct heap_copy *))
+void *heap_large_fits(void *block, size_t size, heap_finish *finish,
+                      void *(*otherwise)(void *block, size_t size, heap_finish *finish))
 {
-    return fits((uintptr_t)block, size) ? block : otherwise(block, size, copy);
+    return fits((uintptr_t)block, size) ? block : otherwise(block, size, finish);
 }
 
 uintptr_t heap_large_realloc(uintptr_t block, size_t size)
