@@ -4,8 +4,9 @@
  * Every block goes to its span and comes from it directly, so that a block freed twice is seen at once. In a span it
  * lies at random. Behind what was asked for an object has bytes of a pattern up to its end, where its size is, mixed
  * with its address and a secret: free looks whether all of that is as it was. A free object is full of another pattern,
- * which malloc looks at: nobody has written to it since. What follows a large block is never mapped (its slot has
- * headroom), so that one faults.
+ * which malloc looks at: nobody has written to it since. A large block is a segment in a slot of its own, also where
+ * the map of RAM would have room for it, and unmapped as soon as it is free: before it lies the headroom of another
+ * slot, and behind it its own, so that what is written beyond either end faults.
  */
 #include "core/base/assert.h"
 #include "core/base/string.h"
@@ -28,6 +29,7 @@ static bool start(void)
     if (!cpu_random(&hardened.secret))
         hardened.secret = cpu_cycles() * 0x9e3779b97f4a7c15u;
     heap->random = hardened.secret | 1;
+    heap->large_driver = &vm_anon;
     hardened.heap = heap;
     return true;
 }

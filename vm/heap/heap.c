@@ -30,7 +30,7 @@ _Static_assert(sizeof(struct span) + 2048 / 8 <= STRUCTURE_LARGE && sizeof(struc
 void heap_init(struct heap *heap, const struct vm_segment_driver *driver, vm_flags_t pages, size_t limit)
 {
     memset(heap, 0, sizeof(*heap));
-    heap->driver = driver;
+    heap->driver = heap->large_driver = driver;
     heap->pages = pages;
     heap->limit = limit;
     heap->structures.size = STRUCTURE;
@@ -53,7 +53,7 @@ size_t heap_span_size(const struct span *span)
 {
     if (span->class)
         return span->size;
-    return span->slices ? span->slices * SLICE_SIZE : heap_large_size(span->heap->driver, span->start);
+    return span->slices ? span->slices * SLICE_SIZE : heap_large_size(span->heap->large_driver, span->start);
 }
 
 bool heap_span_resize(struct span *span, size_t size)
@@ -102,7 +102,7 @@ void heap_destroy(struct heap *heap)
     while (heap->large_blocks) {
         struct span *span = heap->large_blocks;
 
-        heap_large_put(heap->driver, span->start);
+        heap_large_put(heap->large_driver, span->start);
         span_free_large(span);
     }
     regions_destroy(heap);
@@ -114,12 +114,13 @@ void heap_destroy(struct heap *heap)
 static void *large_alloc(struct heap *heap, size_t size, bool zero)
 {
     size_t bytes = large_size(size);
-    uintptr_t block = bytes <= heap->limit - heap->held ? heap_large_get(heap->driver, bytes, heap->pages, zero) : 0;
+    uintptr_t block =
+        bytes <= heap->limit - heap->held ? heap_large_get(heap->large_driver, bytes, heap->pages, zero) : 0;
 
     if (!block)
         return NULL;
     if (!span_make_large(heap, block)) {
-        heap_large_put(heap->driver, block);
+        heap_large_put(heap->large_driver, block);
         return NULL;
     }
     heap->held += bytes;
@@ -189,7 +190,7 @@ void heap_free(struct heap *heap, void *block)
 
         heap->held -= size;
         heap->large -= size;
-        heap_large_put(heap->driver, span->start);
+        heap_large_put(heap->large_driver, span->start);
         span_free_large(span);
     }
 }

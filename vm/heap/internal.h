@@ -93,7 +93,7 @@ struct pool {
 };
 
 struct heap {
-    const struct vm_segment_driver *driver;
+    const struct vm_segment_driver *driver, *large_driver; /* the latter of blocks of more than a MiB */
     vm_flags_t pages;
     size_t limit;
     struct span *spans[CLASSES][QUARTERS]; /* with free objects, by how full they are */
