@@ -147,6 +147,9 @@ def make_parser() -> Parser:
     )
     program.add_argument("--libc", choices=manifests.LIBCS, help="C library that it is linked with")
     program.add_argument("--malloc", choices=manifests.MALLOCS, help="allocator that takes the place of the C library's")
+    program.add_argument(
+        "--harden-heap", action="store_true", help="the project's heap with checks of each block: the same as --malloc hardened"
+    )
     program.add_argument("--debug", action="store_true", help="build with assertions and less optimisation")
     program.add_argument("--release", dest="debug", action="store_false", help="build optimised (the default)")
     program.add_argument("--cmdline", metavar="WORDS", default="", help="command line of the core, such as quire.aslr=off")
@@ -675,8 +678,13 @@ def check_options(options: argparse.Namespace) -> None:
         raise Failure("--turns belongs to --bench or --sweep")
     if options.program is not None and options.libc:
         raise Failure("--libc has no meaning with --program, which is linked already")
+    if options.harden_heap:
+        if options.malloc not in (None, "heap", manifests.HARDENED):
+            raise Failure(f"--harden-heap: there is no hardened {options.malloc}: leave out --malloc")
+        options.malloc = manifests.HARDENED
     if options.program is not None and options.malloc:
-        raise Failure("--malloc has no meaning with --program, which is linked already")
+        word = "--harden-heap" if options.harden_heap else "--malloc"
+        raise Failure(f"{word} has no meaning with --program, which is linked already")
 
 
 def main(arguments: list[str]) -> int:

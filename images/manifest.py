@@ -36,7 +36,8 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 # An existing program is started as Linux starts the first one; its stack is what people are used to.
 PROGRAM_ENVIRONMENT = {"HOME": "/", "TERM": "linux"}
 PROGRAM_MEMORY = {"ram": 256 << 20, "stack": 8 << 20}
-NOT_WITH_PROGRAM = ("sources", "compiler", "libc", "malloc", "libraries", "include", "cflags", "ldflags", "calls")
+NOT_WITH_PROGRAM = ("sources", "compiler", "libc", "malloc", "harden_heap", "libraries", "include", "cflags", "ldflags", "calls")
+HARDENED = "hardened"  # what harden_heap stands for
 # Names that ninja targets, folders of build/ and of the project have already.
 RESERVED = set("all apps arch bench clean configure core debug docs fuzz images limits linux measure report run sources sweep test tests unit vm".split())
 
@@ -285,6 +286,7 @@ TOP: dict[str, Check] = {
     "summary": line,
     "libc": one_of(*LIBCS),
     "malloc": one_of(*MALLOCS),
+    "harden_heap": flag,
     "calls": calls,
     "compiler": one_of(*COMPILERS),
     "sources": sources,
@@ -455,6 +457,10 @@ def read_manifest(folder: Path, shown: Path | None = None) -> Manifest:
         if "source" in reader.data:
             raise reader.refuse("source", "has no meaning with program, which is linked already")
         top, memory = program_keys(top), PROGRAM_MEMORY | memory
+    if top.pop("harden_heap", False):
+        if top.get("malloc", HARDENED) not in ("heap", HARDENED):
+            raise reader.refuse("harden_heap", f'there is no hardened {top["malloc"]}: leave out malloc')
+        top["malloc"] = HARDENED
     manifest = Manifest(
         folder=folder,
         name=name,

@@ -98,6 +98,19 @@ class Options(TreeCase):
         self.assertFalse((self.tree / "build").exists())
         self.assertIn("Configured fast: musl with its own malloc, release", self.succeed(self.configure("fast", "--libc", "musl", "--malloc", "libc")))
 
+    def test_hardened_heap(self):
+        """The option and the key of the manifest are the allocator `hardened`."""
+        self.succeed(self.configure("hello", "--harden-heap"))
+        images = json.loads((self.tree / "build/configuration.json").read_text())["images"]
+        self.assertEqual(images["hello"]["choices"]["malloc"], "hardened")
+        self.assertIn("Configured hello: musl with hardened", self.succeed(self.configure("hello", "--harden-heap", "--malloc", "heap")))
+        self.app("careful", 'summary = "x"\nsources = ["main.c"]\nharden_heap = true\n')
+        self.assertIn("musl with hardened", self.succeed(self.configure("careful")))
+        self.assertIn("Configured careful: musl, ", self.succeed(self.configure("careful", "--malloc", "heap")))
+        self.refuse(self.configure("hello", "--harden-heap", "--malloc", "libc"), "there is no hardened libc", "leave out --malloc")
+        self.refuse(self.configure("hello", "--harden-heap", "--libc", "none"), "without a C library")
+        self.refuse(self.configure("--program", "/bin/sh", "--harden-heap"), "--harden-heap has no meaning with --program")
+
     def test_choices_of_an_older_version(self):
         self.succeed(self.configure("hello"))
         path = self.tree / "build/configuration.json"
