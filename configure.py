@@ -150,6 +150,9 @@ def make_parser() -> Parser:
     program.add_argument(
         "--harden-heap", action="store_true", help="the project's heap with checks of each block: the same as --malloc hardened"
     )
+    program.add_argument(
+        "--inline", action=argparse.BooleanOptionalAction, help="compile what the allocator can do without a call so (the default)"
+    )
     program.add_argument("--debug", action="store_true", help="build with assertions and less optimisation")
     program.add_argument("--release", dest="debug", action="store_false", help="build optimised (the default)")
     program.add_argument("--cmdline", metavar="WORDS", default="", help="command line of the core, such as quire.aslr=off")
@@ -638,7 +641,7 @@ def chosen(options: argparse.Namespace) -> Choices:
     if "\n" in options.cmdline:
         raise Failure("--cmdline must be one line")
     core_line(["quire.exit=debug", *core_words("--cmdline", options.cmdline)])
-    names = ("program", "files", "libc", "malloc", "ram", "pages", "machine", "args", "cpus", "cmdline", "accelerator", "debug",
+    names = ("program", "files", "libc", "malloc", "inline", "ram", "pages", "machine", "args", "cpus", "cmdline", "accelerator", "debug",
              "stats", "timeline", "profile")  # fmt: skip
     return Choices(**{name: getattr(options, name) for name in names}, env=dict(options.env))
 
@@ -685,6 +688,8 @@ def check_options(options: argparse.Namespace) -> None:
     if options.program is not None and options.malloc:
         word = "--harden-heap" if options.harden_heap else "--malloc"
         raise Failure(f"{word} has no meaning with --program, which is linked already")
+    if options.program is not None and options.inline is not None:
+        raise Failure("--inline has no meaning with --program, which is compiled already")
 
 
 def main(arguments: list[str]) -> int:

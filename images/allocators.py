@@ -26,6 +26,7 @@ class Allocator:
     source: Source | None = None
     own: tuple[str, ...] = ()  # sources of the project's
     own_cxx: tuple[str, ...] = ()  # for programs in C++, besides
+    inline: str = ""  # header in front of every source of a program, for what is done without a call
     cflags: tuple[str, ...] = ()  # of the source
     is_cxx: bool = False  # programs in C need C++'s library too
     native: str = ""  # what takes its place in a program for Linux
@@ -43,7 +44,9 @@ MIMALLOC = Source(
 MUSL_NAMES = tuple(f"--defsym=__libc_{name}={name}" for name in ("malloc", "calloc", "realloc", "free"))
 
 ALLOCATORS = {
-    "heap": Allocator(own=tuple(sources.HEAP_SOURCES), own_cxx=tuple(sources.HEAP_CXX_SOURCES), native="libc"),
+    "heap": Allocator(
+        own=tuple(sources.HEAP_SOURCES), own_cxx=tuple(sources.HEAP_CXX_SOURCES), inline=sources.HEAP_INLINE, native="libc"
+    ),
     "hardened": Allocator(own=tuple(sources.HARDENED_SOURCES), native="libc"),
     "libc": Allocator(libcs=("musl", "glibc", "none")),
     "jemalloc": Allocator(libcs=("glibc",), packages={"libjemalloc-dev": "the allocator jemalloc"}, library="jemalloc_pic"),

@@ -195,18 +195,21 @@ def libc_archive(ninja: Writer, libc: str, variant: str) -> list[Path]:
 
 def app_objects(ninja: Writer, image: Image) -> list[Path]:
     flags = [*(f"-I{folder}" for folder in include_folders(image)), *image.manifest.cflags]
+    inline = ["-include", image.inline_header] if image.inline_header else []
     objects = []
     for name, path in source_files(image).items():
         own = name in image.manifest.sources
-        objects.append(image.compiled / "obj" / f"{name}.o")
+        is_cxx = name.endswith(CXX_SUFFIXES)
+        front = [*inline, *(["-fsized-deallocation"] if inline and is_cxx else [])]
+        objects.append(image.objects / f"{name}.o")
         ninja.edge(
             objects[-1],
             "cc_app",
             [path],
             compiler=COMPILERS[image.manifest.compiler][image.libc],
-            language=LANGUAGE_CXX if name.endswith(CXX_SUFFIXES) else LANGUAGE_C,
+            language=LANGUAGE_CXX if is_cxx else LANGUAGE_C,
             mode=APP_MODES[image.variant],
-            app_flags=shell_words(flags if own else ["-w", *flags]),
+            app_flags=shell_words([*front, *([] if own else ["-w"]), *flags]),
         )
     return objects
 

@@ -36,6 +36,7 @@ class Choices:
     env: dict[str, str] = field(default_factory=dict)
     libc: str | None = None
     malloc: str | None = None
+    inline: bool | None = None
     ram: int | None = None
     pages: str | None = None
     machine: str | None = None
@@ -63,6 +64,7 @@ class Image:
     shared: Path | None = None
     libc: str = field(init=False)
     malloc: str = field(init=False)
+    inline: bool = field(init=False)
     ram: int = field(init=False)
     pages: str = field(init=False)
     stats: bool = field(init=False)
@@ -70,7 +72,7 @@ class Image:
     profile: int = field(init=False)
 
     def __post_init__(self):
-        for key in ("libc", "malloc", "ram", "pages", "stats", "timeline", "profile"):
+        for key in ("libc", "malloc", "inline", "ram", "pages", "stats", "timeline", "profile"):
             chosen = getattr(self.choices, key)
             object.__setattr__(self, key, getattr(self.manifest, key) if chosen is None else chosen)
         if self.malloc is None:
@@ -100,8 +102,18 @@ class Image:
 
     @property
     def compiled(self) -> Path:
-        """Where its objects and its libraries' headers are."""
+        """Where its objects (in a folder of it) and its libraries' headers are."""
         return self.shared or self.folder
+
+    @property
+    def inline_header(self) -> str:
+        """What its own sources in C and C++ are compiled with; empty: nothing."""
+        return self.allocator.inline if self.inline else ""
+
+    @property
+    def objects(self) -> Path:
+        """Where its own objects are: those with an allocator's inlined functions suit no other allocator."""
+        return self.compiled / ("obj" if self.inline_header else "obj-plain")
 
     def output(self, suffix: str) -> Path:
         return self.folder / f"{self.name}{suffix}"

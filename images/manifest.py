@@ -36,7 +36,7 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 # An existing program is started as Linux starts the first one; its stack is what people are used to.
 PROGRAM_ENVIRONMENT = {"HOME": "/", "TERM": "linux"}
 PROGRAM_MEMORY = {"ram": 256 << 20, "stack": 8 << 20}
-NOT_WITH_PROGRAM = ("sources", "compiler", "libc", "malloc", "harden_heap", "libraries", "include", "cflags", "ldflags", "calls")
+NOT_WITH_PROGRAM = ("sources", "compiler", "libc", "malloc", "harden_heap", "inline", "libraries", "include", "cflags", "ldflags", "calls")
 HARDENED = "hardened"  # what harden_heap stands for
 # Names that ninja targets, folders of build/ and of the project have already.
 RESERVED = set("all apps arch bench clean configure core debug docs fuzz images limits linux measure report run sources sweep test tests unit vm".split())
@@ -61,6 +61,7 @@ class Manifest:
     source: Source | None = None
     libc: str = "musl"
     malloc: str | None = None  # that of the C library (allocators.py)
+    inline: bool = True  # what the allocator can do without a call is done so
     calls: str | list[str] | None = None  # "all", parts, or what the program can make
     compiler: str = "clang"
     packages: list[str] = field(default_factory=list)
@@ -287,6 +288,7 @@ TOP: dict[str, Check] = {
     "libc": one_of(*LIBCS),
     "malloc": one_of(*MALLOCS),
     "harden_heap": flag,
+    "inline": flag,
     "calls": calls,
     "compiler": one_of(*COMPILERS),
     "sources": sources,

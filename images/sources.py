@@ -167,6 +167,7 @@ CALLS = "core/linux/calls.def"
 
 # The project's own heap in place of a C library's: compiled as application code, the second list for C++.
 HEAP_SOURCES = ["arch/x86_64/malloc.S", "core/libc/malloc.c"]
+HEAP_INLINE = "core/libc/inline.h"
 HARDENED_SOURCES = ["core/libc/hardened.c"]
 HEAP_CXX_SOURCES = ["arch/x86_64/new.S", "core/libc/new.cc"]
 

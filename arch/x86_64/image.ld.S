@@ -73,7 +73,6 @@ SECTIONS
         __fixups_end = .;
         __restarts_start = .;
         *(.restarts)
-        KEEP(*(.restarts.inline))
         __restarts_end = .;
     } :rodata
     __rela_iplt_start = .;

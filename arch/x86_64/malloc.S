@@ -54,6 +54,10 @@ realloc:
     .type realloc, @function
     .size realloc, . - realloc
 
+    /* What the windows without a call ask for (vm/malloc_inline.h). */
+    .globl heap_inlined
+    .set heap_inlined, malloc
+
     /* What the C libraries' own callers know them by. */
     .globl __libc_malloc, __libc_free, __libc_realloc
     .set __libc_malloc, malloc

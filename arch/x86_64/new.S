@@ -14,6 +14,11 @@
     .set \name, \as
     .endm
 
+    /* For core/libc/inline.h. */
+    same heap_operator_new, _Znwm
+    same heap_operator_new_array, _Znwm
+    same heap_operator_delete, _ZdlPv
+    same heap_operator_delete_array, _ZdlPv
     /* operator new[] */
     same _Znam, _Znwm
     same _ZnamRKSt9nothrow_t, _ZnwmRKSt9nothrow_t
