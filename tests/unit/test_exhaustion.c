@@ -275,6 +275,16 @@ static void put(void *freed)
         heap_tops[class]++;
 }
 
+/* As core/libc/malloc.c. */
+static void *finish_realloc(void *moved, void *old, size_t size)
+{
+    if (!moved)
+        return NULL;
+    heap_copy((uintptr_t)moved, (uintptr_t)old, align_up(size, 16));
+    put(old);
+    return moved;
+}
+
 static void fill_block(void)
 {
     for (size_t at = 0; at + 8 <= block_size; at += block_size < 8 * PAGE ? 8 : PAGE)
@@ -324,7 +334,7 @@ static void *perform(const struct heap_case *kind)
         return heap ? heap_alloc_aligned(heap, kind->align, kind->size)
                     : heap_program_alloc_aligned(kind->align, kind->size);
     case RESIZED:
-        return heap ? heap_realloc(heap, block, kind->size) : heap_program_realloc(block, kind->size);
+        return heap ? heap_realloc(heap, block, kind->size) : heap_program_realloc(block, kind->size, finish_realloc);
     }
     return NULL;
 }
@@ -513,7 +523,7 @@ static void test_used_up(void **unused)
             assert_null(heap_validate(NULL));
         }
         assert_true(count > ARRAY_LENGTH(sizes));
-        assert_null(heap_program_realloc(blocks[0], 64 * MIB));
+        assert_null(heap_program_realloc(blocks[0], 64 * MIB, finish_realloc));
         assert_null(heap_program_alloc_zeroed(8 * MIB));
         assert_null(heap_program_alloc_aligned(MIB, 2 * MIB));
         assert_error(vm_alloc(space, &vm_anon, VM_ANYWHERE, 32 * MIB, VM_RW | VM_POPULATE), E_NOMEM);
