@@ -285,7 +285,7 @@ static error_t touch_rare(struct address_space *space, struct vm_segment *segmen
     uint64_t *entry = mmu_find_directory(&space->mmu, va);
     enum page_size size = PAGE_4K;
 
-    if (LIKELY(entry && mmu_has_table(*entry) && !(mmu_table_is_unused(*entry) && may_be_large(segment, va))))
+    if (LIKELY(entry && mmu_has_table(*entry) && (mmu_table_is_used(*entry) || !may_be_large(segment, va))))
         return touch_table(space, segment, entry, align_down(va, VM_PAGE_SIZE));
     if (entry && *entry == 0 && segment->largest == PAGE_2M && may_be_large(segment, va) &&
         touch_large(space, segment, entry, align_down(va, page_bytes(PAGE_2M))))
@@ -316,9 +316,10 @@ error_t segment_touch(struct address_space *space, struct vm_segment *segment, v
     vaddr_t page = align_down(va, VM_PAGE_SIZE);
     uint64_t *table = mmu_directory_entry(&space->mmu, va), *entry;
 
-    if (UNLIKELY(page == segment->next || !table || !mmu_has_table(*table) || mmu_table_is_unused(*table)))
+    if (UNLIKELY(page == segment->next || !table || !mmu_table_is_used(*table)))
         return touch_counting(space, segment, va);
     entry = mmu_small_entry(*table, va);
+    __asm__("" : "+r"(table), "+r"(entry)); /* addresses, not bases and indices: else registers are saved */
     if (UNLIKELY(*entry != 0))
         return touch_counting(space, segment, va);
     paddr_t frame = segment->flags & VM_NOZERO ? frame_get_hot(PAGE_4K, FRAME_DIRTY) : frame_get_zeroed_hot();
@@ -350,7 +351,8 @@ error_t vm_segment_populate(struct address_space *space, struct vm_segment *segm
         error_t error = E_SUCCESS;
         size_t left = (end - at) >> VM_PAGE_SHIFT, backed;
 
-        if (table && mmu_has_table(*table)) {
+        if (table && mmu_has_table(*table) &&
+            (mmu_table_is_used(*table) || segment->largest == PAGE_4K || !page_fits(at, va, end, PAGE_2M))) {
             backed = back_small(space, segment, table, at, left);
             error = backed > 0 ? E_SUCCESS : E_NOMEM;
         } else {

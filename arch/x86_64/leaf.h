@@ -13,6 +13,7 @@
 
 #define LEAF_USED_SHIFT 52
 #define LEAF_USED_ONE (1ull << LEAF_USED_SHIFT)
+#define LEAF_USED_MASK (0x3ffull << LEAF_USED_SHIFT)
 #define LEAF_DIRECTORY_SHIFT 30u
 #define LEAF_TABLE_SHIFT 21u
 
@@ -34,16 +35,16 @@ static inline uint64_t *mmu_directory_entry(const struct mmu *mmu, vaddr_t va)
     return &mmu->directory[(va >> LEAF_TABLE_SHIFT) % PTE_TABLE_ENTRIES];
 }
 
-/* True if the entry of a directory points to a table of small pages. */
+/* True if the entry of a directory points to a table of small pages; and to one with a page in it, which only such an
+ * entry counts. */
 static inline bool mmu_has_table(uint64_t directory_entry)
 {
     return (directory_entry & (PTE_PRESENT | PTE_LARGE)) == PTE_PRESENT;
 }
 
-/* True if no page is in the table that the entry of a directory points to. */
-static inline bool mmu_table_is_unused(uint64_t directory_entry)
+static inline bool mmu_table_is_used(uint64_t directory_entry)
 {
-    return (directory_entry >> LEAF_USED_SHIFT & 0x3ff) == 0;
+    return directory_entry & LEAF_USED_MASK;
 }
 
 /* The entry for the small page at va in the table that the directory's entry points to. */

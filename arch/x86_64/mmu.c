@@ -28,7 +28,7 @@
 #define ROOT_LEVEL 3u
 #define USED_SHIFT LEAF_USED_SHIFT
 #define USED_ONE LEAF_USED_ONE
-#define USED_MASK (0x3ffull << USED_SHIFT)
+#define USED_MASK LEAF_USED_MASK
 
 /* Software: an entry that points to a table whose place is among those remembered as empty. */
 #define PTE_NOTED PTE_BIT(11)
