@@ -275,21 +275,21 @@ static void child_put_run(size_t child, unsigned first, unsigned count)
     runs_may_be_in(child);
 }
 
-/* Frames of one child that is not all ours: where all of a word is, none of its frames is looked at. */
+/* The first frames of the array, those of one child that is not all ours: what they span is, or each is looked at. */
 static __attribute__((noinline)) void check_each(size_t child, const paddr_t *frames, unsigned count)
 {
-    paddr_t start = frame_address(child, 0), good = FRAME_NONE;
+    paddr_t first = frames[0], last = frames[0];
+    unsigned n;
 
-    for (unsigned i = 0; i < count && frames[i] - start < SIZE_2M; i++) {
-        paddr_t word = frames[i] >> WORD_SHIFT, first = word << WORD_SHIFT, end = first + (1u << WORD_SHIFT);
-
-        if (LIKELY(word == good))
-            continue;
-        if (range_is_ours(first, end) && !range_is_metadata(first, end))
-            good = word;
-        else
-            check_ours(child, frames[i], frames[i] + VM_PAGE_SIZE);
+    for (n = 1; n < count && frames[n] >> CHILD_SHIFT == child; n++) {
+        first = frames[n] < first ? frames[n] : first;
+        last = frames[n] > last ? frames[n] : last;
     }
+    last += VM_PAGE_SIZE;
+    if (LIKELY(range_is_ours(first, last) && !range_is_metadata(first, last)))
+        return;
+    while (n-- > 0)
+        check_ours(child, frames[n], frames[n] + VM_PAGE_SIZE);
 }
 
 /* Sets the bits of the first frames of the array, as many as lie in the same word; the number of them. */
