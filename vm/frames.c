@@ -721,8 +721,10 @@ static bool clean_2m(struct frame_magazines *own)
     store.cleaned += CLEAN_PIECE;
     own->cleaned += CLEAN_PIECE;
     if (own->cleaned == SIZE_2M) {
-        frame_put_clean(own->cleaning, PAGE_2M);
+        paddr_t frame = own->cleaning;
+
         own->cleaning = FRAME_NONE;
+        frame_put_clean(frame, PAGE_2M);
     }
     return true;
 }

@@ -864,6 +864,232 @@ static void test_random_with_holes(void **state)
     run_random(holes, ARRAY_LENGTH(holes), harness_number("QUIRE_STEPS", 300000));
 }
 
+/* ---- many at once, and states ---- */
+
+static bool is_zeros(paddr_t frame, size_t size)
+{
+    const uint64_t *words = phys_to_virt(frame);
+
+    for (size_t i = 0; i < size / sizeof(words[0]); i++) {
+        if (words[i] != 0)
+            return false;
+    }
+    return true;
+}
+
+/* More than there are: all of them, and all are whole again afterwards. */
+static void test_bulk(void **state)
+{
+    (void)state;
+    start(holes, ARRAY_LENGTH(holes));
+    size_t total = frames_stats().total, whole = frames_stats().free_2m;
+    paddr_t *frames = calloc(total + 100, sizeof(paddr_t)), more;
+    unsigned got = 0;
+
+    put(get(PAGE_2M), PAGE_2M); /* one is in a magazine */
+    for (unsigned part = 1; got < total; part += 17) {
+        unsigned count = frames_get(frames + got, part);
+
+        assert_int_equal(count, part < total - got ? part : total - got);
+        for (unsigned i = got; i < got + count; i++)
+            model_get(frames[i], 1);
+        got += count;
+        assert_counts();
+    }
+    assert_int_equal(frames_get(&more, 1), 0);
+    assert_int_equal(frames_get_zeroed(&more, 1), 0);
+    for (unsigned at = 0, part = 1; at < got; at += part, part = part * 3 % 509) {
+        part = part < got - at ? part : got - at;
+        for (unsigned i = at; i < at + part; i++)
+            model_put(frames[i], 1);
+        frames_put(frames + at, part);
+        assert_counts();
+    }
+    frames_drain();
+    assert_int_equal(frames_stats().free_2m, whole);
+    free(frames);
+}
+
+/* An idle CPU cleans what the magazines hold: then zeros cost nothing. */
+static void test_cleaning(void **state)
+{
+    paddr_t large, frames[100];
+    size_t zeroed, clean;
+
+    (void)state;
+    start(plain, ARRAY_LENGTH(plain));
+    memset(phys_to_virt(large = get(PAGE_2M)), 0xff, page_bytes(PAGE_2M));
+    put(large, PAGE_2M);
+    for (unsigned i = 0; i < 10; i++)
+        assert_true(frames_clean());
+    frames_drain(); /* in the middle of 2 MiB */
+    assert_counts();
+    put(large = get(PAGE_2M), PAGE_2M);
+    while (frames_clean())
+        assert_counts();
+    clean = frames_stats().clean;
+    assert_int_equal(clean, FRAME_MAGAZINE_MAX + PER_2M);
+    zeroed = fake_zeroed();
+    assert_true(frame_get_zeroed(PAGE_2M) == large);
+    model_get(large, PER_2M);
+    assert_true(is_zeros(large, page_bytes(PAGE_2M)));
+    for (unsigned i = 0; i < FRAME_MAGAZINE_MAX; i++) {
+        model_get(frames[i] = frame_get_zeroed(PAGE_4K), 1);
+        assert_true(is_zeros(frames[i], FRAME));
+    }
+    assert_int_equal(fake_zeroed(), zeroed);
+    model_get(frames[FRAME_MAGAZINE_MAX] = frame_get_zeroed(PAGE_4K), 1);
+    assert_int_equal(fake_zeroed(), zeroed + FRAME);
+    assert_true(is_zeros(frames[FRAME_MAGAZINE_MAX], FRAME));
+    assert_int_equal(frames_stats().clean, 0);
+    assert_counts();
+}
+
+/* RAM that was zeros at boot is so until it is handed out, and no longer. */
+static void test_virgin(void **state)
+{
+    size_t count = 0, zeroed;
+    paddr_t *frames;
+
+    (void)state;
+    start(plain, ARRAY_LENGTH(plain));
+    memset(phys_to_virt(plain[0].start), 0, plain[0].end - plain[0].start);
+    assert_int_equal(frames_init(plain, ARRAY_LENGTH(plain)), E_SUCCESS);
+    frames_trust_virgin = true;
+    frames = calloc(model.frames, sizeof(paddr_t));
+    zeroed = fake_zeroed();
+    while ((frames[count] = frame_get_zeroed(count % 100 ? PAGE_4K : PAGE_2M)) != FRAME_NONE) {
+        size_t size = page_bytes(count % 100 ? PAGE_4K : PAGE_2M);
+
+        model_get(frames[count], size / FRAME);
+        assert_true(is_zeros(frames[count], size));
+        memset(phys_to_virt(frames[count++]), 0xff, size);
+    }
+    assert_true(fake_zeroed() - zeroed < (plain[0].end - plain[0].start) / 4);
+    while (count-- > 0)
+        put(frames[count], count % 100 ? PAGE_4K : PAGE_2M);
+    while ((frames[0] = frame_get_zeroed(PAGE_4K)) != FRAME_NONE) {
+        model_get(frames[0], 1);
+        assert_true(is_zeros(frames[0], FRAME));
+    }
+    free(frames);
+}
+
+static void put_dirty_as_clean(void *unused)
+{
+    paddr_t frame = frame_get(PAGE_4K);
+
+    (void)unused;
+    memset((char *)phys_to_virt(frame) + FRAME - 1, 1, 1);
+    frame_put_clean(frame, PAGE_4K);
+}
+
+static void use_after_put(void *unused)
+{
+    paddr_t frame = frame_get_zeroed(PAGE_4K);
+
+    (void)unused;
+    frame_put_clean(frame, PAGE_4K);
+    memset(phys_to_virt(frame), 1, 1);
+    frame_get_zeroed(PAGE_4K);
+}
+
+static void put_twice_at_once(void *unused)
+{
+    paddr_t frames[200];
+
+    (void)unused;
+    frames_get(frames, ARRAY_LENGTH(frames));
+    frames[150] = frames[40];
+    frames_put(frames, ARRAY_LENGTH(frames));
+}
+
+static void test_bad_states_panic(void **state)
+{
+    (void)state;
+    start(plain, ARRAY_LENGTH(plain));
+    assert_panics(put_dirty_as_clean, NULL);
+    assert_panics(use_after_put, NULL);
+    assert_panics(put_twice_at_once, NULL);
+}
+
+#define STATES_HELD 2000u
+
+static void get_in_state(struct random *random, paddr_t *frames, unsigned *out)
+{
+    bool zeroed = random_below(random, 2), many = random_below(random, 4) == 0;
+    unsigned count = 1 + (many ? (unsigned)random_below(random, 150) : 0), got;
+
+    if (*out + count > STATES_HELD)
+        return;
+    if (random_below(random, 8) == 0)
+        frames_fail_nth((long)random_below(random, 3));
+    if (many)
+        got = zeroed ? frames_get_zeroed(frames + *out, count) : frames_get(frames + *out, count);
+    else
+        got = (frames[*out] = zeroed ? frame_get_zeroed(PAGE_4K) : frame_get(PAGE_4K)) != FRAME_NONE;
+    frames_fail_nth(-1);
+    for (; got > 0; got--, ++*out) {
+        model_get(frames[*out], 1);
+        assert_true(!zeroed || is_zeros(frames[*out], FRAME));
+        memset(phys_to_virt(frames[*out]), 0xa5, FRAME);
+    }
+}
+
+static void put_in_state(struct random *random, paddr_t *frames, unsigned *out)
+{
+    unsigned count = 1 + (unsigned)random_below(random, 150);
+
+    count = count < *out ? count : *out;
+    *out -= count;
+    for (unsigned i = 0; i < count; i++)
+        model_put(frames[*out + i], 1);
+    if (random_below(random, 2)) {
+        frames_put(frames + *out, count);
+        return;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        bool clean = random_below(random, 2);
+
+        if (clean)
+            memset(phys_to_virt(frames[*out + i]), 0, FRAME);
+        if (clean)
+            frame_put_clean(frames[*out + i], PAGE_4K);
+        else
+            frame_put(frames[*out + i], PAGE_4K);
+    }
+}
+
+/* Whatever comes and goes, and fails in between: what is asked for as zeros is zeros, and nothing is lost. */
+static void test_random_states(void **state)
+{
+    struct random random = {harness_seed()};
+    static paddr_t frames[STATES_HELD];
+    unsigned out = 0;
+
+    (void)state;
+    start(holes, ARRAY_LENGTH(holes));
+    own_metadata();
+    for (size_t step = 0; step < harness_number("QUIRE_STEPS", 20000); step++) {
+        unsigned kind = (unsigned)random_below(&random, 100);
+
+        if (kind < 50)
+            get_in_state(&random, frames, &out);
+        else if (kind < 90)
+            put_in_state(&random, frames, &out);
+        else if (kind < 99)
+            frames_clean();
+        else
+            frames_drain();
+        assert_int_equal(frames_stats().free + model.out, frames_stats().total);
+    }
+    while (out > 0)
+        put_in_state(&random, frames, &out);
+    frames_drain();
+    assert_int_equal(frames_stats().free, frames_stats().total);
+    assert_int_equal(frames_stats().free_2m, free_2m_of_model());
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -892,6 +1118,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_table_frames),
         cmocka_unit_test(test_random),
         cmocka_unit_test(test_random_with_holes),
+        cmocka_unit_test(test_bulk),
+        cmocka_unit_test(test_cleaning),
+        cmocka_unit_test(test_virgin),
+        cmocka_unit_test(test_bad_states_panic),
+        cmocka_unit_test(test_random_states),
     };
 
     return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));

@@ -1639,6 +1639,143 @@ static void test_registering(void **state)
     assert_null(vm_driver("bad"));
 }
 
+/* ---- windows ---- */
+
+#define WINDOW_PAGES 1500u
+
+/* What touches back: a run of touches in order, windows by its length, and where they end (vm/backing.c). */
+static struct {
+    vaddr_t start;
+    bool backed[WINDOW_PAGES];
+    size_t next, run, events, pages;
+} windows;
+
+static bool has_table(size_t page)
+{
+    size_t first = windows.start / PAGE, block = (first + page) / 512;
+
+    for (size_t i = 0; i < WINDOW_PAGES; i++) {
+        if ((first + i) / 512 == block && windows.backed[i])
+            return true;
+    }
+    return false;
+}
+
+static void model_touch(size_t page)
+{
+    static const size_t sizes[] = {512, 64, 16, 4, 1};
+    size_t window = 1, done = 0;
+
+    if (windows.backed[page])
+        return;
+    for (size_t i = 0; page == windows.next && has_table(page) && i < ARRAY_LENGTH(sizes) && window == 1; i++)
+        window = sizes[i] <= windows.run + 1 ? sizes[i] : 1;
+    while (done < window && page + done < WINDOW_PAGES && !windows.backed[page + done] &&
+           (done == 0 || (windows.start / PAGE + page + done) % 512 != 0))
+        windows.backed[page + done++] = true;
+    windows.run = page == windows.next ? windows.run + done : done;
+    windows.next = page + done;
+    windows.pages += done;
+    windows.events++;
+}
+
+static void touch_both(size_t page)
+{
+    model_touch(page);
+    must_write(windows.start + page * PAGE, page);
+}
+
+static void assert_windows(const struct vm_segment *segment)
+{
+    assert_int_equal(vm_segment_statistics(space, segment).resident[PAGE_4K], windows.pages);
+    assert_int_equal(vm_segment_statistics(space, segment).faults[PAGE_4K], windows.events);
+    for (size_t i = 0; i < WINDOW_PAGES; i++)
+        assert_int_equal(mmu_query(&space->mmu, windows.start + i * PAGE, NULL), windows.backed[i]);
+}
+
+/* Each at addresses of its own: tables that were emptied may still be there. */
+static struct vm_segment *start_windows(unsigned number)
+{
+    memset(&windows, 0, sizeof(windows));
+    windows.start = A + 100 * PAGE + number * 16 * MIB;
+    windows.next = WINDOW_PAGES;
+    return must_alloc(&vm_anon, windows.start, WINDOW_PAGES * PAGE, VM_RW | VM_PAGES_4K);
+}
+
+/* In order: few faults, never more than twice what was touched, all of it zeros. */
+static void test_windows_in_order(void **state)
+{
+    struct vm_segment *segment;
+
+    (void)state;
+    fixture_start(RAM);
+    segment = start_windows(0);
+    for (size_t page = 0; page < WINDOW_PAGES; page++) {
+        touch_both(page);
+        assert_true(windows.pages <= 2 * (page + 1));
+    }
+    assert_windows(segment);
+    assert_true(windows.events < 40);
+    for (size_t page = 0; page < WINDOW_PAGES; page++)
+        assert_int_equal(must_read(windows.start + page * PAGE), page);
+    vm_free(space, segment);
+    fixture_end();
+}
+
+static void test_windows_of_any_touches(void **state)
+{
+    struct random random = {harness_seed()};
+    struct vm_segment *segment;
+
+    (void)state;
+    fixture_start(RAM);
+    for (unsigned round = 0; round < 20; round++) {
+        segment = start_windows(round);
+        for (unsigned step = 0; step < 40; step++) {
+            size_t page = random_below(&random, WINDOW_PAGES), count = 1 + random_below(&random, 100);
+
+            for (; count > 0 && page < WINDOW_PAGES; count--, page += random_below(&random, 50) ? 1 : 2)
+                touch_both(page);
+            if (step % 8 == 7)
+                assert_windows(segment);
+        }
+        vm_free(space, segment);
+    }
+    fixture_end();
+}
+
+/* Frames that end in the middle of a window end it; the next touch without one is refused, and works again later. */
+static void test_windows_without_frames(void **state)
+{
+    static paddr_t taken[RAM / PAGE + 256];
+    struct vm_segment *segment;
+    size_t count = 0, backed;
+
+    (void)state;
+    fixture_start(RAM);
+    segment = start_windows(0);
+    for (size_t page = 0; page < 70; page++)
+        touch_both(page);
+    while ((taken[count] = frame_get(PAGE_4K)) != FRAME_NONE)
+        count++;
+    for (unsigned i = 0; i < 10; i++)
+        frame_put(taken[--count], PAGE_4K);
+    while (windows.backed[windows.next])
+        windows.next++;
+    assert_int_equal(touch(windows.start + windows.next * PAGE, VM_WRITE), E_SUCCESS);
+    backed = vm_segment_statistics(space, segment).resident[PAGE_4K];
+    assert_int_equal(backed, windows.pages + 10);
+    assert_int_equal(touch(windows.start + (windows.next + 10) * PAGE, VM_WRITE), E_NOMEM);
+    assert_int_equal(vm_segment_statistics(space, segment).faults_refused, 1);
+    assert_int_equal(vm_segment_statistics(space, segment).resident[PAGE_4K], backed);
+    fixture_check();
+    while (count > 0)
+        frame_put(taken[--count], PAGE_4K);
+    must_write(windows.start + (windows.next + 10) * PAGE, 1);
+    vm_free(space, segment);
+    fixture_end();
+}
+
 static void test_page_policy(void **state)
 {
     struct vm_segment *segment;
@@ -1853,6 +1990,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_dump),
         cmocka_unit_test(test_registering),
         cmocka_unit_test(test_page_policy),
+        cmocka_unit_test(test_windows_in_order),
+        cmocka_unit_test(test_windows_of_any_touches),
+        cmocka_unit_test(test_windows_without_frames),
         cmocka_unit_test(test_dead_and_foreign_pointers_panic),
         cmocka_unit_test(test_seed_moves_slots),
         cmocka_unit_test(test_init_without_frames),
