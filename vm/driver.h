@@ -19,6 +19,7 @@ struct vm_segment {
     uint32_t largest;            /* enum page_size: what flags and policy allowed when it was made */
     uint32_t magic;              /* VM_SEGMENT_ALIVE while alive: catches dead and foreign pointers */
     bool mapped;                 /* something may be mapped; cleared when all has been unmapped */
+    uint8_t slot_order;          /* where a slot begins: from 1 on, by the size of slots; 0: elsewhere */
     uint16_t run;                /* pages that were backed in order before `next` (vm/backing.c) */
     vaddr_t next;                /* where a touch in order comes */
     struct vm_segment *child[2]; /* tree of the slot, vm/segments.c */
@@ -70,8 +71,8 @@ error_t vm_segment_protect_mapped(struct address_space *, struct vm_segment *, v
 error_t vm_segment_split_nothing(struct address_space *, struct vm_segment *first, struct vm_segment *second);
 error_t vm_segment_advise_owned(struct address_space *, struct vm_segment *, vaddr_t va, size_t size, int advice);
 
-/* A frame of 4 KiB for a driver, or a large one of 2 MiB, of undefined contents: FRAME_NONE when out. A large one may be
- * put back in single frames. Many of 4 KiB at once: the number of those that there are. */
+/* A frame of 4 KiB for a driver, or a large one of 2 MiB, of undefined contents: FRAME_NONE when out. A large one may
+ * be put back in single frames. Many of 4 KiB at once: the number of those that there are. */
 paddr_t vm_frame_get(void);
 void vm_frame_put(paddr_t);
 paddr_t vm_frame_get_large(void);

@@ -406,6 +406,7 @@ static inline void clear(struct vm_segment *segment)
     segment->mapped = false;
     segment->run = 0;
     segment->next = 0;
+    segment->slot_order = 0;
 }
 
 struct vm_segment *segment_allocate(struct address_space *space)
@@ -502,8 +503,7 @@ static void segment_wait(struct address_space *space, struct vm_segment *segment
         settle_waiting(space);
     reserve->epoch = space->mmu.flushed_all;
     reserve->wait[reserve->waiting++] = segment;
-    if (space->last == segment)
-        space->last = NULL;
+    segment->size = 0;
     segment->magic = 0;
     segment->slot->link = (uintptr_t)segment | VM_SLOT_FREE | VM_SLOT_KEPT;
 }
@@ -515,7 +515,7 @@ void reserve_release(struct address_space *space)
     if (reserve->waiting > 0 && reserve->epoch == space->mmu.flushed_all)
         mmu_settle();
     settle_waiting(space);
-    for (unsigned order = 0; order < VM_SLOT_ORDERS; order++) {
+    for (unsigned order = 1; order <= VM_SLOT_ORDERS; order++) {
         while (reserve->kept[order]) {
             struct vm_segment *segment = reserve->kept[order];
 
@@ -594,7 +594,10 @@ struct vm_segment *vm_segment_create(struct address_space *space, const struct v
     segment->flags = flags;
     segment->largest = largest_page_of(flags);
     segment->origin = ++space->origins;
+    if (!place.region->only && is_aligned(place.start - place.region->base, (vaddr_t)1 << place.region->order))
+        segment->slot_order = (uint8_t)(place.region->order - SLOT_ORDER_MIN + 1);
     link_at(space, &place, segment);
+    space->last = segment;
     return segment;
 }
 
@@ -633,8 +636,10 @@ void segment_free_slowly(struct address_space *space, struct vm_segment *segment
 
 bool segment_free_whole(struct address_space *space, vaddr_t start, size_t size)
 {
-    struct vm_segment *segment = slot_root(slot_of(space, start));
+    struct vm_segment *segment = space->last;
 
+    if (UNLIKELY(!segment || segment->start != start))
+        segment = slot_root(slot_of(space, start));
     if (UNLIKELY(!segment || segment->start != start || segment->size != size ||
                  segment->driver->vm_free != vm_segment_free_owned || !segment_is_alone(segment)))
         return false;

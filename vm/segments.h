@@ -137,7 +137,7 @@ static inline void driver_remember(struct vm_segment *segment)
 /* The reserve's list for slots that are right for the size, with room for sixteen times as much; there may be none. */
 static inline unsigned reserve_order(size_t size)
 {
-    return (unsigned)(63 - __builtin_clzll(size - 1)) - (VM_PAGE_SHIFT - 1);
+    return (unsigned)(63 - __builtin_clzll(size - 1)) - (VM_PAGE_SHIFT - 2);
 }
 
 /* vm_segment_create anywhere, with a slot and a structure of the reserve; NULL: there is none. size: whole pages. */
@@ -146,7 +146,7 @@ static inline struct vm_segment *segment_reuse(struct address_space *space, cons
 {
     unsigned order = reserve_order(size);
 
-    if (UNLIKELY(order >= VM_SLOT_ORDERS))
+    if (UNLIKELY(order > VM_SLOT_ORDERS))
         return NULL;
     struct vm_segment *segment = space->reserve.kept[order];
 
@@ -163,6 +163,7 @@ static inline struct vm_segment *segment_reuse(struct address_space *space, cons
     segment->own = NULL;
     segment->origin = ++space->origins;
     segment->slot->root = segment;
+    space->last = segment;
     return segment;
 }
 
@@ -170,15 +171,13 @@ static inline struct vm_segment *segment_reuse(struct address_space *space, cons
  * mapped, was all of its slot, from where that begins on, and the reserve has room. */
 static inline bool segment_keep(struct address_space *space, struct vm_segment *segment)
 {
-    vaddr_t order = (segment->start >> REGION_SHIFT) - (SLOTS_BASE >> REGION_SHIFT);
+    unsigned order = segment->slot_order;
 
-    if (UNLIKELY(order >= VM_SLOT_ORDERS || space->reserve.count[order] == VM_KEPT_MAX || !segment_is_alone(segment) ||
-                 !is_aligned(segment->start, (vaddr_t)0x10000 << order)))
+    if (UNLIKELY(order == 0 || space->reserve.count[order] == VM_KEPT_MAX || !segment_is_alone(segment)))
         return false;
     struct vm_segment *next = space->reserve.kept[order];
 
-    if (space->last == segment)
-        space->last = NULL;
+    segment->size = 0; /* space->last may be this one */
     segment->magic = 0;
     segment->child[0] = next;
     if (next)

@@ -8,7 +8,7 @@
 
 static void check_alive(const struct vm_segment *segment, const char *operation)
 {
-    CHECK(segment && !IS_ERR(segment) && is_aligned((uintptr_t)segment, sizeof(void *)) &&
+    CHECK((uintptr_t)segment - PHYSMAP_BASE < PHYSMAP_SIZE && is_aligned((uintptr_t)segment, sizeof(void *)) &&
               segment->magic == VM_SEGMENT_ALIVE,
           "%s: %p is not a segment that is allocated now (freed twice, or never one)", operation,
           (const void *)segment);
@@ -33,20 +33,32 @@ inline error_t segment_check_arguments(vaddr_t start, size_t size, vm_flags_t fl
     return start + size > LOW_HALF_END ? E_NOMEM : E_SUCCESS;
 }
 
-struct vm_segment *vm_alloc(struct address_space *space, const struct vm_segment_driver *driver, vaddr_t start,
-                            size_t size, vm_flags_t flags)
+static __attribute__((noinline)) struct vm_segment *alloc_any(struct address_space *space,
+                                                              const struct vm_segment_driver *driver, vaddr_t start,
+                                                              size_t size, vm_flags_t flags)
 {
     error_t error = driver ? segment_check_arguments(start, size, flags) : E_INVAL;
 
-    if (UNLIKELY(error))
+    if (error)
         return ERR_PTR(error);
-    if (LIKELY(driver == &vm_anon && start == VM_ANYWHERE && !(flags & (VM_POPULATE | VM_CACHE)))) {
-        struct vm_segment *segment = segment_reuse(space, driver, size, flags);
+    return driver->vm_alloc ? driver->vm_alloc(space, start, size, flags) : ERR_PTR(E_NOTSUP);
+}
 
+#define PLAIN_FLAGS (VM_PROTECTION | VM_NOZERO | VM_MERGE | VM_MARKS)
+
+struct vm_segment *vm_alloc(struct address_space *space, const struct vm_segment_driver *driver, vaddr_t start,
+                            size_t size, vm_flags_t flags)
+{
+    struct vm_segment *segment;
+
+    /* The usual one: readable, no other wishes. What may be wrong with the size finds no slot. */
+    if (LIKELY(driver == &vm_anon && start == VM_ANYWHERE && (flags & (VM_READ | ~PLAIN_FLAGS)) == VM_READ &&
+               is_aligned(size, VM_PAGE_SIZE))) {
+        segment = segment_reuse(space, &vm_anon, size, flags);
         if (LIKELY(segment))
             return segment;
     }
-    return driver->vm_alloc ? driver->vm_alloc(space, start, size, flags) : ERR_PTR(E_NOTSUP);
+    return alloc_any(space, driver, start, size, flags);
 }
 
 struct vm_segment *vm_alloc_at(struct address_space *space, const struct vm_segment_driver *driver, paddr_t start,
@@ -191,6 +203,7 @@ static void take_place(struct address_space *space, struct vm_segment *segment, 
     segment_unlink(space, segment);
     segment->start = target->start;
     segment->size = target->size;
+    segment->slot_order = target->slot_order;
     segment->mapped |= target->mapped;
     segment->fallbacks += target->fallbacks;
     segment_clear_counts(target);

@@ -35,13 +35,13 @@ union vm_slot {
 #define VM_WAITING_MAX 32u
 
 /*
- * Free slots with a structure each, for the next segments: first in by order of the slot, a list by child[0] and back
+ * Free slots with a structure each, for the next segments: first by slot_order (from 1 on), a list by child[0] and back
  * by child[1]; then those whose addresses the CPU may still translate, since `epoch` (mmu.flushed_all) or before. Each
  * CPU has such a reserve, and takes slots of its own for it; there is one.
  */
 struct vm_reserve {
-    struct vm_segment *kept[VM_SLOT_ORDERS];
-    unsigned count[VM_SLOT_ORDERS];
+    struct vm_segment *kept[VM_SLOT_ORDERS + 1];
+    unsigned count[VM_SLOT_ORDERS + 1];
     unsigned waiting;
     uint64_t epoch;
     struct vm_segment *wait[VM_WAITING_MAX];
@@ -109,7 +109,7 @@ size_t vm_bookkeeping_frames(const struct address_space *);
 /* The only one in its slot. */
 static inline bool segment_is_alone(const struct vm_segment *segment)
 {
-    return segment->slot->root == segment && !segment->child[0] && !segment->child[1];
+    return segment->slot->root == segment && !((uintptr_t)segment->child[0] | (uintptr_t)segment->child[1]);
 }
 
 /* The segment found last, if it is exactly that range, alone in its slot, and keeps nothing that protecting it would

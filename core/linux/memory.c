@@ -449,6 +449,14 @@ static long map(struct file *file, uintptr_t address, size_t length, int protect
     return at;
 }
 
+/* Private memory in a slot that was not kept. */
+static __attribute__((noinline)) long map_fresh(size_t size, vm_flags_t flags)
+{
+    struct vm_segment *segment = vm_segment_create(vm_space(), &vm_anon, VM_ANYWHERE, size, flags);
+
+    return IS_ERR(segment) ? -ERR_OF(segment) : (long)vm_start(segment);
+}
+
 long linux_mmap(uintptr_t address, size_t length, int protection, int flags, int fd, uint64_t offset)
 {
     struct file *file = NULL;
@@ -462,10 +470,10 @@ long linux_mmap(uintptr_t address, size_t length, int protection, int flags, int
 
         if (UNLIKELY((protection & (int)VM_PROTECTION) && !(flags & MAP_NORESERVE) && !linux_has_memory(size)))
             return -E_NOMEM;
-        struct vm_segment *segment = vm_segment_create(vm_space(), &vm_anon, VM_ANYWHERE, size,
-                                                       protection_flags((unsigned)protection) | VM_MERGE);
+        vm_flags_t vm_flags = protection_flags((unsigned)protection) | VM_MERGE;
+        struct vm_segment *segment = segment_reuse(current_space, &vm_anon, size, vm_flags);
 
-        return (long)(UNLIKELY(IS_ERR(segment)) ? (vaddr_t)segment : segment->start);
+        return LIKELY(segment != NULL) ? (long)segment->start : map_fresh(size, vm_flags);
     }
     if (!(flags & MAP_ANONYMOUS)) {
         file = linux_file_usable(fd);
