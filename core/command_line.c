@@ -102,6 +102,8 @@ static error_t add_option(struct command_line *line, const char *option)
         line->aslr_off = true;
     else if (strcmp(option, "record=debugcon") == 0)
         line->record = true;
+    else if (strcmp(option, "unmap=strict") == 0 || strcmp(option, "unmap=lazy") == 0)
+        line->unmap_lazy = !(line->unmap_strict = option[6] == 's');
     else if (strncmp(option, "env=", 4) == 0)
         return add_variable(line, option + 4);
     else
@@ -129,7 +131,7 @@ static error_t failed(struct command_line *line, error_t error, const char *word
     else
         text_format(line->problem, sizeof(line->problem),
                     "unknown option %.60s on the command line; there are quire.exit=debug, quire.aslr=off, "
-                    "quire.record=debugcon and quire.env=NAME=VALUE",
+                    "quire.unmap=strict, quire.record=debugcon and quire.env=NAME=VALUE",
                     word);
     return error;
 }

@@ -3,6 +3,7 @@
  *
  *   quire.exit=debug       the status also goes to QEMU's isa-debug-exit device (core/power.h)
  *   quire.aslr=off         segments begin at the same addresses in every run
+ *   quire.unmap=strict     a touch of unmapped memory always faults (vm/mmu.h); lazy: as in release builds
  *   quire.env=NAME=VALUE   a variable of the program's environment
  *   quire.record=debugcon  what the image observes goes to QEMU's isa-debugcon device (core/record.h)
  *
@@ -23,6 +24,7 @@
 struct command_line {
     bool debug_exit;
     bool aslr_off;
+    bool unmap_strict, unmap_lazy; /* neither: as the build has it */
     bool record;
     bool has_arguments; /* a `--` was there: arguments replace the image's own, even if there are none */
     size_t argument_count, environment_count, unused_count;

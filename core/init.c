@@ -99,6 +99,8 @@ _Noreturn void core_main(void)
 {
     check_ram();
     vm_set_page_policy(quire_config.pages);
+    if (core_command_line()->unmap_strict || core_command_line()->unmap_lazy)
+        mmu_set_strict(core_command_line()->unmap_strict);
     add_image();
     linux_init();
     program_start(core_command_line());

@@ -227,6 +227,14 @@ static bool is_permanent(const struct vm_segment *segment)
     return !segment->driver->vm_free;
 }
 
+/* True if the range holds nothing but the end of the segment, which can be made shorter instead of being cut. */
+static bool is_tail(struct address_space *space, const struct vm_segment *segment, vaddr_t start, vaddr_t end)
+{
+    return segment->start < start && segment_end(segment) <= end &&
+           segment->driver->vm_resize == vm_segment_resize_owned &&
+           segment->driver->split == vm_segment_split_nothing && !segment_next(space, segment_end(segment), end);
+}
+
 error_t vm_unmap(struct address_space *space, vaddr_t start, size_t size)
 {
     error_t error = check_range(start, size);
@@ -242,6 +250,12 @@ error_t vm_unmap(struct address_space *space, vaddr_t start, size_t size)
         driver_free(space, whole);
         return E_SUCCESS;
     }
+    struct vm_segment *first = segment_next(space, start, end);
+
+    if (!first)
+        return E_SUCCESS;
+    if (is_tail(space, first, start, end))
+        return vm_segment_resize_owned(space, first, start - first->start);
     if (find_refusing(space, start, end, is_permanent))
         return E_NOTSUP;
     error = split_edges(space, start, end);

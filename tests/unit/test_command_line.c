@@ -44,7 +44,15 @@ static void options(void **state)
     free(line);
 
     line = parsed("quire.exit=debug", "\tquire.aslr=off\n");
-    assert_true(line->debug_exit && line->aslr_off && !line->record);
+    assert_true(line->debug_exit && line->aslr_off && !line->record && !line->unmap_strict && !line->unmap_lazy);
+    free(line);
+
+    line = parsed("quire.unmap=strict", "");
+    assert_true(line->unmap_strict && !line->unmap_lazy);
+    free(line);
+
+    line = parsed("quire.unmap=strict", "quire.unmap=lazy");
+    assert_true(line->unmap_lazy && !line->unmap_strict);
     free(line);
 
     line = parsed("", "quire.record=debugcon");
@@ -115,9 +123,11 @@ static void refused(void **state)
         {"quire.env==value", "quire.env==value"},
         {"quire.env=NAME", "quire.env=NAME"},
         {"quire.aslr=off2", "quire.aslr=off2"},
+        {"quire.unmap=stricter", "quire.unmap=stricter"},
         {"quire.record=file", "quire.record=file"},
         {"quire.record", "quire.record"},
-        {"quire.reco", "there are quire.exit=debug, quire.aslr=off, quire.record=debugcon and quire.env=NAME=VALUE"},
+        {"quire.reco", "there are quire.exit=debug, quire.aslr=off, quire.unmap=strict, quire.record=debugcon and "
+                       "quire.env=NAME=VALUE"},
         {"-- \"open", "quote"},
         {"'open", "quote"},
     };
