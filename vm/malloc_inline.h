@@ -1,7 +1,7 @@
 /*
  * The windows of arch/x86_64/malloc.h for sizes that the compiler knows, without a call: for vm/malloc.h, and for
- * core/libc/inline.h, which every source of an image is compiled with. So there is nothing here of a C library's, and no
- * name that a program may have.
+ * core/libc/inline.h, which every source of an image is compiled with. So there is nothing here of a C library's, and
+ * no name that a program may have.
  *
  * An interrupt inside of a window starts it again where it begins. The inputs are still there then, as the outputs are
  * other registers. A window that finds no object, or no place for one, or an address that is none of the map of RAM
@@ -13,6 +13,7 @@
 
 #define __HEAP_INLINE static __inline__ __attribute__((__always_inline__, __unused__))
 #define __HEAP_INLINE_MAX 1024
+#define __HEAP_SLICE_SHIFT 15 /* that of vm/heap/memory.h */
 
 /* True for sizes that have a window. */
 #define __heap_is_known(size) (__builtin_constant_p(size) && (size)-1 < (__SIZE_TYPE__)__HEAP_INLINE_MAX)
@@ -24,11 +25,13 @@ __HEAP_INLINE __SIZE_TYPE__ __heap_class(__SIZE_TYPE__ size)
 
     if (size <= 256)
         return (size + 15) / 16;
-    return (__SIZE_TYPE__)(8 + 8 * doubling) + ((size - (128ul << doubling) + (16ul << doubling) - 1) >> (4 + doubling));
+    return (__SIZE_TYPE__)(8 + 8 * doubling) +
+           ((size - (128ul << doubling) + (16ul << doubling) - 1) >> (4 + doubling));
 }
 
-/* The entry goes with the function: when it is not used, or another object has it too. The last line asks for
- * arch/x86_64/malloc.S, so that a program with a malloc of its own is told instead of having two. */
+/* The entry goes with the function: when it is not used, or another object has it too. The last section,
+ * which is not linked, asks for arch/x86_64/malloc.S: so a program with a malloc of its own is told, and has not two.
+ */
 #define __HEAP_WINDOW_END                                                                                              \
     ".Lheap_window%=:\n\t"                                                                                             \
     "2:\n\t"                                                                                                           \
@@ -36,22 +39,44 @@ __HEAP_INLINE __SIZE_TYPE__ __heap_class(__SIZE_TYPE__ size)
     ".balign 4\n\t"                                                                                                    \
     ".long 1b - ., 2b - .\n\t"                                                                                         \
     ".popsection\n\t"                                                                                                  \
-    ".reloc 1b, R_X86_64_NONE, heap_inlined"
+    ".pushsection .note.GNU-heap, \"\", @note\n\t"                                                                     \
+    ".long heap_inlined\n\t"                                                                                           \
+    ".popsection"
 
 /* block: a variable for an object of the size, or nothing is done and `none` is next. */
 #define __HEAP_TAKE(block, size, none)                                                                                 \
     do {                                                                                                               \
         char *__top;                                                                                                   \
                                                                                                                        \
-        __asm__ __volatile__ goto("1: movq %%gs:heap_tops + %c[at](%%rip), %[top]\n\t"                                              \
-                     "subb $8, %b[top]\n\t"                                                                            \
-                     "jc %l[" #none "]\n\t"                                                                            \
-                     "movq (%[top]), %[object]\n\t"                                                                    \
-                     "movq %[top], %%gs:heap_tops + %c[at](%%rip)\n" __HEAP_WINDOW_END                                 \
-                     : [top] "=&r"(__top), [object] "=&r"(block)                                                       \
-                     : [at] "i"(8 * __heap_class(size))                                                                \
-                     : "cc", "memory"                                                                                  \
-                     : none);                                                                                          \
+        __asm__ __volatile__ goto("1: movq %%gs:heap_tops + %c[at](%%rip), %[top]\n\t"                                 \
+                                  "subb $8, %b[top]\n\t"                                                               \
+                                  "jc %l[" #none "]\n\t"                                                               \
+                                  "movq (%[top]), %[object]\n\t"                                                       \
+                                  "movq %[top], %%gs:heap_tops + %c[at](%%rip)\n" __HEAP_WINDOW_END                    \
+                                  : [top] "=&r"(__top), [object] "=&r"(block)                                          \
+                                  : [at] "i"(8 * __heap_class(size))                                                   \
+                                  : "cc", "memory"                                                                     \
+                                  : none);                                                                             \
+    } while (0)
+
+/* The same for any size. */
+#define __HEAP_TAKE_ANY(block, size, none)                                                                             \
+    do {                                                                                                               \
+        char *__top;                                                                                                   \
+        __SIZE_TYPE__ __kind;                                                                                          \
+                                                                                                                       \
+        __asm__ __volatile__ goto("cmpq %[max], %[bytes]\n\t"                                                          \
+                                  "ja %l[" #none "]\n\t"                                                               \
+                                  "movzbl heap_small_classes(%[bytes]), %k[kind]\n"                                    \
+                                  "1: movq %%gs:heap_tops(, %[kind], 8), %[top]\n\t"                                   \
+                                  "subb $8, %b[top]\n\t"                                                               \
+                                  "jc %l[" #none "]\n\t"                                                               \
+                                  "movq (%[top]), %[object]\n\t"                                                       \
+                                  "movq %[top], %%gs:heap_tops(, %[kind], 8)\n" __HEAP_WINDOW_END                      \
+                                  : [top] "=&r"(__top), [kind] "=&r"(__kind), [object] "=&r"(block)                    \
+                                  : [bytes] "r"(size), [max] "i"(__HEAP_INLINE_MAX)                                    \
+                                  : "cc", "memory"                                                                     \
+                                  : none);                                                                             \
     } while (0)
 
 /* Frees the object, which was allocated with just this size, or nothing is done and `none` is next. */
@@ -61,15 +86,36 @@ __HEAP_INLINE __SIZE_TYPE__ __heap_class(__SIZE_TYPE__ size)
                                                                                                                        \
         if ((__INTPTR_TYPE__)(block) >= 0)                                                                             \
             goto none;                                                                                                 \
-        __asm__ __volatile__ goto("1: movq %%gs:heap_tops + %c[at](%%rip), %[top]\n\t"                                              \
-                     "movq %[object], (%[top])\n\t"                                                                    \
-                     "addb $8, %b[top]\n\t"                                                                            \
-                     "jc %l[" #none "]\n\t"                                                                            \
-                     "movq %[top], %%gs:heap_tops + %c[at](%%rip)\n" __HEAP_WINDOW_END                                 \
-                     : [top] "=&r"(__top)                                                                              \
-                     : [at] "i"(8 * __heap_class(size)), [object] "r"(block)                                           \
-                     : "cc", "memory"                                                                                  \
-                     : none);                                                                                          \
+        __asm__ __volatile__ goto("1: movq %%gs:heap_tops + %c[at](%%rip), %[top]\n\t"                                 \
+                                  "movq %[object], (%[top])\n\t"                                                       \
+                                  "addb $8, %b[top]\n\t"                                                               \
+                                  "jc %l[" #none "]\n\t"                                                               \
+                                  "movq %[top], %%gs:heap_tops + %c[at](%%rip)\n" __HEAP_WINDOW_END                    \
+                                  : [top] "=&r"(__top)                                                                 \
+                                  : [at] "i"(8 * __heap_class(size)), [object] "r"(block)                              \
+                                  : "cc", "memory"                                                                     \
+                                  : none);                                                                             \
+    } while (0)
+
+/* Frees an object of whatever size, or nothing is done and `none` is next. */
+#define __HEAP_FREE(block, none)                                                                                       \
+    do {                                                                                                               \
+        char *__top;                                                                                                   \
+        __SIZE_TYPE__ __kind;                                                                                          \
+                                                                                                                       \
+        __asm__ __volatile__ goto("movq %[object], %[kind]\n\t"                                                        \
+                                  "sarq %[shift], %[kind]\n\t"                                                         \
+                                  "jns %l[" #none "]\n\t"                                                              \
+                                  "movzbl heap_class_table(%[kind]), %k[kind]\n"                                       \
+                                  "1: movq %%gs:heap_tops(, %[kind], 8), %[top]\n\t"                                   \
+                                  "movq %[object], (%[top])\n\t"                                                       \
+                                  "addb $8, %b[top]\n\t"                                                               \
+                                  "jc %l[" #none "]\n\t"                                                               \
+                                  "movq %[top], %%gs:heap_tops(, %[kind], 8)\n" __HEAP_WINDOW_END                      \
+                                  : [top] "=&r"(__top), [kind] "=&r"(__kind)                                           \
+                                  : [object] "r"(block), [shift] "i"(__HEAP_SLICE_SHIFT)                               \
+                                  : "cc", "memory"                                                                     \
+                                  : none);                                                                             \
     } while (0)
 
 #endif

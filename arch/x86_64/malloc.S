@@ -39,24 +39,39 @@ realloc:
     movq %rsi, %rdi
     call malloc
     testq %rax, %rax
-    jz 3f
-    movq %rax, %rdi
-    movq -8(%rbp), %rsi
-    movq -16(%rbp), %rdx
-    call memcpy
+    jz 5f
     movq -8(%rbp), %rdi
+    movq -16(%rbp), %rdx
     movq %rax, -8(%rbp)
+    cmpl $64, %edx
+    ja 4f
+3: /* a multiple of 16 */
+    movups -16(%rdi, %rdx), %xmm0
+    movups %xmm0, -16(%rax, %rdx)
+    subl $16, %edx
+    jnz 3b
     call free
     movq -8(%rbp), %rax
-3:
+5:
+    leave
+    ret
+4:
+    movq %rdi, -16(%rbp)
+    movq %rdi, %rsi
+    movq %rax, %rdi
+    call memcpy
+    movq -16(%rbp), %rdi
+    call free
+    movq -8(%rbp), %rax
     leave
     ret
     .type realloc, @function
     .size realloc, . - realloc
 
     /* What the windows without a call ask for (vm/malloc_inline.h). */
-    .globl heap_inlined
+    .globl heap_inlined, heap_class_table
     .set heap_inlined, malloc
+    .set heap_class_table, HEAP_CLASS_OF
 
     /* What the C libraries' own callers know them by. */
     .globl __libc_malloc, __libc_free, __libc_realloc

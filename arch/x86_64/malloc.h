@@ -34,8 +34,8 @@
     .popsection
     .endm
 
-/* void *name(size_t size): `slow` is given the size, and the class whose magazine is empty, or 0. The tables reach to
- * 1024 bytes, with an entry for each size, as that needs no rounding, and to 64 KiB, with one for 128 bytes. */
+/* void *name(size_t size): `slow` is given the size, when there is no memory in a hurry. The tables reach to 1024
+ * bytes, with an entry for each size, as that needs no rounding, and to 64 KiB, with one for 128 bytes. */
     .macro allocate name, slow
     .section .text.\name, "ax", @progbits
     .balign 64
@@ -47,7 +47,7 @@
     window_begin
     movq HEAP_TOPS(, %rsi, 8), %rdx
     subb $8, %dl
-    jc \slow
+    jc 2f
     movq (%rdx), %rax
     movq %rdx, HEAP_TOPS(, %rsi, 8)
     window_end \name
@@ -56,21 +56,25 @@
     leaq -1(%rdi), %rsi
     shrq $7, %rsi
     cmpq $512, %rsi
-    jae 2f
+    jae \slow
     movzbl heap_medium_classes(%rsi), %esi
     window_begin
     movq HEAP_TOPS(, %rsi, 8), %rdx
     subb $8, %dl
-    jc \slow
+    jc 2f
     movq (%rdx), %rax
     testq %rax, %rax
-    jz \slow
+    jz 2f
     movq %rdx, HEAP_TOPS(, %rsi, 8)
     window_end \name
     ret
 2:
-    xorl %esi, %esi
-    jmp \slow
+    pushq %rdi
+    call heap_program_refill
+    popq %rdi
+    testq %rax, %rax
+    jz \slow
+    ret
     .type \name, @function
     .size \name, . - \name
     .endm
@@ -102,7 +106,9 @@
     ret
 1:
     xorl %esi, %esi
-    jmp \slow
+    testq %rdi, %rdi
+    jnz \slow
+    ret
     .type \name, @function
     .size \name, . - \name
     .endm

@@ -3,10 +3,10 @@
  * image with the project's own heap is compiled with this in front (images/graph.py; `inline = false` in app.toml
  * leaves it out), so it includes nothing of a C library's, whose headers look at macros that the source defines first.
  *
- * These are the inline definitions of GNU C (gnu_inline), as those of glibc's _FORTIFY_SOURCE are: they are used where a
- * call stands and never emitted. Addresses are those of the functions, declarations agree with any library's, and what
- * defines malloc itself may; but such a program is not linked with the project's heap, and the symbol that the windows
- * name is then missing.
+ * These are the inline definitions of GNU C (gnu_inline), as those of glibc's _FORTIFY_SOURCE are: they are used where
+ * a call stands and never emitted. Addresses are those of the functions, declarations agree with any library's, and
+ * what defines malloc itself may; but such a program is not linked with the project's heap, and the symbol that the
+ * windows name is then missing.
  */
 #if !defined(CORE_LIBC_INLINE_H) && defined(__OPTIMIZE__) && !defined(__ASSEMBLER__)
 #define CORE_LIBC_INLINE_H
@@ -28,15 +28,28 @@ void *__heap_malloc_called(__SIZE_TYPE__ __size) __HEAP_NOTHROW __asm__("malloc"
 
 __HEAP_REPLACE void *malloc(__SIZE_TYPE__ __size) __HEAP_NOTHROW
 {
-    if (__heap_is_known(__size)) {
-        void *__block;
+    void *__block;
 
+    if (__heap_is_known(__size))
         __HEAP_TAKE(__block, __size, __none);
-        return __block;
-    }
+    else
+        __HEAP_TAKE_ANY(__block, __size, __none);
+    return __block;
 __none:
     return __heap_malloc_called(__size);
 }
+
+#ifndef free
+void __heap_free_called(void *__block) __HEAP_NOTHROW __asm__("free");
+
+__HEAP_REPLACE void free(void *__block) __HEAP_NOTHROW
+{
+    __HEAP_FREE(__block, __none);
+    return;
+__none:
+    __heap_free_called(__block);
+}
+#endif
 
 #ifndef calloc
 void *__heap_calloc_called(__SIZE_TYPE__ __count, __SIZE_TYPE__ __size) __HEAP_NOTHROW __asm__("calloc")
@@ -44,8 +57,8 @@ void *__heap_calloc_called(__SIZE_TYPE__ __count, __SIZE_TYPE__ __size) __HEAP_N
 
 __HEAP_REPLACE void *calloc(__SIZE_TYPE__ __count, __SIZE_TYPE__ __size) __HEAP_NOTHROW
 {
-    if (__builtin_constant_p(__count) && __count <= (__SIZE_TYPE__)__HEAP_INLINE_MAX &&
-        __heap_is_known(__size) && __heap_is_known(__count * __size)) {
+    if (__builtin_constant_p(__count) && __count <= (__SIZE_TYPE__)__HEAP_INLINE_MAX && __heap_is_known(__size) &&
+        __heap_is_known(__count * __size)) {
         void *__block;
 
         __HEAP_TAKE(__block, __count * __size, __none);

@@ -52,12 +52,12 @@ void *__libc_realloc(void *block, size_t size) __attribute__((alias("realloc")))
 #define realloc_slow realloc
 #else
 void *realloc_slow(void *block, size_t size);
-void *malloc_slow(size_t size, unsigned class);
+void *malloc_slow(size_t size);
 
-/* Where malloc goes when there is no object at hand: the class, or 0. */
-void *malloc_slow(size_t size, unsigned class)
+/* Where malloc goes when no magazine helps. */
+void *malloc_slow(size_t size)
 {
-    return or_error(class ? heap_program_refill(size, class) : heap_program_alloc(size));
+    return or_error(heap_program_alloc(size));
 }
 
 static void *finish_realloc(void *block, void *old, size_t size)

@@ -7,8 +7,8 @@
 
 #include "vm/heap.h"
 
-extern "C" void *new_slow(std::size_t size, unsigned kind);
-extern "C" void *new_nothrow_slow(std::size_t size, unsigned kind) noexcept;
+extern "C" void *new_slow(std::size_t size);
+extern "C" void *new_nothrow_slow(std::size_t size) noexcept;
 
 template <typename Allocate> static void *allocate(Allocate attempt)
 {
@@ -31,14 +31,14 @@ template <typename Allocate> static void *allocate_or_null(Allocate attempt) noe
     }
 }
 
-extern "C" void *new_slow(std::size_t size, unsigned kind)
+extern "C" void *new_slow(std::size_t size)
 {
-    return allocate([=] { return heap_program_refill(size, kind); });
+    return allocate([=] { return heap_program_alloc(size); });
 }
 
-extern "C" void *new_nothrow_slow(std::size_t size, unsigned kind) noexcept
+extern "C" void *new_nothrow_slow(std::size_t size) noexcept
 {
-    return allocate_or_null([=] { return heap_program_refill(size, kind); });
+    return allocate_or_null([=] { return heap_program_alloc(size); });
 }
 
 void *operator new(std::size_t size, std::align_val_t align)

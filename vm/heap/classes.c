@@ -1,10 +1,13 @@
 /* Size classes: the tables, derived from the rule in internal.h. */
 #include "core/base/string.h"
 #include "vm/heap/internal.h"
+#include "vm/malloc_inline.h"
 
 #define SPAN_OBJECTS_LEAST 4u
 #define CACHED_MOST 31u
 #define CACHED_BYTES ((size_t)64 << 10)
+
+_Static_assert(__HEAP_SLICE_SHIFT == SLICE_SHIFT && __HEAP_INLINE_MAX == SMALL_MAX, "what the inlined windows know");
 
 struct size_class size_classes[CLASSES];
 uint8_t heap_small_classes[SMALL_MAX + 1], heap_medium_classes[CLASS_SIZE_MAX >> 7];
