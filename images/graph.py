@@ -355,7 +355,7 @@ def native_image(image: Image) -> Image:
 
 
 def native_program(ninja: Writer, image: Image, toolchain: Toolchain) -> None:
-    """The same objects and libraries as a program for Linux: what tests compare an image with."""
+    """The same sources and libraries as a program for Linux: what tests and the benchmark compare an image with."""
     if image.libc != "none":
         image = native_image(image)
         inputs = program_inputs(ninja, image, toolchain)

@@ -29,18 +29,13 @@ __HEAP_INLINE __SIZE_TYPE__ __heap_class(__SIZE_TYPE__ size)
            ((size - (128ul << doubling) + (16ul << doubling) - 1) >> (4 + doubling));
 }
 
-/* The entry goes with the function: when it is not used, or another object has it too. The last section,
- * which is not linked, asks for arch/x86_64/malloc.S: so a program with a malloc of its own is told, and has not two.
- */
+/* The entry goes with the function: when it is not used, or another object has it too. */
 #define __HEAP_WINDOW_END                                                                                              \
     ".Lheap_window%=:\n\t"                                                                                             \
     "2:\n\t"                                                                                                           \
     ".pushsection .restarts, \"ao?\", @progbits, .Lheap_window%=\n\t"                                                  \
     ".balign 4\n\t"                                                                                                    \
     ".long 1b - ., 2b - .\n\t"                                                                                         \
-    ".popsection\n\t"                                                                                                  \
-    ".pushsection .note.GNU-heap, \"\", @note\n\t"                                                                     \
-    ".long heap_inlined\n\t"                                                                                           \
     ".popsection"
 
 /* block: a variable for an object of the size, or nothing is done and `none` is next. */

@@ -68,9 +68,10 @@ realloc:
     .type realloc, @function
     .size realloc, . - realloc
 
-    /* What the windows without a call ask for (vm/malloc_inline.h). */
-    .globl heap_inlined, heap_class_table
-    .set heap_inlined, malloc
+    /* For core/libc/inline.h. */
+    .globl heap_called_malloc, heap_called_free, heap_class_table
+    .set heap_called_malloc, malloc
+    .set heap_called_free, free
     .set heap_class_table, HEAP_CLASS_OF
 
     /* What the C libraries' own callers know them by. */

@@ -15,10 +15,10 @@
     .endm
 
     /* For core/libc/inline.h. */
-    same heap_operator_new, _Znwm
-    same heap_operator_new_array, _Znwm
-    same heap_operator_delete, _ZdlPv
-    same heap_operator_delete_array, _ZdlPv
+    same heap_called_new, _Znwm
+    same heap_called_new_array, _Znwm
+    same heap_called_delete, _ZdlPv
+    same heap_called_delete_array, _ZdlPv
     /* operator new[] */
     same _Znam, _Znwm
     same _ZnamRKSt9nothrow_t, _ZnwmRKSt9nothrow_t

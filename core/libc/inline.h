@@ -4,9 +4,9 @@
  * leaves it out), so it includes nothing of a C library's, whose headers look at macros that the source defines first.
  *
  * These are the inline definitions of GNU C (gnu_inline), as those of glibc's _FORTIFY_SOURCE are: they are used where
- * a call stands and never emitted. Addresses are those of the functions, declarations agree with any library's, and
- * what defines malloc itself may; but such a program is not linked with the project's heap, and the symbol that the
- * windows name is then missing.
+ * a call stands and never emitted; addresses are those of the functions, and declarations agree with any library's.
+ * What is called has names of its own (arch/x86_64/malloc.S, new.S): those of malloc itself would be these definitions
+ * again, and a program with a malloc of its own is told by the linker instead of having two.
  */
 #if !defined(CORE_LIBC_INLINE_H) && defined(__OPTIMIZE__) && !defined(__ASSEMBLER__)
 #define CORE_LIBC_INLINE_H
@@ -23,8 +23,7 @@ extern "C" {
 #endif
 
 #ifndef malloc
-void *__heap_malloc_called(__SIZE_TYPE__ __size) __HEAP_NOTHROW __asm__("malloc")
-    __attribute__((__malloc__, __alloc_size__(1)));
+void *heap_called_malloc(__SIZE_TYPE__ __size) __HEAP_NOTHROW __attribute__((__malloc__, __alloc_size__(1)));
 
 __HEAP_REPLACE void *malloc(__SIZE_TYPE__ __size) __HEAP_NOTHROW
 {
@@ -36,23 +35,23 @@ __HEAP_REPLACE void *malloc(__SIZE_TYPE__ __size) __HEAP_NOTHROW
         __HEAP_TAKE_ANY(__block, __size, __none);
     return __block;
 __none:
-    return __heap_malloc_called(__size);
+    return heap_called_malloc(__size);
 }
 
 #ifndef free
-void __heap_free_called(void *__block) __HEAP_NOTHROW __asm__("free");
+void heap_called_free(void *__block) __HEAP_NOTHROW;
 
 __HEAP_REPLACE void free(void *__block) __HEAP_NOTHROW
 {
     __HEAP_FREE(__block, __none);
     return;
 __none:
-    __heap_free_called(__block);
+    heap_called_free(__block);
 }
 #endif
 
 #ifndef calloc
-void *__heap_calloc_called(__SIZE_TYPE__ __count, __SIZE_TYPE__ __size) __HEAP_NOTHROW __asm__("calloc")
+void *heap_called_calloc(__SIZE_TYPE__ __count, __SIZE_TYPE__ __size) __HEAP_NOTHROW
     __attribute__((__malloc__, __alloc_size__(1, 2)));
 
 __HEAP_REPLACE void *calloc(__SIZE_TYPE__ __count, __SIZE_TYPE__ __size) __HEAP_NOTHROW
@@ -65,7 +64,7 @@ __HEAP_REPLACE void *calloc(__SIZE_TYPE__ __count, __SIZE_TYPE__ __size) __HEAP_
         return __builtin_memset(__block, 0, __count * __size);
     }
 __none:
-    return __heap_calloc_called(__count, __size);
+    return heap_called_calloc(__count, __size);
 }
 #endif
 #endif
@@ -73,12 +72,11 @@ __none:
 #ifdef __cplusplus
 }
 
-/* Other names of the operators (arch/x86_64/new.S): by their own, clang takes the inline definition. */
 extern "C" {
-void *heap_operator_new(__SIZE_TYPE__ __size) __attribute__((__alloc_size__(1)));
-void *heap_operator_new_array(__SIZE_TYPE__ __size) __attribute__((__alloc_size__(1)));
-void heap_operator_delete(void *__block) __HEAP_NOTHROW;
-void heap_operator_delete_array(void *__block) __HEAP_NOTHROW;
+void *heap_called_new(__SIZE_TYPE__ __size) __attribute__((__alloc_size__(1)));
+void *heap_called_new_array(__SIZE_TYPE__ __size) __attribute__((__alloc_size__(1)));
+void heap_called_delete(void *__block) __HEAP_NOTHROW;
+void heap_called_delete_array(void *__block) __HEAP_NOTHROW;
 }
 
 #define __HEAP_NEW(operation, called)                                                                                  \
@@ -104,10 +102,10 @@ void heap_operator_delete_array(void *__block) __HEAP_NOTHROW;
         called(__block);                                                                                               \
     }
 
-__HEAP_NEW(operator new, heap_operator_new)
-__HEAP_NEW(operator new[], heap_operator_new_array)
-__HEAP_DELETE(operator delete, heap_operator_delete)
-__HEAP_DELETE(operator delete[], heap_operator_delete_array)
+__HEAP_NEW(operator new, heap_called_new)
+__HEAP_NEW(operator new[], heap_called_new_array)
+__HEAP_DELETE(operator delete, heap_called_delete)
+__HEAP_DELETE(operator delete[], heap_called_delete_array)
 #endif
 
 #endif

@@ -148,6 +148,8 @@ size_t malloc_usable_size(void *block)
 
 /* What the C libraries' own callers know them by, such as musl's newlocale. */
 void *__libc_calloc(size_t count, size_t size) __attribute__((alias("calloc")));
+/* And core/libc/inline.h. */
+void *heap_called_calloc(size_t count, size_t size) __attribute__((alias("calloc")));
 
 #ifdef __GLIBC__
 /* What else is in the object file of glibc that malloc is in: a program that asks for it must not get both. */

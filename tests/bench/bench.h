@@ -1,6 +1,6 @@
 /*
  * What the workloads of `ninja bench` share: they measure single operations, or one whole run, and print a line for
- * each figure. The same objects are linked into an image and into a program for Linux.
+ * each figure. The same sources are built into an image and into a program for Linux.
  *
  * Time is read twice: by the time-stamp counter, whose ticks are instructions under `-icount shift=0` (the first line
  * tells: a loop of known length), and by CLOCK_MONOTONIC. A figure is that of a loop over the operation, after

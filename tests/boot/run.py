@@ -21,6 +21,7 @@ first, all in one call. Keys of the table:
     program     a source of tests/boot/linux: compiled to a static program, which is packed instead of the image's own and
                 runs on this host as well, the same file, and must print and return the same there
     alone       true: not on this host, where it could do harm
+    icount      true: an instruction takes a nanosecond
 """
 
 import argparse
@@ -100,7 +101,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
 KEYS: dict[str, type] = {
     "name": str, "image": str, "routes": list, "memory": str, "append": str, "arguments": list, "input": str,
     "cpu": str, "stall": int, "damage": str, "status": int, "timeout": int, "output": list, "forbidden": list,
-    "native": bool, "repeat": int, "program": str, "alone": bool,
+    "native": bool, "repeat": int, "program": str, "alone": bool, "icount": bool,
 }  # fmt: skip
 
 
@@ -123,6 +124,7 @@ class Test(NamedTuple):
     native: bool = False
     program: str = ""
     alone: bool = False
+    icount: bool = False
 
 
 class Result(NamedTuple):
@@ -227,6 +229,7 @@ def launcher_command(test: Test, folder: Path) -> list[str]:
     for option, value in (("--memory", test.memory), ("--append", test.append), ("--cpu", test.cpu)):
         if value:
             command += [option, value]
+    command += ["--icount"] if test.icount else []
     return command + (["--", *test.arguments] if test.arguments is not None else [])
 
 

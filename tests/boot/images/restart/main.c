@@ -1,20 +1,29 @@
 /*
- * The windows of malloc and free (arch/x86_64/malloc.h), interrupted: by a timer at whatever instruction it comes, with
- * a handler that allocates and frees of the same classes, and instruction by instruction with the trap flag. Each block
- * is full of its own address, so that one that is handed out twice, or lost, is seen; the heap checks itself.
+ * The windows of malloc and free (arch/x86_64/malloc.h, vm/malloc_inline.h), interrupted: by a timer at whatever
+ * instruction it comes, with a handler that allocates and frees of the same classes, and instruction by instruction
+ * with the trap flag. Each block is full of its own address, so that one that is handed out twice, or lost, is seen;
+ * the heap checks itself.
+ *
+ * With the argument "every" the timer comes at each instruction of each kind of window: the image has to run with
+ * -icount, where an instruction takes a nanosecond. Whoever was interrupted inside of a window is seen at its
+ * beginning.
  */
 #define _GNU_SOURCE
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
+#include <time.h>
 #include <ucontext.h>
 
 #include "vm/heap.h"
+#include "vm/malloc.h"
 
 #define BLOCKS 64
+#define SIZES 7
 #define FLAG_TRAP 0x100
 
 static void *theirs[BLOCKS];
@@ -23,9 +32,9 @@ static unsigned long hits;
 
 static size_t size_of(unsigned i)
 {
-    static const size_t sizes[] = {16, 40, 100, 1000, 2000, 5000, 60000};
+    static const size_t sizes[SIZES] = {16, 40, 100, 1000, 2000, 5000, 60000};
 
-    return sizes[i % (sizeof(sizes) / sizeof(sizes[0]))];
+    return sizes[i % SIZES];
 }
 
 static void fail(const char *what)
@@ -165,13 +174,138 @@ static void step_by_step(void)
     printf("%s\n", inside > 1000 ? "stepped through malloc and free" : "hardly stepped");
 }
 
-int main(void)
+/* ---- every instruction ---- */
+
+#define WINDOWS 4096
+#define WINDOWS_LEAST 9      /* that are interrupted: three of malloc and free, and six inlined ones */
+#define INSTRUCTIONS_LEAST 5 /* of a window */
+#define LEAST_NS 200         /* less than it takes to set a timer */
+#define MOST_NS 6000         /* more than that and the turn behind it */
+
+extern const struct window {
+    int32_t start, end; /* relative to where they stand */
+} __restarts_start[], __restarts_end[];
+
+static unsigned caught[WINDOWS];
+static void *(*volatile called_malloc)(size_t) = malloc;
+static void (*volatile called_free)(void *) = free;
+static volatile size_t some_size = 100;
+
+static uintptr_t window_start(unsigned i)
 {
+    return (uintptr_t)&__restarts_start[i].start + (uintptr_t)(intptr_t)__restarts_start[i].start;
+}
+
+static unsigned window_count(void)
+{
+    return (unsigned)(__restarts_end - __restarts_start);
+}
+
+static void on_instruction(int signal, siginfo_t *info, void *context)
+{
+    uintptr_t address = (uintptr_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+
+    (void)signal, (void)info;
+    for (unsigned i = 0; i < window_count(); i++)
+        caught[i] += window_start(i) == address;
+    /* As many are taken as are freed, so that every turn is as long. */
+    for (unsigned i = 0; i < SIZES; i++) {
+        void *block = make(i);
+
+        if (theirs[i])
+            drop(theirs[i], i);
+        theirs[i] = block;
+    }
+    ticks++;
+}
+
+static void *marked(void *block)
+{
+    if (!block)
+        fail("out of memory");
+    *(void **)block = block;
+    return block;
+}
+
+static void unmark(void *block)
+{
+    if (*(void **)block != block)
+        fail("a block was handed out twice");
+    *(void **)block = NULL;
+}
+
+/* Each kind of window. */
+__attribute__((noinline)) static void use_windows(void)
+{
+    void *small = marked(called_malloc(40)), *medium = marked(called_malloc(5000)), *constant = marked(malloc(40)),
+         *sized = marked(heap_malloc(16)), *some = marked(malloc(some_size));
+
+    unmark(small), unmark(medium), unmark(constant), unmark(sized), unmark(some);
+    called_free(small);
+    free(medium);
+    free(constant);
+    heap_free_sized(sized, 16);
+    free(some);
+}
+
+__attribute__((noinline)) static void behind_windows(void)
+{
+    __asm__ volatile("");
+}
+
+static void check_windows(void)
+{
+    unsigned found = 0;
+
+    for (unsigned i = 0; i < window_count(); i++) {
+        uintptr_t start = window_start(i);
+
+        if (!is_inside(start) && start - (uintptr_t)use_windows >= (uintptr_t)behind_windows - (uintptr_t)use_windows)
+            continue;
+        found += caught[i] > 0; /* or it is where another found no object */
+        if (caught[i] > 0 && caught[i] < INSTRUCTIONS_LEAST) {
+            fprintf(stderr, "window %u: interrupted %u times; ", i, caught[i]);
+            fail("not at each instruction");
+        }
+    }
+    printf("%s\n", found >= WINDOWS_LEAST ? "interrupted at each instruction" : "too few windows");
+}
+
+static void every_instruction(void)
+{
+    struct sigaction action = {.sa_sigaction = on_instruction, .sa_flags = SA_SIGINFO};
+    timer_t timer;
+
+    if (window_count() > WINDOWS || timer_create(CLOCK_MONOTONIC, NULL, &timer))
+        fail("no timer");
+    sigaction(SIGALRM, &action, NULL);
+    for (long ns = LEAST_NS; ns < MOST_NS; ns++) {
+        struct itimerspec once = {.it_value = {.tv_nsec = ns}};
+        unsigned before = ticks;
+
+        timer_settime(timer, 0, &once, NULL);
+        use_windows();
+        while (ticks == before)
+            ;
+    }
+    timer_delete(timer);
+    check("after each instruction");
+    check_windows();
+}
+
+int main(int argc, char **argv)
+{
+    bool every = argc > 1 && strcmp(argv[1], "every") == 0;
+
     heap_program_trim();
     printf("restart\n");
     hits = heap_statistics(heap_program()).used; /* standard output's buffer, if it has one */
-    with_timer();
-    step_by_step();
+    if (every) {
+        every_instruction();
+    } else {
+        with_timer();
+        step_by_step();
+    }
     check_end();
     return 0;
 }
