@@ -217,8 +217,8 @@ static unsigned back_batch(struct address_space *space, struct vm_segment *segme
 }
 
 /* Up to `most` of them, none beyond the table, which is there. */
-static unsigned back_small(struct address_space *space, struct vm_segment *segment, uint64_t *table, vaddr_t page,
-                           size_t most)
+unsigned segment_back_small(struct address_space *space, struct vm_segment *segment, uint64_t *table, vaddr_t page,
+                            size_t most)
 {
     size_t left = PTE_TABLE_ENTRIES - (page >> VM_PAGE_SHIFT) % PTE_TABLE_ENTRIES;
     unsigned done = 0, count, wanted = (unsigned)(most < left ? most : left);
@@ -256,7 +256,8 @@ static inline void note_touch(struct vm_segment *segment, vaddr_t page, size_t b
 /* Small pages in a table that is there: the window of a touch in order. */
 static error_t touch_table(struct address_space *space, struct vm_segment *segment, uint64_t *table, vaddr_t page)
 {
-    unsigned backed = back_small(space, segment, table, page, page == segment->next ? window_of(segment, page) : 1);
+    unsigned backed =
+        segment_back_small(space, segment, table, page, page == segment->next ? window_of(segment, page) : 1);
 
     if (backed == 0)
         return *mmu_small_entry(*table, page) != 0 ? E_EXIST : E_NOMEM;
@@ -353,7 +354,7 @@ error_t vm_segment_populate(struct address_space *space, struct vm_segment *segm
 
         if (table && mmu_has_table(*table) &&
             (mmu_table_is_used(*table) || segment->largest == PAGE_4K || !page_fits(at, va, end, PAGE_2M))) {
-            backed = back_small(space, segment, table, at, left);
+            backed = segment_back_small(space, segment, table, at, left);
             error = backed > 0 ? E_SUCCESS : E_NOMEM;
         } else {
             error = back_within(space, segment, at, va, end, &page);

@@ -77,19 +77,15 @@ void mmu_trim(struct mmu *mmu);
  */
 error_t mmu_map(struct mmu *mmu, vaddr_t va, paddr_t pa, enum page_size size, vm_flags_t flags);
 
-/* How many pages of 4 KiB could be mapped one after the other from va on; at most `most`, in one block of 2 MiB. */
-unsigned mmu_free_run(const struct mmu *mmu, vaddr_t va, unsigned most);
-
-/* Maps so many, to these frames. E_NOMEM. */
-error_t mmu_map_run(struct mmu *mmu, vaddr_t va, const paddr_t *frames, unsigned count, vm_flags_t flags);
-
 /*
  * For many small pages, and for one in the path of a fault (leaf.h: mmu_directory_entry, mmu_enter_small, through
  * machine.h). mmu_find_directory: the entry for the 2 MiB around va, remembered for the next time; NULL: no table holds
  * it. mmu_map_small: maps ordinary memory from va on, all in the table that the entry points to, up to the first
  * page that is there: the number of pages. mmu_map_large: maps 2 MiB of it at the entry, which is free.
+ * mmu_make_table: the entry, with a table made if there is none; NULL: no frame for it, or a large page is there.
  */
 uint64_t *mmu_find_directory(struct mmu *mmu, vaddr_t va);
+uint64_t *mmu_make_table(struct mmu *mmu, vaddr_t va);
 unsigned mmu_map_small(struct mmu *mmu, uint64_t *directory_entry, vaddr_t va, const paddr_t *frames, unsigned count,
                        vm_flags_t flags);
 void mmu_map_large(struct mmu *mmu, uint64_t *directory_entry, paddr_t frame, vm_flags_t flags);

@@ -239,6 +239,11 @@ static inline uint64_t space_resident(const struct address_space *space)
 /* vm_segment_fault_owned for an address where nothing is mapped (vm/backing.c). */
 error_t segment_touch(struct address_space *space, struct vm_segment *segment, vaddr_t va);
 
+/* Small pages from `page` on, in the table that the directory's entry points to (vm/mmu.h): up to the first that is
+ * there, as many as have frames, at most `most`. Their number. */
+unsigned segment_back_small(struct address_space *space, struct vm_segment *segment, uint64_t *table, vaddr_t page,
+                            size_t most);
+
 /* Called before pages or a span are released: peaks come right before that (vm/backing.c). */
 void space_note_peak(struct address_space *space);
 

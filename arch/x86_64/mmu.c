@@ -515,34 +515,6 @@ error_t mmu_map(struct mmu *mmu, vaddr_t va, paddr_t pa, enum page_size size, vm
     return map_at_level(mmu, va, PAGE_1G, make_plain_leaf(pa, PAGE_1G, flags));
 }
 
-unsigned mmu_free_run(const struct mmu *mmu, vaddr_t va, unsigned most)
-{
-    struct path path = path_to(mmu, va, 0);
-    unsigned count = 0;
-
-    if (path.level > 0)
-        return *path.entry == 0 ? most : 0;
-    while (count < most && path.entry[count] == 0)
-        count++;
-    return count;
-}
-
-error_t mmu_map_run(struct mmu *mmu, vaddr_t va, const paddr_t *frames, unsigned count, vm_flags_t flags)
-{
-    struct path path;
-    error_t error = path_to_free(mmu, va, 0, &path);
-    entry_t bits = make_leaf(0, 0, flags);
-
-    ASSERT(entry_index(va, 0) + count <= ENTRIES);
-    if (error)
-        return error;
-    for (unsigned i = 0; i < count; i++)
-        path.entry[i] = frames[i] | bits;
-    *path.parent += count * USED_ONE;
-    mmu->pages[PAGE_4K] += count;
-    return E_SUCCESS;
-}
-
 uint64_t *mmu_find_directory(struct mmu *mmu, vaddr_t va)
 {
     struct path path;
@@ -557,6 +529,19 @@ uint64_t *mmu_find_directory(struct mmu *mmu, vaddr_t va)
     mmu->directory = path.entry - entry_index(va, PAGE_2M);
     mmu->directory_parent = path.parent;
     return path.entry;
+}
+
+uint64_t *mmu_make_table(struct mmu *mmu, vaddr_t va)
+{
+    uint64_t *entry = mmu_find_directory(mmu, va);
+
+    if (LIKELY(entry && mmu_has_table(*entry)))
+        return entry;
+    struct path path = path_to(mmu, va, 0);
+
+    if (path.level > 0 && path_extend(mmu, &path, va, 0) != E_SUCCESS)
+        return NULL;
+    return mmu_find_directory(mmu, va);
 }
 
 unsigned mmu_map_small(struct mmu *mmu, uint64_t *directory_entry, vaddr_t va, const paddr_t *frames, unsigned count,

@@ -28,8 +28,6 @@
 #define WINDOW_LEAST ((size_t)64 << 10)    /* but so much, */
 #define WINDOW_MOST_4K ((size_t)512 << 10) /* and not more where pages are small */
 
-#define BATCH 64u /* frames at once: the stack of a fault is small */
-
 #define KEPT 4u         /* blocks that were freed, */
 #define KEPT_OF_RAM 32u /* of this part of RAM together, as far as they have pages */
 
@@ -66,50 +64,35 @@ static bool back_2m(struct address_space *space, struct vm_segment *segment, vad
     return page != first;
 }
 
-/* Small pages for so many free ones from va on, as far as there are frames; their number. */
-static unsigned back_run(struct address_space *space, struct vm_segment *segment, vaddr_t va, unsigned pages)
+/* True if no page of [va, end), all in one table, is there. */
+static bool is_free(uint64_t table, vaddr_t va, vaddr_t end)
 {
-    paddr_t frames[BATCH];
-    unsigned done = 0, count;
+    const uint64_t *entry = mmu_small_entry(table, va);
 
-    do {
-        count = frames_get(frames, pages - done < BATCH ? pages - done : BATCH);
-        for (unsigned i = 0; i < count && !(segment->flags & VM_NOZERO); i++)
-            frame_zero(phys_to_virt(frames[i]), VM_PAGE_SIZE);
-        if (mmu_map_run(&space->mmu, va + ((vaddr_t)done << VM_PAGE_SHIFT), frames, count, segment->flags)) {
-            frames_put(frames, count);
-            break;
-        }
-        done += count;
-    } while (count == BATCH && done < pages);
-    return done;
-}
-
-static inline unsigned free_pages(const struct address_space *space, vaddr_t va, vaddr_t end)
-{
-    return mmu_free_run(&space->mmu, va, (unsigned)((end - va) >> VM_PAGE_SHIFT));
+    for (; va < end; va += VM_PAGE_SIZE) {
+        if (*entry++ != 0)
+            return false;
+    }
+    return true;
 }
 
 /* Small pages: the window around the touch, for programs copy from the end on too; if some of it is there, what follows
  * the touch. */
 static error_t back_4k(struct address_space *space, struct vm_segment *segment, vaddr_t va, vaddr_t end, size_t window)
 {
+    uint64_t *table = mmu_make_table(&space->mmu, va);
     vaddr_t page = align_down(va, VM_PAGE_SIZE), at = align_down(va, window);
 
+    if (UNLIKELY(!table))
+        return E_NOMEM;
     end = at + window < end ? at + window : end;
     if (at < segment->start)
         at = segment->start;
-    unsigned free = free_pages(space, at, end);
-
-    if (free <= (page - at) >> VM_PAGE_SHIFT) {
+    if (!is_free(*table, at, page))
         at = page;
-        free = free_pages(space, at, end);
-    }
-    at += (vaddr_t)back_run(space, segment, at, free) << VM_PAGE_SHIFT;
-    if (at <= page)
-        return E_NOMEM;
-    segment->mapped = true;
-    return E_SUCCESS;
+    segment->mapped = true; /* the table at least */
+    at += (vaddr_t)segment_back_small(space, segment, table, at, (end - at) >> VM_PAGE_SHIFT) << VM_PAGE_SHIFT;
+    return at > page ? E_SUCCESS : E_NOMEM;
 }
 
 /* Where pages for a touch may end: a little beyond what was asked for, else with the segment. */
