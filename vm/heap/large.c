@@ -23,7 +23,7 @@
 #define ROOM 8u   /* and one that moves a slot of one of so many times its size, up to a size */
 #define ROOM_MAX ((size_t)1 << 34)
 
-#define BEYOND 16u                         /* pages reach beyond what was asked for by this part of it, at most, */
+#define BEYOND 8u                          /* pages reach beyond what was asked for by this part of it, at most, */
 #define WINDOW_PART 8u                     /* and a touch backs this part of it, */
 #define WINDOW_LEAST ((size_t)64 << 10)    /* but so much, */
 #define WINDOW_MOST_4K ((size_t)512 << 10) /* and not more where pages are small */
