@@ -23,7 +23,7 @@
 #define ROOM 8u   /* and one that moves a slot of one of so many times its size, up to a size */
 #define ROOM_MAX ((size_t)1 << 34)
 
-#define BEYOND 8u                          /* pages reach beyond what was asked for by this part of it, at most, */
+#define BEYOND 4u                          /* pages reach beyond what was asked for by this part of it, at most, */
 #define WINDOW_PART 8u                     /* and a touch backs this part of it, */
 #define WINDOW_LEAST ((size_t)64 << 10)    /* but so much, */
 #define WINDOW_MOST_4K ((size_t)512 << 10) /* and not more where pages are small */
@@ -43,25 +43,46 @@ static inline paddr_t frame_for(const struct vm_segment *segment)
     return segment->flags & VM_NOZERO ? frame_get(PAGE_2M) : frame_get_zeroed(PAGE_2M);
 }
 
+/* Maps a page where its directory is there and the place free: the usual one, after the first. */
+static inline bool map_2m_quickly(struct address_space *space, vaddr_t page, paddr_t frame, vm_flags_t flags)
+{
+    uint64_t *entry = mmu_find_directory(&space->mmu, page);
+
+    if (!entry || *entry != 0)
+        return false;
+    mmu_map_large(&space->mmu, entry, frame, flags);
+    return true;
+}
+
 /* Pages of 2 MiB, from the one of the touch on; false: not one. */
 static bool back_2m(struct address_space *space, struct vm_segment *segment, vaddr_t va, vaddr_t end, size_t window)
 {
     vaddr_t first = align_down(va, page_bytes(PAGE_2M)), page = first;
 
-    if (page < segment->start || !mmu_is_free(&space->mmu, page, PAGE_2M))
-        return false;
     do {
         paddr_t frame = end - page >= page_bytes(PAGE_2M) ? frame_for(segment) : FRAME_NONE;
 
         if (frame == FRAME_NONE)
             break;
-        if (vm_segment_map(space, segment, page, frame, PAGE_2M) != E_SUCCESS) {
+        if (!map_2m_quickly(space, page, frame, segment->flags) &&
+            vm_segment_map(space, segment, page, frame, PAGE_2M) != E_SUCCESS) {
             frame_put(frame, PAGE_2M);
             break;
         }
+        segment->mapped = true;
         page += page_bytes(PAGE_2M);
     } while (page - first < window);
     return page != first;
+}
+
+/* True if there could be one. */
+static inline bool may_be_2m(const struct address_space *space, const struct vm_segment *segment, vaddr_t va,
+                             vaddr_t end)
+{
+    vaddr_t page = align_down(va, page_bytes(PAGE_2M));
+
+    return segment->largest == PAGE_2M && page >= segment->start && end - page >= page_bytes(PAGE_2M) &&
+           mmu_is_free(&space->mmu, page, PAGE_2M);
 }
 
 /* True if no page of [va, end), all in one table, is there. */
@@ -129,11 +150,11 @@ static error_t large_fault(struct address_space *space, struct vm_segment *segme
     size_t window = window_of(space, segment, va);
 
     heap_large_make_room(window);
-    if (segment->largest == PAGE_2M && end - align_down(va, page_bytes(PAGE_2M)) >= page_bytes(PAGE_2M)) {
+    if (may_be_2m(space, segment, va, end)) {
         if (back_2m(space, segment, va, end, window))
             size = PAGE_2M;
         else
-            segment->fallbacks += mmu_is_free(&space->mmu, va, PAGE_2M);
+            segment->fallbacks++;
     }
     if (size == PAGE_4K) {
         error_t error = back_4k(space, segment, va, end, window < WINDOW_MOST_4K ? window : WINDOW_MOST_4K);
@@ -212,8 +233,7 @@ static struct vm_segment *kept_remove(unsigned place)
     struct vm_segment *segment = kept.segments[place];
 
     kept.count--;
-    for (; place < kept.count; place++)
-        kept.segments[place] = kept.segments[place + 1];
+    memmove(&kept.segments[place], &kept.segments[place + 1], (kept.count - place) * sizeof(kept.segments[0]));
     if (segment->mapped)
         kept.backed -= segment->size;
     return segment;
