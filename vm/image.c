@@ -10,8 +10,6 @@ struct vm_segment *vm_image_add(struct address_space *space, const char *name, v
     if (IS_ERR(segment))
         return segment;
     segment->own = (void *)(uintptr_t)name;
-    for (unsigned i = 0; i < PAGE_SIZES; i++)
-        space->image_pages[i] = 0;
     return segment;
 }
 

@@ -155,7 +155,7 @@ bool mmu_query(const struct mmu *mmu, vaddr_t va, struct mmu_entry *entry);
 /* True if a page of that size could be mapped at va: no entry is there, nor a table of smaller pages. */
 bool mmu_is_free(const struct mmu *mmu, vaddr_t va, enum page_size size);
 
-/* The pages of the range, by size. */
+/* The pages of the range, by size. Those that were mapped at boot, the image's, count when they have been touched. */
 struct mmu_count mmu_count(const struct mmu *mmu, vaddr_t va, size_t size);
 
 /* Table frames in use for the lower half, root and cached ones not counted (statistics, tests). */

@@ -57,7 +57,6 @@ struct address_space {
     size_t bookkeeping;    /* frames held for slabs and slots */
     size_t spans, windows; /* bytes of the heap driver's spans, and of the phys driver's windows */
     size_t spans_peak;
-    size_t image_pages[PAGE_SIZES]; /* none of 4 KiB: not counted yet */
     bool has_clean;                 /* there may be pages whose contents were given up (VM_ADVICE_FREE) */
     /* The most that space_resident ever was, when that was last noted, and in which pages; spans are of 4 KiB. */
     uint64_t peak;

@@ -19,30 +19,34 @@ void space_subtract_windows(struct address_space *space, size_t *pages)
     }
 }
 
-/* The image was mapped at boot, by nobody who counts, and stays as it is. */
-static const size_t *image_pages(struct address_space *space)
+/*
+ * The image was mapped at boot, by nobody who counts. All of it is in memory, as the file of a program is in a file
+ * system in memory, and as there those pages are resident that were touched: it is the CPU that notes them. Pages of the
+ * image only become more, so that the peak of all else and those of now are the peak, or hardly above it.
+ */
+static struct mmu_count image_pages(struct address_space *space)
 {
-    if (space->image_pages[PAGE_4K] > 0)
-        return space->image_pages;
-    for (const struct vm_segment *segment = vm_next(space, LOW_HALF_END); segment;
-         segment = vm_next(space, segment_end(segment))) {
-        struct mmu_count count = {.borrowed = 0};
+    struct mmu_count sum = {.borrowed = 0};
 
-        if (segment->driver == &vm_image)
-            count = segment_resident(space, segment);
+    for (const struct vm_segment *segment = vm_next(space, IMAGE_BASE); segment;
+         segment = vm_next(space, segment_end(segment))) {
+        if (segment->driver != &vm_image)
+            continue;
+        struct mmu_count count = segment_resident(space, segment);
+
         for (unsigned i = 0; i < PAGE_SIZES; i++)
-            space->image_pages[i] += count.pages[i];
+            sum.pages[i] += count.pages[i];
     }
-    return space->image_pages;
+    return sum;
 }
 
 static uint64_t image_bytes(struct address_space *space)
 {
-    const size_t *pages = image_pages(space);
+    struct mmu_count count = image_pages(space);
     uint64_t bytes = 0;
 
     for (unsigned i = 0; i < PAGE_SIZES; i++)
-        bytes += (uint64_t)pages[i] << page_shift((enum page_size)i);
+        bytes += (uint64_t)count.pages[i] << page_shift((enum page_size)i);
     return bytes;
 }
 
@@ -79,10 +83,10 @@ static void add_driver(struct vm_stats *stats, struct address_space *space, cons
 /* The image is not among the pages. */
 static void to_bytes(struct address_space *space, const size_t *pages, uint64_t *bytes)
 {
-    const size_t *image = image_pages(space);
+    struct mmu_count image = image_pages(space);
 
     for (unsigned i = 0; i < PAGE_SIZES; i++)
-        bytes[i] = (uint64_t)(pages[i] + image[i]) << page_shift((enum page_size)i);
+        bytes[i] = (uint64_t)(pages[i] + image.pages[i]) << page_shift((enum page_size)i);
 }
 
 void vm_resident_by_page(struct address_space *space, uint64_t bytes[PAGE_SIZES])

@@ -293,17 +293,20 @@ wait_for_uart:
     loopne 1b
     ret
 
+/* The low half of the entry: the CPU notes which pages of the image are used (mmu_count). */
+#define UNTOUCHED(leaf) (leaf & 0xffffffff & ~PTE_ACCESSED)
+
     .section .boot.rodata, "a", @progbits
     .balign 4
     .globl boot_sections, boot_sections_end
 boot_sections: /* offset of start and end, low and high half of the entry's attributes; whole pages */
-    .long OFFSET(__rodata_start), OFFSET(__rodata_end), PTE_CORE_RODATA & 0xffffffff, PTE_CORE_RODATA >> 32
-    .long OFFSET(__text_start), OFFSET(__text_end), PTE_CORE_TEXT, 0
-    .long OFFSET(__data_start), OFFSET(__data_end), PTE_CORE_DATA & 0xffffffff, PTE_CORE_DATA >> 32
-    .long OFFSET(__core_data_start), OFFSET(__core_data_end), PTE_CORE_DATA & 0xffffffff, PTE_CORE_DATA >> 32
-    .long OFFSET(__symbols_start), OFFSET(__symbols_end), PTE_CORE_RODATA & 0xffffffff, PTE_CORE_RODATA >> 32
-    .long OFFSET(__boot_stack), OFFSET(__boot_tables), PTE_CORE_DATA & 0xffffffff, PTE_CORE_DATA >> 32
-    .long OFFSET(__boot_tables), OFFSET(__image_end), PTE_CORE_DATA & 0xffffffff, PTE_CORE_DATA >> 32
+    .long OFFSET(__rodata_start), OFFSET(__rodata_end), UNTOUCHED(PTE_CORE_RODATA), PTE_CORE_RODATA >> 32
+    .long OFFSET(__text_start), OFFSET(__text_end), UNTOUCHED(PTE_CORE_TEXT), 0
+    .long OFFSET(__data_start), OFFSET(__data_end), UNTOUCHED(PTE_CORE_DATA), PTE_CORE_DATA >> 32
+    .long OFFSET(__core_data_start), OFFSET(__core_data_end), UNTOUCHED(PTE_CORE_DATA), PTE_CORE_DATA >> 32
+    .long OFFSET(__symbols_start), OFFSET(__symbols_end), UNTOUCHED(PTE_CORE_RODATA), PTE_CORE_RODATA >> 32
+    .long OFFSET(__boot_stack), OFFSET(__boot_tables), UNTOUCHED(PTE_CORE_DATA), PTE_CORE_DATA >> 32
+    .long OFFSET(__boot_tables), OFFSET(__image_end), UNTOUCHED(PTE_CORE_DATA), PTE_CORE_DATA >> 32
 boot_sections_end:
 
 boot_features: /* CPUID leaf, bit of EDX, text; SYSCALL is not asked for: Intel shows it in 64-bit mode only */

@@ -1126,7 +1126,7 @@ static unsigned run_count(struct walk *walk, entry_t *parent, entry_t *entry, un
         i += zeros(&entry[i], count - i);
         if (i == count || (level > 0 && !(entry[i] & PTE_LARGE)))
             return i;
-        walk->count.pages[level]++;
+        walk->count.pages[level] += (entry[i] & PTE_ACCESSED) != 0;
         walk->count.borrowed += level == 0 && (entry[i] & PTE_BORROWED);
     }
     return count;

@@ -1,0 +1,31 @@
+/* Of the program's constants and zeroed data those pages are resident that were touched. */
+#include <stdio.h>
+#include <sys/resource.h>
+
+#define PAGE 4096
+#define SIZE (1 << 20)
+#define KIB 1024
+
+static const volatile char constants[SIZE] = {[0] = 1, [SIZE - 1] = 1};
+
+/* The most that was resident, in KiB. */
+static long resident(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+}
+
+int main(void)
+{
+    long before = resident(), sum = 0, after;
+
+    for (size_t i = 0; i < SIZE; i += PAGE)
+        sum += constants[i];
+    after = resident();
+    printf("constants: %s\n",
+           sum == 1 && after - before > SIZE / KIB * 3 / 4 && after - before < SIZE / KIB * 2 ? "yes" : "no");
+    printf("and once more: %s\n", resident() - after < 64 ? "yes" : "no");
+    return 0;
+}
