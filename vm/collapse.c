@@ -46,6 +46,7 @@ error_t vm_collapse(struct address_space *space, vaddr_t start, size_t size)
     vaddr_t block = align_up(start, page_bytes(PAGE_2M)), end = start + size;
     error_t error = E_SUCCESS;
 
+    VM_STEP(space);
     if (!segment || segment->driver != &vm_anon || (segment->flags & VM_PAGES) == VM_PAGES_4K ||
         end > segment_end(segment) ||
         align_up(segment->start, page_bytes(PAGE_2M)) + page_bytes(PAGE_2M) > segment_end(segment))

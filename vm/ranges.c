@@ -211,6 +211,7 @@ error_t vm_protect(struct address_space *space, vaddr_t start, size_t size, vm_f
     error_t error = check_range(start, size);
     vaddr_t end = start + size;
 
+    VM_STEP(space);
     if (error || (protection & ~VM_PROTECTION) || ((protection & (VM_WRITE | VM_EXEC)) && !(protection & VM_READ)))
         return E_INVAL;
     if (size == 0)
@@ -240,6 +241,7 @@ error_t vm_unmap(struct address_space *space, vaddr_t start, size_t size)
     error_t error = check_range(start, size);
     vaddr_t end = start + size;
 
+    VM_STEP(space);
     if (error || size == 0)
         return error;
     if (LIKELY(segment_free_whole(space, start, size)))
@@ -276,6 +278,7 @@ error_t vm_advise(struct address_space *space, vaddr_t start, size_t size, int a
     error_t error = check_range(start, size);
     vaddr_t end = start + size;
 
+    VM_STEP(space);
     if (error || advice < VM_ADVICE_DONTNEED || advice > VM_ADVICE_FREE)
         return E_INVAL;
     bool covered = is_covered(space, start, end);
@@ -297,6 +300,7 @@ error_t vm_mark(struct address_space *space, vaddr_t start, size_t size, vm_flag
     error_t error = check_range(start, size);
     vaddr_t end = start + size;
 
+    VM_STEP(space);
     if (error || ((clear | set) & ~(VM_MARKS | VM_PAGES)))
         return E_INVAL;
     if (!is_covered(space, start, end))
@@ -320,6 +324,7 @@ error_t vm_populate(struct address_space *space, vaddr_t start, size_t size, vm_
     error_t error = check_range(start, size);
     vaddr_t end = start + size;
 
+    VM_STEP(space);
     while (!error && start < end) {
         struct mmu_entry entry;
         bool mapped = mmu_query(&space->mmu, start, &entry);
@@ -334,6 +339,7 @@ error_t vm_populate(struct address_space *space, vaddr_t start, size_t size, vm_
 
 error_t vm_join(struct address_space *space, struct vm_segment *first, struct vm_segment *second)
 {
+    VM_STEP(space);
     if (!(first->driver->properties & VM_DRIVER_MERGES))
         return E_NOTSUP;
     if (segment_end(first) != second->start || !are_alike(space, first, second))
@@ -344,5 +350,6 @@ error_t vm_join(struct address_space *space, struct vm_segment *first, struct vm
 
 void vm_merge(struct address_space *space, vaddr_t at)
 {
+    VM_STEP(space);
     merge_at(space, at);
 }

@@ -1,4 +1,5 @@
 /* The map of segments as text, and the check of the whole structure. */
+#include "core/base/assert.h"
 #include "core/base/print.h"
 #include "core/base/string.h"
 #include "vm/segments.h"
@@ -111,3 +112,48 @@ const char *vm_validate(struct address_space *space)
         wrong = "not every segment is visited once";
     return wrong;
 }
+
+/* ---- in debug builds, before each operation ---- */
+
+#ifdef QUIRE_DEBUG
+#define STEP_SEGMENTS 16u  /* looked at in a step: what a step costs does not grow with their number */
+#define STEP_PAGES 4096u   /* with no more small pages and segments than in a step everything is checked, */
+#define STEPS_TO_ALL 1024u /* and else in every so many steps */
+
+/* The next ones in the order of addresses; true in *all if those are all that there are. */
+static const char *check_some(struct address_space *space, bool *all)
+{
+    static vaddr_t at;
+    struct check check = {.space = space};
+    const vaddr_t first = at;
+
+    for (unsigned i = 0; i < STEP_SEGMENTS; i++) {
+        const struct vm_segment *segment = vm_next(space, at);
+        const char *wrong;
+
+        if (!segment) {
+            at = 0;
+            *all = first == 0;
+            return NULL;
+        }
+        wrong = check_segment(&check, segment);
+        if (wrong)
+            return wrong;
+        at = segment_end(segment);
+    }
+    return NULL;
+}
+
+void vm_step(struct address_space *space, const char *operation)
+{
+    static const char *before = "the start";
+    static unsigned steps;
+    bool all = false;
+    const char *wrong = check_some(space, &all);
+
+    if (!wrong && (++steps % STEPS_TO_ALL == 0 || (all && space->mmu.pages[PAGE_4K] <= STEP_PAGES)))
+        wrong = vm_validate(space);
+    CHECK(!wrong, "the address space is damaged after %s: %s (seen by %s)", before, wrong, operation);
+    before = operation;
+}
+#endif

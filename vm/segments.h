@@ -12,6 +12,15 @@
 /* What vm_space() answers. */
 extern struct address_space *current_space;
 
+/* In debug builds every operation of vm/vm.h begins with a look at what the one before has left (vm/report.c): at all
+ * of it while that is little, or else a part, so that its cost is bounded. Ends with a report if anything is wrong. */
+#ifdef QUIRE_DEBUG
+void vm_step(struct address_space *, const char *operation);
+#define VM_STEP(space) vm_step(space, __func__)
+#else
+#define VM_STEP(space) ((void)0)
+#endif
+
 /* What vm_fault_info() answers on each CPU. */
 extern const struct vm_fault_info *fault_record;
 

@@ -70,6 +70,7 @@ PROGRAMS: dict[str, list[str]] = {
     "test_stats": ["tests/unit/test_stats.c", *SPACE],
     "test_drivers": ["tests/unit/test_drivers.c", "tests/unit/conformance.c", *SPACE],
     "test_heap": ["tests/unit/test_heap.c", *HEAP, *SPACE],
+    "test_damage": ["tests/unit/test_damage.c", *HEAP, *SPACE],
     "test_exhaustion": ["tests/unit/test_exhaustion.c", *HEAP, *SPACE],
     "test_pager": ["tests/unit/test_pager.c", "apps/pager/mandelbrot.c", "tests/unit/conformance.c", *SPACE],
     "test_file": ["tests/unit/test_file.c", "tests/unit/conformance.c", *SPACE],

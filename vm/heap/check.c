@@ -101,6 +101,36 @@ const char *heap_validate(struct heap *asked)
     return magazines_validate(heap);
 }
 
+/* ---- in debug builds, before each operation ---- */
+
+#ifdef QUIRE_DEBUG
+#define STEP_SMALL ((size_t)8 << 20) /* a heap that holds no more is checked */
+#define STEPS_TO_ALL_SMALL 16u       /* in every so many steps, */
+#define STEPS_TO_ALL 1024u           /* one that holds more in so many; and a region in each of the others */
+
+/* The regions in turn. */
+static const char *check_one(const struct heap *heap, unsigned number)
+{
+    const struct region *region = heap->all_regions;
+    struct sums sums = {.held = 0};
+
+    for (number %= (unsigned)(heap->held / REGION_SIZE) + 1; region && number > 0; number--)
+        region = region->next_of_all;
+    return region ? check_region(heap, region, &sums) : NULL;
+}
+
+void heap_step(struct heap *heap, const char *operation)
+{
+    static const char *before = "the start";
+    static unsigned steps;
+    unsigned to_all = heap->held <= STEP_SMALL ? STEPS_TO_ALL_SMALL : STEPS_TO_ALL;
+    const char *wrong = ++steps % to_all == 0 ? heap_validate(heap) : check_one(heap, steps);
+
+    CHECK(!wrong, "the heap is damaged after %s: %s (seen by %s)", before, wrong, operation);
+    before = operation;
+}
+#endif
+
 _Noreturn void heap_misused(const char *function, uintptr_t address)
 {
     struct span *span = NULL;

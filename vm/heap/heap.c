@@ -132,6 +132,7 @@ void *heap_alloc(struct heap *heap, size_t size)
 {
     uintptr_t object;
 
+    HEAP_STEP(heap);
     if (size <= CLASS_SIZE_MAX)
         return span_take(heap, class_of_size(size ? size : 1), &object, 1) ? (void *)object : NULL;
     if (size <= MEDIUM_MAX) {
@@ -147,6 +148,7 @@ void *heap_alloc_aligned(struct heap *heap, size_t align, size_t size)
     unsigned class = class_of_aligned(size ? size : 1, align);
     uintptr_t object;
 
+    HEAP_STEP(heap);
     if (align & (align - 1))
         return NULL;
     if (align <= 16)
@@ -179,6 +181,7 @@ void heap_free(struct heap *heap, void *block)
 {
     if (!block)
         return;
+    HEAP_STEP(heap);
     struct span *span = must_be_block("heap_free", heap, block);
 
     if (span->class) {
@@ -199,6 +202,7 @@ void *heap_realloc(struct heap *heap, void *block, size_t size)
 {
     if (!block)
         return heap_alloc(heap, size);
+    HEAP_STEP(heap);
     struct span *span = must_be_block("heap_realloc", heap, block);
     size_t old = heap_span_size(span);
 

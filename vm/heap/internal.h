@@ -108,6 +108,15 @@ struct heap {
     struct span *large_blocks; /* of heaps other than the program's: a structure without slices for each */
 };
 
+/* In debug builds the operations of a heap begin with a look at what those before have left (check.c): every so often at
+ * all of it, else at a part, so that its cost is bounded. Ends with a report if anything is wrong. */
+#ifdef QUIRE_DEBUG
+void heap_step(struct heap *, const char *operation);
+#define HEAP_STEP(heap) heap_step(heap, __func__)
+#else
+#define HEAP_STEP(heap) ((void)0)
+#endif
+
 /* More of them; false: no memory. */
 bool pool_grow(struct heap *, struct pool *);
 void pool_destroy(struct heap *, struct pool *);

@@ -413,6 +413,7 @@ static __attribute__((noinline)) void *alloc_large(size_t size)
 
 void *heap_program_alloc(size_t size)
 {
+    HEAP_STEP(&program_heap);
     if (size > MEDIUM_MAX)
         return alloc_large(size);
     uintptr_t kept = size > CLASS_SIZE_MAX ? medium_get_kept(slices_of(size)) : 0;
@@ -434,6 +435,7 @@ void *heap_program_alloc_zeroed(size_t size)
 {
     uintptr_t block = 0;
 
+    HEAP_STEP(&program_heap);
     if (!can_have(size))
         return NULL;
     if (size >= ZEROED_LARGE)
@@ -449,6 +451,7 @@ void *heap_program_alloc_aligned(size_t align, size_t size)
     unsigned class;
     uintptr_t block = 0;
 
+    HEAP_STEP(&program_heap);
     if (align > SIZE_MAX_ASKED || !can_have(size))
         return NULL;
     if (align <= 16)
@@ -482,6 +485,7 @@ static __attribute__((noinline)) void block_put(uintptr_t block)
 
 void heap_program_free(void *memory, unsigned class)
 {
+    HEAP_STEP(&program_heap);
     if (LIKELY(class != CLASS_NONE))
         object_put(class, (uintptr_t)memory);
     else
@@ -554,6 +558,7 @@ static void *realloc_other(void *memory, size_t size, heap_finish *finish)
 
 void *heap_program_realloc(void *memory, size_t size, heap_finish *finish)
 {
+    HEAP_STEP(&program_heap);
     return heap_large_fits(memory, size, finish, realloc_other);
 }
 
