@@ -160,6 +160,10 @@ def make_parser() -> Parser:
     machine.add_argument("--ram", metavar="SIZE", type=size_option, help="RAM, such as 64M or 2G")
     machine.add_argument("--cpus", metavar="N", type=cpus_option, default=1, help="virtual CPUs")
     machine.add_argument("--pages", choices=manifests.PAGES, help="largest page that backs memory by default")
+    machine.add_argument(
+        "--trust-virgin-ram", action="store_true",
+        help="take it that RAM is zeros at boot, as hypervisors clear it, and do not zero what was never used",
+    )  # fmt: skip
     machine.add_argument("--machine", choices=manifests.MACHINES, help="QEMU machine of ninja run")
     machine.add_argument(
         "--accelerator", choices=("auto", "tcg", "kvm"), default="auto", help="of QEMU; auto: KVM where it works"
@@ -641,8 +645,8 @@ def chosen(options: argparse.Namespace) -> Choices:
     if "\n" in options.cmdline:
         raise Failure("--cmdline must be one line")
     core_line(["quire.exit=debug", *core_words("--cmdline", options.cmdline)])
-    names = ("program", "files", "libc", "malloc", "inline", "ram", "pages", "machine", "args", "cpus", "cmdline", "accelerator", "debug",
-             "stats", "timeline", "profile")  # fmt: skip
+    names = ("program", "files", "libc", "malloc", "inline", "ram", "pages", "machine", "args", "cpus", "trust_virgin_ram",
+             "cmdline", "accelerator", "debug", "stats", "timeline", "profile")  # fmt: skip
     return Choices(**{name: getattr(options, name) for name in names}, env=dict(options.env))
 
 

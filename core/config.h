@@ -17,6 +17,7 @@ struct quire_config {
     uint64_t ram;                   /* bytes that the memory plan needs; less at boot is refused */
     uint64_t stack;                 /* bytes of the program's stack */
     enum page_size pages;           /* page policy */
+    bool trust_virgin_ram;          /* RAM that was never used since boot is zeros */
     bool has_files;                 /* the image needs its root file system module */
     /* An existing program among the packed files, instead of one that is linked in: its path without a '/' in front,
      * and what loads it (core/program.h). NULL in other images. */

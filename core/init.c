@@ -9,6 +9,7 @@
 #include "core/linux/linux.h"
 #include "core/power.h"
 #include "core/program.h"
+#include "vm/frames.h"
 #include "vm/space.h"
 
 #define MARKER "\x1e" /* before the first line of the core: what is older comes from the firmware and the loader */
@@ -101,6 +102,7 @@ _Noreturn void core_main(void)
     vm_set_page_policy(quire_config.pages);
     if (core_command_line()->unmap_strict || core_command_line()->unmap_lazy)
         mmu_set_strict(core_command_line()->unmap_strict);
+    frames_trust_virgin = quire_config.trust_virgin_ram;
     add_image();
     linux_init();
     program_start(core_command_line());

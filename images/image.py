@@ -42,6 +42,7 @@ class Choices:
     machine: str | None = None
     args: list[str] | None = None
     cpus: int = 1
+    trust_virgin_ram: bool = False
     cmdline: str = ""
     accelerator: str = "auto"
     debug: bool = False
@@ -214,6 +215,7 @@ const struct quire_config quire_config = {{
     .ram = (uint64_t)quire_plan_ram,
     .stack = {manifest.stack},
     .pages = {PAGE_NAMES[image.pages]},
+    .trust_virgin_ram = {"true" if choices.trust_virgin_ram else "false"},
     .has_files = {"true" if manifest.has_files else "false"},
 {program}}};
 """

@@ -9,17 +9,29 @@ static uint64_t faults_of(const struct vm_segment *segment)
 }
 
 /* vm_segment_back counts what it serves; what the driver has mapped in another way is counted here. */
-static error_t serve_fault(const struct driver_call *call)
+static __attribute__((noinline)) void count_fault(struct address_space *space, struct vm_segment *segment)
 {
-    uint64_t before = faults_of(call->segment);
-    error_t error = call->segment->driver->vm_fault(call->space, call->segment);
     struct mmu_entry entry = {.size = PAGE_4K};
 
-    if (error || faults_of(call->segment) != before)
-        return error;
-    mmu_query(&call->space->mmu, vm_fault_info()->address, &entry);
-    call->segment->faults[entry.size]++;
-    return E_SUCCESS;
+    mmu_query(&space->mmu, vm_fault_info()->address, &entry);
+    segment->faults[entry.size]++;
+}
+
+/* On its own, as it is the one that is in a hurry. */
+error_t driver_fault_saving_state(struct address_space *space, struct vm_segment *segment)
+{
+    void *area = __builtin_alloca_with_align(cpu_extended_state_size(), 64 * 8);
+    uint64_t before = faults_of(segment);
+
+    cpu_extended_state_save(area);
+    user_check_suspend();
+    error_t error = segment->driver->vm_fault(space, segment);
+
+    user_check_resume();
+    cpu_extended_state_load(area);
+    if (UNLIKELY(!error && faults_of(segment) == before))
+        count_fault(space, segment);
+    return error;
 }
 
 static error_t call_driver(const struct driver_call *call)
@@ -32,8 +44,6 @@ static error_t call_driver(const struct driver_call *call)
         return E_SUCCESS;
     case CALL_RESIZE:
         return driver->vm_resize(call->space, call->segment, call->size);
-    case CALL_FAULT:
-        return serve_fault(call);
     case CALL_PROTECT:
         return driver->protect(call->space, call->segment, call->protection);
     case CALL_SPLIT:

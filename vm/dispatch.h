@@ -11,7 +11,7 @@
 
 /* One call of a driver: what the operation takes of these. */
 struct driver_call {
-    enum { CALL_FREE, CALL_RESIZE, CALL_FAULT, CALL_PROTECT, CALL_SPLIT, CALL_JOIN, CALL_ADVISE, CALL_COPY } operation;
+    enum { CALL_FREE, CALL_RESIZE, CALL_PROTECT, CALL_SPLIT, CALL_JOIN, CALL_ADVISE, CALL_COPY } operation;
     struct address_space *space;
     struct vm_segment *segment, *second;
     vaddr_t start;
@@ -22,6 +22,7 @@ struct driver_call {
 
 /* The call with the extended state saved around it. */
 error_t driver_call_saving_state(const struct driver_call *call);
+error_t driver_fault_saving_state(struct address_space *space, struct vm_segment *segment);
 
 static inline bool driver_is_plain(const struct vm_segment *segment)
 {
@@ -48,7 +49,7 @@ static inline error_t driver_fault(struct address_space *space, struct vm_segmen
 {
     if (driver_is_plain(segment))
         return segment->driver->vm_fault(space, segment);
-    return driver_call_saving_state(&(struct driver_call){.operation = CALL_FAULT, .space = space, .segment = segment});
+    return driver_fault_saving_state(space, segment);
 }
 
 static inline error_t driver_protect(struct address_space *space, struct vm_segment *segment, vm_flags_t protection)

@@ -127,6 +127,9 @@ static void add_frames(struct vm_stats *stats)
     stats->refills = frames.refills;
     stats->spills = frames.spills;
     stats->splits = frames.splits;
+    stats->clean = (uint64_t)frames.clean << VM_PAGE_SHIFT;
+    stats->cleaned = frames.cleaned;
+    stats->trusts_virgin = frames_trust_virgin;
 }
 
 COLD struct vm_stats vm_stats(struct address_space *space)

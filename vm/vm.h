@@ -234,6 +234,8 @@ struct vm_stats {
      * ones. taken: those that have left the store so far, in bytes. */
     uint64_t frames, free, least_free, free_2m, free_1g, taken;
     uint64_t refills, spills, splits; /* of magazines of single frames; of 2 MiB for smaller frames */
+    uint64_t clean, cleaned;          /* known to be zeros, of the free ones; zeroed while the CPU was idle */
+    bool trusts_virgin;               /* frames that were never used count as zeros (--trust-virgin-ram) */
 };
 /* Looks at every segment and every page table. */
 struct vm_stats vm_stats(struct address_space *);

@@ -503,13 +503,35 @@ static __attribute__((noinline)) error_t map_rare(struct mmu *mmu, vaddr_t va, p
     return map_extending(mmu, va, size, make_leaf(pa, size, flags));
 }
 
+/* In another directory, which is the one used last from now on. */
+static __attribute__((noinline)) error_t map_elsewhere(struct mmu *mmu, vaddr_t va, entry_t leaf)
+{
+    mmu_find_directory(mmu, va);
+    return map_at_level(mmu, va, PAGE_4K, leaf);
+}
+
+/* By the directory that was used last, if it is that. */
+static inline __attribute__((always_inline)) error_t map_small(struct mmu *mmu, vaddr_t va, paddr_t pa,
+                                                               vm_flags_t flags)
+{
+    entry_t *directory = mmu_directory_entry(mmu, va), *entry;
+
+    if (UNLIKELY(!directory || !mmu_has_table(*directory)))
+        return map_elsewhere(mmu, va, make_plain_leaf(pa, PAGE_4K, flags));
+    entry = mmu_small_entry(*directory, va);
+    if (UNLIKELY(*entry != 0))
+        return E_EXIST;
+    mmu_enter_small(mmu, directory, entry, pa, flags & VM_PROTECTION);
+    return E_SUCCESS;
+}
+
 error_t mmu_map(struct mmu *mmu, vaddr_t va, paddr_t pa, enum page_size size, vm_flags_t flags)
 {
     ASSERT(is_aligned(va | pa, page_bytes(size)));
     if (UNLIKELY(flags & RARE_FLAGS))
         return map_rare(mmu, va, pa, size, flags);
     if (LIKELY(size == PAGE_4K))
-        return map_at_level(mmu, va, PAGE_4K, make_plain_leaf(pa, PAGE_4K, flags));
+        return map_small(mmu, va, pa, flags);
     if (LIKELY(size == PAGE_2M))
         return map_at_level(mmu, va, PAGE_2M, make_plain_leaf(pa, PAGE_2M, flags));
     return map_at_level(mmu, va, PAGE_1G, make_plain_leaf(pa, PAGE_1G, flags));

@@ -66,8 +66,9 @@ static void add_object(struct json *line, const char *name, const char *const *n
 static void add_memory(struct json *line, const struct vm_stats *vm)
 {
     static const char *const spans[] = {"number", "bytes", "peak"}, *const flushes[] = {"pages", "all"};
-    static const char *const frames[] = {"total", "free",    "least_free", "free_2m", "free_1g",
-                                         "taken", "refills", "spills",     "splits"};
+    static const char *const frames[] = {"total",   "free",  "least_free",      "free_2m",
+                                         "free_1g", "taken", "refills",         "spills",
+                                         "splits",  "clean", "cleaned_in_idle", "trust_virgin"};
 
     json_member_number(line, "peak", stats_sum(vm->peak));
     json_member_number(line, "resident", stats_sum(vm->resident));
@@ -82,7 +83,7 @@ static void add_memory(struct json *line, const struct vm_stats *vm)
     add_object(line, "spans", spans, (uint64_t[]){vm->spans, vm->span_bytes, vm->span_bytes_peak}, ARRAY_LENGTH(spans));
     add_object(line, "frames", frames,
                (uint64_t[]){vm->frames, vm->free, vm->least_free, vm->free_2m, vm->free_1g, vm->taken, vm->refills,
-                            vm->spills, vm->splits},
+                            vm->spills, vm->splits, vm->clean, vm->cleaned, vm->trusts_virgin},
                ARRAY_LENGTH(frames));
 }
 

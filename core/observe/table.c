@@ -130,6 +130,9 @@ static void print_memory(const struct vm_stats *vm)
     kprintf("                 %s were taken; refills of magazines %s, spills %s; splits of 2M %s\n",
             bytes(&texts, vm->taken), number(&texts, vm->refills), number(&texts, vm->spills),
             number(&texts, vm->splits));
+    kprintf(
+        "                 %s are known to be zeros, %s were cleaned while idle; RAM that was never used is%s trusted\n",
+        bytes(&texts, vm->clean), bytes(&texts, vm->cleaned), vm->trusts_virgin ? "" : " not");
 }
 
 /* ---- the most resident first ---- */
