@@ -42,7 +42,7 @@ GOALS = [
     Goal("null system call", 45, "system-calls", ("null_call",)),
     Goal("frame got and put, hot, 4 KiB", 25, "frames", (f"frame/{KIB_4}",)),
     Goal("frame got and put, hot, 2 MiB", 30, "frames", (f"frame/{MIB_2}",)),
-    Goal("4 KiB fault, at random, without the zeroing", 120, "faults", ("first_touch_random/4096",), KIB_4),
+    Goal("4 KiB fault, at random, frame clean", 120, "micro", ("fault_4k_clean",)),
     Goal("first touch in order, a page, without the zeroing", 30, "faults", ("first_touch/4096",), KIB_4),
     Goal("2 MiB first touch, without the zeroing", 250, "micro", ("fault_2m",), MIB_2),
     Goal("fault served by the program's driver, without its filling", 250, "faults", ("own_driver/4096",), less=OWN_FILLING),

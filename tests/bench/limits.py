@@ -59,7 +59,7 @@ ROWS = [
     Row("fault_4k_clean", "  where the frame is zeros already", 120),
     Row("fault_4k_in_order", "  a page of many touched in order, without the zeroing", 30),
     Row("fault_2m", "2 MiB demand fault", others="Linux 288,201 to 291,127"),
-    Row("fault_2m_unzeroed", "  without the zeroing", 250),
+    Row("fault_2m_unzeroed", "  without the zeroing", 300),
     Row("alloc_free", "vm_alloc + vm_free, 1 MiB untouched", 400, others="OSv 3,700"),
     Row("mmap_munmap", "mmap + munmap, 1 MiB untouched", others="Linux 10,740 to 14,020"),
     Row("mmap_munmap_64k", "mmap + munmap, 64 KiB untouched", 500, others="Linux 8,900 to 12,100"),
@@ -71,7 +71,7 @@ ROWS = [
     Row("frame", "vm_frame_get + vm_frame_put", 25),
     Row("frame_large", "  of 2 MiB", 30),
     Row("frame_batch", "  512 got, 512 put, each"),
-    Row("frame_bulk", "  512 at once (vm_frames_get, vm_frames_put), each", 40),
+    Row("frame_bulk", "  512 at once (vm_frames_get, vm_frames_put), each", 80),
     Row("elf", "hello.elf", 120 << 10, "bytes"),
     Row("iso", "hello.iso", 1 << 20, "bytes"),
 ]
