@@ -168,7 +168,7 @@ static inline struct vm_segment *segment_reuse(struct address_space *space, cons
     segment->flags = flags;
     segment->largest = largest_page_of(flags);
     segment->magic = VM_SEGMENT_ALIVE;
-    segment->child[0] = segment->child[1] = NULL;
+    segment->child[0] = NULL;
     segment->own = NULL;
     segment->origin = ++space->origins;
     segment->slot->root = segment;
@@ -184,13 +184,9 @@ static inline bool segment_keep(struct address_space *space, struct vm_segment *
 
     if (UNLIKELY(order == 0 || space->reserve.count[order] == VM_KEPT_MAX || !segment_is_alone(segment)))
         return false;
-    struct vm_segment *next = space->reserve.kept[order];
-
     segment->size = 0; /* space->last may be this one */
     segment->magic = 0;
-    segment->child[0] = next;
-    if (next)
-        next->child[1] = segment;
+    segment->child[0] = space->reserve.kept[order];
     segment->slot->link = (uintptr_t)segment | VM_SLOT_FREE | VM_SLOT_KEPT;
     space->reserve.kept[order] = segment;
     space->reserve.count[order]++;
@@ -204,6 +200,16 @@ static inline void segment_free_owned(struct address_space *space, struct vm_seg
 {
     if (UNLIKELY(segment->mapped || segment_is_counted(segment) || !segment_keep(space, segment)))
         segment_free_slowly(space, segment);
+}
+
+/* segment_free_whole for the segment that was found or made last and goes into the reserve as it is. */
+static inline bool segment_free_last(struct address_space *space, vaddr_t start, size_t size)
+{
+    struct vm_segment *segment = space->last;
+
+    return segment && segment->start == start && segment->size == size &&
+           segment->driver->vm_free == vm_segment_free_owned && !segment->mapped && !segment_is_counted(segment) &&
+           segment_keep(space, segment);
 }
 
 /* Gives back the structures and addresses of the reserve, with a flush if addresses wait for one. */

@@ -35,8 +35,8 @@ union vm_slot {
 #define VM_WAITING_MAX 32u
 
 /*
- * Free slots with a structure each, for the next segments: first by slot_order (from 1 on), a list by child[0] and back
- * by child[1]; then those whose addresses the CPU may still translate, since `epoch` (mmu.flushed_all) or before. Each
+ * Free slots with a structure each, for the next segments: first by slot_order (from 1 on), lists by child[0]; then
+ * those whose addresses the CPU may still translate, since `epoch` (mmu.flushed_all) or before. Each
  * CPU has such a reserve, and takes slots of its own for it; there is one.
  */
 struct vm_reserve {

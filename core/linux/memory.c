@@ -134,14 +134,20 @@ error_t linux_unmap_range(uintptr_t address, size_t size)
     return error == E_NOTSUP ? E_INVAL : error; /* a permanent segment */
 }
 
-long linux_munmap(uintptr_t address, size_t length)
+static __attribute__((noinline)) long unmap_unusual(uintptr_t address, size_t length)
 {
-    size_t size = align_up(length, VM_PAGE_SIZE);
-
-    /* All of an anonymous mapping: the usual case. */
-    if (LIKELY(address < TASK_END && segment_free_whole(vm_space(), address, size)))
+    /* All of an anonymous mapping. */
+    if (LIKELY(address < TASK_END && segment_free_whole(vm_space(), address, align_up(length, VM_PAGE_SIZE))))
         return 0;
     return -linux_unmap_range(address, linux_pages(length));
+}
+
+long linux_munmap(uintptr_t address, size_t length)
+{
+    /* What was mapped or touched last, and has nothing to be unmapped. */
+    if (LIKELY(address < TASK_END && segment_free_last(current_space, address, align_up(length, VM_PAGE_SIZE))))
+        return 0;
+    return unmap_unusual(address, length);
 }
 
 /* ---- making segments ---- */
@@ -457,30 +463,37 @@ static __attribute__((noinline)) long map_fresh(size_t size, vm_flags_t flags)
     return IS_ERR(segment) ? -ERR_OF(segment) : (long)vm_start(segment);
 }
 
-long linux_mmap(uintptr_t address, size_t length, int protection, int flags, int fd, uint64_t offset)
+static __attribute__((noinline)) long map_unusual(uintptr_t address, size_t length, int protection, int flags, int fd,
+                                                  uint64_t offset)
 {
     struct file *file = NULL;
 
-    if (UNLIKELY(!is_aligned(offset, VM_PAGE_SIZE)))
+    if (!is_aligned(offset, VM_PAGE_SIZE))
         return -E_INVAL;
-    /* Private memory anywhere: the usual case. */
-    if (LIKELY((flags & ~(MAP_NORESERVE | MAP_STACK)) == FLAGS_SIMPLE && address == 0 && length - 1 < SEGMENT_MAX &&
-               linux_future_marks == 0)) {
-        size_t size = align_up(length, VM_PAGE_SIZE);
-
-        if (UNLIKELY((protection & (int)VM_PROTECTION) && !(flags & MAP_NORESERVE) && !linux_has_memory(size)))
-            return -E_NOMEM;
-        vm_flags_t vm_flags = protection_flags((unsigned)protection) | VM_MERGE;
-        struct vm_segment *segment = segment_reuse(current_space, &vm_anon, size, vm_flags);
-
-        return LIKELY(segment != NULL) ? (long)segment->start : map_fresh(size, vm_flags);
-    }
     if (!(flags & MAP_ANONYMOUS)) {
         file = linux_file_usable(fd);
         if (file == NULL)
             return -E_BADF;
     }
     return map(file, address, length, protection, flags, offset);
+}
+
+long linux_mmap(uintptr_t address, size_t length, int protection, int flags, int fd, uint64_t offset)
+{
+    bool unusual = address | (offset & VM_PAGE_MASK) | (length - 1) / SEGMENT_MAX | linux_future_marks |
+                   ((unsigned)(flags & ~(MAP_NORESERVE | MAP_STACK)) ^ FLAGS_SIMPLE);
+
+    if (UNLIKELY(unusual))
+        return map_unusual(address, length, protection, flags, fd, offset);
+    /* Private memory anywhere. */
+    size_t size = align_up(length, VM_PAGE_SIZE);
+
+    if (UNLIKELY((protection & (int)VM_PROTECTION) && !(flags & MAP_NORESERVE) && !linux_has_memory(size)))
+        return -E_NOMEM;
+    vm_flags_t vm_flags = protection_flags((unsigned)protection) | VM_MERGE;
+    struct vm_segment *segment = segment_reuse(current_space, &vm_anon, size, vm_flags);
+
+    return LIKELY(segment != NULL) ? (long)segment->start : map_fresh(size, vm_flags);
 }
 
 /* ---- mprotect ---- */

@@ -60,7 +60,7 @@ ROWS = [
     Row("fault_4k_in_order", "  a page of many touched in order, without the zeroing", 30),
     Row("fault_2m", "2 MiB demand fault", others="Linux 288,201 to 291,127"),
     Row("fault_2m_unzeroed", "  without the zeroing", 300),
-    Row("alloc_free", "vm_alloc + vm_free, 1 MiB untouched", 400, others="OSv 3,700"),
+    Row("alloc_free", "vm_alloc + vm_free, 1 MiB untouched", 120, others="OSv 3,700"),
     Row("mmap_munmap", "mmap + munmap, 1 MiB untouched", others="Linux 10,740 to 14,020"),
     Row("mmap_munmap_64k", "mmap + munmap, 64 KiB untouched", 500, others="Linux 8,900 to 12,100"),
     Row("protect_page", "mprotect of a page in 1 MiB, there and back", 2000),
