@@ -12,8 +12,9 @@
 
 C_DECLARATIONS_BEGIN
 
-void *malloc(size_t size);
-void free(void *block);
+/* malloc and free (arch/x86_64/malloc.S). */
+void *heap_called_malloc(size_t size);
+void heap_called_free(void *block);
 
 C_DECLARATIONS_END
 
@@ -27,7 +28,7 @@ static inline __attribute__((always_inline)) void *heap_malloc(size_t size)
         return block;
     }
 none:
-    return malloc(size);
+    return heap_called_malloc(size);
 }
 
 /* Frees a block that was allocated with just this size (as free_sized of C23), or NULL. */
@@ -38,7 +39,7 @@ static inline __attribute__((always_inline)) void heap_free_sized(void *block, s
         return;
     }
 none:
-    free(block);
+    heap_called_free(block);
 }
 
 #endif

@@ -79,7 +79,7 @@ __HEAP_INLINE __SIZE_TYPE__ __heap_class(__SIZE_TYPE__ size)
     do {                                                                                                               \
         char *__top;                                                                                                   \
                                                                                                                        \
-        if ((__INTPTR_TYPE__)(block) >= 0)                                                                             \
+        if (__builtin_expect((__INTPTR_TYPE__)(block) >= 0, 0))                                                        \
             goto none;                                                                                                 \
         __asm__ __volatile__ goto("1: movq %%gs:heap_tops + %c[at](%%rip), %[top]\n\t"                                 \
                                   "movq %[object], (%[top])\n\t"                                                       \

@@ -14,6 +14,7 @@
 
 #include "vm/driver.h"
 #include "vm/heap.h"
+#include "vm/malloc.h"
 #include "vm/vm.h"
 
 #define ROUNDS 9
@@ -310,6 +311,57 @@ static double protect_page(void)
     return cost / LOOP;
 }
 
+/* Not functions: each is its return. */
+__attribute__((naked, noinline)) static void *no_malloc(size_t size __attribute__((unused)))
+{
+    __asm__("ret");
+}
+
+__attribute__((naked, noinline)) static void no_free(void *block __attribute__((unused)))
+{
+    __asm__("ret");
+}
+
+/* A block whose size and use the compiler does not see. */
+static inline void *kept(void *block)
+{
+    __asm__ volatile("" : "+r"(block) : : "memory");
+    return block;
+}
+
+__attribute__((noinline)) static double pairs(void *take(size_t), void give(void *))
+{
+    uint64_t start = ticks();
+
+    for (unsigned i = 0; i < LOOP; i++)
+        give(kept(take(64)));
+    return (double)(ticks() - start) / LOOP;
+}
+
+/* What both functions execute, the returns included, and neither the calls nor their arguments. */
+static double malloc_called(void)
+{
+    return pairs(malloc, free) - pairs(no_malloc, no_free) + 2;
+}
+
+static double malloc_inlined(void)
+{
+    uint64_t start = ticks();
+
+    for (unsigned i = 0; i < LOOP; i++)
+        free(kept(malloc(64)));
+    return ((double)(ticks() - start) - empty_loop(LOOP)) / LOOP;
+}
+
+static double malloc_sized(void)
+{
+    uint64_t start = ticks();
+
+    for (unsigned i = 0; i < LOOP; i++)
+        heap_free_sized(kept(malloc(64)), 64);
+    return ((double)(ticks() - start) - empty_loop(LOOP)) / LOOP;
+}
+
 static double span(void)
 {
     uint64_t start = ticks();
@@ -427,6 +479,9 @@ int main(void)
     report("protect_fault", protect_fault_alone);
     report("protect_fault_inside", protect_fault_inside);
     report("read_4k", read_page);
+    report("malloc_called", malloc_called);
+    report("malloc_inlined", malloc_inlined);
+    report("malloc_sized", malloc_sized);
     report("span", span);
     report("frame", frame);
     report("frame_large", frame_large);
