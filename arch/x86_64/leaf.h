@@ -53,6 +53,31 @@ static inline uint64_t *mmu_small_entry(uint64_t directory_entry, vaddr_t va)
     return (uint64_t *)phys_to_virt(directory_entry & PTE_ADDRESS) + (va >> VM_PAGE_SHIFT) % PTE_TABLE_ENTRIES;
 }
 
+/* The entry of the small page that is at va; NULL: none is. */
+static inline uint64_t *mmu_present_entry(struct mmu *mmu, vaddr_t va)
+{
+    uint64_t *table = mmu_find_directory(mmu, va);
+
+    if (UNLIKELY(!table || !mmu_has_table(*table)))
+        return NULL;
+    uint64_t *entry = mmu_small_entry(*table, va);
+
+    return *entry & PTE_PRESENT ? entry : NULL;
+}
+
+/* True if the page was written to since it was entered, or since mmu_forget_dirty, as long as nobody else asks
+ * (mmu_clean). */
+static inline bool mmu_is_dirty(const uint64_t *entry)
+{
+    return *entry & PTE_DIRTY;
+}
+
+/* The caller flushes the page. */
+static inline void mmu_forget_dirty(uint64_t *entry)
+{
+    *entry &= ~(uint64_t)PTE_DIRTY;
+}
+
 /* Enters a page of ordinary memory into a free entry, for which the directory's counts it. */
 static inline void mmu_enter_small(struct mmu *mmu, uint64_t *directory_entry, uint64_t *entry, paddr_t frame,
                                    vm_flags_t protection)

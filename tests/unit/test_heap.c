@@ -453,12 +453,23 @@ static void test_tail(void **unused)
     fixture_check();
 }
 
+/* The next zeroed block is that one, and is zeros. */
+static void check_zeroed(uintptr_t block, size_t size)
+{
+    uint8_t byte;
+
+    assert_int_equal(heap_program_alloc_zeroed(size), block);
+    for (size_t at = 0; at < size; at += 511) {
+        assert_int_equal(fake_read(block + at, &byte, 1), E_SUCCESS);
+        assert_int_equal(byte, 0);
+    }
+}
+
 /* A block that was freed is the next one of about its size, with its pages; to the program it is gone until then. */
 static void test_kept(void **unused)
 {
     uintptr_t block, other;
     size_t used;
-    uint8_t byte;
 
     (void)unused;
     fixture_start(RAM);
@@ -473,13 +484,21 @@ static void test_kept(void **unused)
     assert_int_equal(frames_used(), used);
     program_free((void *)other);
 
-    other = (uintptr_t)heap_program_alloc_zeroed(3 * MIB / 2);
-    assert_int_equal(other, block);
-    for (size_t at = 0; at < 3 * MIB / 2; at += 511) {
-        assert_int_equal(fake_read(other + at, &byte, 1), E_SUCCESS);
-        assert_int_equal(byte, 0);
-    }
-    program_free((void *)other);
+    check_zeroed(block, 3 * MIB / 2); /* where it is */
+    assert_int_equal(frames_used(), used);
+    touch(block + MIB, 2 * VM_PAGE_SIZE);
+    program_free((void *)block);
+    check_zeroed(block, 3 * MIB / 2); /* its start was not written to: the pages went */
+    program_free((void *)block);
+    touch((uintptr_t)heap_program_alloc_zeroed(3 * MIB / 2), MIB);
+    program_free((void *)block);
+    check_zeroed(block, 3 * MIB / 2); /* it was not written to from end to end */
+    touch(block, 3 * MIB / 2);
+    program_free((void *)block);
+    assert_int_equal(heap_program_alloc(MIB + MIB / 4), block);
+    program_free((void *)block);
+    check_zeroed(block, MIB + MIB / 4);
+    program_free((void *)block);
     heap_program_trim();
     assert_true(frames_used() < used - 200);
     check_heap();

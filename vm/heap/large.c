@@ -31,6 +31,8 @@
 #define KEPT 4u         /* blocks that were freed, */
 #define KEPT_OF_RAM 32u /* of this part of RAM together, as far as they have pages */
 
+#define ZEROED_IN_PLACE REGION_SIZE /* for calloc, kept blocks up to here */
+
 /* ---- backing ---- */
 
 static inline size_t asked_of(const struct vm_segment *segment)
@@ -41,6 +43,14 @@ static inline size_t asked_of(const struct vm_segment *segment)
 static inline paddr_t frame_for(const struct vm_segment *segment)
 {
     return segment->flags & VM_NOZERO ? frame_get(PAGE_2M) : frame_get_zeroed(PAGE_2M);
+}
+
+/* Pages are there now; `next` of the segment is where those from its start on end. */
+static inline void note_backed(struct vm_segment *segment, vaddr_t from, vaddr_t to)
+{
+    segment->mapped = true;
+    if (from <= segment->next && to > segment->next)
+        segment->next = to;
 }
 
 /* Maps a page where its directory is there and the place free: the usual one, after the first. */
@@ -69,10 +79,12 @@ static bool back_2m(struct address_space *space, struct vm_segment *segment, vad
             frame_put(frame, PAGE_2M);
             break;
         }
-        segment->mapped = true;
         page += page_bytes(PAGE_2M);
     } while (page - first < window);
-    return page != first;
+    if (page == first)
+        return false;
+    note_backed(segment, first, page);
+    return true;
 }
 
 /* True if there could be one. */
@@ -111,9 +123,10 @@ static error_t back_4k(struct address_space *space, struct vm_segment *segment, 
         at = segment->start;
     if (!is_free(*table, at, page))
         at = page;
-    segment->mapped = true; /* the table at least */
-    at += (vaddr_t)segment_back_small(space, segment, table, at, (end - at) >> VM_PAGE_SHIFT) << VM_PAGE_SHIFT;
-    return at > page ? E_SUCCESS : E_NOMEM;
+    size_t backed = (size_t)segment_back_small(space, segment, table, at, (end - at) >> VM_PAGE_SHIFT) << VM_PAGE_SHIFT;
+
+    note_backed(segment, at, at + backed); /* the table at least is there */
+    return at + backed > page ? E_SUCCESS : E_NOMEM;
 }
 
 /* Where pages for a touch may end: a little beyond what was asked for, else with the segment. */
@@ -182,6 +195,14 @@ static inline void forget_growing(const struct vm_segment *segment)
         growing.block = 0;
 }
 
+static error_t large_advise(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size,
+                            int advice)
+{
+    if (segment->next > va)
+        segment->next = va;
+    return vm_segment_advise_owned(space, segment, va, size, advice);
+}
+
 static void large_free(struct address_space *space, struct vm_segment *segment)
 {
     forget_growing(segment);
@@ -212,7 +233,7 @@ const struct vm_segment_driver heap_large_driver = {
     .properties = VM_DRIVER_GENERAL_REGISTERS | VM_DRIVER_MERGES | VM_DRIVER_DEMAND,
     .protect = vm_segment_protect_mapped,
     .split = large_split,
-    .advise = vm_segment_advise_owned,
+    .advise = large_advise,
 };
 
 /* ---- blocks that are kept: `own` is 0 ---- */
@@ -232,8 +253,8 @@ static struct vm_segment *kept_remove(unsigned place)
 {
     struct vm_segment *segment = kept.segments[place];
 
-    kept.count--;
-    memmove(&kept.segments[place], &kept.segments[place + 1], (kept.count - place) * sizeof(kept.segments[0]));
+    if (place < --kept.count)
+        memmove(&kept.segments[place], &kept.segments[place + 1], (kept.count - place) * sizeof(kept.segments[0]));
     if (segment->mapped)
         kept.backed -= segment->size;
     return segment;
@@ -262,15 +283,52 @@ static bool has_memory_for(const struct vm_segment *segment, size_t size)
     return backed >= size || heap_has_memory(size - backed);
 }
 
+/* Whether all of it is: what was touched out of order has been passed over. */
+static bool is_backed(struct vm_segment *segment)
+{
+    if (segment->next < segment->start)
+        segment->next = segment->start;
+    while (segment->next < segment_end(segment) && mmu_present_entry(&vm_space()->mmu, segment->next))
+        segment->next += VM_PAGE_SIZE;
+    return segment->next == segment_end(segment);
+}
+
+/*
+ * A block that was backed from end to end and written to will be so again: zeroed where it is, it needs no new pages.
+ * That it was written to is told by its first page, which then counts as not. Of a block that was not the pages go, so
+ * that calloc and free alone do not zero it again and again.
+ */
+static bool zero_in_place(struct vm_segment *segment, size_t size)
+{
+    vaddr_t start = segment->start;
+
+    if (size > ZEROED_IN_PLACE || size != segment->size)
+        return false;
+    if (UNLIKELY(segment->next != start + size) && !is_backed(segment))
+        return false;
+    uint64_t *first = mmu_present_entry(&vm_space()->mmu, start);
+
+    if (!first || !mmu_is_dirty(first))
+        return false;
+    segment->own = (void *)size;
+    heap_zero(start, size);
+    mmu_forget_dirty(first);
+    machine_flush_page(start);
+    return true;
+}
+
 /* Gives the block the size, without the pages that it has no use for: NULL: RAM cannot hold it. */
 static struct vm_segment *make_fit(struct vm_segment *segment, size_t size, bool zero)
 {
     struct address_space *space = vm_space();
 
-    if (zero)
+    if (zero && segment->mapped) {
+        if (zero_in_place(segment, size))
+            return segment;
         vm_segment_unmap(space, segment, segment->start, segment->size, true);
-    else if (size + size / WINDOW_PART < segment->size)
+    } else if (size + size / WINDOW_PART < segment->size) {
         vm_resize(space, segment, size); /* or it stays as large as it is */
+    }
     if (has_memory_for(segment, size) &&
         (size <= segment->size || vm_segment_set_size(space, segment, size) == E_SUCCESS))
         return segment;
@@ -333,7 +391,7 @@ static inline struct vm_segment *large_at(const struct vm_segment_driver *driver
                                                                                                         : NULL;
 }
 
-/* Of malloc. NULL: no memory. */
+/* Of malloc: one that was kept, or a new one. NULL: no memory. */
 static __attribute__((noinline)) struct vm_segment *find_or_make(size_t size, bool zero)
 {
     struct vm_segment *segment = take_kept(size, zero);
@@ -347,15 +405,38 @@ static __attribute__((noinline)) struct vm_segment *find_or_make(size_t size, bo
     return IS_ERR(segment) ? NULL : segment;
 }
 
-/* The same, asked for as that or less; the last one that was freed, if it has the size and was never touched. */
-static inline uintptr_t get(size_t size, size_t asked, bool zero)
+/* The last one that was freed, if it has the size and there is little to do; NULL: it has not, or there is more. */
+static inline struct vm_segment *take_last(size_t size, bool zero)
 {
     struct vm_segment *segment = kept.count ? kept.segments[kept.count - 1] : NULL;
 
-    if (LIKELY(segment && segment->size == size && !segment->mapped && heap_has_memory(size)))
-        kept.count--;
-    else if (!(segment = find_or_make(size, zero)))
-        return 0;
+    if (UNLIKELY(!segment || segment->size != size))
+        return NULL;
+    if (!segment->mapped) {
+        if (UNLIKELY(!heap_has_memory(size)))
+            return NULL;
+        segment->next = segment->start;
+    } else {
+        if (!zero || !zero_in_place(segment, size))
+            return NULL;
+        kept.backed -= size;
+    }
+    kept.count--;
+    return segment;
+}
+
+/* The same, asked for as that or less. */
+static inline uintptr_t get(size_t size, size_t asked, bool zero)
+{
+    struct vm_segment *segment = take_last(size, zero);
+
+    if (UNLIKELY(!segment)) {
+        segment = find_or_make(size, zero);
+        if (!segment)
+            return 0;
+        if (!segment->mapped)
+            segment->next = segment->start;
+    }
     segment->flags = VM_RW | (zero ? 0 : VM_NOZERO);
     segment->own = (void *)asked;
     return segment->start;
@@ -446,6 +527,7 @@ static bool move(struct vm_segment *segment, size_t size)
         vm_move(space, segment, VM_ANYWHERE, size) != E_SUCCESS)
         return false;
     segment->size = size;
+    segment->next = 0;
     return true;
 }
 
@@ -456,6 +538,8 @@ static void shrink(struct vm_segment *segment, size_t size)
 
     if (size < asked_of(segment) - asked_of(segment) / WINDOW_PART)
         vm_resize(vm_space(), segment, wanted);
+    if (segment->next > segment_end(segment))
+        segment->next = segment_end(segment);
 }
 
 uintptr_t heap_large_realloc(uintptr_t block, size_t size)

@@ -86,6 +86,9 @@ extern const struct vm_segment_driver heap_large_driver;
 size_t heap_ram(void);
 bool heap_has_memory(size_t size);
 
+/* Zeroes whole pages of a block. */
+void heap_zero(uintptr_t block, size_t size);
+
 /* Copies between blocks; sizes are multiples of 16. */
 void heap_copy(uintptr_t to, uintptr_t from, size_t size);
 

@@ -3,6 +3,7 @@
  * where they are touched and kept. And copying, which needs nothing but memory that is there.
  */
 #include "core/base/string.h"
+#include "vm/frames.h"
 #include "vm/heap/memory.h"
 #include "vm/segments.h"
 
@@ -45,4 +46,9 @@ bool heap_tables_make(void)
 void heap_copy(uintptr_t to, uintptr_t from, size_t size)
 {
     memcpy((void *)to, (const void *)from, size);
+}
+
+void heap_zero(uintptr_t block, size_t size)
+{
+    frame_zero((void *)block, size);
 }

@@ -34,3 +34,13 @@ void heap_copy(uintptr_t to, uintptr_t from, size_t size)
             fake_violation("heap_copy: %#lx or %#lx is not there", from + at, to + at);
     }
 }
+
+void heap_zero(uintptr_t block, size_t size)
+{
+    static const uint8_t zeros[VM_PAGE_SIZE];
+
+    for (size_t at = 0; at < size; at += sizeof(zeros)) {
+        if (fake_write(block + at, zeros, sizeof(zeros)))
+            fake_violation("heap_zero: %#lx is not there", block + at);
+    }
+}
