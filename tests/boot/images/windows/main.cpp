@@ -62,30 +62,42 @@ static void *check(uintptr_t *words, size_t size)
     return words;
 }
 
+/* A size that the compiler does not know: the function is called. */
+static size_t of(size_t size)
+{
+    __asm__("" : "+r"(size));
+    return size;
+}
+
+static const unsigned WAYS = 11;
+
 struct own {
-    uintptr_t *blocks[16];
+    uintptr_t *blocks[2 * WAYS];
 };
 
 static void make(struct own *own)
 {
     for (unsigned i = 0; i < 2; i++) {
-        uintptr_t **blocks = own->blocks + 8 * i;
+        uintptr_t **blocks = own->blocks + WAYS * i;
 
-        blocks[0] = mark(malloc(SMALL), SMALL);
-        blocks[1] = mark(malloc(MEDIUM), MEDIUM);
-        blocks[2] = mark(::operator new(SMALL), SMALL);
-        blocks[3] = mark(::operator new(MEDIUM), MEDIUM);
-        blocks[4] = mark(::operator new(SMALL, std::nothrow), SMALL);
-        blocks[5] = mark(::operator new(MEDIUM, std::nothrow), MEDIUM);
+        blocks[0] = mark(malloc(of(SMALL)), SMALL);
+        blocks[1] = mark(malloc(of(MEDIUM)), MEDIUM);
+        blocks[2] = mark(::operator new(of(SMALL)), SMALL);
+        blocks[3] = mark(::operator new(of(MEDIUM)), MEDIUM);
+        blocks[4] = mark(::operator new(of(SMALL), std::nothrow), SMALL);
+        blocks[5] = mark(::operator new(of(MEDIUM), std::nothrow), MEDIUM);
         blocks[6] = mark(heap_malloc(SMALL), SMALL);
         blocks[7] = mark(heap_malloc(1000), 1000);
+        blocks[8] = mark(malloc(SMALL), SMALL);
+        blocks[9] = mark(calloc(1, SMALL), SMALL);
+        blocks[10] = mark(::operator new(SMALL), SMALL);
     }
 }
 
 static void drop(struct own *own)
 {
     for (unsigned i = 0; i < 2; i++) {
-        uintptr_t **blocks = own->blocks + 8 * i;
+        uintptr_t **blocks = own->blocks + WAYS * i;
 
         free(check(blocks[2], SMALL));
         free(check(blocks[3], MEDIUM));
@@ -95,6 +107,9 @@ static void drop(struct own *own)
         free(check(blocks[5], MEDIUM));
         heap_free_sized(check(blocks[7], 1000), 1000);
         ::operator delete(check(blocks[6], SMALL));
+        ::operator delete(check(blocks[8], SMALL), SMALL);
+        ::operator delete(check(blocks[9], SMALL));
+        free(check(blocks[10], SMALL));
     }
 }
 
