@@ -116,6 +116,7 @@ int main(void)
     printf("%s\n", IS_ERR(heap_create(&vm_image, 0, 0)) ? "no heap on what cannot allocate" : "a heap on the image");
     heap_destroy(heap); /* the tables and segments' structures are there now */
     use("warm", &vm_heap, 0);
+    use("warm, with many segments", &vm_anon, VM_PAGES_4K); /* structures and slots are kept for the next ones */
     use("map of RAM", &vm_heap, 0);
     use("anon, 4 KiB", &vm_anon, VM_PAGES_4K);
     use("anon, 2 MiB", &vm_anon, VM_PAGES_2M);
