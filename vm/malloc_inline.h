@@ -13,7 +13,7 @@
 
 #define __HEAP_INLINE static __inline__ __attribute__((__always_inline__, __unused__))
 #define __HEAP_INLINE_MAX 1024
-#define __HEAP_SLICE_SHIFT 15 /* that of vm/heap/memory.h */
+#define __HEAP_SLICE_SHIFT 12 /* that of vm/heap/memory.h */
 
 /* True for sizes that have a window. */
 #define __heap_is_known(size) (__builtin_constant_p(size) && (size)-1 < (__SIZE_TYPE__)__HEAP_INLINE_MAX)

@@ -104,6 +104,8 @@ static inline bool segment_same_slot(struct address_space *space, vaddr_t a, vad
 
 /* Cuts the segment at an address inside it (vm_split without its checks): the upper part, of the same origin. */
 struct vm_segment *segment_split(struct address_space *space, struct vm_segment *segment, vaddr_t at);
+/* The same, also for spans in the map of RAM, which are not the program's to cut. */
+struct vm_segment *segment_cut(struct address_space *space, struct vm_segment *segment, vaddr_t at);
 
 /* Frees what is at [start, start + size) if that is all of the only segment of its slot, and its driver frees it as
  * vm_segment_free_owned does: the usual end of a segment, without finding it twice. False: nothing was done. */

@@ -115,7 +115,12 @@ static void cut(struct address_space *space, struct vm_segment *segment, struct 
 
 struct vm_segment *segment_split(struct address_space *space, struct vm_segment *segment, vaddr_t at)
 {
-    if (!segment->driver->split || segment_in_ram_map(segment))
+    return segment_in_ram_map(segment) ? ERR_PTR(E_NOTSUP) : segment_cut(space, segment, at);
+}
+
+struct vm_segment *segment_cut(struct address_space *space, struct vm_segment *segment, vaddr_t at)
+{
+    if (!segment->driver->split)
         return ERR_PTR(E_NOTSUP);
     struct vm_segment *second = segment_allocate(space);
 

@@ -25,12 +25,12 @@
 #define LOW_HALF_END LAYOUT_ADDRESS(0x0000800000000000)
 #define PHYSMAP_BASE LAYOUT_ADDRESS(0xffff800000000000)
 #define PHYSMAP_SIZE LAYOUT_ADDRESS(0x0000400000000000)
-/* Of the heap: what the byte, or pointer, of an address is found from (its number of 32 KiB, signed). The first is that
+/* Of the heap: what the byte, or pointer, of an address is found from (its number of 4 KiB, signed). The first is that
  * of 0, so that a displacement of 32 bits reaches all of the table below it. */
 #define HEAP_CLASS_TABLE LAYOUT_ADDRESS(0xffffffff80000000)
-#define HEAP_CLASS_TABLE_SIZE LAYOUT_ADDRESS(0x100000000)
-#define HEAP_SPAN_TABLE LAYOUT_ADDRESS(0xfffffff000000000)
-#define HEAP_SPAN_TABLE_SIZE LAYOUT_ADDRESS(0x1000000000)
+#define HEAP_CLASS_TABLE_SIZE LAYOUT_ADDRESS(0x800000000)
+#define HEAP_SPAN_TABLE LAYOUT_ADDRESS(0xffffff0000000000)
+#define HEAP_SPAN_TABLE_SIZE LAYOUT_ADDRESS(0x8000000000)
 #define IMAGE_BASE LAYOUT_ADDRESS(0xffffffff80000000)
 #define FIXMAP_BASE LAYOUT_ADDRESS(0xffffffffffc00000)
 

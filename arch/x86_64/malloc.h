@@ -82,7 +82,7 @@
 /* The class of the objects where the block lies; what is in no run is left to `slow`. */
     .macro class_of block, class, class32, slow
     movq \block, \class
-    sarq $15, \class
+    sarq $12, \class
 #ifndef HEAP_NATIVE
     jns \slow
 #endif

@@ -4,8 +4,7 @@
 #include "vm/heap/internal.h"
 
 struct sums {
-    size_t held, used;
-    unsigned empty;
+    size_t held, used, free_slices;
     size_t objects[CLASSES];
 };
 
@@ -18,11 +17,11 @@ static unsigned count_bits(const struct span *span)
     return count;
 }
 
-static const char *check_span(const struct heap *heap, const struct span *span, const struct region *region)
+static const char *check_span(const struct span *span, const struct region *region)
 {
     const struct size_class *kind = &size_classes[span->class];
 
-    if (span->heap != heap || span->region != region)
+    if (span->region != region)
         return "a span is another's";
     if (span->class == CLASS_NONE)
         return span->objects == 1 && span->used <= 1 ? NULL : "a medium block is not one object";
@@ -32,7 +31,8 @@ static const char *check_span(const struct heap *heap, const struct span *span, 
         return "the objects of a span are not as many as are used and free";
     if (!span->link != (span->used == span->objects))
         return "a span is not in a list that has free objects, or the other way round";
-    if (span->link && (span->used < span->low || span->used >= span->high))
+    if (span->link && (span->used < span->low || span->used >= span->high ||
+                       !(region->heap->quarters[span->class] >> span->quarter & 1)))
         return "a span is in the list of another fullness";
     return NULL;
 }
@@ -50,35 +50,60 @@ static const char *check_tables(const struct heap *heap, const struct span *span
     return NULL;
 }
 
+static bool bit(const uint64_t *bits, unsigned slice)
+{
+    return bits[slice / 64] >> slice % 64 & 1;
+}
+
+/* What the region says of its bits. */
+static const char *check_counts(const struct region *region)
+{
+    unsigned owned = 0, free = 0, run = 0, longest = 0;
+
+    for (unsigned slice = 0; slice < REGION_SLICES; slice++) {
+        owned += bit(region->owned, slice);
+        free += bit(region->free, slice);
+        run = bit(region->free, slice) ? run + 1 : 0;
+        longest = run > longest ? run : longest;
+        if (bit(region->free, slice) && !bit(region->owned, slice))
+            return "a slice is free that is not the heap's";
+    }
+    if (owned != region->owned_slices || free != region->free_slices || !owned)
+        return "a region does not own, or have free, as many slices as it says";
+    if (longest > region->longest || !region->link != !region->longest || (region->alone && free == owned))
+        return "a region is in a list for shorter runs than it has";
+    for (unsigned slice = 0; slice < region->lowest; slice++) {
+        if (bit(region->free, slice))
+            return "a slice is free below the lowest one";
+    }
+    return region->whole && owned != REGION_SLICES ? "a region is not whole" : NULL;
+}
+
 static const char *check_region(const struct heap *heap, const struct region *region, struct sums *sums)
 {
-    if (region->heap != heap || (region->free & ~region->owned) || !region->owned || !region->link != !region->free)
-        return "a region is not as it says";
-    for (unsigned slice = 0; slice < REGION_SLICES;) {
+    const char *wrong = region->heap == heap ? check_counts(region) : "a region is another heap's";
+
+    for (unsigned slice = 0; slice < REGION_SLICES && !wrong;) {
         uintptr_t start = region->start + slice * SLICE_SIZE;
         const struct span *span = *heap_span_of_slice(start);
-        const char *wrong;
 
-        if (!((region->owned & ~region->free) >> slice & 1)) {
-            if (span && region->owned >> slice & 1) /* others may be a large block's, in the map of RAM */
-                return "a slice that is free is a span's";
+        if (!bit(region->owned, slice) || bit(region->free, slice)) {
+            wrong = bit(region->free, slice) && span ? "a slice that is free is a span's" : NULL;
             slice++;
             continue;
         }
         if (!span || span->start != start)
             return "a slice is neither free nor a span's";
-        wrong = check_span(heap, span, region);
+        wrong = check_span(span, region);
         if (!wrong)
             wrong = check_tables(heap, span, start);
-        if (wrong)
-            return wrong;
         sums->used += span->class ? (size_t)span->used * span->size : span->slices * SLICE_SIZE;
         sums->objects[span->class] += span->used;
         slice += span->slices;
     }
-    sums->held += (size_t)__builtin_popcountll(region->owned) << SLICE_SHIFT;
-    sums->empty += region->whole && region->free == region->owned;
-    return NULL;
+    sums->held += region->owned_slices * SLICE_SIZE;
+    sums->free_slices += region->alone ? 0 : region->free_slices;
+    return wrong;
 }
 
 const char *heap_validate(struct heap *asked)
@@ -86,13 +111,13 @@ const char *heap_validate(struct heap *asked)
     struct heap *heap = asked ? asked : &program_heap;
     struct sums sums = {.held = heap->large};
 
-    for (const struct region *region = heap->all_regions; region; region = region->next_of_all) {
+    for (const struct region *region = NULL; (region = region_after(heap, region));) {
         const char *wrong = check_region(heap, region, &sums);
 
         if (wrong)
             return wrong;
     }
-    if (sums.held != heap->held || sums.used != heap->used || sums.empty != heap->empty_regions)
+    if (sums.held != heap->held || sums.used != heap->used || sums.free_slices != heap->free_slices)
         return "the heap's sums are wrong";
     for (unsigned class = 1; heap == &program_heap && class < CLASSES; class ++) {
         if (magazines_objects(class) > sums.objects[class])

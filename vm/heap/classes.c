@@ -3,9 +3,8 @@
 #include "vm/heap/internal.h"
 #include "vm/malloc_inline.h"
 
-#define SPAN_OBJECTS_LEAST 4u
 #define CACHED_MOST 31u
-#define CACHED_BYTES ((size_t)64 << 10)
+#define CACHED_BYTES ((size_t)32 << 10)
 
 _Static_assert(__HEAP_SLICE_SHIFT == SLICE_SHIFT && __HEAP_INLINE_MAX == SMALL_MAX, "what the inlined windows know");
 
@@ -20,12 +19,12 @@ static uint32_t size_of_class(unsigned class)
     return doubling < 1 ? class * 16 : ((class - 1) % 8 + 9) << (doubling + 3);
 }
 
-/* A span is as short as may be, but not more than a sixteenth of it is to be waste. */
+/* A span is as short as may be, so that it is soon empty; but not more than a sixteenth of it is to be waste. */
 static unsigned slices_of_class(size_t size)
 {
-    unsigned slices = 1;
+    unsigned least = size <= 1024 ? 16 : size <= 2048 ? 8 : size <= 4096 ? 4 : size <= 8192 ? 2 : 1, slices = 1;
 
-    while (slices * SLICE_SIZE / size < SPAN_OBJECTS_LEAST || slices * SLICE_SIZE % size > slices * SLICE_SIZE / 16)
+    while (slices * SLICE_SIZE / size < least || slices * SLICE_SIZE % size > slices * SLICE_SIZE / 16)
         slices++;
     return slices;
 }
@@ -33,7 +32,7 @@ static unsigned slices_of_class(size_t size)
 void classes_make(void)
 {
     for (unsigned class = 1; class <= CLASS_LAST; class ++) {
-        size_t size = size_of_class(class), cached = CACHED_BYTES / size;
+        size_t size = size_of_class(class), cached = size < CACHED_BYTES ? CACHED_BYTES / size : 1;
         unsigned slices = slices_of_class(size);
 
         size_classes[class] = (struct size_class){

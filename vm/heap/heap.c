@@ -22,10 +22,7 @@
 #include "core/base/string.h"
 #include "vm/heap/internal.h"
 
-#define STRUCTURE 128u
-#define STRUCTURE_LARGE 336u /* a span of 2048 objects */
-
-_Static_assert(sizeof(struct span) + 2048 / 8 <= STRUCTURE_LARGE && sizeof(struct region) <= STRUCTURE, "structures");
+_Static_assert(sizeof(struct heap) <= VM_PAGE_SIZE, "a heap is a page");
 
 void heap_init(struct heap *heap, const struct vm_segment_driver *driver, vm_flags_t pages, size_t limit)
 {
@@ -33,8 +30,9 @@ void heap_init(struct heap *heap, const struct vm_segment_driver *driver, vm_fla
     heap->driver = heap->large_driver = driver;
     heap->pages = pages;
     heap->limit = limit;
-    heap->structures.size = STRUCTURE;
-    heap->large_structures.size = STRUCTURE_LARGE;
+    heap->structures.size = SPAN_STRUCTURE;
+    heap->large_structures.size = SPAN_STRUCTURE_LARGE;
+    heap->region_structures.size = sizeof(struct region);
 }
 
 static bool is_canonical(uintptr_t address)
@@ -46,7 +44,7 @@ struct span *heap_span_of(struct heap *heap, uintptr_t block)
 {
     struct span *span = is_canonical(block) ? *heap_span_of_slice(block) : NULL;
 
-    return span && span->heap == heap && span_holds(span, block) ? span : NULL;
+    return span && span_heap(span) == heap && span_holds(span, block) ? span : NULL;
 }
 
 size_t heap_span_size(const struct span *span)
@@ -108,6 +106,7 @@ void heap_destroy(struct heap *heap)
     regions_destroy(heap);
     pool_destroy(heap, &heap->structures);
     pool_destroy(heap, &heap->large_structures);
+    pool_destroy(heap, &heap->region_structures);
     heap_page_put(heap);
 }
 
@@ -226,8 +225,8 @@ struct heap_statistics heap_statistics(const struct heap *heap)
 {
     size_t empty = 0;
 
-    for (const struct region *region = heap->all_regions; region; region = region->next_of_all)
-        empty += (size_t)__builtin_popcountll(region->free) << SLICE_SHIFT;
+    for (const struct region *region = NULL; (region = region_after(heap, region));)
+        empty += region->free_slices * SLICE_SIZE;
     return (struct heap_statistics){
         .held = heap->held,
         .used = heap->used + heap->large,

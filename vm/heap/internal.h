@@ -56,40 +56,53 @@ unsigned class_of_aligned(size_t size, size_t align);
 
 /* ---- regions and spans: regions.c, spans.c ---- */
 
-#define REGION_SLICES 64u
-#define REGION_LISTS 7u /* by log2 of the longest run of free slices */
+#define REGION_SLICES 512u
+#define REGION_WORDS (REGION_SLICES / 64)
+#define REGION_LISTS 10u /* by log2 of the longest run of free slices */
+#define REGION_BUCKETS 64u
 #define QUARTERS 4u
 
-/* REGION_SIZE bytes of addresses, aligned, of which the heap owns some slices, as a rule all. */
+/* REGION_SIZE bytes of addresses, aligned, of which the heap owns some slices. */
 struct region {
-    struct region *next, **link; /* in the list of its longest free run, if there is a free slice */
-    struct region *next_of_all, **link_of_all;
+    struct region *next, **link; /* in a list of those with free slices: their longest run is no longer than it says */
+    struct region *next_of_bucket;
     struct heap *heap;
     uintptr_t start;
-    uint64_t owned, free; /* a bit for each slice */
-    bool whole;           /* owned as one run */
+    uint16_t owned_slices, free_slices;
+    uint16_t longest;                                 /* run of free slices, at most */
+    uint16_t lowest;                                  /* no slice below it is free */
+    bool whole;                                       /* owned as one run */
+    bool alone;                                       /* the free slices are for the one block of the region to grow */
+    uint64_t owned[REGION_WORDS], free[REGION_WORDS]; /* a bit for each slice */
 };
 
 /* A run of slices: objects of a class, or one medium block; of heaps other than the program's also a large block. */
 struct span {
     struct span *next, **link; /* in the list of its class and fullness, if an object is free */
-    struct heap *heap;
-    struct region *region;
+    union {
+        struct region *region;
+        struct heap *heap; /* of a large block */
+    };
     uintptr_t start;
     uint32_t size, reciprocal; /* of an object, as its class says */
     uint16_t objects, used;    /* used: handed out, to whoever calls or to a magazine */
     uint16_t fresh;            /* objects from here on were never handed out, and are not among the free bits */
     uint16_t low, high;        /* with fewer used ones, or so many, it belongs elsewhere */
-    uint8_t class, slices;
+    uint16_t slices;
+    uint8_t class, quarter; /* quarter: its list, while it is in one */
     bool large_structure;
     uint64_t free[]; /* a bit for each object */
 };
 
-/* Structures of one size, on pages of their own. */
+/* Bytes of a span with bits for so many objects: the two kinds. */
+#define SPAN_STRUCTURE (sizeof(struct span) + 8)
+#define SPAN_STRUCTURE_LARGE (sizeof(struct span) + 4 * 8)
+#define SPAN_OBJECTS_MAX (4 * 64u)
+
+/* Structures of one size, on pages of their own: those with free places, and those without. */
 struct pool {
     uint32_t size;
-    void *free; /* list, through the first word */
-    void *pages;
+    struct pool_page *pages, *full;
 };
 
 struct heap {
@@ -97,9 +110,11 @@ struct heap {
     vm_flags_t pages;
     size_t limit;
     struct span *spans[CLASSES][QUARTERS]; /* with free objects, by how full they are */
-    struct region *regions[REGION_LISTS], *all_regions;
-    unsigned empty_regions; /* whole ones of which nothing is handed out */
-    struct pool structures, large_structures;
+    uint8_t quarters[CLASSES];             /* a bit for each that is not empty */
+    struct region *regions[REGION_LISTS], *buckets[REGION_BUCKETS];
+    unsigned lists;     /* those with a region, a bit for each */
+    size_t free_slices; /* of regions that are not one block's alone */
+    struct pool structures, large_structures, region_structures;
     size_t held;  /* bytes of regions and large blocks */
     size_t large; /* of them in large blocks */
     size_t used;  /* bytes of spans that are handed out, medium blocks included */
@@ -117,31 +132,41 @@ void heap_step(struct heap *, const char *operation);
 #define HEAP_STEP(heap) ((void)0)
 #endif
 
+/* At the start of a page of structures, in the first place. */
+struct pool_page {
+    struct pool_page *next, **link; /* of those with a free place, or of those without */
+    void *free;                     /* list, through the first word */
+    size_t used;
+};
+
 /* More of them; false: no memory. */
 bool pool_grow(struct heap *, struct pool *);
 void pool_destroy(struct heap *, struct pool *);
+/* The page has no free place any more. */
+void pool_page_full(struct pool *, struct pool_page *);
+void pool_put(struct heap *, struct pool *, void *structure);
 
 /* One is free. */
 static inline void *pool_take(struct pool *pool)
 {
-    void **structure = pool->free;
+    struct pool_page *page = pool->pages;
+    void **structure = page->free;
 
-    pool->free = *structure;
+    page->used++;
+    page->free = *structure;
+    if (UNLIKELY(!page->free))
+        pool_page_full(pool, page);
     return structure;
 }
 
 /* NULL: no memory. */
 static inline void *pool_get(struct heap *heap, struct pool *pool)
 {
-    return LIKELY(pool->free) || pool_grow(heap, pool) ? pool_take(pool) : NULL;
+    return LIKELY(pool->pages) || pool_grow(heap, pool) ? pool_take(pool) : NULL;
 }
 
-static inline void pool_put(struct pool *pool, void *structure)
-{
-    *(void **)structure = pool->free;
-    pool->free = structure;
-}
-
+/* The region after this one, in no order; the first after NULL. */
+struct region *region_after(const struct heap *, const struct region *);
 /* A run of slices aligned to `align` slices; 0: no memory, or over the heap's limit. alone: in a region of its own if
  * there is one, so that it can grow. */
 uintptr_t slices_get(struct heap *, unsigned count, unsigned align, bool alone, struct region **region);
@@ -153,7 +178,7 @@ bool slices_fill_alone(const struct region *, uintptr_t start, unsigned count);
 /* Forgets the region: its memory has become another's. */
 void region_forget(struct region *);
 void regions_destroy(struct heap *);
-/* Gives back the empty regions that are kept. */
+/* Gives back all free slices. */
 void regions_trim(struct heap *);
 
 /* Objects of a class from spans, the fuller ones first, at most `count`, the lowest address of each last; how many. */
@@ -168,8 +193,12 @@ struct span *span_make_large(struct heap *, uintptr_t block);
 void span_free_large(struct span *);
 /* The medium block's memory has become another's. */
 void span_forget(struct span *);
-/* Where the object would begin that holds the address: its index; `objects` and more: there is none. */
+static inline struct heap *span_heap(const struct span *span)
+{
+    return span->slices ? span->region->heap : span->heap;
+}
 
+/* Where the object would begin that holds the address: its index; `objects` and more: there is none. */
 static inline unsigned span_index(const struct span *span, uintptr_t address)
 {
     return (unsigned)((address - span->start) * span->reciprocal >> 32);
@@ -189,7 +218,7 @@ static inline void span_give(struct span *span, uintptr_t object)
     if (UNLIKELY(span->start + (uintptr_t)index * span->size != object || index >= span->fresh || (*word & bit)))
         heap_misused("free", object);
     *word |= bit;
-    span->heap->used -= span->size;
+    span->region->heap->used -= span->size;
     if (UNLIKELY(--span->used < span->low))
         span_place(span);
 }

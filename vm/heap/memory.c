@@ -1,8 +1,8 @@
 /*
  * The heap's memory from the VM core (memory.h).
  *
- * A run is a segment of the heap driver, so that the map of segments, /proc and system calls know it; a short one,
- * taken when RAM has no 2 MiB in one piece, is a segment for each slice, as slices go back one by one.
+ * A run is a segment of the heap driver, so that the map of segments, /proc and system calls know it; it is cut where a
+ * part of it goes back.
  */
 #include "vm/heap/memory.h"
 
@@ -36,22 +36,6 @@ void heap_page_put(void *page)
 
 /* ---- runs ---- */
 
-/* A segment for each slice of a run of the map of RAM that was free a moment ago. */
-static uintptr_t run_in_slices(uintptr_t run, size_t size)
-{
-    for (size_t at = 0; at < size; at += SLICE_SIZE) {
-        struct vm_segment *slice =
-            vm_alloc_at(vm_space(), &vm_heap, virt_to_phys((void *)(run + at)), SLICE_SIZE, VM_RW | VM_NOZERO);
-
-        if (!IS_ERR(slice))
-            continue;
-        while (at > 0)
-            heap_run_put(run + (at -= SLICE_SIZE), SLICE_SIZE);
-        return 0;
-    }
-    return run;
-}
-
 uintptr_t heap_run_get(const struct vm_segment_driver *driver, size_t size, vm_flags_t pages)
 {
     struct vm_segment *segment;
@@ -63,23 +47,40 @@ uintptr_t heap_run_get(const struct vm_segment_driver *driver, size_t size, vm_f
     if (IS_ERR(segment))
         return 0;
     start = segment->start;
-    if ((driver != &vm_heap || segment_in_ram_map(segment)) && (size == SLICE_SIZE || size == REGION_SIZE) &&
-        is_aligned(start, size))
-        return start;
-    bool again = driver == &vm_heap && segment_in_ram_map(segment);
-
-    vm_free(vm_space(), segment);
-    return again ? run_in_slices(start, size) : 0;
+    if ((driver == &vm_heap && !segment_in_ram_map(segment)) || !is_aligned(start, size)) {
+        vm_free(vm_space(), segment);
+        return 0;
+    }
+    return start;
 }
 
-void heap_run_put(uintptr_t run, size_t size)
+bool heap_run_take(uintptr_t run, size_t size)
 {
-    for (uintptr_t end = run + size; run < end;) { /* of one segment, or one for each slice */
-        struct vm_segment *segment = vm_find(vm_space(), run);
+    return heap_has_memory(size) &&
+           !IS_ERR(vm_alloc_at(vm_space(), &vm_heap, run - PHYSMAP_BASE, size, VM_RW | VM_NOZERO));
+}
+
+/* Makes the address the end of a segment; false: no structure. */
+static bool cut_at(struct address_space *space, uintptr_t at)
+{
+    struct vm_segment *segment = segment_find(space, at);
+
+    return !segment || segment->start == at || !IS_ERR(segment_cut(space, segment, at));
+}
+
+bool heap_run_put(uintptr_t run, size_t size)
+{
+    struct address_space *space = vm_space();
+
+    if (!cut_at(space, run) || !cut_at(space, run + size))
+        return false;
+    for (uintptr_t end = run + size; run < end;) {
+        struct vm_segment *segment = segment_find(space, run);
 
         CHECK(segment && segment->start == run && segment->size <= end - run, "heap: %#lx is not a run",
               (unsigned long)run);
         run += segment->size;
-        vm_free(vm_space(), segment);
+        vm_free(space, segment);
     }
+    return true;
 }

@@ -13,7 +13,7 @@
 #include "vm/heap.h"
 #include "vm/vm.h"
 
-#define SLICE_SHIFT 15u
+#define SLICE_SHIFT 12u
 #define SLICE_SIZE ((size_t)1 << SLICE_SHIFT)
 #define REGION_SIZE ((size_t)2 << 20)
 
@@ -42,9 +42,13 @@ static inline struct span **heap_span_of_slice(uintptr_t address)
 }
 
 /* A run of a power of two of bytes from SLICE_SIZE to REGION_SIZE, aligned to its length, of undefined contents, from
- * the driver; 0: none. A put gives back what a get has given. */
+ * the driver; 0: none. Only REGION_SIZE comes from drivers other than vm_heap. */
 uintptr_t heap_run_get(const struct vm_segment_driver *, size_t size, vm_flags_t pages);
-void heap_run_put(uintptr_t run, size_t size);
+/* Takes just this run of pages of the map of RAM; false: not all of it is free. */
+bool heap_run_take(uintptr_t run, size_t size);
+/* Gives back what gets have given, in the map of RAM also parts of it, or several that lie side by side. False: no
+ * structure for what is left of a run, and nothing has changed; never for a whole run. */
+bool heap_run_put(uintptr_t run, size_t size);
 
 /* A page for structures; NULL: none. */
 void *heap_page_get(void);

@@ -29,7 +29,9 @@
     64u /* what is less than this part of the heap, and the bytes below, is not given back before growth */
 #define WORTH_LEAST ((size_t)128 << 10)
 #define ZEROED_LARGE                                                                                                   \
-    ((size_t)128 << 10) /* from here on what is to be zero is a large block: the pages that are touched are */
+    ((size_t)128 << 10)    /* from here on what is to be zero is a large block: the pages that are touched are */
+#define DECAY 16384u       /* magazines filled by free: what a class did not need meanwhile goes back, */
+#define DECAY_OF_LIMIT 16u /* down to this part of the limit */
 
 struct magazine {
     uintptr_t objects[PLACES - 1];
@@ -45,9 +47,12 @@ static struct {
     bool started;
     struct pool pool;
     struct magazine *full[CLASSES];
+    struct magazine *unused[CLASSES];       /* where the full ones begin that were so at the last decay */
+    const uintptr_t *tops[CLASSES];         /* heap_tops as they were then */
+    unsigned filled;                        /* since then */
     size_t cached, cached_least;            /* bytes of objects in them, and what is always allowed */
     struct span *medium[MEDIUM_SLICES + 1]; /* the last block freed of each number of slices, at most, */
-    size_t medium_bytes;                    /* and together not more than a region */
+    size_t medium_bytes;                    /* and together not more than the longest */
 } magazines;
 
 static struct magazine nowhere __attribute__((aligned(256))); /* full: for what is no object */
@@ -80,11 +85,6 @@ static struct magazine *magazine_make(unsigned class)
     return structure ? magazine_make_of(structure, class) : NULL;
 }
 
-static inline size_t bytes_of_full(unsigned class)
-{
-    return (size_t)size_classes[class].cached * size_classes[class].size;
-}
-
 static inline void give(uintptr_t object)
 {
     struct span *span = *heap_span_of_slice(object);
@@ -94,16 +94,31 @@ static inline void give(uintptr_t object)
     span_give(span, object);
 }
 
-/* The objects of a full magazine go to their spans. */
-static void empty_full(unsigned class, struct magazine **link)
+static inline size_t bytes_of_full(unsigned class)
+{
+    return (size_t)size_classes[class].cached * size_classes[class].size;
+}
+
+/* Takes a full magazine from the list of its class. */
+static inline struct magazine *full_take(unsigned class, struct magazine **link)
 {
     struct magazine *magazine = *link;
 
     *link = magazine->next;
+    if (magazines.unused[class] == magazine)
+        magazines.unused[class] = magazine->next;
     magazines.cached -= bytes_of_full(class);
+    return magazine;
+}
+
+/* The objects of a full magazine go to their spans. */
+static void empty_full(unsigned class, struct magazine **link)
+{
+    struct magazine *magazine = full_take(class, link);
+
     for (unsigned place = first_place(class); place < PLACES - 1; place++)
         give(magazine->objects[place]);
-    pool_put(&magazines.pool, magazine);
+    pool_put(&program_heap, &magazines.pool, magazine);
 }
 
 static void free_medium_kept(unsigned slices)
@@ -132,6 +147,41 @@ static void empty_all_full(void)
     for (unsigned class = 1; class < CLASSES; class ++) {
         while (magazines.full[class])
             empty_full(class, &magazines.full[class]);
+    }
+}
+
+/* The objects of the class's magazine that is not full, too. */
+static void empty_top(unsigned class)
+{
+    uintptr_t **top = &this_cpu(heap_tops)[class];
+    struct magazine *magazine = magazine_of(*top);
+
+    while (magazine && *top > &magazine->objects[first_place(class)])
+        give(*--*top);
+}
+
+/* The full magazines that the class never needed since the last time, the oldest first. */
+static void empty_unused(unsigned class)
+{
+    struct magazine **link = &magazines.full[class];
+
+    while (*link != magazines.unused[class])
+        link = &(*link)->next;
+    while (*link && magazines.cached > magazines.cached_least / DECAY_OF_LIMIT)
+        empty_full(class, link);
+    magazines.unused[class] = magazines.full[class];
+}
+
+/* What was not needed since the last time goes back: a few objects would keep many spans. */
+static COLD void decay(void)
+{
+    magazines.filled = 0;
+    free_all_medium_kept();
+    for (unsigned class = 1; class < CLASSES; class ++) {
+        empty_unused(class);
+        if (magazines.tops[class] == this_cpu(heap_tops)[class])
+            empty_top(class);
+        magazines.tops[class] = this_cpu(heap_tops)[class];
     }
 }
 
@@ -196,15 +246,8 @@ void heap_program_trim(void)
     heap_large_trim();
     free_all_medium_kept();
     empty_all_full();
-    for (unsigned class = 1; class < CLASSES; class ++) {
-        uintptr_t **top = &this_cpu(heap_tops)[class];
-        struct magazine *magazine = magazine_of(*top);
-
-        if (!*top)
-            continue;
-        while (*top > &magazine->objects[first_place(class)])
-            give(*--*top);
-    }
+    for (unsigned class = 1; class < CLASSES; class ++)
+        empty_top(class);
     regions_trim(&program_heap);
 }
 
@@ -241,9 +284,8 @@ static inline uintptr_t object_get_full(unsigned class)
 
     if (!full)
         return 0;
-    pool_put(&magazines.pool, magazine_of(*top));
-    magazines.full[class] = full->next;
-    magazines.cached -= bytes_of_full(class);
+    pool_put(&program_heap, &magazines.pool, magazine_of(*top));
+    full_take(class, &magazines.full[class]);
     *top = &full->objects[PLACES - 2];
     return **top;
 }
@@ -283,7 +325,7 @@ static __attribute__((noinline)) void object_put_over(unsigned class)
 {
     struct magazine *full = magazines.full[class];
 
-    if (magazines.cached > program_heap.held / LIMIT_OF_HEAP)
+    if (full && magazines.cached > program_heap.held / LIMIT_OF_HEAP)
         empty_full(class, full->next ? &full->next : &magazines.full[class]);
 }
 
@@ -298,6 +340,8 @@ static inline void object_put_into(struct magazine *magazine, unsigned class, ui
     full->next = magazines.full[class];
     magazines.full[class] = full;
     magazines.cached += bytes_of_full(class);
+    if (UNLIKELY(++magazines.filled >= DECAY))
+        decay();
     if (UNLIKELY(magazines.cached > magazines.cached_least))
         object_put_over(class);
 }
@@ -315,7 +359,7 @@ static COLD __attribute__((noinline)) void object_put_last(unsigned class, uintp
 
 static inline void object_put(unsigned class, uintptr_t object)
 {
-    if (LIKELY(magazines.pool.free))
+    if (LIKELY(magazines.pool.pages))
         object_put_into(magazine_make_of(pool_take(&magazines.pool), class), class, object);
     else
         object_put_last(class, object);
@@ -366,7 +410,7 @@ static void medium_put(struct span *span)
         return;
     }
     free_medium_kept(slices);
-    if (magazines.medium_bytes + slices * SLICE_SIZE > REGION_SIZE) {
+    if (magazines.medium_bytes + slices * SLICE_SIZE > MEDIUM_MAX) {
         span_free_medium(span);
         return;
     }
@@ -379,26 +423,26 @@ static inline uintptr_t span_block_get(size_t size)
     return size <= CLASS_SIZE_MAX ? object_get(class_of_size(size)) : medium_get(size, 1);
 }
 
-/* When there is no memory: with what magazines hold, and then as a large block, for which single pages do. */
-static COLD __attribute__((noinline)) uintptr_t block_get_last(size_t size)
+/* When there is no memory: with what magazines hold. */
+static COLD __attribute__((noinline)) uintptr_t span_block_get_last(size_t size)
 {
-    uintptr_t block;
-
     heap_program_trim();
-    block = span_block_get(size);
-    return block ? block : large_get(size, false);
+    return span_block_get(size);
 }
 
-/* For sizes up to SIZE_MAX_ASKED. */
-static uintptr_t block_get(size_t size)
+/* For sizes up to SIZE_MAX_ASKED: in the map of RAM, or else as a large block, for which single pages do. Only those
+ * are zeroed where they are to be. */
+static uintptr_t block_get(size_t size, bool zero)
 {
     uintptr_t block;
 
     if (size > MEDIUM_MAX)
-        return large_get(size, false);
+        return large_get(size, zero);
     size += size == 0;
     block = span_block_get(size);
-    return LIKELY(block) ? block : block_get_last(size);
+    if (UNLIKELY(!block))
+        block = span_block_get_last(size);
+    return LIKELY(block) ? block : large_get(size, zero);
 }
 
 static bool can_have(size_t size)
@@ -420,7 +464,7 @@ void *heap_program_alloc(size_t size)
 
     if (kept)
         return (void *)kept;
-    return can_have(size) ? (void *)block_get(size) : NULL;
+    return can_have(size) ? (void *)block_get(size, false) : NULL;
 }
 
 /* A handler that ran behind the window may have filled the magazine. */
@@ -442,8 +486,8 @@ void *heap_program_alloc_zeroed(size_t size)
         block = large_get(size, true);
     if (block || size > MEDIUM_MAX)
         return (void *)block;
-    block = block_get(size);
-    return block ? memset((void *)block, 0, size) : NULL;
+    block = block_get(size, true);
+    return heap_is_run(block) ? memset((void *)block, 0, size) : (void *)block;
 }
 
 void *heap_program_alloc_aligned(size_t align, size_t size)
@@ -455,7 +499,7 @@ void *heap_program_alloc_aligned(size_t align, size_t size)
     if (align > SIZE_MAX_ASKED || !can_have(size))
         return NULL;
     if (align <= 16)
-        return (void *)block_get(size);
+        return (void *)block_get(size, false);
     class = class_of_aligned(size ? size : 1, align);
     if (class)
         block = object_get(class);
@@ -478,7 +522,7 @@ static __attribute__((noinline)) void block_put(uintptr_t block)
         return;
     }
     span = *heap_span_of_slice(block);
-    if (UNLIKELY(!span || span->start != block || span->class || !span->used || span->heap != &program_heap))
+    if (UNLIKELY(!span || span->start != block || span->class || !span->used || span_heap(span) != &program_heap))
         heap_misused("free", block);
     medium_put(span);
 }
@@ -534,7 +578,7 @@ static uintptr_t block_get_other(size_t old, size_t size)
         return 0;
     if (size > old)
         block = block_get_growing(size);
-    return block ? block : block_get(size);
+    return block ? block : block_get(size, false);
 }
 
 /* The block with the size, where it is or, without a byte being copied, elsewhere; 0: it has to be copied. */

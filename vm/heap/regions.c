@@ -1,53 +1,115 @@
 /*
  * Slices of regions, and the structures' pages.
  *
- * A region is 2 MiB of addresses in 64 slices, so that what is free of it is one word. It is taken from the driver as
- * one run; by a small heap, and where RAM has no such run any more, in shorter ones, and then what becomes free goes
- * back at once. Regions with free slices are in lists by the longest free run (its logarithm): the first of the next
- * longer list always fits, and those with the shortest runs are used first, so that others become empty. One empty
- * region is kept.
+ * A region is 2 MiB of addresses in 512 slices of a page, a bit for each that the heap owns and for each that is free.
+ * Memory comes from the driver in runs of a part of what the heap holds, so that a small heap grows by little and a
+ * large one seldom. Where the runs lie is the frame allocator's choice, which fills its broken 2 MiB first.
+ *
+ * Regions with free slices are in lists by the logarithm of the longest free run. That is an upper bound, put right
+ * when a search fails: then taking costs no look at what is left. Those with the shortest runs are used first, so that
+ * others become empty; in a region it is the first that fits. What is free beyond a part of the heap goes back to
+ * the driver, the longest runs first: whole regions, and then parts of them, in the map of RAM.
  */
 #include "core/base/assert.h"
 #include "core/base/string.h"
 #include "vm/heap/internal.h"
 
-#define EMPTY_KEPT 1u
-#define SMALL_HEAP ((size_t)1 << 20) /* up to here a heap grows by pieces of PIECE_SLICES */
-#define PIECE_SLICES 4u
-
-static uint64_t mask_of(unsigned first, unsigned count)
-{
-    return (count == 64 ? ~0ull : (1ull << count) - 1) << first;
-}
+#define STEP_LEAST ((size_t)64 << 10)  /* growth */
+#define STEP_PART 16u                  /* of the heap */
+#define FREE_LEAST ((size_t)256 << 10) /* free slices that are kept, */
+#define FREE_PART 64u                  /* or this part of the heap */
+#define PUT_SLICES 1u                  /* shorter runs are not worth a segment of their own behind them */
 
 static unsigned slice_of(const struct region *region, uintptr_t address)
 {
     return (unsigned)((address - region->start) >> SLICE_SHIFT);
 }
 
-/* Bit i: the slices i to i + count - 1 are all free. */
-static uint64_t runs_of(uint64_t free, unsigned count)
-{
-    for (unsigned have = 1; have < count;) {
-        unsigned step = count - have < have ? count - have : have;
+/* ---- bits of slices ---- */
 
-        free &= free >> step;
-        have += step;
-    }
-    return free;
+/* The bits of one word that belong to [first, end). */
+static inline uint64_t word_mask(unsigned word, unsigned first, unsigned end)
+{
+    uint64_t from = first > word * 64 ? ~0ull << (first - word * 64) : ~0ull;
+
+    return end < word * 64 + 64 ? from & ~(~0ull << (end - word * 64)) : from;
 }
 
-/* The logarithm of the longest run of set bits; there is one. */
-static unsigned longest_run(uint64_t free)
+/* As a rule all are of one word. */
+static inline bool in_one_word(unsigned first, unsigned count)
 {
-    unsigned order = 0;
+    return LIKELY(first % 64 + count <= 64);
+}
 
-    while (order < REGION_LISTS - 1 && (free &= free >> (1u << order)))
-        order++;
-    return order;
+static inline void bits_change(uint64_t *bits, unsigned first, unsigned count)
+{
+    if (in_one_word(first, count)) {
+        bits[first / 64] ^= ~0ull >> (64 - count) << first % 64;
+        return;
+    }
+    for (unsigned word = first / 64; word * 64 < first + count; word++)
+        bits[word] ^= word_mask(word, first, first + count);
+}
+
+/* True if all of them are as the value says. */
+static inline bool bits_are(const uint64_t *bits, unsigned first, unsigned count, bool value)
+{
+    if (in_one_word(first, count))
+        return !((bits[first / 64] >> first % 64 ^ (value ? ~0ull : 0)) << (64 - count));
+    for (unsigned word = first / 64; word * 64 < first + count; word++) {
+        if ((bits[word] ^ (value ? ~0ull : 0)) & word_mask(word, first, first + count))
+            return false;
+    }
+    return true;
+}
+
+/* The first bit from `from` on that is set, or (flip: all ones) clear; REGION_SLICES: none. */
+static inline unsigned bits_next(const uint64_t *bits, unsigned from, uint64_t flip)
+{
+    for (unsigned word = from / 64; word < REGION_WORDS; word++) {
+        uint64_t found = (bits[word] ^ flip) & word_mask(word, from, REGION_SLICES);
+
+        if (found)
+            return word * 64 + (unsigned)__builtin_ctzll(found);
+    }
+    return REGION_SLICES;
+}
+
+/* Where the run of set bits begins that ends before `end`. */
+static inline unsigned bits_run_start(const uint64_t *bits, unsigned end)
+{
+    for (unsigned word = (end + 63) / 64; word-- > 0;) {
+        uint64_t clear = ~bits[word] & word_mask(word, 0, end);
+
+        if (clear)
+            return word * 64 + 64 - (unsigned)__builtin_clzll(clear);
+    }
+    return 0;
+}
+
+/* The first free run of `count`, aligned, from `from` on; REGION_SLICES: none, and then *longest is how long the
+ * longest is. */
+static unsigned find_run(const uint64_t *free, unsigned from, unsigned count, unsigned align, unsigned *longest)
+{
+    *longest = 0;
+    for (unsigned first = bits_next(free, from, 0), end; first < REGION_SLICES; first = bits_next(free, end, 0)) {
+        unsigned at = (unsigned)align_up(first, align);
+
+        if (at + count <= REGION_SLICES && bits_are(free, at, count, true))
+            return at;
+        end = bits_next(free, first, ~0ull);
+        if (end - first > *longest)
+            *longest = end - first;
+    }
+    return REGION_SLICES;
 }
 
 /* ---- lists ---- */
+
+static unsigned list_of(unsigned run)
+{
+    return 31u - (unsigned)__builtin_clz(run);
+}
 
 static void list_remove(struct region *region)
 {
@@ -56,244 +118,396 @@ static void list_remove(struct region *region)
     *region->link = region->next;
     if (region->next)
         region->next->link = region->link;
+    else if (region->link == &region->heap->regions[list_of(region->longest)])
+        region->heap->lists &= ~(1u << list_of(region->longest));
     region->link = NULL;
 }
 
-static void list_insert(struct region *region)
+/* Puts the region where it belongs with a longest free run of so much, at most. */
+static void place(struct region *region, unsigned longest)
 {
-    struct region **head;
+    struct region **head = longest ? &region->heap->regions[list_of(longest)] : NULL;
 
-    if (!region->free)
+    if (region->link && longest && region->longest && list_of(region->longest) == list_of(longest)) {
+        region->longest = (uint16_t)longest;
         return;
-    head = &region->heap->regions[longest_run(region->free)];
+    }
+    list_remove(region);
+    region->longest = (uint16_t)longest;
+    if (!head)
+        return;
     region->next = *head;
     region->link = head;
     if (region->next)
         region->next->link = &region->next;
     *head = region;
+    region->heap->lists |= 1u << list_of(longest);
 }
 
-static void set_free(struct region *region, uint64_t free)
+/* ---- what is free ---- */
+
+static void set_alone(struct region *region, bool alone)
 {
-    list_remove(region);
-    region->free = free;
-    list_insert(region);
+    if (region->alone == alone)
+        return;
+    region->alone = alone;
+    region->heap->free_slices += alone ? -(size_t)region->free_slices : region->free_slices;
+}
+
+static void take(struct region *region, unsigned first, unsigned count)
+{
+    bits_change(region->free, first, count);
+    region->free_slices = (uint16_t)(region->free_slices - count);
+    if (!region->alone)
+        region->heap->free_slices -= count;
+    if (region->lowest == first)
+        region->lowest = (uint16_t)(first + count);
+    if (region->longest > region->free_slices)
+        place(region, region->free_slices);
+}
+
+static void give(struct region *region, unsigned first, unsigned count)
+{
+    bits_change(region->free, first, count);
+    region->free_slices = (uint16_t)(region->free_slices + count);
+    if (region->lowest > first)
+        region->lowest = (uint16_t)first;
+    if (!region->alone)
+        region->heap->free_slices += count;
+    if (region->free_slices == region->owned_slices)
+        set_alone(region, false);
+
+    unsigned run = bits_next(region->free, first + count, ~0ull) - bits_run_start(region->free, first);
+
+    place(region, run > region->longest ? run : region->longest);
 }
 
 /* ---- regions ---- */
 
+static struct region **bucket_of(struct heap *heap, uintptr_t start)
+{
+    return &heap->buckets[start / REGION_SIZE % REGION_BUCKETS];
+}
+
+struct region *region_after(const struct heap *heap, const struct region *region)
+{
+    size_t bucket = region ? region->start / REGION_SIZE % REGION_BUCKETS + 1 : 0;
+
+    if (region && region->next_of_bucket)
+        return region->next_of_bucket;
+    while (bucket < REGION_BUCKETS && !heap->buckets[bucket])
+        bucket++;
+    return bucket < REGION_BUCKETS ? heap->buckets[bucket] : NULL;
+}
+
 void region_forget(struct region *region)
 {
     struct heap *heap = region->heap;
+    struct region **link = bucket_of(heap, region->start);
 
-    list_remove(region);
-    *region->link_of_all = region->next_of_all;
-    if (region->next_of_all)
-        region->next_of_all->link_of_all = region->link_of_all;
-    heap->held -= (size_t)__builtin_popcountll(region->owned) << SLICE_SHIFT;
-    pool_put(&heap->structures, region);
+    place(region, 0);
+    while (*link != region)
+        link = &(*link)->next_of_bucket;
+    *link = region->next_of_bucket;
+    heap->held -= region->owned_slices * SLICE_SIZE;
+    heap->free_slices -= region->alone ? 0 : region->free_slices;
+    pool_put(heap, &heap->region_structures, region);
 }
 
-static struct region *region_make(struct heap *heap, uintptr_t start)
-{
-    struct region *region = pool_get(heap, &heap->structures);
-
-    if (!region)
-        return NULL;
-    *region = (struct region){.heap = heap, .start = start, .next_of_all = heap->all_regions};
-    region->link_of_all = &heap->all_regions;
-    if (region->next_of_all)
-        region->next_of_all->link_of_all = &region->next_of_all;
-    heap->all_regions = region;
-    return region;
-}
-
+/* Of the run; made if there is none yet, NULL: no memory. */
 static struct region *region_of_run(struct heap *heap, uintptr_t run)
 {
     uintptr_t start = run & ~(REGION_SIZE - 1);
+    struct region **bucket = bucket_of(heap, start), *region = *bucket;
 
-    for (struct region *region = heap->all_regions; region; region = region->next_of_all) {
-        if (region->start == start)
-            return region;
+    while (region && region->start != start)
+        region = region->next_of_bucket;
+    if (!region && (region = pool_get(heap, &heap->region_structures))) {
+        *region = (struct region){.heap = heap, .start = start, .next_of_bucket = *bucket};
+        *bucket = region;
     }
-    return region_make(heap, start);
+    return region;
 }
 
-/* Adds a run of that many bytes to the heap; false: none is to be had. */
-static bool region_add(struct heap *heap, size_t size)
+static bool is_over_limit(const struct heap *heap, size_t size)
 {
-    uintptr_t run = heap->held + size <= heap->limit ? heap_run_get(heap->driver, size, heap->pages) : 0;
+    return heap->held + size > heap->limit;
+}
+
+/* The run is the heap's from now on. */
+static void own(struct region *region, unsigned first, unsigned count)
+{
+    bits_change(region->owned, first, count);
+    region->owned_slices = (uint16_t)(region->owned_slices + count);
+    region->whole = count == REGION_SLICES;
+    region->heap->held += count * SLICE_SIZE;
+    give(region, first, count);
+}
+
+/* Adds a run of that many bytes to the heap: its region; NULL: none is to be had. */
+static struct region *region_add(struct heap *heap, size_t size)
+{
+    uintptr_t run = is_over_limit(heap, size) ? 0 : heap_run_get(heap->driver, size, heap->pages);
     struct region *region = run ? region_of_run(heap, run) : NULL;
 
-    if (!region) {
-        if (run)
-            heap_run_put(run, size);
-        return false;
-    }
-    uint64_t slices = mask_of(slice_of(region, run), (unsigned)(size >> SLICE_SHIFT));
+    if (region)
+        own(region, slice_of(region, run), (unsigned)(size >> SLICE_SHIFT));
+    else if (run)
+        heap_run_put(run, size);
+    return region;
+}
 
-    region->owned |= slices;
-    region->whole = size == REGION_SIZE;
-    heap->held += size;
-    heap->empty_regions += region->whole;
-    set_free(region, region->free | slices);
+/* Takes about so many slices of the region that the heap does not own, in runs of `least` or more; how many. */
+static unsigned region_fill(struct region *region, unsigned least, size_t slices)
+{
+    uint64_t foreign[REGION_WORDS];
+    unsigned taken = 0;
+
+    for (unsigned word = 0; word < REGION_WORDS; word++)
+        foreign[word] = ~region->owned[word];
+    for (unsigned first = bits_next(foreign, 0, 0), end; first < REGION_SLICES && taken < slices;
+         first = bits_next(foreign, end, 0)) {
+        end = bits_next(foreign, first, ~0ull);
+        unsigned count = end - first < slices - taken ? end - first : (unsigned)(slices - taken);
+
+        if (count < least)
+            count = least;
+        if (first + count > end || is_over_limit(region->heap, count * SLICE_SIZE) ||
+            !heap_run_take(region->start + first * SLICE_SIZE, count * SLICE_SIZE))
+            continue;
+        own(region, first, count);
+        taken += count;
+    }
+    return taken;
+}
+
+/* Growth by about so many slices without another 2 MiB: what of regions was never taken, or given back. */
+static bool regions_fill(struct heap *heap, unsigned least, size_t slices)
+{
+    size_t taken = 0;
+
+    if (heap->driver != &vm_heap)
+        return false;
+    for (struct region *region = NULL; taken < slices && (region = region_after(heap, region));) {
+        if (region->owned_slices < REGION_SLICES)
+            taken += region_fill(region, least, slices - taken);
+    }
+    return taken > 0;
+}
+
+/* Gives back a free run; false: not possible now. */
+static bool release(struct region *region, unsigned first, unsigned count)
+{
+    if (!heap_run_put(region->start + first * SLICE_SIZE, count * SLICE_SIZE))
+        return false;
+    take(region, first, count);
+    bits_change(region->owned, first, count);
+    region->owned_slices = (uint16_t)(region->owned_slices - count);
+    region->whole = false;
+    region->heap->held -= count * SLICE_SIZE;
+    if (!region->owned_slices)
+        region_forget(region);
     return true;
 }
 
-static void region_release(struct region *region)
+/* The longest free run of the region, which goes where it belongs by that; false: it has none. */
+static bool find_longest(struct region *region, unsigned *at, unsigned *count)
 {
-    uintptr_t start = region->start;
-
-    region->heap->empty_regions--;
-    region_forget(region);
-    heap_run_put(start, REGION_SIZE);
+    find_run(region->free, 0, REGION_SLICES + 1, 1, count);
+    place(region, *count);
+    return *count && (*at = find_run(region->free, 0, *count, 1, &(unsigned){0})) < REGION_SLICES;
 }
 
-/* Of a region in pieces: what is free goes back, slice by slice as it came or from a longer piece. */
-static void pieces_release(struct region *region)
+/* Gives back the region's free runs of at least so many slices until no more than so much is free; false: not possible
+ * now. */
+static bool release_from(struct region *region, size_t free, unsigned least)
 {
     struct heap *heap = region->heap;
-    uint64_t slices = region->free;
+    unsigned first, count;
+    bool last = false;
 
-    set_free(region, 0);
-    region->owned &= ~slices;
-    heap->held -= (size_t)__builtin_popcountll(slices) << SLICE_SHIFT;
-    for (; slices; slices &= slices - 1)
-        heap_run_put(region->start + ((uintptr_t)__builtin_ctzll(slices) << SLICE_SHIFT), SLICE_SIZE);
-    if (!region->owned)
-        region_forget(region);
+    while (!last && heap->free_slices > free && find_longest(region, &first, &count) && count >= least) {
+        last = count == region->owned_slices;
+        if (!release(region, first, count))
+            return false;
+    }
+    return true;
+}
+
+/* The same of all regions, the longest runs first. */
+static void release_until(struct heap *heap, size_t free, unsigned least)
+{
+    if (heap->driver != &vm_heap)
+        least = REGION_SLICES;
+    for (unsigned list = REGION_LISTS; list-- > list_of(least) && heap->free_slices > free;) {
+        unsigned shortest = 1u << list > least ? 1u << list : least;
+
+        for (struct region *region = heap->regions[list], *next; region; region = next) {
+            next = region->next;
+            if (!region->alone && !release_from(region, free, shortest))
+                return;
+        }
+    }
+}
+
+static size_t part_of_heap(const struct heap *heap, size_t part, size_t least)
+{
+    size_t size = (heap->held - heap->large) / part;
+
+    return size > least ? size : least;
 }
 
 /* ---- runs of slices ---- */
 
-/* Every align-th slice, from the first on; a power of two. */
-static uint64_t aligned_slices(unsigned align)
+static uintptr_t take_from(struct region *region, unsigned count, unsigned align)
 {
-    return align >= REGION_SLICES ? 1 : ~0ull / ((1ull << align) - 1);
+    unsigned longest, first;
+
+    if (region->longest < count)
+        return 0;
+    first = (unsigned)align_up(region->lowest, align);
+    if (UNLIKELY(first + count > REGION_SLICES || !bits_are(region->free, first, count, true))) {
+        region->lowest = (uint16_t)bits_next(region->free, region->lowest, 0);
+        first = find_run(region->free, region->lowest, count, align, &longest);
+    }
+    if (UNLIKELY(first == REGION_SLICES)) {
+        place(region, longest);
+        return 0;
+    }
+    take(region, first, count);
+    return region->start + first * SLICE_SIZE;
 }
 
-static uintptr_t take(struct region *region, unsigned first, unsigned count)
+static uintptr_t take_any(struct heap *heap, unsigned count, unsigned align, struct region **found)
 {
-    struct heap *heap = region->heap;
+    for (unsigned lists = heap->lists & ~0u << list_of(count); lists; lists &= lists - 1) {
+        for (struct region *region = heap->regions[__builtin_ctz(lists)], *next; region; region = next) {
+            next = region->next; /* as this one may go elsewhere */
+            uintptr_t run = take_from(region, count, align);
 
-    heap->empty_regions -= region->whole && region->free == region->owned;
-    set_free(region, region->free & ~mask_of(first, count));
-    return region->start + ((uintptr_t)first << SLICE_SHIFT);
-}
-
-/* From the regions of a list. */
-static uintptr_t take_from(struct region *list, unsigned count, unsigned align, struct region **found)
-{
-    for (struct region *region = list; region; region = region->next) {
-        uint64_t runs = runs_of(region->free, count) & aligned_slices(align);
-
-        if (runs) {
-            *found = region;
-            return take(region, (unsigned)__builtin_ctzll(runs), count);
+            if (LIKELY(run)) {
+                set_alone(region, false);
+                *found = region;
+                return run;
+            }
         }
     }
     return 0;
 }
 
-static uintptr_t take_any(struct heap *heap, unsigned count, unsigned align, struct region **region)
+/* All of a region that was got as one. */
+static uintptr_t take_alone(struct heap *heap, unsigned count, struct region **found)
 {
-    for (unsigned list = log2_ceil(count + 1) - 1; list < REGION_LISTS; list++) {
-        uintptr_t run = take_from(heap->regions[list], count, align, region);
+    struct region *region = heap->regions[REGION_LISTS - 1];
 
-        if (run)
-            return run;
+    while (region && !(region->whole && region->free_slices == REGION_SLICES))
+        region = region->next;
+    if (!region && !(region = region_add(heap, REGION_SIZE)))
+        return 0;
+    take(region, 0, count);
+    set_alone(region, true);
+    *found = region;
+    return region->start;
+}
+
+/* What magazines hold comes before growth. */
+static __attribute__((noinline)) uintptr_t take_or_grow(struct heap *heap, unsigned count, unsigned align,
+                                                        struct region **region)
+{
+    uintptr_t run = magazines_give_back(heap) ? take_any(heap, count, align, region) : 0;
+    size_t least = SLICE_SIZE << log2_ceil(count > align ? count : align);
+    size_t step = part_of_heap(heap, STEP_PART, STEP_LEAST);
+
+    step = step >= REGION_SIZE || heap->driver != &vm_heap ? REGION_SIZE : (size_t)1 << (log2_ceil(step + 1) - 1);
+    if (!run && regions_fill(heap, count, step >> SLICE_SHIFT))
+        run = take_any(heap, count, align, region);
+    for (; !run && step > least; step /= 2) {
+        if (region_add(heap, step))
+            run = take_any(heap, count, align, region);
     }
-    return 0;
+    return run || !region_add(heap, least) ? run : take_any(heap, count, align, region);
 }
 
-static uintptr_t take_as_asked(struct heap *heap, unsigned count, unsigned align, bool alone, struct region **region)
-{
-    return alone ? take_from(heap->regions[REGION_LISTS - 1], count, align, region)
-                 : take_any(heap, count, align, region);
-}
-
-/* What magazines hold comes before growth. A small heap grows by little; where RAM has no 2 MiB in one piece, so does
- * any. */
 uintptr_t slices_get(struct heap *heap, unsigned count, unsigned align, bool alone, struct region **region)
 {
-    uintptr_t run = take_as_asked(heap, count, align, alone, region);
-    unsigned least = count > align ? count : align;
+    uintptr_t run = alone ? take_alone(heap, count, region) : 0;
 
-    if (!run && magazines_give_back(heap))
-        run = take_as_asked(heap, count, align, alone, region);
-    if (!run && !alone && heap->held < SMALL_HEAP &&
-        region_add(heap, SLICE_SIZE << log2_ceil(least > PIECE_SLICES ? least : PIECE_SLICES)))
+    if (LIKELY(!run))
         run = take_any(heap, count, align, region);
-    if (!run && region_add(heap, REGION_SIZE))
-        run = take_as_asked(heap, count, align, alone, region);
-    if (!run && alone)
-        run = take_any(heap, count, align, region);
-    if (!run && region_add(heap, SLICE_SIZE << log2_ceil(least)))
-        run = take_any(heap, count, align, region);
-    return run;
+    return LIKELY(run) ? run : take_or_grow(heap, count, align, region);
 }
 
 void slices_put(struct region *region, uintptr_t start, unsigned count)
 {
     struct heap *heap = region->heap;
-    uint64_t slices = mask_of(slice_of(region, start), count);
+    unsigned first = slice_of(region, start);
+    size_t most = part_of_heap(heap, FREE_PART, FREE_LEAST) >> SLICE_SHIFT;
 
-    CHECK(!(region->free & slices) && (region->owned & slices) == slices, "heap: slices of %#lx are free already",
-          (unsigned long)start);
-    set_free(region, region->free | slices);
-    if (!region->whole) {
-        pieces_release(region);
-    } else if (region->free == region->owned && ++heap->empty_regions > EMPTY_KEPT) {
-        region_release(region);
-    }
+    CHECK(bits_are(region->free, first, count, false) && bits_are(region->owned, first, count, true),
+          "heap: slices of %#lx are free already", (unsigned long)start);
+    give(region, first, count);
+    if (heap->free_slices > most)
+        release_until(heap, most / 2, PUT_SLICES);
 }
 
 bool slices_extend(struct region *region, uintptr_t end, unsigned count)
 {
     unsigned first = slice_of(region, end);
 
-    if (first + count > REGION_SLICES || (region->free & mask_of(first, count)) != mask_of(first, count))
+    if (first + count > REGION_SLICES || !bits_are(region->free, first, count, true))
         return false;
-    set_free(region, region->free & ~mask_of(first, count));
+    take(region, first, count);
     return true;
 }
 
 bool slices_fill_alone(const struct region *region, uintptr_t start, unsigned count)
 {
-    return region->whole && start == region->start && region->free == (region->owned & ~mask_of(0, count));
+    return region->whole && start == region->start && region->free_slices == REGION_SLICES - count;
 }
 
 void regions_trim(struct heap *heap)
 {
-    for (struct region *region = heap->regions[REGION_LISTS - 1], *next; region; region = next) {
-        next = region->next;
-        if (region->whole && region->free == region->owned)
-            region_release(region);
-    }
+    release_until(heap, 0, 1);
 }
 
 void regions_destroy(struct heap *heap)
 {
-    for (struct region *region; (region = heap->all_regions);) {
-        uintptr_t start = region->start;
-        uint64_t owned = region->owned;
-        bool whole = region->whole;
-
+    for (struct region *region; (region = region_after(heap, NULL));) {
+        for (unsigned first = bits_next(region->owned, 0, 0), end; first < REGION_SLICES;
+             first = bits_next(region->owned, end, 0)) {
+            end = bits_next(region->owned, first, ~0ull);
+            for (unsigned slice = first; slice < end; slice++)
+                *heap_span_of_slice(region->start + slice * SLICE_SIZE) = NULL;
+            heap_run_put(region->start + first * SLICE_SIZE, (end - first) * SLICE_SIZE);
+        }
         region_forget(region);
-        for (uintptr_t slice = start; slice < start + REGION_SIZE; slice += SLICE_SIZE)
-            *heap_span_of_slice(slice) = NULL;
-        if (whole)
-            heap_run_put(start, REGION_SIZE);
-        for (; !whole && owned; owned &= owned - 1)
-            heap_run_put(start + ((uintptr_t)__builtin_ctzll(owned) << SLICE_SHIFT), SLICE_SIZE);
     }
 }
 
 /* ---- structures ---- */
 
-struct pool_page {
-    void *next;
-};
+static void page_insert(struct pool_page *page, struct pool_page **head)
+{
+    page->next = *head;
+    page->link = head;
+    if (page->next)
+        page->next->link = &page->next;
+    *head = page;
+}
+
+static void page_remove(struct pool_page *page)
+{
+    *page->link = page->next;
+    if (page->next)
+        page->next->link = page->link;
+}
+
+static void page_destroy(struct heap *heap, struct pool_page *page)
+{
+    page_remove(page);
+    heap->structure_pages--;
+    heap_page_put(page);
+}
 
 bool pool_grow(struct heap *heap, struct pool *pool)
 {
@@ -301,20 +515,44 @@ bool pool_grow(struct heap *heap, struct pool *pool)
 
     if (!page)
         return false;
-    page->next = pool->pages;
-    pool->pages = page;
+    page->free = NULL;
+    page->used = 0;
+    page_insert(page, &pool->pages);
     heap->structure_pages++;
-    /* The first place holds the page's header; the lowest address is given out first. */
-    for (size_t at = VM_PAGE_SIZE / pool->size * pool->size; at >= 2 * pool->size; at -= pool->size)
-        pool_put(pool, (char *)page + at - pool->size);
+    /* The lowest address is given out first. */
+    for (size_t at = VM_PAGE_SIZE / pool->size * pool->size; at >= 2 * pool->size; at -= pool->size) {
+        void **structure = (void **)((char *)page + at - pool->size);
+
+        *structure = page->free;
+        page->free = structure;
+    }
     return true;
+}
+
+void pool_page_full(struct pool *pool, struct pool_page *page)
+{
+    page_remove(page);
+    page_insert(page, &pool->full);
+}
+
+void pool_put(struct heap *heap, struct pool *pool, void *structure)
+{
+    struct pool_page *page = (struct pool_page *)((uintptr_t)structure & ~(VM_PAGE_SIZE - 1));
+
+    if (UNLIKELY(!page->free)) {
+        page_remove(page);
+        page_insert(page, &pool->pages);
+    }
+    *(void **)structure = page->free;
+    page->free = structure;
+    if (UNLIKELY(--page->used == 0) && (page->next || page->link != &pool->pages)) /* one is kept */
+        page_destroy(heap, page);
 }
 
 void pool_destroy(struct heap *heap, struct pool *pool)
 {
-    for (struct pool_page *page; (page = pool->pages); heap->structure_pages--) {
-        pool->pages = page->next;
-        heap_page_put(page);
-    }
-    pool->free = NULL;
+    while (pool->pages)
+        page_destroy(heap, pool->pages);
+    while (pool->full)
+        page_destroy(heap, pool->full);
 }

@@ -10,54 +10,51 @@
 #include "core/base/string.h"
 #include "vm/heap/internal.h"
 
-#define SMALL_STRUCTURE 128u
-#define SMALL_OBJECTS ((SMALL_STRUCTURE - sizeof(struct span)) * 8)
-
 /* ---- structures and tables ---- */
 
 static struct span *span_make(struct heap *heap, unsigned slices, unsigned align, bool alone, unsigned objects)
 {
-    bool large = objects > SMALL_OBJECTS;
+    bool large = objects > 64;
     struct span *span = pool_get(heap, large ? &heap->large_structures : &heap->structures);
 
     if (!span)
         return NULL;
+    span->heap = heap;
     span->start = slices ? slices_get(heap, slices, align, alone, &span->region) : 0;
     if (slices && !span->start) {
-        pool_put(large ? &heap->large_structures : &heap->structures, span);
+        pool_put(heap, large ? &heap->large_structures : &heap->structures, span);
         return NULL;
     }
     span->link = NULL;
-    span->heap = heap;
     span->objects = (uint16_t)objects;
-    span->used = span->fresh = span->low = span->high = 0;
+    span->used = span->fresh = span->high = 0;
+    span->low = (uint16_t)objects;
     span->class = CLASS_NONE;
-    span->slices = (uint8_t)slices;
+    span->slices = (uint16_t)slices;
     span->large_structure = large;
     return span;
 }
 
 static void span_unmake(struct span *span)
 {
-    struct heap *heap = span->heap;
+    struct heap *heap = span_heap(span);
 
     if (span->slices)
         slices_put(span->region, span->start, span->slices);
-    pool_put(span->large_structure ? &heap->large_structures : &heap->structures, span);
+    pool_put(heap, span->large_structure ? &heap->large_structures : &heap->structures, span);
 }
 
 /* Enters the span into the tables: for objects every slice, for a medium block the first. */
 static void set_tables(const struct span *span, struct span *value, unsigned class)
 {
     unsigned slices = span->class ? span->slices : 1;
+    struct span **spans = heap_span_of_slice(span->start);
+    uint8_t *classes = heap_class_of_slice(span->start);
 
-    for (unsigned i = 0; i < slices; i++) {
-        uintptr_t slice = span->start + i * SLICE_SIZE;
-
-        *heap_span_of_slice(slice) = value;
-        if (span->heap == &program_heap)
-            *heap_class_of_slice(slice) = (uint8_t) class;
-    }
+    for (unsigned i = 0; i < slices; i++)
+        spans[i] = value;
+    for (unsigned i = 0; i < slices && span_heap(span) == &program_heap; i++)
+        classes[i] = (uint8_t) class;
 }
 
 /* ---- lists by fullness ---- */
@@ -72,6 +69,18 @@ static void list_remove(struct span *span)
     span->link = NULL;
 }
 
+/* Of one in a list of a class. */
+static void quarter_remove(struct span *span)
+{
+    struct heap *heap = span->region->heap;
+
+    if (!span->link)
+        return;
+    list_remove(span);
+    if (!heap->spans[span->class][span->quarter])
+        heap->quarters[span->class] &= (uint8_t) ~(1u << span->quarter);
+}
+
 static void list_insert(struct span *span, struct span **head)
 {
     span->next = *head;
@@ -83,7 +92,7 @@ static void list_insert(struct span *span, struct span **head)
 
 void span_place(struct span *span)
 {
-    list_remove(span);
+    quarter_remove(span);
     if (span->used == 0) {
         set_tables(span, NULL, CLASS_NONE);
         span_unmake(span);
@@ -93,12 +102,15 @@ void span_place(struct span *span)
         span->low = span->objects;
         return;
     }
+    struct heap *heap = span->region->heap;
     unsigned quarter = span->used * QUARTERS / span->objects;
     unsigned low = (quarter * span->objects + QUARTERS - 1) / QUARTERS;
 
     span->low = (uint16_t)(low ? low : 1);
     span->high = (uint16_t)(((quarter + 1) * span->objects + QUARTERS - 1) / QUARTERS);
-    list_insert(span, &span->heap->spans[span->class][quarter]);
+    span->quarter = (uint8_t)quarter;
+    list_insert(span, &heap->spans[span->class][quarter]);
+    heap->quarters[span->class] |= (uint8_t)(1u << quarter);
 }
 
 /* ---- objects ---- */
@@ -115,7 +127,7 @@ static void free_all(struct span *span)
 /* One of the free ones at random; there is one. (xorshift64, Marsaglia 2003) */
 static unsigned take_at_random(struct span *span, uintptr_t *end)
 {
-    uint64_t *state = &span->heap->random;
+    uint64_t *state = &span->region->heap->random;
     unsigned index;
 
     *state ^= *state << 13;
@@ -139,22 +151,20 @@ static struct span *span_new(struct heap *heap, unsigned class)
     span->class = (uint8_t) class;
     span->size = kind->size;
     span->reciprocal = kind->reciprocal;
-    for (unsigned word = 0; word * 64 < kind->objects; word++)
+    span->free[0] = 0;
+    for (unsigned word = 1; word * 64 < kind->objects; word++)
         span->free[word] = 0;
     if (UNLIKELY(heap->random))
         free_all(span);
     set_tables(span, span, class);
-    list_insert(span, &heap->spans[class][0]);
     return span;
 }
 
 static struct span *span_with_free(struct heap *heap, unsigned class)
 {
-    for (unsigned quarter = QUARTERS; quarter-- > 0;) {
-        if (heap->spans[class][quarter])
-            return heap->spans[class][quarter];
-    }
-    return span_new(heap, class);
+    unsigned quarters = heap->quarters[class];
+
+    return LIKELY(quarters) ? heap->spans[class][31 - __builtin_clz(quarters)] : span_new(heap, class);
 }
 
 /* From the bits, and then those that were never handed out; objects are written from the end on. */
@@ -178,6 +188,7 @@ static unsigned take_from(struct span *span, uintptr_t *end, unsigned count)
     if (wanted > fresh)
         wanted = fresh;
     span->fresh = (uint16_t)(span->fresh + wanted);
+#pragma clang loop unroll_count(8)
     for (; wanted > 0; wanted--, object += size)
         *--to = object;
     span->used = (uint16_t)(span->used + (end - to));
@@ -195,7 +206,7 @@ unsigned span_take(struct heap *heap, unsigned class, uintptr_t *objects, unsign
             break;
         taken += UNLIKELY(heap->random) ? take_at_random(span, objects + count - taken)
                                         : take_from(span, objects + count - taken, count - taken);
-        if (span->used >= span->high)
+        if (span->used >= span->high && (span->link || span->used < span->objects))
             span_place(span);
     }
     if (UNLIKELY(taken < count))
@@ -231,7 +242,7 @@ struct span *span_make_medium(struct heap *heap, size_t size, size_t align, bool
 
 void span_free_medium(struct span *span)
 {
-    span->heap->used -= span->slices * SLICE_SIZE;
+    span->region->heap->used -= span->slices * SLICE_SIZE;
     set_tables(span, NULL, CLASS_NONE);
     span_unmake(span);
 }
@@ -245,18 +256,18 @@ bool span_resize_medium(struct span *span, size_t size)
         return false;
     if (slices < span->slices)
         slices_put(span->region, span->start + slices * SLICE_SIZE, span->slices - slices);
-    span->heap->used += (size_t)slices * SLICE_SIZE - (size_t)span->slices * SLICE_SIZE;
-    span->slices = (uint8_t)slices;
+    span->region->heap->used += (size_t)slices * SLICE_SIZE - (size_t)span->slices * SLICE_SIZE;
+    span->slices = (uint16_t)slices;
     return true;
 }
 
 void span_forget(struct span *span)
 {
-    struct heap *heap = span->heap;
+    struct heap *heap = span->region->heap;
 
     heap->used -= span->slices * SLICE_SIZE;
     set_tables(span, NULL, CLASS_NONE);
-    pool_put(&heap->structures, span);
+    pool_put(heap, &heap->structures, span);
 }
 
 /* ---- large blocks of heaps other than the program's ---- */

@@ -1,8 +1,8 @@
 /*
  * The heap's memory on Linux (vm/heap/memory.h): runs from a range that is reserved once, as the map of RAM is there
- * from the start; large blocks are mappings, grown by mremap. Runs that are put are kept for the next get, and beyond a
- * few given back to the kernel, so that resident memory shows what the heap holds. Pages are the kernel's choice, as
- * for the others.
+ * from the start; large blocks are mappings, grown by mremap. Runs that are put are kept for the next get, and beyond
+ * some megabytes given back to the kernel, so that resident memory shows what the heap holds. Pages are the kernel's
+ * choice, as for the others.
  */
 #define _GNU_SOURCE
 #include "vm/heap/memory.h"
@@ -16,15 +16,16 @@
 
 #include "core/base/assert.h"
 
-#define RUNS_KEPT 8u
-#define BLOCKS_MAX 65536u /* large ones at once */
+#define KEPT ((size_t)4 << 20) /* bytes of runs */
+#define BLOCKS_MAX 65536u      /* large ones at once */
 #define PAGES_AT_ONCE 64u
 #define GROWTH 4u
 
-static size_t runs_used; /* of the range, from its start */
-static uintptr_t kept[RUNS_KEPT], returned[PHYSMAP_SIZE / REGION_SIZE];
-static unsigned kept_count;
-static size_t returned_count;
+#define PAGES (PHYSMAP_SIZE / VM_PAGE_SIZE)
+
+/* A bit for each page of the range that is out, and for each that was put and that the kernel does not know of yet. */
+static uint64_t out[PAGES / 64], dirty[PAGES / 64];
+static size_t pages_used, pages_dirty; /* from the start of the range */
 
 /* Without malloc, which may be what is failing. */
 void panic(const char *format, ...)
@@ -71,26 +72,86 @@ bool heap_has_memory(size_t size)
     return true;
 }
 
-uintptr_t heap_run_get(const struct vm_segment_driver *driver, size_t size, vm_flags_t pages)
+static void mark(uint64_t *bits, size_t first, size_t count, bool value)
 {
-    (void)driver, (void)pages;
-    if (size != REGION_SIZE)
-        return 0;
-    if (kept_count > 0)
-        return kept[--kept_count];
-    if (returned_count > 0)
-        return returned[--returned_count];
-    return runs_used < PHYSMAP_SIZE / REGION_SIZE ? PHYSMAP_BASE + REGION_SIZE * runs_used++ : 0;
+    for (size_t page = first; page < first + count; page++) {
+        if (value)
+            bits[page / 64] |= 1ull << page % 64;
+        else
+            bits[page / 64] &= ~(1ull << page % 64);
+    }
 }
 
-void heap_run_put(uintptr_t run, size_t size)
+/* True if none of the pages of an aligned run is out. */
+static bool is_free(size_t first, size_t count)
 {
-    if (kept_count < RUNS_KEPT) {
-        kept[kept_count++] = run;
-        return;
+    if (count < 64)
+        return !(out[first / 64] >> first % 64 & ((1ull << count) - 1));
+    for (size_t word = first / 64; word < (first + count) / 64; word++) {
+        if (out[word])
+            return false;
     }
-    madvise((void *)run, size, MADV_DONTNEED);
-    returned[returned_count++] = run;
+    return true;
+}
+
+static void run_is_out(size_t first, size_t count)
+{
+    mark(out, first, count, true);
+    for (size_t page = first; page < first + count; page++)
+        pages_dirty -= dirty[page / 64] >> page % 64 & 1;
+    mark(dirty, first, count, false);
+}
+
+/* The lowest one that is free, as the frame allocator of an image does. */
+uintptr_t heap_run_get(const struct vm_segment_driver *driver, size_t size, vm_flags_t pages)
+{
+    size_t count = size / VM_PAGE_SIZE, first = 0;
+
+    (void)driver, (void)pages;
+    while (first < PAGES && !is_free(first, count))
+        first += count;
+    if (first == PAGES)
+        return 0;
+    run_is_out(first, count);
+    if (first + count > pages_used)
+        pages_used = first + count;
+    return PHYSMAP_BASE + first * VM_PAGE_SIZE;
+}
+
+bool heap_run_take(uintptr_t run, size_t size)
+{
+    size_t first = (run - PHYSMAP_BASE) / VM_PAGE_SIZE, count = size / VM_PAGE_SIZE;
+
+    for (size_t page = first; page < first + count; page++) {
+        if (!is_free(page, 1))
+            return false;
+    }
+    run_is_out(first, count);
+    return true;
+}
+
+static void forget_dirty(void)
+{
+    for (size_t first = 0, end; first < pages_used; first = end + 1) {
+        for (end = first; end < pages_used && (dirty[end / 64] >> end % 64 & 1); end++)
+            ;
+        if (end > first)
+            madvise((void *)(PHYSMAP_BASE + first * VM_PAGE_SIZE), (end - first) * VM_PAGE_SIZE, MADV_DONTNEED);
+    }
+    memset(dirty, 0, (pages_used + 63) / 64 * 8);
+    pages_dirty = 0;
+}
+
+bool heap_run_put(uintptr_t run, size_t size)
+{
+    size_t first = (run - PHYSMAP_BASE) / VM_PAGE_SIZE, count = size / VM_PAGE_SIZE;
+
+    mark(out, first, count, false);
+    mark(dirty, first, count, true);
+    pages_dirty += count;
+    if (pages_dirty * VM_PAGE_SIZE > KEPT)
+        forget_dirty();
+    return true;
 }
 
 void *heap_page_get(void)
