@@ -136,11 +136,11 @@ const char *heap_validate(struct heap *asked)
 /* The regions in turn. */
 static const char *check_one(const struct heap *heap, unsigned number)
 {
-    const struct region *region = heap->all_regions;
+    const struct region *region = region_after(heap, NULL);
     struct sums sums = {.held = 0};
 
     for (number %= (unsigned)(heap->held / REGION_SIZE) + 1; region && number > 0; number--)
-        region = region->next_of_all;
+        region = region_after(heap, region);
     return region ? check_region(heap, region, &sums) : NULL;
 }
 

@@ -1,13 +1,13 @@
 /*
  * The heap.
  *
- * Memory comes in regions of 2 MiB of the map of RAM, which never fault (regions.c); slices of 32 KiB of them are spans
+ * Memory comes in regions of 2 MiB of the map of RAM, which never fault (regions.c); slices of 4 KiB of them are spans
  * of objects of one size class, or a medium block each (spans.c). What is larger than a MiB is a segment with headroom,
  * backed on touch: it grows where it is by entries of the page table (memory.c). A span that is empty gives its slices
  * back, for spans of any class, and an empty region goes back to the frame allocator.
  *
  * An object has no header: a table of a byte for each slice says its class, one of a pointer its span (memory.h). Both
- * are ranges of addresses that are backed where they are used: 9 bytes for 32 KiB.
+ * are ranges of addresses that are backed where they are used: 9 bytes for 4 KiB.
  *
  * The heap of the program, malloc's, has magazines in front (program.c): arrays of objects for each class and CPU, so
  * that malloc and free are a load and a store each (core/libc/malloc.S). Heaps that a program makes for itself are this
