@@ -4,7 +4,7 @@
 #include "vm/malloc_inline.h"
 
 #define CACHED_MOST 31u
-#define CACHED_BYTES ((size_t)32 << 10)
+#define CACHED_BYTES ((size_t)64 << 10)
 
 _Static_assert(__HEAP_SLICE_SHIFT == SLICE_SHIFT && __HEAP_INLINE_MAX == SMALL_MAX, "what the inlined windows know");
 

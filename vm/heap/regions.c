@@ -18,6 +18,7 @@
 #define STEP_PART 16u                  /* of the heap */
 #define FREE_LEAST ((size_t)256 << 10) /* free slices that are kept, */
 #define FREE_PART 64u                  /* or this part of the heap */
+#define FREE_OTHERS (4 * REGION_SIZE)  /* of other drivers, whose addresses are new each time */
 #define PUT_SLICES 1u                  /* shorter runs are not worth a segment of their own behind them */
 
 static unsigned slice_of(const struct region *region, uintptr_t address)
@@ -441,7 +442,8 @@ void slices_put(struct region *region, uintptr_t start, unsigned count)
 {
     struct heap *heap = region->heap;
     unsigned first = slice_of(region, start);
-    size_t most = part_of_heap(heap, FREE_PART, FREE_LEAST) >> SLICE_SHIFT;
+    size_t least = heap->driver == &vm_heap ? FREE_LEAST : FREE_OTHERS;
+    size_t most = part_of_heap(heap, FREE_PART, least) >> SLICE_SHIFT;
 
     CHECK(bits_are(region->free, first, count, false) && bits_are(region->owned, first, count, true),
           "heap: slices of %#lx are free already", (unsigned long)start);
