@@ -21,7 +21,7 @@ from tool import Failure
 
 BUILD = Path("build")
 TARGETS = BUILD / "targets.ninja"
-HOT_MODES = {"release": "-O2", "debug": "-O1 -DQUIRE_DEBUG=1"}
+HOT_MODES = {"release": "-O2 -fno-unroll-loops", "debug": "-O1 -DQUIRE_DEBUG=1"}
 MODES = {"release": "-Oz", "debug": "-O1 -DQUIRE_DEBUG=1"}
 APP_MODES = {"release": "-O2", "debug": "-O1"}
 MUSL = Path("/usr/lib/x86_64-linux-musl")

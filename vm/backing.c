@@ -445,7 +445,7 @@ static error_t split_pages(struct address_space *space, vaddr_t va, size_t size)
     return error ? error : mmu_split(&space->mmu, va + size);
 }
 
-static error_t drop_range(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size)
+COLD static error_t drop_range(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size)
 {
     error_t error = split_pages(space, va, size);
 
@@ -464,7 +464,7 @@ static error_t give_up_contents(struct address_space *space, struct vm_segment *
     return E_SUCCESS;
 }
 
-bool space_reclaim(struct address_space *space)
+COLD bool space_reclaim(struct address_space *space)
 {
     struct vm_segment *segment = space->has_clean ? segment_next(space, 0, LOW_HALF_END) : NULL;
     size_t before = frames_free();
@@ -482,7 +482,7 @@ bool space_reclaim(struct address_space *space)
 }
 
 /* Backs what is not backed yet; running out of frames on the way is no error, as for a hint. */
-static void back_missing(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size)
+COLD static void back_missing(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size)
 {
     vaddr_t end = va + size;
 

@@ -110,7 +110,7 @@ size_t frames_free(void)
 }
 
 /* Before frames come back to the store, or after large ones left it: what is free is least then. */
-static __attribute__((noinline)) void note_least_free(void)
+COLD static __attribute__((noinline)) void note_least_free(void)
 {
     size_t free = frames_free();
 
@@ -240,7 +240,7 @@ static inline void runs_may_be_in(size_t child)
 }
 
 /* A part of a wholly free child is about to be taken. */
-static void child_is_split(size_t child)
+COLD static void child_is_split(size_t child)
 {
     store.splits++;
     runs_may_be_in(child);
@@ -276,7 +276,7 @@ static void child_put_run(size_t child, unsigned first, unsigned count)
 }
 
 /* The first frames of the array, those of one child that is not all ours: what they span is, or each is looked at. */
-static __attribute__((noinline)) void check_each(size_t child, const paddr_t *frames, unsigned count)
+COLD static __attribute__((noinline)) void check_each(size_t child, const paddr_t *frames, unsigned count)
 {
     paddr_t first = frames[0], last = frames[0];
     unsigned n;
@@ -459,7 +459,7 @@ static void begin_runs_at(unsigned order, size_t child)
 }
 
 /* The lowest partly free child with a free run of that order: where in it, or CHILD_FRAMES if there is none. */
-static unsigned find_run(unsigned order, size_t *child)
+COLD static unsigned find_run(unsigned order, size_t *child)
 {
     for (size_t c = store.lowest_run[order]; c < store.children; c++) {
         unsigned first;
@@ -478,7 +478,7 @@ static unsigned find_run(unsigned order, size_t *child)
     return CHILD_FRAMES;
 }
 
-static paddr_t take_run(struct frame_magazines *own, unsigned order)
+COLD static paddr_t take_run(struct frame_magazines *own, unsigned order)
 {
     size_t child = own->reserved;
     unsigned first = child < store.children ? child_find_run(child, order) : CHILD_FRAMES;
@@ -750,7 +750,7 @@ static bool clean_4k(struct frame_magazines *own)
     return done > 0;
 }
 
-bool frames_clean(void)
+COLD bool frames_clean(void)
 {
     struct frame_magazines *own = &this_cpu(frame_magazines);
 
@@ -760,7 +760,7 @@ bool frames_clean(void)
 /* ---- debugging ---- */
 
 /* True if a frame of the range is in a magazine. */
-static bool magazines_hold(const struct frame_magazines *own, paddr_t start, paddr_t end)
+COLD static bool magazines_hold(const struct frame_magazines *own, paddr_t start, paddr_t end)
 {
     for (unsigned i = 0; i < 2 * FRAME_STATES; i++) {
         enum page_size size = i < FRAME_STATES ? PAGE_4K : PAGE_2M;
@@ -882,13 +882,13 @@ static bool for_each_child(paddr_t start, paddr_t end, bool (*part)(size_t child
     return true;
 }
 
-static bool part_is_free(size_t child, unsigned first, unsigned count)
+COLD static bool part_is_free(size_t child, unsigned first, unsigned count)
 {
     return child_free(child) == CHILD_FRAMES ||
            (child_free(child) >= count && child_run_is(child_bits(child), first, count, true));
 }
 
-static bool part_take(size_t child, unsigned first, unsigned count)
+COLD static bool part_take(size_t child, unsigned first, unsigned count)
 {
     if (child_free(child) == CHILD_FRAMES && count < CHILD_FRAMES)
         child_is_split(child);
@@ -896,7 +896,7 @@ static bool part_take(size_t child, unsigned first, unsigned count)
     return true;
 }
 
-error_t frame_take(paddr_t start, size_t size)
+COLD error_t frame_take(paddr_t start, size_t size)
 {
     paddr_t end;
 
@@ -913,7 +913,7 @@ error_t frame_take(paddr_t start, size_t size)
     return E_SUCCESS;
 }
 
-void frames_drain(void)
+COLD void frames_drain(void)
 {
     struct frame_magazines *own = &this_cpu(frame_magazines);
 
@@ -1009,7 +1009,7 @@ static paddr_t place_metadata(size_t size)
 }
 
 /* Adds a part of a child, whose other parts are not ours or were added before. */
-static bool part_add(size_t child, unsigned first, unsigned count)
+COLD static bool part_add(size_t child, unsigned first, unsigned count)
 {
     if (count == CHILD_FRAMES) {
         store.state[child] = 0;

@@ -103,7 +103,7 @@ static error_t prepare_cuts(struct address_space *space, vaddr_t start, vaddr_t 
 }
 
 /* Makes both ends of the range ends of segments, or changes nothing. */
-static error_t split_edges(struct address_space *space, vaddr_t start, vaddr_t end)
+COLD static error_t split_edges(struct address_space *space, vaddr_t start, vaddr_t end)
 {
     struct vm_segment *first_cut, *second_cut;
     error_t error = prepare_cuts(space, start, end);
@@ -119,8 +119,8 @@ static error_t split_edges(struct address_space *space, vaddr_t start, vaddr_t e
 }
 
 /* The first segment of the range that lacks something, asked of each; NULL: none does. */
-static const struct vm_segment *find_refusing(struct address_space *space, vaddr_t start, vaddr_t end,
-                                              bool (*refuses)(const struct vm_segment *))
+COLD static const struct vm_segment *find_refusing(struct address_space *space, vaddr_t start, vaddr_t end,
+                                                   bool (*refuses)(const struct vm_segment *))
 {
     struct vm_segment *segment = segment_next(space, start, end);
 
@@ -185,7 +185,7 @@ static error_t protect_inside(struct address_space *space, struct vm_segment *se
 }
 
 /* A range over several segments. */
-static error_t protect_across(struct address_space *space, vaddr_t start, vaddr_t end, vm_flags_t protection)
+COLD static error_t protect_across(struct address_space *space, vaddr_t start, vaddr_t end, vm_flags_t protection)
 {
     error_t error;
 

@@ -71,7 +71,7 @@ static void bookkeeping_put(struct address_space *space, void *page)
 }
 
 /* The slot that holds va, its table made if necessary. E_NOMEM: no frame, or no slot covers the address. */
-static error_t slot_make(struct address_space *space, vaddr_t va, union vm_slot **slot)
+COLD static error_t slot_make(struct address_space *space, vaddr_t va, union vm_slot **slot)
 {
     struct vm_region *region = region_of(space, va);
     size_t index = (va - region->base) >> region->order;
@@ -123,7 +123,7 @@ struct place {
 };
 
 /* A slot of the region that was never used, its table made; false if there is none, or no frame for the table. */
-static bool region_fresh_slot(struct address_space *space, struct place *place)
+COLD static bool region_fresh_slot(struct address_space *space, struct place *place)
 {
     struct vm_region *region = place->region;
 
@@ -284,7 +284,7 @@ static void tree_remove(struct vm_segment **link, struct vm_segment *segment)
 }
 
 /* The first segment of the tree that ends above va. */
-static struct vm_segment *tree_lower_bound(struct vm_segment *segment, vaddr_t va)
+COLD static struct vm_segment *tree_lower_bound(struct vm_segment *segment, vaddr_t va)
 {
     struct vm_segment *best = NULL;
 
@@ -468,7 +468,7 @@ bool segment_reserve(struct address_space *space, size_t count)
 
 /* The slot, whose segment was the only one and is dead, goes to the list of its region, and the structure to its slab.
  */
-static void give_up(struct address_space *space, struct vm_segment *segment)
+COLD static void give_up(struct address_space *space, struct vm_segment *segment)
 {
     struct vm_region *region = region_of(space, segment->start);
 
@@ -477,7 +477,7 @@ static void give_up(struct address_space *space, struct vm_segment *segment)
 }
 
 /* The addresses that wait can be used: everything was flushed since. */
-static void settle_waiting(struct address_space *space)
+COLD static void settle_waiting(struct address_space *space)
 {
     struct vm_reserve *reserve = &space->reserve;
 
@@ -508,7 +508,7 @@ static void segment_wait(struct address_space *space, struct vm_segment *segment
     segment->slot->link = (uintptr_t)segment | VM_SLOT_FREE | VM_SLOT_KEPT;
 }
 
-void reserve_release(struct address_space *space)
+COLD void reserve_release(struct address_space *space)
 {
     struct vm_reserve *reserve = &space->reserve;
 
@@ -528,7 +528,7 @@ void reserve_release(struct address_space *space)
 
 /* ---- linking ---- */
 
-static inline void link_at(struct address_space *space, const struct place *place, struct vm_segment *segment)
+COLD static inline void link_at(struct address_space *space, const struct place *place, struct vm_segment *segment)
 {
     if (place->slot->link & VM_SLOT_KEPT)
         reserve_release(space);

@@ -201,7 +201,7 @@ static void table_retire(struct mmu *mmu, paddr_t table)
 }
 
 /* Takes `count` tables or none. */
-static error_t tables_get(struct mmu *mmu, paddr_t *tables, unsigned count)
+COLD static error_t tables_get(struct mmu *mmu, paddr_t *tables, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         tables[i] = table_get(mmu);
@@ -290,7 +290,7 @@ static inline bool entry_is_table(entry_t entry, unsigned level)
 }
 
 /* Takes the table, which has nothing in it, out of the tree. */
-static void table_cut(struct mmu *mmu, entry_t *parent, entry_t *entry)
+COLD static void table_cut(struct mmu *mmu, entry_t *parent, entry_t *entry)
 {
     table_retire(mmu, *entry & PTE_ADDRESS);
     *entry = 0;
@@ -298,7 +298,7 @@ static void table_cut(struct mmu *mmu, entry_t *parent, entry_t *entry)
 }
 
 /* True if no page is in the table that the entry points to, nor in tables below it. */
-static bool table_is_empty(entry_t entry, unsigned level)
+COLD static bool table_is_empty(entry_t entry, unsigned level)
 {
     const entry_t *table = entry_table(entry);
 
@@ -314,7 +314,7 @@ static bool table_is_empty(entry_t entry, unsigned level)
 }
 
 /* Takes an empty table out of the tree, with those below it. */
-static void cut_empty(struct mmu *mmu, entry_t *parent, entry_t *entry, unsigned level)
+COLD static void cut_empty(struct mmu *mmu, entry_t *parent, entry_t *entry, unsigned level)
 {
     entry_t *table = entry_table(*entry);
 
@@ -326,7 +326,7 @@ static void cut_empty(struct mmu *mmu, entry_t *parent, entry_t *entry, unsigned
 }
 
 /* Takes the table below the place out of the tree if nothing is in it, and those above that were there only for it. */
-static void cut_upwards(struct mmu *mmu, vaddr_t va, struct path path)
+COLD static void cut_upwards(struct mmu *mmu, vaddr_t va, struct path path)
 {
     while (*path.entry == 0 ||
            (entry_is_table(*path.entry, path.level) && entry_used(*path.entry) == 0 && !(*path.entry & PTE_HELD))) {
@@ -339,7 +339,7 @@ static void cut_upwards(struct mmu *mmu, vaddr_t va, struct path path)
 }
 
 /* The same for a remembered place, which is then forgotten. */
-static void cut_noted(struct mmu *mmu, vaddr_t place)
+COLD static void cut_noted(struct mmu *mmu, vaddr_t place)
 {
     unsigned level = (unsigned)(place & VM_PAGE_MASK);
     struct path path = path_to(mmu, place, level);
@@ -366,7 +366,7 @@ static void note_empty(struct mmu *mmu, entry_t *entry, unsigned level, vaddr_t 
 }
 
 /* Takes out all that are remembered. */
-static void cut_all_noted(struct mmu *mmu)
+COLD static void cut_all_noted(struct mmu *mmu)
 {
     for (unsigned i = 0; i < MMU_TABLES_EMPTY; i++) {
         vaddr_t place = mmu->empty[i];
@@ -398,7 +398,7 @@ static error_t path_to_free(struct mmu *mmu, vaddr_t va, unsigned level, struct 
 }
 
 /* Nothing is to be moved below the place after all. */
-static void release_hold(struct mmu *mmu, vaddr_t va)
+COLD static void release_hold(struct mmu *mmu, vaddr_t va)
 {
     for (unsigned level = path_to(mmu, va, 1).level; level <= ROOT_LEVEL; level++) {
         entry_t *entry = path_to(mmu, va, level).entry;
@@ -409,7 +409,7 @@ static void release_hold(struct mmu *mmu, vaddr_t va)
 }
 
 /* What was made for a range and is not needed after all: takes its empty tables out of the tree. */
-static void prune(struct mmu *mmu, vaddr_t va, size_t size)
+COLD static void prune(struct mmu *mmu, vaddr_t va, size_t size)
 {
     vaddr_t at = va, last = va + size - 1;
 
@@ -435,7 +435,7 @@ error_t mmu_init(struct mmu *mmu)
     return mmu->root == FRAME_NONE ? E_NOMEM : E_SUCCESS;
 }
 
-void mmu_trim(struct mmu *mmu)
+COLD void mmu_trim(struct mmu *mmu)
 {
     cut_all_noted(mmu);
     if (mmu->waiting > 0 || this_cpu(mmu_behind) == mmu)
@@ -444,7 +444,7 @@ void mmu_trim(struct mmu *mmu)
         mmu_put_table_frame(mmu->cache[--mmu->cached]);
 }
 
-void mmu_destroy(struct mmu *mmu)
+COLD void mmu_destroy(struct mmu *mmu)
 {
     mmu_trim(mmu);
     ASSERT(mmu_tables(mmu) == 0);
@@ -461,7 +461,7 @@ void mmu_settle(void)
 /* ---- mapping ---- */
 
 /* The rare part: tables are missing, or a larger page is there. */
-static __attribute__((noinline)) error_t map_extending(struct mmu *mmu, vaddr_t va, unsigned level, entry_t leaf)
+COLD static __attribute__((noinline)) error_t map_extending(struct mmu *mmu, vaddr_t va, unsigned level, entry_t leaf)
 {
     struct path path;
     error_t error = path_to_free(mmu, va, level, &path);
@@ -605,7 +605,8 @@ static enum page_size largest_fit(vaddr_t va, paddr_t pa, size_t size, enum page
     return largest;
 }
 
-error_t mmu_map_range(struct mmu *mmu, vaddr_t va, paddr_t pa, size_t size, enum page_size largest, vm_flags_t flags)
+COLD error_t mmu_map_range(struct mmu *mmu, vaddr_t va, paddr_t pa, size_t size, enum page_size largest,
+                           vm_flags_t flags)
 {
     size_t done = 0;
 
@@ -936,8 +937,8 @@ void mmu_set_strict(bool on)
     strict = on;
 }
 
-static unsigned run_remove_borrowed(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count, unsigned level,
-                                    vaddr_t va)
+COLD static unsigned run_remove_borrowed(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count,
+                                         unsigned level, vaddr_t va)
 {
     for (unsigned i = 0; i < count; i++) {
         if (level > 0 && entry_is_table(entry[i], level))
@@ -948,7 +949,7 @@ static unsigned run_remove_borrowed(struct walk *walk, entry_t *parent, entry_t 
     return count;
 }
 
-void mmu_unmap_borrowed(struct mmu *mmu, vaddr_t va, size_t size)
+COLD void mmu_unmap_borrowed(struct mmu *mmu, vaddr_t va, size_t size)
 {
     struct walk walk = {.mmu = mmu, .run = run_remove_borrowed, .pruning = true, .keep = KEEP_ALL};
 
@@ -959,7 +960,7 @@ void mmu_unmap_borrowed(struct mmu *mmu, vaddr_t va, size_t size)
 /* ---- from small pages to a large one ---- */
 
 /* True if the small pages of the table are those of one large page, all with the same flags. */
-static bool is_contiguous(const entry_t *table)
+COLD static bool is_contiguous(const entry_t *table)
 {
     for (unsigned i = 0; i < ENTRIES; i++) {
         if (table[i] != table[0] + ((entry_t)i << VM_PAGE_SHIFT))
@@ -977,7 +978,7 @@ static void replace_table(struct mmu *mmu, const struct path *path, entry_t leaf
     flush_all(mmu);
 }
 
-bool mmu_promote(struct mmu *mmu, vaddr_t va)
+COLD bool mmu_promote(struct mmu *mmu, vaddr_t va)
 {
     struct path path = path_to(mmu, va, PAGE_2M);
     entry_t *table, first;
@@ -1087,8 +1088,8 @@ void mmu_protect(struct mmu *mmu, vaddr_t va, size_t size, vm_flags_t flags)
 
 /* ---- contents given up ---- */
 
-static unsigned run_clean(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count, unsigned level,
-                          vaddr_t va)
+COLD static unsigned run_clean(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count, unsigned level,
+                               vaddr_t va)
 {
     (void)parent;
     for (unsigned i = 0; i < count; i++) {
@@ -1106,15 +1107,15 @@ static unsigned run_clean(struct walk *walk, entry_t *parent, entry_t *entry, un
     return count;
 }
 
-void mmu_clean(struct mmu *mmu, vaddr_t va, size_t size)
+COLD void mmu_clean(struct mmu *mmu, vaddr_t va, size_t size)
 {
     struct walk walk = {.mmu = mmu, .run = run_clean};
 
     walk_range(&walk, va, size);
 }
 
-static unsigned run_remove_clean(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count, unsigned level,
-                                 vaddr_t va)
+COLD static unsigned run_remove_clean(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count,
+                                      unsigned level, vaddr_t va)
 {
     for (unsigned i = 0; i < count; i++) {
         i += zeros(&entry[i], count - i);
@@ -1126,7 +1127,7 @@ static unsigned run_remove_clean(struct walk *walk, entry_t *parent, entry_t *en
     return count;
 }
 
-size_t mmu_unmap_clean(struct mmu *mmu, vaddr_t va, size_t size)
+COLD size_t mmu_unmap_clean(struct mmu *mmu, vaddr_t va, size_t size)
 {
     struct walk walk = {.mmu = mmu, .run = run_remove_clean, .pruning = true, .keep = PTE_BORROWED};
     size_t bytes = 0;
@@ -1140,8 +1141,8 @@ size_t mmu_unmap_clean(struct mmu *mmu, vaddr_t va, size_t size)
 
 /* ---- counting ---- */
 
-static unsigned run_count(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count, unsigned level,
-                          vaddr_t va)
+COLD static unsigned run_count(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count, unsigned level,
+                               vaddr_t va)
 {
     (void)parent, (void)va;
     for (unsigned i = 0; i < count; i++) {
@@ -1247,7 +1248,7 @@ static inline bool entry_is_moved(entry_t entry, unsigned level)
 }
 
 /* Makes the table that the piece goes to, and has it stay until then. */
-static error_t prepare_piece(struct mmu *mmu, const struct piece *piece, vaddr_t to)
+COLD static error_t prepare_piece(struct mmu *mmu, const struct piece *piece, vaddr_t to)
 {
     struct path path;
     unsigned first = zeros(piece->from.entry, piece->count);

@@ -70,6 +70,10 @@ static inline unsigned log2_ceil(uint64_t value)
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 /* Runs once or seldom: small rather than fast, also in files where speed counts. */
+#ifdef __clang__
+#define COLD __attribute__((cold, minsize))
+#else
 #define COLD __attribute__((cold))
+#endif
 
 #endif

@@ -463,8 +463,8 @@ static __attribute__((noinline)) long map_fresh(size_t size, vm_flags_t flags)
     return IS_ERR(segment) ? -ERR_OF(segment) : (long)vm_start(segment);
 }
 
-static __attribute__((noinline)) long map_unusual(uintptr_t address, size_t length, int protection, int flags, int fd,
-                                                  uint64_t offset)
+COLD static __attribute__((noinline)) long map_unusual(uintptr_t address, size_t length, int protection, int flags,
+                                                       int fd, uint64_t offset)
 {
     struct file *file = NULL;
 
