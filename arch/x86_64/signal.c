@@ -268,7 +268,7 @@ static error_t enter_handler(void *argument)
     uintptr_t start = align_down(state - sizeof(struct signal_frame), 16) - 8; /* as if it had been called */
 
     if (UNLIKELY(!(call->action->flags & SA_RESTORER) || !is_canonical(call->action->handler) ||
-                 (call->high != 0 && (start <= call->low || start > call->high)) ||
+                 (call->size != 0 && (start <= call->low || start - call->low > call->size)) ||
                  ((start | top) >= LOW_HALF_END && user_room(start, top - start) != top - start)))
         return E_FAULT;
     write_frame((struct signal_frame *)start, (struct state_area *)state, call);

@@ -67,7 +67,8 @@ struct handler_call {
     uint64_t mask;                /* to be restored behind it */
     struct linux_stack *reported; /* the alternate stack, as ucontext shows it */
     uintptr_t stack;              /* high end of the stack to run on; 0: the program's own, below what it uses */
-    uintptr_t low, high;          /* what the frame may not leave, but high is 0 */
+    uintptr_t low;                /* what the frame may not leave, but size is 0; it may end beyond 2^64 */
+    size_t size;
     struct trap_frame *registers; /* of frame_enter_handler */
 };
 

@@ -118,7 +118,7 @@ static void choose_stack(const struct trap_frame *frame, struct handler_call *ca
         call->stack = alternate->start + alternate->size;
     if (nested || call->stack != 0) {
         call->low = alternate->start;
-        call->high = alternate->start + alternate->size;
+        call->size = alternate->size;
     }
 }
 

@@ -655,6 +655,18 @@ static void garbage_frames(void)
         printf("garbage of kind %d: %d of 1000 refused\n", kind, ended[kind]);
 }
 
+/* All but a page of the addresses from there on, the stack in use too, which nothing leads away from: the last. */
+static void alternate_stack_beyond_the_end(void)
+{
+    stack_t stack = {.ss_sp = alternate, .ss_size = (size_t)-4096};
+
+    show(sys(sigaltstack, &stack, NULL), "an alternate stack that ends beyond 2^64");
+    install(SIGUSR1, where, 0, 0);
+    kill(getpid(), SIGUSR1);
+    printf("flags %d, size %zx\n", seen_stack.ss_flags, seen_stack.ss_size);
+    show_log("EPERM inside");
+}
+
 int main(void)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -674,5 +686,6 @@ int main(void)
     restarting();
     queue_limits();
     with_libc();
+    alternate_stack_beyond_the_end();
     return 0;
 }
