@@ -7,7 +7,8 @@ CONSTANTS = {
     "vm/heap.h": {"VM_SPAN_MAX": 2 << 20},
     "vm/vm.h": {"VM_READ": 1, "VM_WRITE": 2, "VM_EXEC": 4, "VM_POPULATE": 8},
     "vm/frames.c": {"CHILD_SHIFT": 21, "CHILD_FRAMES": 512, "GROUP_CHILDREN": 512, "COUNT_MASK": 0x3FF,
-                    "FOREIGN": 0x2000, "MAGAZINE_4K": 64, "MAGAZINE_2M": 8},
+                    "FOREIGN": 0x2000},
+    "vm/frames.h": {"FRAME_MAGAZINE_MAX": 64, "FRAME_MAGAZINE_2M": 8},
     "arch/x86_64/layout.h": {
         "NULL_GUARD_END": 0x10000, "LOW_HALF_END": 1 << 47, "PHYSMAP_BASE": 0xFFFF800000000000, "PHYSMAP_SIZE": 1 << 46,
         "IMAGE_BASE": 0xFFFFFFFF80000000, "FIXMAP_BASE": 0xFFFFFFFFFFC00000,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Iterator
+from typing import Iterator, NamedTuple
 
 import gdb
 
@@ -180,10 +180,19 @@ class Walk(Command):
 # ---- quire-frames ----
 
 CHILD = 1 << C["CHILD_SHIFT"]
+FRAME_NONE = (1 << 64) - 1
 CHILDREN_A_LINE = 64
 LINES_SHOWN = 64
 CHILDREN_MAX = 64 << 40 >> C["CHILD_SHIFT"]
 LEGEND = ". free   0-9 partly free: tenths in use   # in use   m in the CPU's magazine   - no RAM of the allocator's"
+
+
+class Magazine(NamedTuple):
+    name: str
+    size: int  # bytes of a frame
+    places: int
+    count: int  # as it says
+    frames: list[int]
 
 
 class Store:
@@ -205,17 +214,24 @@ class Store:
         self.states = struct.unpack(f"<{self.children}H", read(state, 2 * self.children))
         groups = read(number(store["group"]), 4 * -(-self.children // C["GROUP_CHILDREN"]))
         self.groups = list(struct.iter_unpack("<HH", groups))  # wholly free, partly free
-        self._read_magazines(per_cpu("vm/frames.c", "magazines"))
+        self._read_magazines(per_cpu("vm/frames.c", "frame_magazines"))
 
     def _read_magazines(self, magazines: gdb.Value) -> None:
         magazines.fetch_lazy()
         self.reserved = number(magazines["reserved"])
-        self.counts = number(magazines["count_4k"]), number(magazines["count_2m"])
-        full = C["MAGAZINE_4K"], C["MAGAZINE_2M"]
-        self.magazines = [
-            [number(magazines[name][i]) for i in range(min(count, most))]
-            for name, count, most in zip(("frames_4k", "frames_2m"), self.counts, full)
-        ]
+        self.magazines = []
+        for size, (name, places) in enumerate(zip(PAGE_NAMES, (C["FRAME_MAGAZINE_MAX"], C["FRAME_MAGAZINE_2M"]))):
+            for state, what in enumerate((name, f"{name}, zeros")):
+                magazine = magazines["of"][size][state]
+                count = number(magazine["count"])
+                frames = [number(magazine["frames"][i]) for i in range(min(count, places))]
+                self.magazines.append(Magazine(what, PAGE_SIZES[size], places, count, frames))
+        self.cleaning = number(magazines["cleaning"])  # 2 MiB that the idle CPU is zeroing
+
+    def held(self) -> int:
+        """Bytes of the frames in magazines."""
+        cleaning = 0 if self.cleaning == FRAME_NONE else CHILD
+        return sum(len(magazine.frames) * magazine.size for magazine in self.magazines) + cleaning
 
     def child_free(self, child: int) -> int:
         return self.states[child] & C["COUNT_MASK"]
@@ -231,7 +247,7 @@ class Store:
             return "-"
         if free == C["CHILD_FRAMES"]:
             return "."
-        if child * CHILD in self.magazines[1]:
+        if child * CHILD == self.cleaning or any(child * CHILD in m.frames for m in self.magazines if m.size == CHILD):
             return "m"
         total = max(self.ours(child), 1)
         return "#" if free == 0 else str(max(0, min(9, (total - free) * 10 // total)))
@@ -247,9 +263,9 @@ class Store:
             if real != (whole, partial):
                 counts = f"{real[0]} whole and {real[1]} partly free children"
                 yield f"the GiB at {index << 30:#x} has {counts}, and counts {whole} and {partial}"
-        for count, most, name in zip(self.counts, (C["MAGAZINE_4K"], C["MAGAZINE_2M"]), PAGE_NAMES):
-            if count > most:
-                yield f"the magazine of {name} has {count} frames, and room for {most}"
+        for magazine in self.magazines:
+            if magazine.count > magazine.places:
+                yield f"the magazine of {magazine.name} has {magazine.count} frames, and room for {magazine.places}"
 
 
 class Frames(Command):
@@ -280,7 +296,7 @@ class Frames(Command):
 
     def _print_sums(self, store: Store) -> None:
         total = sum(end - start for start, end in store.ranges) - store.metadata[1]
-        held = sum(len(frames) * size for frames, size in zip(store.magazines, PAGE_SIZES))
+        held = store.held()
         free = store.free * PAGE + held
         whole, partial = (sum(group[i] for group in store.groups) for i in range(2))
         foreign = sum(bool(state & C["FOREIGN"]) for state in store.states)
@@ -297,10 +313,9 @@ class Frames(Command):
             print(f"fragmentation: {100 * whole * CHILD // free} % of what is free lies in free children")
 
     def _print_magazines(self, store: Store) -> None:
-        room = C["MAGAZINE_4K"], C["MAGAZINE_2M"]
-        for frames, count, most, name in zip(store.magazines, store.counts, room, PAGE_NAMES):
-            top = f", the next is {frames[-1]:#x}" if frames else ""
-            print(f"magazine of {name}: {count} of {most} frames{top}")
+        for magazine in store.magazines:
+            top = f", the next is {magazine.frames[-1]:#x}" if magazine.frames else ""
+            print(f"magazine of {magazine.name}: {magazine.count} of {magazine.places} frames{top}")
         if store.reserved < store.children:
             print(f"single frames come from the child at {store.reserved * CHILD:#x}")
 

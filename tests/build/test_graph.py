@@ -222,7 +222,7 @@ class Plan(TreeCase):
             self.assertRegex(text, row)
         need = int((self.scratch / "link").read_text().strip().split("=")[-1], 16)
         image = (8 + 4 + 4 + 96 + 8) << 10
-        self.assertEqual(need, image + (64 << 10) + 8 * 128 + (256 << 10) + (6 + 4) * 4096)
+        self.assertEqual(need, image + (64 << 10) + 8 * 128 + (256 << 10) + (8 + 4) * 4096)
 
     def test_too_large(self):
         self.refuse(self.plan(self.elf((6, 0, 20 << 20)), 16 << 20), "memory plan is too large by", "--ram 21M")

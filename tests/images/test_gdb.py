@@ -263,7 +263,7 @@ class DamageTest(unittest.TestCase):
         outputs = self.at_here(
             f"set var {store}.free += 5", "quire-frames",
             f"set var {store}.group[0].whole = 1", "quire-frames",
-            "set var 'vm/frames.c'::magazines.count_4k = 1000", "quire-frames",
+            "set var 'vm/frames.c'::frame_magazines.of[0][0].count = 1000", "quire-frames",
             f"set var {store}.range_count = 100000", "quire-frames",
             f"set var {store}.children = 1ul << 60", "quire-frames",
         )  # fmt: skip
