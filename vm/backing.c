@@ -311,13 +311,19 @@ static __attribute__((noinline)) error_t touch_counting(struct address_space *sp
     return error;
 }
 
+/* True if the directory's entry points to a table in which a page of the segment is to be a small one. */
+static inline bool may_be_small(const struct vm_segment *segment, uint64_t entry)
+{
+    return LIKELY(mmu_table_is_used(entry)) || (mmu_has_table(entry) && segment->size < page_bytes(PAGE_2M));
+}
+
 /* All that is called is the end of this: so no register is saved. */
 error_t segment_touch(struct address_space *space, struct vm_segment *segment, vaddr_t va)
 {
     vaddr_t page = align_down(va, VM_PAGE_SIZE);
     uint64_t *table = mmu_directory_entry(&space->mmu, va), *entry;
 
-    if (UNLIKELY(page == segment->next || !table || !mmu_table_is_used(*table)))
+    if (UNLIKELY(page == segment->next || !table || !may_be_small(segment, *table)))
         return touch_counting(space, segment, va);
     entry = mmu_small_entry(*table, va);
     __asm__("" : "+r"(table), "+r"(entry)); /* addresses, not bases and indices: else registers are saved */

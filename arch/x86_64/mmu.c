@@ -223,7 +223,7 @@ struct path {
     unsigned level;
 };
 
-static inline struct path path_to(const struct mmu *mmu, vaddr_t va, unsigned level)
+static struct path path_from_root(const struct mmu *mmu, vaddr_t va, unsigned level)
 {
     entry_t *table = phys_to_virt(mmu->root);
     struct path path = {.parent = NULL, .level = ROOT_LEVEL};
@@ -236,6 +236,18 @@ static inline struct path path_to(const struct mmu *mmu, vaddr_t va, unsigned le
         table = entry_table(*path.entry);
         path.level--;
     }
+}
+
+/* From the directory that was used last, if it is that. */
+static __attribute__((noinline)) struct path path_to(const struct mmu *mmu, vaddr_t va, unsigned level)
+{
+    entry_t *directory = level <= 1 ? mmu_directory_entry(mmu, va) : NULL;
+
+    if (!directory)
+        return path_from_root(mmu, va, level);
+    if (level == 1 || !mmu_has_table(*directory))
+        return (struct path){.parent = mmu->directory_parent, .entry = directory, .level = 1};
+    return (struct path){.parent = directory, .entry = mmu_small_entry(*directory, va), .level = 0};
 }
 
 /* The entry for va among those of 4 KiB pages; NULL: no such table is there. With constant levels it is straight code.
@@ -901,17 +913,68 @@ static void count_removed(const struct walk *walk)
 
 #define KEEP_ALL (~(entry_t)0)
 
-void mmu_unmap(struct mmu *mmu, vaddr_t va, size_t size, bool release, struct mmu_count *removed)
+/* So few pages that each is flushed at once, in a table of the directory used last: without a walk. False: it is not
+ * that. */
+static bool unmap_few(struct mmu *mmu, vaddr_t va, size_t size, entry_t keep)
 {
-    struct walk walk = {.mmu = mmu, .run = run_remove, .pruning = true, .keep = release ? PTE_BORROWED : KEEP_ALL};
+    entry_t *directory = mmu_directory_entry(mmu, va), *entry;
+    paddr_t frames[MMU_FLUSH_SINGLES];
+    unsigned released = 0, removed = 0;
+    vaddr_t end = va + size;
+
+    if (size > MMU_FLUSH_SINGLES * VM_PAGE_SIZE || !directory || !mmu_table_is_used(*directory) ||
+        (va ^ (end - 1)) >> LEAF_TABLE_SHIFT != 0)
+        return false;
+    entry = mmu_small_entry(*directory, va);
+    for (vaddr_t at = va; at != end; at += VM_PAGE_SIZE, entry++) {
+        entry_t old = *entry;
+
+        if (old == 0)
+            continue;
+        *entry = 0;
+        removed++;
+        if (old & PTE_PRESENT)
+            flush_page(mmu, at);
+        if (!(old & keep))
+            frames[released++] = old & PTE_ADDRESS;
+    }
+    if (UNLIKELY(removed == 0))
+        return true;
+    mmu->pages[PAGE_4K] -= removed;
+    *directory -= removed * USED_ONE;
+    if (entry_used(*directory) == 0 && !(*directory & PTE_NOTED)) {
+        note_empty(mmu, directory, 1, va);
+        if (mmu->waiting > 0) { /* another table went for it */
+            flush_page(mmu, va);
+            tables_settle(mmu);
+        }
+    }
+    mmu_release_frames(frames, released);
+    return true;
+}
+
+/* The same for any range. */
+static __attribute__((noinline)) void unmap_walking(struct mmu *mmu, vaddr_t va, size_t size, entry_t keep)
+{
+    struct walk walk = {.mmu = mmu, .run = run_remove, .pruning = true, .keep = keep};
 
     walk_range(&walk, va, size);
     count_removed(&walk);
-    for (unsigned i = 0; removed && i < PAGE_SIZES; i++)
-        removed->pages[i] += walk.count.pages[i];
 }
 
-bool mmu_unmap_lazily(struct mmu *mmu, vaddr_t va, size_t size)
+void mmu_unmap(struct mmu *mmu, vaddr_t va, size_t size, bool release, struct mmu_count *removed)
+{
+    entry_t keep = release ? PTE_BORROWED : KEEP_ALL;
+    size_t before[PAGE_SIZES];
+
+    memcpy(before, mmu->pages, sizeof(before));
+    if (!unmap_few(mmu, va, size, keep))
+        unmap_walking(mmu, va, size, keep);
+    for (unsigned i = 0; removed && i < PAGE_SIZES; i++)
+        removed->pages[i] += before[i] - mmu->pages[i];
+}
+
+static __attribute__((noinline)) bool unmap_walking_lazily(struct mmu *mmu, vaddr_t va, size_t size)
 {
     struct walk walk = {.mmu = mmu, .run = run_remove, .pruning = true, .keep = PTE_BORROWED};
     vaddr_t pages[MMU_FLUSH_SINGLES];
@@ -930,6 +993,11 @@ bool mmu_unmap_lazily(struct mmu *mmu, vaddr_t va, size_t size)
         tables_settle(mmu);
     }
     return true;
+}
+
+bool mmu_unmap_lazily(struct mmu *mmu, vaddr_t va, size_t size)
+{
+    return !unmap_few(mmu, va, size, PTE_BORROWED) && unmap_walking_lazily(mmu, va, size);
 }
 
 void mmu_set_strict(bool on)
