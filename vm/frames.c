@@ -256,16 +256,12 @@ static inline void check_ours(size_t child, paddr_t start, paddr_t end)
               (unsigned long long)start);
 }
 
+/* A part of a child. */
 static void child_put_run(size_t child, unsigned first, unsigned count)
 {
     paddr_t start = frame_address(child, first);
 
     check_ours(child, start, start + ((paddr_t)count << VM_PAGE_SHIFT));
-    if (count == CHILD_FRAMES) {
-        CHECK(child_free(child) == 0, "frame_put: %#llx is free already", (unsigned long long)start);
-        child_set_free(child, CHILD_FRAMES, 0);
-        return;
-    }
     uint64_t *bits = child_bits(child);
 
     CHECK(child_run_is(bits, first, count, false), "frame_put: %#llx is free already", (unsigned long long)start);
@@ -275,25 +271,57 @@ static void child_put_run(size_t child, unsigned first, unsigned count)
     runs_may_be_in(child);
 }
 
-/* The first frames of the array, those of one child that is not all ours: what they span is, or each is looked at. */
-COLD static __attribute__((noinline)) void check_each(size_t child, const paddr_t *frames, unsigned count)
+/* Neighbours, whole ones. */
+static void put_children(size_t child, size_t count)
 {
-    paddr_t first = frames[0], last = frames[0];
-    unsigned n;
+    size_t end = child + count;
 
-    for (n = 1; n < count && frames[n] >> CHILD_SHIFT == child; n++) {
-        first = frames[n] < first ? frames[n] : first;
-        last = frames[n] > last ? frames[n] : last;
+    CHECK(end <= store.children, "frame_put: %#llx is not RAM of ours", (unsigned long long)frame_address(child, 0));
+    if (child < store.lowest_whole)
+        store.lowest_whole = child;
+    store.free += count * CHILD_FRAMES;
+    for (; child < end; child++) {
+        CHECK(!(store.state[child] & (EDGE | FOREIGN | COUNT_MASK)), "frame_put: %#llx is %s",
+              (unsigned long long)frame_address(child, 0), child_free(child) ? "free already" : "not RAM of ours");
+        store.state[child] = CHILD_FRAMES;
+        store.group[child / GROUP_CHILDREN].whole++;
     }
-    last += VM_PAGE_SIZE;
-    if (LIKELY(range_is_ours(first, last) && !range_is_metadata(first, last)))
-        return;
-    while (n-- > 0)
-        check_ours(child, frames[n], frames[n] + VM_PAGE_SIZE);
 }
 
-/* Sets the bits of the first frames of the array, as many as lie in the same word; the number of them. */
-static inline unsigned put_word(uint64_t *bits, const paddr_t *frames, unsigned count)
+static void put_range(paddr_t start, paddr_t end)
+{
+    while (start < end) {
+        size_t child = start >> CHILD_SHIFT, count = (end - start) >> VM_PAGE_SHIFT;
+        unsigned first = frame_index(start);
+
+        if (first == 0 && count >= CHILD_FRAMES) {
+            count -= count % CHILD_FRAMES;
+            put_children(child, count / CHILD_FRAMES);
+        } else {
+            count = count < CHILD_FRAMES - first ? count : CHILD_FRAMES - first;
+            child_put_run(child, first, (unsigned)count);
+        }
+        start += (paddr_t)count << VM_PAGE_SHIFT;
+    }
+}
+
+/* Frames of one word, in a child that is not all ours: what they span is, or each is looked at. */
+COLD static __attribute__((noinline)) void check_word(paddr_t word, uint64_t mask)
+{
+    paddr_t start = word << WORD_SHIFT, first = start + ((paddr_t)__builtin_ctzll(mask) << VM_PAGE_SHIFT);
+    paddr_t end = start + ((paddr_t)(64 - __builtin_clzll(mask)) << VM_PAGE_SHIFT);
+
+    if (LIKELY(range_is_ours(first, end) && !range_is_metadata(first, end)))
+        return;
+    for (; mask; mask &= mask - 1) {
+        first = start + ((paddr_t)__builtin_ctzll(mask) << VM_PAGE_SHIFT);
+        check_ours(first >> CHILD_SHIFT, first, first + VM_PAGE_SIZE);
+    }
+}
+
+/* Sets the bits of the first frames of the array, as many as lie in the same word; the number of them. whole: all of
+ * the child is ours. */
+static inline unsigned put_word(uint64_t *bits, const paddr_t *frames, unsigned count, bool whole)
 {
     paddr_t word = frames[0] >> WORD_SHIFT;
     uint64_t mask = 0, *free = &bits[word % CHILD_WORDS];
@@ -302,6 +330,8 @@ static inline unsigned put_word(uint64_t *bits, const paddr_t *frames, unsigned 
     do
         mask |= 1ull << (frames[n] >> VM_PAGE_SHIFT) % 64;
     while (++n < count && frames[n] >> WORD_SHIFT == word);
+    if (UNLIKELY(!whole))
+        check_word(word, mask);
     CHECK(!(*free & mask) && (n == 1 || (unsigned)__builtin_popcountll(mask) == n),
           "frame_put: one of the frames from %#llx on is free already", (unsigned long long)(word << WORD_SHIFT));
     *free |= mask;
@@ -314,13 +344,13 @@ static unsigned put_child(const paddr_t *frames, unsigned count)
     size_t child = frames[0] >> CHILD_SHIFT;
     unsigned n = 0;
 
-    CHECK(child < store.children, "frame_put: %#llx is not RAM of ours", (unsigned long long)frames[0]);
-    if (UNLIKELY(store.state[child] & (EDGE | FOREIGN)))
-        check_each(child, frames, count);
+    CHECK(child < store.children && !(store.state[child] & FOREIGN), "frame_put: %#llx is not RAM of ours",
+          (unsigned long long)frames[0]);
+    bool whole = !(store.state[child] & EDGE);
     uint64_t *bits = child_bits(child);
 
     do
-        n += put_word(bits, frames + n, count - n);
+        n += put_word(bits, frames + n, count - n, whole);
     while (n < count && frames[n] >> CHILD_SHIFT == child);
     unsigned free = child_free(child) + n;
 
@@ -621,7 +651,6 @@ static void spill(struct frame_magazine *own)
 static __attribute__((noinline)) void put_overflow(paddr_t frame, enum page_size size)
 {
     struct frame_magazine *own = frame_magazine(size, FRAME_DIRTY);
-    size_t first = frame >> CHILD_SHIFT;
 
     CHECK(is_aligned(frame, page_bytes(size)), "frame_put: %#llx is misaligned", (unsigned long long)frame);
     if (size == PAGE_4K) {
@@ -631,8 +660,7 @@ static __attribute__((noinline)) void put_overflow(paddr_t frame, enum page_size
         return;
     }
     note_least_free();
-    for (size_t child = first; child < first + (size == PAGE_1G ? GROUP_CHILDREN : 1); child++)
-        child_put_run(child, 0, CHILD_FRAMES);
+    put_children(frame >> CHILD_SHIFT, page_bytes(size) >> CHILD_SHIFT);
 }
 
 void frame_put(paddr_t frame, enum page_size size)
@@ -653,12 +681,13 @@ unsigned frames_get(paddr_t *frames, unsigned count)
 {
     struct frame_magazines *own = &this_cpu(frame_magazines);
     struct frame_magazine *hot = &own->of[PAGE_4K][FRAME_DIRTY];
-    unsigned got = 0;
+    unsigned got;
 
     if (get_fails())
         return 0;
-    while (got < count && hot->count > 0)
-        frames[got++] = hot->frames[--hot->count];
+    got = count < hot->count ? count : hot->count;
+    hot->count -= got;
+    memcpy(frames, hot->frames + hot->count, got * sizeof(frames[0])); /* in this order they are neighbours, if any */
     got += take_singles(own, frames + got, count - got);
     if (LIKELY(got == count))
         return got;
@@ -700,8 +729,24 @@ void frames_put(const paddr_t *frames, unsigned count)
         put_singles(frames, count);
         return;
     }
-    for (unsigned i = 0; i < count; i++)
-        hot->frames[hot->count++] = frames[i];
+    memcpy(hot->frames + hot->count, frames, count * sizeof(frames[0]));
+    hot->count += count;
+}
+
+void frames_put_neighbours(paddr_t first, enum page_size size, size_t count)
+{
+    struct frame_magazine *hot = frame_magazine(PAGE_2M, FRAME_DIRTY);
+    paddr_t end = first + (count << page_shift(size));
+    unsigned room = size == PAGE_2M ? FRAME_MAGAZINE_2M - hot->count : 0;
+
+    CHECK(is_aligned(first, page_bytes(size)), "frame_put: %#llx is misaligned", (unsigned long long)first);
+    for (paddr_t frame = first; frame < end; frame += page_bytes(size))
+        frame_check_put(frame, size, FRAME_DIRTY);
+    room = count < room ? (unsigned)count : room;
+    for (unsigned i = room; i-- > 0;) /* the lowest is the next one got */
+        hot->frames[hot->count++] = first + i * SIZE_2M;
+    note_least_free();
+    put_range(first + room * SIZE_2M, end);
 }
 
 /* ---- cleaning ---- */
@@ -923,10 +968,10 @@ COLD void frames_drain(void)
         put_singles(single->frames, single->count);
         single->count = 0;
         while (large->count > 0)
-            child_put_run(large->frames[--large->count] >> CHILD_SHIFT, 0, CHILD_FRAMES);
+            put_children(large->frames[--large->count] >> CHILD_SHIFT, 1);
     }
     if (own->cleaning != FRAME_NONE)
-        child_put_run(own->cleaning >> CHILD_SHIFT, 0, CHILD_FRAMES);
+        put_children(own->cleaning >> CHILD_SHIFT, 1);
     own->cleaning = FRAME_NONE;
 }
 
@@ -1083,4 +1128,9 @@ void mmu_release_frame(paddr_t frame, enum page_size size)
 void mmu_release_frames(const paddr_t *frames, unsigned count)
 {
     frames_put(frames, count);
+}
+
+void mmu_release_neighbours(paddr_t first, enum page_size size, size_t count)
+{
+    frames_put_neighbours(first, size, count);
 }

@@ -85,6 +85,8 @@ void frame_put_clean(paddr_t frame, enum page_size size);
 unsigned frames_get(paddr_t *frames, unsigned count);
 unsigned frames_get_zeroed(paddr_t *frames, unsigned count);
 void frames_put(const paddr_t *frames, unsigned count);
+/* The same for frames of any size that follow each other: a few instructions for each word of bits, or 2 MiB. */
+void frames_put_neighbours(paddr_t first, enum page_size size, size_t count);
 
 #ifdef QUIRE_DEBUG
 /* Panic if the frame is not out, or is clean and not zeros; a dirty one gets a pattern. */

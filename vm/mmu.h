@@ -169,6 +169,7 @@ unsigned mmu_physical_bits(void);
 paddr_t mmu_get_table_frame(void);       /* a 4 KiB frame of zeros, or FRAME_NONE */
 void mmu_put_table_frame(paddr_t table); /* of zeros again */
 void mmu_release_frame(paddr_t frame, enum page_size size);
-void mmu_release_frames(const paddr_t *frames, unsigned count); /* of 4 KiB */
+void mmu_release_frames(const paddr_t *frames, unsigned count);                /* of 4 KiB */
+void mmu_release_neighbours(paddr_t first, enum page_size size, size_t count); /* frames that follow each other */
 
 #endif

@@ -825,9 +825,9 @@ static inline vaddr_t run_va(vaddr_t va, unsigned i, unsigned level)
 
 /* ---- unmapping ---- */
 
-#define RELEASE_MAX 64u
+#define RELEASE_MAX 32u
 
-/* Pages that are not the usual one of many: few, or large. */
+/* A page that is not the usual one of many. */
 static void remove_entry(struct walk *walk, entry_t *parent, entry_t *entry, unsigned level, vaddr_t va)
 {
     entry_t old = *entry;
@@ -842,20 +842,56 @@ static void remove_entry(struct walk *walk, entry_t *parent, entry_t *entry, uns
         mmu_release_frame(leaf_frame(old, level), (enum page_size)level);
 }
 
-/* Many small pages, when single flushes are out of the question: at most RELEASE_MAX entries. */
-static void remove_many(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count)
+/* How many entries, this one first, have the same bits and frames that follow each other. */
+static inline unsigned neighbours(const entry_t *entry, unsigned count, unsigned level)
+{
+    const entry_t *at = entry, *end = entry + count;
+
+    for (entry_t next = *entry; at < end && *at == next; at++)
+        next += (entry_t)1 << level_shift(level);
+    return (unsigned)(at - entry);
+}
+
+/* From so many on they are removed, and their frames put back, together. */
+#define NEIGHBOURS_MIN 4u
+
+/* Pages whose frames follow each other, from this one on: how many, or 0 if they are too few. */
+static unsigned remove_neighbours(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count, unsigned level,
+                                  vaddr_t va)
+{
+    unsigned found = neighbours(entry, count, level);
+    entry_t old = *entry;
+
+    if (found < NEIGHBOURS_MIN)
+        return 0;
+    memset(entry, 0, found * sizeof(*entry));
+    *parent -= found * USED_ONE;
+    walk->count.pages[level] += found;
+    if (found > MMU_FLUSH_SINGLES)
+        flush_add_many(&walk->flush);
+    for (unsigned i = 0; (old & PTE_PRESENT) && !flush_is_all(&walk->flush) && i < found; i++)
+        flush_add(&walk->flush, run_va(va, i, level));
+    if (!(old & walk->keep))
+        mmu_release_neighbours(leaf_frame(old, level), (enum page_size)level, found);
+    return found;
+}
+
+/* Small pages: at most RELEASE_MAX entries, which begin with that of va. */
+static void remove_small(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count, vaddr_t va)
 {
     paddr_t frames[RELEASE_MAX];
     entry_t keep = walk->keep;
     unsigned released = 0, removed = 0;
 
-    for (entry_t *end = entry + count; entry < end; entry++) {
+    for (entry_t *end = entry + count; entry < end; entry++, va += VM_PAGE_SIZE) {
         entry_t old = *entry;
 
         if (old == 0)
             continue;
         *entry = 0;
         removed++;
+        if (!flush_is_all(&walk->flush) && (old & PTE_PRESENT))
+            flush_add(&walk->flush, va);
         if (old & keep)
             continue;
         frames[released++] = old & PTE_ADDRESS;
@@ -876,7 +912,12 @@ static unsigned remove_large(struct walk *walk, entry_t *parent, entry_t *entry,
         i += zeros(&entry[i], count - i);
         if (i == count || !(entry[i] & PTE_LARGE))
             break;
-        remove_entry(walk, parent, &entry[i], level, run_va(va, i, level));
+        unsigned together = remove_neighbours(walk, parent, &entry[i], count - i, level, run_va(va, i, level));
+
+        if (together > 0)
+            i += together - 1;
+        else
+            remove_entry(walk, parent, &entry[i], level, run_va(va, i, level));
     }
     return i;
 }
@@ -892,14 +933,13 @@ static unsigned run_remove(struct walk *walk, entry_t *parent, entry_t *entry, u
         i += zeros(&entry[i], count - i);
         if (i == count)
             break;
-        if (!flush_is_all(&walk->flush)) {
-            remove_entry(walk, parent, &entry[i], 0, va + ((vaddr_t)i << VM_PAGE_SHIFT));
-            i++;
-            continue;
-        }
-        unsigned part = count - i < RELEASE_MAX ? count - i : RELEASE_MAX;
+        vaddr_t at = va + ((vaddr_t)i << VM_PAGE_SHIFT);
+        unsigned part = remove_neighbours(walk, parent, &entry[i], count - i, 0, at);
 
-        remove_many(walk, parent, &entry[i], part);
+        if (part == 0) {
+            part = count - i < RELEASE_MAX ? count - i : RELEASE_MAX;
+            remove_small(walk, parent, &entry[i], part, at);
+        }
         i += part;
     }
     return count;

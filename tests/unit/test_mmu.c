@@ -65,6 +65,12 @@ void mmu_release_frames(const paddr_t *frames, unsigned count)
         mmu_release_frame(frames[i], PAGE_4K);
 }
 
+void mmu_release_neighbours(paddr_t first, enum page_size size, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        mmu_release_frame(first + i * page_bytes(size), size);
+}
+
 void mmu_put_table_frame(paddr_t table)
 {
     const uint64_t *entries = phys_to_virt(table);
