@@ -238,10 +238,10 @@ static struct path path_from_root(const struct mmu *mmu, vaddr_t va, unsigned le
     }
 }
 
-/* From the directory that was used last, if it is that. */
+/* From the directory that was used last, if it is that; a structure that has no more than a root remembers none. */
 static __attribute__((noinline)) struct path path_to(const struct mmu *mmu, vaddr_t va, unsigned level)
 {
-    entry_t *directory = level <= 1 ? mmu_directory_entry(mmu, va) : NULL;
+    entry_t *directory = level <= 1 && mmu->directory ? mmu_directory_entry(mmu, va) : NULL;
 
     if (!directory)
         return path_from_root(mmu, va, level);

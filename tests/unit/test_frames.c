@@ -910,6 +910,55 @@ static void test_bulk(void **state)
     free(frames);
 }
 
+static int compare_frames(const void *a, const void *b)
+{
+    const paddr_t *first = a, *second = b;
+
+    return (*first > *second) - (*first < *second);
+}
+
+/* Across words and 2 MiB, and around what is not RAM of ours. */
+static void test_neighbours(void **state)
+{
+    size_t whole, total;
+    paddr_t *frames;
+
+    (void)state;
+    start(holes, ARRAY_LENGTH(holes));
+    whole = frames_stats().free_2m;
+    total = frames_stats().total;
+    frames = calloc(total, sizeof(paddr_t));
+    for (size_t i = 0; i < total; i++)
+        frames[i] = get(PAGE_4K);
+    qsort(frames, total, sizeof(frames[0]), compare_frames);
+    for (size_t at = 0, count; at < total; at += count) {
+        for (count = 1; at + count < total && count < 3000 && frames[at + count] == frames[at] + count * FRAME; count++)
+            ;
+        for (size_t i = at; i < at + count; i++)
+            model_put(frames[i], 1);
+        frames_put_neighbours(frames[at], PAGE_4K, count);
+        assert_counts();
+    }
+    frames_drain();
+    assert_int_equal(frames_stats().free_2m, whole);
+    free(frames);
+}
+
+/* They are handed out in order again. */
+static void test_large_neighbours(void **state)
+{
+    paddr_t large[4];
+
+    (void)state;
+    start(plain, ARRAY_LENGTH(plain));
+    for (unsigned i = 0; i < ARRAY_LENGTH(large); i++)
+        large[i] = frame_get(PAGE_2M);
+    assert_int_equal(large[3], large[0] + 3 * page_bytes(PAGE_2M));
+    frames_put_neighbours(large[0], PAGE_2M, ARRAY_LENGTH(large));
+    for (unsigned i = 0; i < ARRAY_LENGTH(large); i++)
+        assert_int_equal(frame_get(PAGE_2M), large[i]);
+}
+
 /* An idle CPU cleans what the magazines hold: then zeros cost nothing. */
 static void test_cleaning(void **state)
 {
@@ -1119,6 +1168,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_random),
         cmocka_unit_test(test_random_with_holes),
         cmocka_unit_test(test_bulk),
+        cmocka_unit_test(test_neighbours),
+        cmocka_unit_test(test_large_neighbours),
         cmocka_unit_test(test_cleaning),
         cmocka_unit_test(test_virgin),
         cmocka_unit_test(test_bad_states_panic),

@@ -239,6 +239,7 @@ static void test_map_edges_of_the_halves(void **state)
         assert_mapped(edges[i], PA + i * VM_PAGE_SIZE, PAGE_4K, VM_RW);
         mmu_protect(&mmu, edges[i], VM_PAGE_SIZE, VM_READ);
         assert_mapped(edges[i], PA + i * VM_PAGE_SIZE, PAGE_4K, VM_READ);
+        assert_true(mmu_query(&(struct mmu){.root = mmu.root}, edges[i], NULL)); /* remembers no directory */
         mmu_unmap(&mmu, edges[i], VM_PAGE_SIZE, false, NULL);
         assert_unmapped(edges[i]);
     }
