@@ -194,7 +194,8 @@ error_t vm_segment_back(struct address_space *space, struct vm_segment *segment,
 }
 
 #define WINDOW_MAX 512u
-#define BATCH 64u /* frames at once: a fault's stack is small */
+#define WINDOW_FIRST 3u /* pages touched before the first window of more than one */
+#define BATCH 64u       /* frames at once: a fault's stack is small */
 
 /* Up to BATCH small pages from the page on, as many as are free in a row and have frames: the number of them. */
 static unsigned back_batch(struct address_space *space, struct vm_segment *segment, uint64_t *table, vaddr_t page,
@@ -237,7 +238,10 @@ unsigned segment_back_small(struct address_space *space, struct vm_segment *segm
 /* The pages that a touch of the page backs. */
 static unsigned window_of(const struct vm_segment *segment, vaddr_t page)
 {
-    unsigned touched = segment->run + 1u, window = touched < 4 ? 1 : touched < 16 ? 4 : touched < 64 ? 16 : 64;
+    unsigned touched = segment->run + 1u, window = touched <= WINDOW_FIRST ? 1
+                                                   : touched < 16          ? 4
+                                                   : touched < 64          ? 16
+                                                                           : 64;
     size_t left = (segment_end(segment) - page) >> VM_PAGE_SHIFT;
 
     if (touched >= WINDOW_MAX)
@@ -323,7 +327,9 @@ error_t segment_touch(struct address_space *space, struct vm_segment *segment, v
     vaddr_t page = align_down(va, VM_PAGE_SIZE);
     uint64_t *table = mmu_directory_entry(&space->mmu, va), *entry;
 
-    if (UNLIKELY(page == segment->next || !table || !may_be_small(segment, *table)))
+    bool in_order = page == segment->next;
+
+    if (UNLIKELY((in_order && segment->run >= WINDOW_FIRST) || !table || !may_be_small(segment, *table)))
         return touch_counting(space, segment, va);
     entry = mmu_small_entry(*table, va);
     __asm__("" : "+r"(table), "+r"(entry)); /* addresses, not bases and indices: else registers are saved */
@@ -335,7 +341,7 @@ error_t segment_touch(struct address_space *space, struct vm_segment *segment, v
         return touch_counting(space, segment, va);
     mmu_enter_small(&space->mmu, table, entry, frame, segment->flags & VM_PROTECTION);
     segment->mapped = true;
-    segment->run = 1;
+    segment->run = in_order ? segment->run + 1 : 1;
     segment->next = page + VM_PAGE_SIZE;
     segment->faults[PAGE_4K]++;
     return E_SUCCESS;

@@ -41,7 +41,7 @@ error_t vm_driver_register(const struct vm_segment_driver *driver)
     return E_SUCCESS;
 }
 
-static void add_faults(struct vm_statistics *sum, const struct vm_segment *segment)
+static inline void add_faults(struct vm_statistics *sum, const struct vm_segment *segment)
 {
     for (unsigned i = 0; i < PAGE_SIZES; i++)
         sum->faults[i] += segment->faults[i];
@@ -57,12 +57,12 @@ static void add_resident(struct vm_statistics *sum, struct mmu_count resident)
 
 void driver_remember_counts(struct vm_segment *segment)
 {
-    size_t i = 0;
-
-    while (i < DRIVERS_MAX && drivers[i] != segment->driver)
-        i++;
-    if (i < DRIVERS_MAX)
-        add_faults(&past[i], segment);
+    for (size_t i = 0; i < DRIVERS_MAX; i++) {
+        if (drivers[i] == segment->driver) {
+            add_faults(&past[i], segment);
+            break;
+        }
+    }
     segment_clear_counts(segment);
 }
 

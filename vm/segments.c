@@ -301,6 +301,10 @@ COLD static struct vm_segment *tree_lower_bound(struct vm_segment *segment, vadd
 
 struct vm_segment *segment_next(struct address_space *space, vaddr_t va, vaddr_t limit)
 {
+    struct vm_segment *found = space->last; /* nearly always */
+
+    if (LIKELY(found && va < limit && va - found->start < found->size))
+        return found;
     while (va < limit) {
         struct vm_region *region = region_of(space, va);
         size_t index = (va - region->base) >> region->order;
@@ -622,13 +626,13 @@ void segment_free_slowly(struct address_space *space, struct vm_segment *segment
     segment->next = 0;
     if (segment->mapped) {
         space_note_peak(space);
-        if (has_slot(space, segment) && mmu_unmap_lazily(&space->mmu, segment->start, segment->size)) {
+        if (!has_slot(space, segment)) {
+            mmu_unmap(&space->mmu, segment->start, segment->size, true, NULL);
+        } else if (mmu_unmap_lazily(&space->mmu, segment->start, segment->size)) {
             driver_remember(segment);
             segment_wait(space, segment);
             return;
         }
-        if (!has_slot(space, segment))
-            mmu_unmap(&space->mmu, segment->start, segment->size, true, NULL);
         segment->mapped = false;
     }
     vm_segment_destroy(space, segment);
