@@ -250,20 +250,14 @@ static __attribute__((noinline)) struct path path_to(const struct mmu *mmu, vadd
     return (struct path){.parent = directory, .entry = mmu_small_entry(*directory, va), .level = 0};
 }
 
-/* The entry for va among those of 4 KiB pages; NULL: no such table is there. With constant levels it is straight code.
- */
-static inline __attribute__((always_inline)) entry_t *small_entry(const struct mmu *mmu, vaddr_t va)
+/* The entry for va among those of 4 KiB pages; NULL: no such table is there. */
+static inline entry_t *small_entry(struct mmu *mmu, vaddr_t va)
 {
-    entry_t *table = phys_to_virt(mmu->root);
+    entry_t *directory = mmu_directory_entry(mmu, va);
 
-    for (unsigned level = ROOT_LEVEL; level > 0; level--) {
-        entry_t entry = table[entry_index(va, level)];
-
-        if (UNLIKELY((entry & (PTE_PRESENT | (level < ROOT_LEVEL ? PTE_LARGE : 0))) != PTE_PRESENT))
-            return NULL;
-        table = entry_table(entry);
-    }
-    return &table[entry_index(va, 0)];
+    if (UNLIKELY(directory == NULL))
+        directory = mmu_find_directory(mmu, va);
+    return LIKELY(directory && mmu_has_table(*directory)) ? mmu_small_entry(*directory, va) : NULL;
 }
 
 static inline void parent_count(entry_t *parent, int change)
@@ -823,6 +817,17 @@ static inline vaddr_t run_va(vaddr_t va, unsigned i, unsigned level)
     return i == 0 ? va : align_down(va, 1ull << level_shift(level)) + ((vaddr_t)i << level_shift(level));
 }
 
+/* The pages of the run's entries from the i-th on. */
+static void flush_add_run(struct flush *flush, vaddr_t va, unsigned i, unsigned count, unsigned level)
+{
+    if (flush->count + count > MMU_FLUSH_SINGLES) {
+        flush_add_many(flush);
+        return;
+    }
+    for (unsigned end = i + count; i < end; i++)
+        flush_add(flush, run_va(va, i, level));
+}
+
 /* ---- unmapping ---- */
 
 #define RELEASE_MAX 32u
@@ -1127,53 +1132,57 @@ static inline bool entry_protect(entry_t *entry, entry_t protection)
     return (old & PTE_PRESENT) && old != *entry;
 }
 
-static inline void protect_entry(struct walk *walk, entry_t *entry, unsigned level, vaddr_t va)
-{
-    ASSERT(is_aligned(va, 1ull << level_shift(level)));
-    (void)level;
-    if (entry_protect(entry, walk->protection))
-        flush_add(&walk->flush, va);
-}
+/* What tells entries apart that are protected in the same way; where there are tables between pages, those too. */
+#define ALIKE_BITS (PROTECTION_BITS | PTE_BORROWED | PTE_LARGE)
 
-/* Many, when all is to be flushed anyway. */
-static void protect_many(entry_t *entry, unsigned count, entry_t protection)
+/* The entries from this one on, which is that of a page, that are like it, at most `count`: their number. */
+static __attribute__((noinline)) unsigned protect_alike(entry_t *entry, unsigned count, entry_t change)
 {
-    for (entry_t *end = entry + count; entry < end; entry++) {
-        entry_t old = *entry;
+    entry_t alike = *entry, *next = entry;
 
-        if (old == 0)
-            continue;
-        *entry = (old & ~(entry_t)PROTECTION_BITS) | protection;
-        if (UNLIKELY(old & PTE_BORROWED))
-            *entry &= ~(entry_t)PTE_WRITE;
+    for (const entry_t *end = entry + count; next < end; next++) {
+        entry_t old = *next;
+
+        if ((old ^ alike) & ALIKE_BITS)
+            break;
+        *next = old ^ change;
     }
+    return (unsigned)(next - entry);
 }
 
 static unsigned run_protect(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count, unsigned level,
                             vaddr_t va)
 {
     (void)parent;
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count;) {
         i += zeros(&entry[i], count - i);
         if (i == count || (level > 0 && !(entry[i] & PTE_LARGE)))
             return i;
-        if (level == 0 && flush_is_all(&walk->flush)) {
-            protect_many(&entry[i], count - i, walk->protection);
-            return count;
-        }
-        protect_entry(walk, &entry[i], level, run_va(va, i, level));
+        entry_t old = entry[i], protection = walk->protection;
+
+        ASSERT(is_aligned(run_va(va, i, level), 1ull << level_shift(level)));
+        if (UNLIKELY(old & PTE_BORROWED))
+            protection &= ~(entry_t)PTE_WRITE;
+        entry_t change = (old & PROTECTION_BITS) ^ protection;
+        unsigned alike = protect_alike(&entry[i], count - i, change);
+
+        if (change != 0 && (old & PTE_PRESENT))
+            flush_add_run(&walk->flush, va, i, alike, level);
+        i += alike;
     }
     return count;
 }
 
-/* One page of 4 KiB, the usual unit of guards and garbage collectors; false if a table is missing or a page is larger.
- */
+/* One page of 4 KiB, the usual unit of guards and garbage collectors; false if another directory was used last, a table
+ * is missing, or a page is larger. */
 static inline bool protect_single(struct mmu *mmu, vaddr_t va, entry_t protection)
 {
-    entry_t *entry = small_entry(mmu, va);
+    entry_t *directory = mmu_directory_entry(mmu, va);
 
-    if (UNLIKELY(entry == NULL))
+    if (UNLIKELY(!directory || !mmu_has_table(*directory)))
         return false;
+    entry_t *entry = mmu_small_entry(*directory, va);
+
     if (*entry != 0 && entry_protect(entry, protection))
         flush_page(mmu, va);
     return true;
@@ -1183,6 +1192,7 @@ static __attribute__((noinline)) void protect_range(struct mmu *mmu, vaddr_t va,
 {
     struct walk walk = {.mmu = mmu, .run = run_protect, .protection = protection};
 
+    mmu_find_directory(mmu, va); /* for the next page */
     walk_range(&walk, va, size);
 }
 
