@@ -57,7 +57,6 @@ static struct {
     uint16_t *state;
     uint64_t (*bits)[CHILD_WORDS];
     struct group *group;
-    size_t free; /* 4 KiB frames in the children */
     paddr_t metadata_start;
     size_t metadata;
     size_t least_free;
@@ -66,6 +65,8 @@ static struct {
 } store;
 
 uint64_t frames_zeroed;
+
+size_t frames_stored;
 
 bool frames_trust_virgin;
 
@@ -106,7 +107,7 @@ static size_t magazines_free(const struct frame_magazines *own)
 
 size_t frames_free(void)
 {
-    return store.free + magazines_free(&this_cpu(frame_magazines));
+    return frames_stored + magazines_free(&this_cpu(frame_magazines));
 }
 
 /* Before frames come back to the store, or after large ones left it: what is free is least then. */
@@ -132,7 +133,7 @@ static void child_set_free(size_t child, unsigned count, unsigned flags)
 
     group->whole = (uint16_t)(group->whole - (old == CHILD_FRAMES) + (count == CHILD_FRAMES));
     group->partial = (uint16_t)(group->partial - (old > 0 && old < CHILD_FRAMES) + (count > 0 && count < CHILD_FRAMES));
-    store.free = store.free + count - old;
+    frames_stored = frames_stored + count - old;
     store.state[child] = (uint16_t)(count | flags | (store.state[child] & EDGE));
     if (count == CHILD_FRAMES && child < store.lowest_whole)
         store.lowest_whole = child;
@@ -781,7 +782,7 @@ static bool clean_4k(struct frame_magazines *own)
     unsigned done = 0;
 
     while (done < CLEAN_PIECE && clean->count < FRAME_MAGAZINE_MAX) {
-        if (dirty->count == 0 && store.free >= REFILL)
+        if (dirty->count == 0 && frames_stored >= REFILL)
             refill(own);
         if (dirty->count == 0)
             break;
@@ -1071,6 +1072,7 @@ COLD static bool part_add(size_t child, unsigned first, unsigned count)
 COLD error_t frames_init(const struct frame_range *ranges, size_t count)
 {
     memset(&store, 0, sizeof(store));
+    frames_stored = 0;
     memset(&this_cpu(frame_magazines), 0, sizeof(frame_magazines));
     this_cpu(frame_magazines).reserved = NO_CHILD;
     this_cpu(frame_magazines).cleaning = FRAME_NONE;
@@ -1088,6 +1090,7 @@ COLD error_t frames_init(const struct frame_range *ranges, size_t count)
 
     if (place == FRAME_NONE) {
         memset(&store, 0, sizeof(store));
+        frames_stored = 0;
         return E_NOMEM;
     }
     store.bits = phys_to_virt(place);
@@ -1103,7 +1106,7 @@ COLD error_t frames_init(const struct frame_range *ranges, size_t count)
     store.metadata_start = place;
     for (paddr_t at = place; at < place + store.metadata; at += VM_PAGE_SIZE)
         store.state[at >> CHILD_SHIFT] |= EDGE;
-    store.least_free = store.free;
+    store.least_free = frames_stored;
     store.virgin = store.taken = store.splits = 0;
     return E_SUCCESS;
 }

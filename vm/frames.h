@@ -144,6 +144,8 @@ bool frames_overlap(paddr_t start, uint64_t size);
 
 /* Frames of 4 KiB that are not handed out, those in magazines included. Constant time. */
 size_t frames_free(void);
+/* Those of them that no magazine holds. */
+extern size_t frames_stored;
 
 /* What gives back frames that are kept to be used again (malloc's heap does); NULL: nobody keeps any. For whoever is
  * about to refuse memory, outside of faults. */

@@ -714,6 +714,7 @@ void vm_space_use(struct address_space *space)
 COLD error_t vm_space_init(struct address_space *space, paddr_t root, uint64_t seed)
 {
     memset(space, 0, sizeof(*space));
+    space->reserve.count[0] = VM_KEPT_MAX;
     space->mmu.root = root;
     mmu_forget_table(&space->mmu);
     space->owns_tables = root == 0;

@@ -146,16 +146,16 @@ static inline void driver_remember(struct vm_segment *segment)
 }
 
 /* The reserve's list for slots that are right for the size, with room for sixteen times as much; there may be none. */
-static inline unsigned reserve_order(size_t size)
+static inline size_t reserve_order(size_t size)
 {
-    return (unsigned)(63 - __builtin_clzll(size - 1)) - (VM_PAGE_SHIFT - 2);
+    return (size_t)(63 ^ __builtin_clzll(size - 1)) - (VM_PAGE_SHIFT - 2);
 }
 
 /* vm_segment_create anywhere, with a slot and a structure of the reserve; NULL: there is none. size: whole pages. */
 static inline struct vm_segment *segment_reuse(struct address_space *space, const struct vm_segment_driver *driver,
                                                size_t size, vm_flags_t flags)
 {
-    unsigned order = reserve_order(size);
+    size_t order = reserve_order(size);
 
     if (UNLIKELY(order > VM_SLOT_ORDERS))
         return NULL;
@@ -180,11 +180,11 @@ static inline struct vm_segment *segment_reuse(struct address_space *space, cons
 
 /* The other way: the segment is dead, and its addresses are free. True: it, whose counts are zero and which has nothing
  * mapped, was all of its slot, from where that begins on, and the reserve has room. */
-static inline bool segment_keep(struct address_space *space, struct vm_segment *segment)
+static inline __attribute__((always_inline)) bool segment_keep(struct address_space *space, struct vm_segment *segment)
 {
     unsigned order = segment->slot_order;
 
-    if (UNLIKELY(order == 0 || space->reserve.count[order] == VM_KEPT_MAX || !segment_is_alone(segment)))
+    if (UNLIKELY(space->reserve.count[order] == VM_KEPT_MAX || !segment_is_alone(segment)))
         return false;
     segment->size = 0; /* space->last may be this one */
     segment->magic = 0;
@@ -204,14 +204,13 @@ static inline void segment_free_owned(struct address_space *space, struct vm_seg
         segment_free_slowly(space, segment);
 }
 
-/* segment_free_whole for the segment that was found or made last and goes into the reserve as it is. */
+/* segment_free_whole for anonymous memory that was found or made last and goes into the reserve as it is. */
 static inline bool segment_free_last(struct address_space *space, vaddr_t start, size_t size)
 {
     struct vm_segment *segment = space->last;
 
-    return segment && segment->start == start && segment->size == size &&
-           segment->driver->vm_free == vm_segment_free_owned && !segment->mapped && !segment_is_counted(segment) &&
-           segment_keep(space, segment);
+    return segment && segment->start == start && segment->size == size && segment->driver == &vm_anon &&
+           !segment->mapped && !segment_is_counted(segment) && segment_keep(space, segment);
 }
 
 /* Gives back the structures and addresses of the reserve, with a flush if addresses wait for one. */

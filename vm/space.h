@@ -35,7 +35,8 @@ union vm_slot {
 #define VM_WAITING_MAX 32u
 
 /*
- * Free slots with a structure each, for the next segments: first by slot_order (from 1 on), lists by child[0]; then
+ * Free slots with a structure each, for the next segments: first by slot_order (from 1 on: that of 0 is always full),
+ * lists by child[0]; then
  * those whose addresses the CPU may still translate, since `epoch` (mmu.flushed_all) or before. Each
  * CPU has such a reserve, and takes slots of its own for it; there is one.
  */
@@ -57,7 +58,7 @@ struct address_space {
     size_t bookkeeping;    /* frames held for slabs and slots */
     size_t spans, windows; /* bytes of the heap driver's spans, and of the phys driver's windows */
     size_t spans_peak;
-    bool has_clean;                 /* there may be pages whose contents were given up (VM_ADVICE_FREE) */
+    bool has_clean; /* there may be pages whose contents were given up (VM_ADVICE_FREE) */
     /* The most that space_resident ever was, when that was last noted, and in which pages; spans are of 4 KiB. */
     uint64_t peak;
     size_t peak_pages[PAGE_SIZES];

@@ -56,14 +56,22 @@ static inline vm_flags_t protection_flags(unsigned long protection)
 /* A few frames are left for page tables and the stack. */
 #define FRAMES_LEFT 64u
 
+/* At once, without a look at the magazines. */
+static inline bool has_stored_frames(size_t size)
+{
+    return (size >> VM_PAGE_SHIFT) + FRAMES_LEFT <= frames_stored;
+}
+
 static inline bool has_frames(size_t size)
 {
     return (size >> VM_PAGE_SHIFT) + FRAMES_LEFT <= frames_free();
 }
 
-/* Without those that the heap keeps, and pages whose contents the program has given up. */
+/* With those in magazines; then without what the heap keeps, and pages whose contents the program has given up. */
 static __attribute__((noinline, cold)) bool has_frames_at_last(size_t size)
 {
+    if (has_frames(size))
+        return true;
     if (frames_reclaim != NULL)
         frames_reclaim();
     return has_frames(size) || (space_reclaim(vm_space()) && has_frames(size));
@@ -71,7 +79,7 @@ static __attribute__((noinline, cold)) bool has_frames_at_last(size_t size)
 
 inline bool linux_has_memory(size_t size)
 {
-    return LIKELY(has_frames(size)) || has_frames_at_last(size);
+    return LIKELY(has_stored_frames(size)) || has_frames_at_last(size);
 }
 
 /* Frames behind [start, start + size), which is not empty, that are not lent by an object. */
@@ -145,7 +153,7 @@ static __attribute__((noinline)) long unmap_unusual(uintptr_t address, size_t le
 long linux_munmap(uintptr_t address, size_t length)
 {
     /* What was mapped or touched last, and has nothing to be unmapped. */
-    if (LIKELY(address < TASK_END && segment_free_last(current_space, address, align_up(length, VM_PAGE_SIZE))))
+    if (LIKELY(segment_free_last(current_space, address, align_up(length, VM_PAGE_SIZE))))
         return 0;
     return unmap_unusual(address, length);
 }
@@ -455,11 +463,17 @@ static long map(struct file *file, uintptr_t address, size_t length, int protect
     return at;
 }
 
-/* Private memory in a slot that was not kept. */
-static __attribute__((noinline)) long map_fresh(size_t size, vm_flags_t flags)
+/* Private memory where no slot was kept, where frames are few, and of sizes that cannot be. */
+static __attribute__((noinline)) long map_slowly(size_t length, int protection, int flags)
 {
-    struct vm_segment *segment = vm_segment_create(vm_space(), &vm_anon, VM_ANYWHERE, size, flags);
+    size_t size = align_up(length, VM_PAGE_SIZE);
+    vm_flags_t vm_flags = protection_flags((unsigned)protection) | VM_MERGE;
+    struct vm_segment *segment = ERR_PTR(E_NOMEM);
 
+    if ((length - 1) / SEGMENT_MAX != 0)
+        return map(NULL, 0, length, protection, flags, 0);
+    if (!is_accountable(vm_flags, flags) || linux_has_memory(size))
+        segment = vm_segment_create(vm_space(), &vm_anon, VM_ANYWHERE, size, vm_flags);
     return IS_ERR(segment) ? -ERR_OF(segment) : (long)vm_start(segment);
 }
 
@@ -480,20 +494,18 @@ COLD static __attribute__((noinline)) long map_unusual(uintptr_t address, size_t
 
 long linux_mmap(uintptr_t address, size_t length, int protection, int flags, int fd, uint64_t offset)
 {
-    bool unusual = address | (offset & VM_PAGE_MASK) | (length - 1) / SEGMENT_MAX | linux_future_marks |
+    bool unusual = address | (offset & VM_PAGE_MASK) | linux_future_marks |
                    ((unsigned)(flags & ~(MAP_NORESERVE | MAP_STACK)) ^ FLAGS_SIMPLE);
 
     if (UNLIKELY(unusual))
         return map_unusual(address, length, protection, flags, fd, offset);
-    /* Private memory anywhere. */
+    /* Private memory anywhere. Without a size there is no slot. */
     size_t size = align_up(length, VM_PAGE_SIZE);
+    struct vm_segment *segment = NULL;
 
-    if (UNLIKELY((protection & (int)VM_PROTECTION) && !(flags & MAP_NORESERVE) && !linux_has_memory(size)))
-        return -E_NOMEM;
-    vm_flags_t vm_flags = protection_flags((unsigned)protection) | VM_MERGE;
-    struct vm_segment *segment = segment_reuse(current_space, &vm_anon, size, vm_flags);
-
-    return LIKELY(segment != NULL) ? (long)segment->start : map_fresh(size, vm_flags);
+    if (LIKELY(has_stored_frames(size)))
+        segment = segment_reuse(current_space, &vm_anon, size, protection_flags((unsigned)protection) | VM_MERGE);
+    return LIKELY(segment != NULL) ? (long)segment->start : map_slowly(length, protection, flags);
 }
 
 /* ---- mprotect ---- */
@@ -601,19 +613,16 @@ static __attribute__((noinline)) long mprotect_slowly(uintptr_t address, size_t 
 
 long linux_mprotect(uintptr_t address, size_t length, unsigned long protection)
 {
-    struct address_space *space = vm_space();
+    struct address_space *space = current_space;
     size_t size = align_up(length, VM_PAGE_SIZE);
+    struct vm_segment *segment = vm_found_again(space, address, size);
 
-    if (LIKELY((protection & ~(unsigned long)VM_PROTECTION) == 0 && !huge_pages_used)) {
-        struct vm_segment *segment = vm_found_again(space, address, size);
-
-        /* What could be touched before was asked for before. */
-        if (LIKELY(segment) && ((segment->flags & VM_PROTECTION) || linux_has_memory(size))) {
-            vm_protect_found(space, segment, protection_flags(protection));
-            return 0;
-        }
-    }
-    return mprotect_slowly(address, length, protection);
+    /* What could be touched before was asked for before. */
+    if (UNLIKELY(!segment || protection > VM_PROTECTION || huge_pages_used) ||
+        (!(segment->flags & VM_PROTECTION) && !has_stored_frames(size)))
+        return mprotect_slowly(address, length, protection);
+    vm_protect_found(space, segment, protection_flags(protection));
+    return 0;
 }
 
 /* ---- brk ---- */
