@@ -233,7 +233,8 @@ static bool is_tail(struct address_space *space, const struct vm_segment *segmen
 {
     return segment->start < start && segment_end(segment) <= end &&
            segment->driver->vm_resize == vm_segment_resize_owned &&
-           segment->driver->split == vm_segment_split_nothing && !segment_next(space, segment_end(segment), end);
+           segment->driver->split == vm_segment_split_nothing &&
+           (segment_end(segment) == end || !segment_next(space, segment_end(segment), end));
 }
 
 error_t vm_unmap(struct address_space *space, vaddr_t start, size_t size)
@@ -244,16 +245,14 @@ error_t vm_unmap(struct address_space *space, vaddr_t start, size_t size)
     VM_STEP(space);
     if (error || size == 0)
         return error;
-    if (LIKELY(segment_free_whole(space, start, size)))
-        return E_SUCCESS;
-    struct vm_segment *whole = segment_find(space, start);
+    struct vm_segment *first = segment_find_again(space, start);
 
-    if (whole && whole->start == start && whole->size == size && whole->driver->vm_free) {
-        driver_free(space, whole);
+    if (first && first->start == start && first->size == size && first->driver->vm_free) {
+        driver_free(space, first);
         return E_SUCCESS;
     }
-    struct vm_segment *first = segment_next(space, start, end);
-
+    if (!first)
+        first = segment_next(space, start, end);
     if (!first)
         return E_SUCCESS;
     if (is_tail(space, first, start, end))

@@ -657,7 +657,7 @@ error_t vm_segment_set_size(struct address_space *space, struct vm_segment *segm
 
     if (size > segment->size) {
         if (__builtin_add_overflow(segment->start, size, &end) || end - 1 > slot_last(space, segment->start) ||
-            segment_next(space, segment_end(segment), end))
+            (!segment_is_alone(segment) && segment_next(space, segment_end(segment), end)))
             return E_NOMEM;
     }
     segment->size = size;

@@ -80,7 +80,8 @@ static inline struct vm_segment *segment_find_again(struct address_space *space,
     if (LIKELY(segment && va - segment->start < segment->size))
         return segment;
     segment = segment_find(space, va);
-    space->last = segment;
+    if (segment)
+        space->last = segment;
     return segment;
 }
 

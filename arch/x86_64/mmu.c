@@ -800,15 +800,15 @@ static void walk_range(struct walk *walk, vaddr_t va, size_t size)
 /* How many entries are zero from this one on; looks at eight at a time. */
 static inline unsigned zeros(const entry_t *entry, unsigned count)
 {
-    unsigned found = 0;
+    const entry_t *next = entry, *end = entry + count;
 
-    while (found < count && entry[found] == 0) {
-        const entry_t *next = &entry[found];
-
-        found +=
-            count - found >= 8 && (next[1] | next[2] | next[3] | next[4] | next[5] | next[6] | next[7]) == 0 ? 8 : 1;
-    }
-    return found;
+    if (count == 0 || *next != 0)
+        return 0;
+    while (end - next >= 8 && (next[0] | next[1] | next[2] | next[3] | next[4] | next[5] | next[6] | next[7]) == 0)
+        next += 8;
+    while (next < end && *next == 0)
+        next++;
+    return (unsigned)(next - entry);
 }
 
 /* The address of the i-th entry of a run that begins with that of va. */

@@ -4,6 +4,7 @@
  */
 #include "core/linux/calls.h"
 #include "core/linux/memory.h"
+#include "vm/segments.h"
 
 struct request {
     uintptr_t address;
@@ -54,6 +55,8 @@ static error_t cut_out(struct vm_segment *segment, uintptr_t address, size_t siz
 
 static void merge_edges(uintptr_t start, size_t size)
 {
+    if (segment_is_alone(segment_find_again(current_space, start)))
+        return;
     vm_merge(vm_space(), start);
     vm_merge(vm_space(), start + size);
 }
@@ -103,7 +106,8 @@ static long copy(const struct request *request, struct vm_segment *segment, bool
 static long move_one(const struct request *part)
 {
     error_t error = linux_unmap_range(part->to, part->size);
-    struct vm_segment *segment = vm_find(vm_space(), part->address); /* what was there may have been a part of it */
+    struct vm_segment *segment =
+        segment_find_again(current_space, part->address); /* what was there may have been a part of it */
 
     if (error != E_SUCCESS)
         return -error;
@@ -118,7 +122,7 @@ static long move_one(const struct request *part)
 static long move_all(const struct request *request)
 {
     uintptr_t at = request->address, end = at + request->size;
-    struct vm_segment *segment = vm_find(vm_space(), at);
+    struct vm_segment *segment = segment_find_again(current_space, at);
 
     if (segment == NULL || at >= TASK_END)
         return -E_FAULT;
@@ -152,7 +156,7 @@ static long remap_to(struct request *request, struct vm_segment *segment)
     }
     if (error != E_SUCCESS)
         return -error;
-    segment = vm_find(vm_space(), request->address);
+    segment = segment_find_again(current_space, request->address);
     if (segment == NULL) /* an old size of 0, and the new place was around the old one */
         return -E_FAULT;
     if (request->size == 0 || (request->flags & MREMAP_DONTUNMAP))
@@ -182,7 +186,8 @@ static long expand(const struct request *request, struct vm_segment *segment)
 
     if (rest == request->size && linux_is_range(request->address, request->new_size) &&
         vm_resize(vm_space(), segment, vm_size(segment) + more) == E_SUCCESS) {
-        vm_merge(vm_space(), end + more);
+        if (!segment_is_alone(segment))
+            vm_merge(vm_space(), end + more);
         return (long)request->address;
     }
     if (!(request->flags & MREMAP_MAYMOVE))
@@ -246,7 +251,7 @@ static error_t check_mapping(struct request *request, const struct vm_segment *s
 
 static long remap(struct request *request)
 {
-    struct vm_segment *segment = vm_find(vm_space(), request->address);
+    struct vm_segment *segment = segment_find_again(current_space, request->address);
     error_t error = segment == NULL || request->address >= TASK_END ? E_FAULT : check_mapping(request, segment);
 
     if (error != E_SUCCESS)
@@ -275,7 +280,7 @@ long linux_mremap(uintptr_t address, size_t length, size_t new_length, unsigned 
         return move_all(&request);
     at = remap(&request);
     /* What a locked mapping grew by is backed at once. */
-    segment = at > 0 && request.new_size > size ? vm_find(vm_space(), (uintptr_t)at) : NULL;
+    segment = at > 0 && request.new_size > size ? segment_find_again(current_space, (uintptr_t)at) : NULL;
     if (segment != NULL && (vm_flags(segment) & MARK_LOCK) == MARK_LOCKED)
         vm_populate(vm_space(), (uintptr_t)at + size, request.new_size - size,
                     (vm_flags(segment) & VM_WRITE) && !is_shared(segment) ? VM_WRITE : VM_READ);
