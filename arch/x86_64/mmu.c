@@ -1411,6 +1411,7 @@ static unsigned move_small(struct flush *flush, entry_t *from, entry_t *to, unsi
 static unsigned move_large(struct mmu *mmu, struct flush *flush, const struct piece *piece, struct path *to, vaddr_t va)
 {
     unsigned moved = 0, level = piece->level;
+    bool tables = false;
 
     for (unsigned i = 0; i < piece->count; i++) {
         entry_t entry = piece->from.entry[i];
@@ -1421,16 +1422,16 @@ static unsigned move_large(struct mmu *mmu, struct flush *flush, const struct pi
             ASSERT(entry_is_table(to->entry[i], level) && table_is_empty(to->entry[i], level));
             cut_empty(mmu, to->parent, &to->entry[i], level);
         }
-        if (entry & PTE_LARGE) {
+        if (entry & PTE_LARGE)
             flush_add(flush, run_va(va, i, level));
-        } else {
-            entry &= ~(entry_t)PTE_NOTED;
-            flush_add_many(flush);
-        }
-        to->entry[i] = entry;
+        else
+            tables = true;
+        to->entry[i] = entry & ~(entry_t)PTE_NOTED;
         piece->from.entry[i] = 0;
         moved++;
     }
+    if (tables)
+        flush_add_many(flush);
     return moved;
 }
 
@@ -1471,7 +1472,8 @@ error_t mmu_move(struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size)
         return error;
     }
     for (size_t done = 0; done < size; done += piece.size) {
-        piece = piece_at(mmu, from + done, to + done, size - done);
+        if (piece.size != size) /* it is not all, which was found above */
+            piece = piece_at(mmu, from + done, to + done, size - done);
         if (piece.count > 0)
             move_piece(mmu, &flush, &piece, from + done, to + done);
     }
