@@ -318,6 +318,27 @@ error_t vm_mark(struct address_space *space, vaddr_t start, size_t size, vm_flag
     return error;
 }
 
+/*
+ * A page that is not there, as a touch of it does, but not one in order, which would back ahead, beyond the end as
+ * well. Where there is a table, those up to the end go together; the number of them, which are counted as faults.
+ */
+static size_t back_up_to(struct address_space *space, vaddr_t va, vaddr_t end, vm_flags_t access)
+{
+    struct vm_segment *segment = segment_find(space, va);
+    uint64_t *table = mmu_find_directory(&space->mmu, va);
+    size_t backed;
+
+    if (!segment || segment->driver->vm_fault != vm_segment_fault_owned || !(segment->flags & access))
+        return 0;
+    segment->next = 0;
+    if (!table || !mmu_has_table(*table) || !mmu_table_is_used(*table))
+        return 0;
+    end = end < segment_end(segment) ? end : segment_end(segment);
+    backed = segment_back_small(space, segment, table, va, (end - va) >> VM_PAGE_SHIFT);
+    segment->faults[PAGE_4K] += backed;
+    return backed;
+}
+
 error_t vm_populate(struct address_space *space, vaddr_t start, size_t size, vm_flags_t access)
 {
     error_t error = check_range(start, size);
@@ -327,8 +348,11 @@ error_t vm_populate(struct address_space *space, vaddr_t start, size_t size, vm_
     while (!error && start < end) {
         struct mmu_entry entry;
         bool mapped = mmu_query(&space->mmu, start, &entry);
+        size_t backed = mapped ? 0 : back_up_to(space, start, end, access);
 
-        if (!mapped || !(entry.flags & VM_READ) || !(entry.flags & access))
+        if (backed > 0)
+            start += backed << VM_PAGE_SHIFT;
+        else if (!mapped || !(entry.flags & VM_READ) || !(entry.flags & access))
             error = vm_handle_fault(start, access, mapped && (entry.flags & VM_READ));
         else
             start = align_down(start, page_bytes(entry.size)) + page_bytes(entry.size);

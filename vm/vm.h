@@ -158,7 +158,8 @@ error_t vm_advise(struct address_space *, vaddr_t, size_t, int advice);
  * holes (else E_NOMEM); segments are split and merged to fit. E_NOTSUP: one that has to be cut cannot be. */
 error_t vm_mark(struct address_space *, vaddr_t, size_t, vm_flags_t clear, vm_flags_t set);
 /* Backs the range now, for reading or writing, page by page as if each were touched: the error of the first page that
- * could not be (E_FAULT: no segment there), those before it are backed. */
+ * could not be (E_FAULT: no segment there), those before it are backed. Beyond the range nothing is, but what a large
+ * page around its edge covers. */
 error_t vm_populate(struct address_space *, vaddr_t, size_t, vm_flags_t access);
 /* Makes large pages of the small ones in a part of an anon segment, wherever a page of 2 MiB fits; what was not backed
  * is zeros. E_INVAL: no such segment, no room for a large page, or VM_PAGES_4K; E_NOMEM: frames ran out, some are done.

@@ -1379,7 +1379,7 @@ static void test_populate(void **state)
     must_alloc(&vm_anon, A + 8 * PAGE, 2 * PAGE, VM_READ | VM_PAGES_4K);
     faults = fake_faults();
     assert_int_equal(vm_populate(space, A + PAGE, 4 * PAGE, VM_WRITE), E_SUCCESS);
-    assert_int_equal(resident(A, PAGE_4K), 7); /* in order: the last one backed what follows */
+    assert_int_equal(resident(A, PAGE_4K), 4);
     assert_int_equal(vm_faults(space), 4);
     assert_int_equal(vm_populate(space, A, 10 * PAGE, VM_WRITE), E_ACCES); /* what came before is backed */
     assert_int_equal(resident(A, PAGE_4K), 8);
@@ -1388,9 +1388,31 @@ static void test_populate(void **state)
     for (size_t i = 0; i < 10; i++)
         must_read(A + i * PAGE);
     assert_int_equal(fake_faults(), faults);
-    assert_int_equal(vm_faults(space), 7);
+    assert_int_equal(vm_faults(space), 10);
     assert_int_equal(vm_unmap(space, A, 10 * PAGE), E_SUCCESS);
-    assert_int_equal(vm_faults(space), 7); /* of segments that are gone, too */
+    assert_int_equal(vm_faults(space), 10); /* of segments that are gone, too */
+    fixture_end();
+}
+
+/* Touches in order back ahead; what is populated behind them is what was asked for. */
+static void test_populate_behind_touches(void **state)
+{
+    size_t backed;
+
+    (void)state;
+    fixture_start(RAM);
+    must_alloc(&vm_anon, A, 4 * MIB, VM_RW | VM_PAGES_4K);
+    for (size_t i = 0; i < 100; i++)
+        must_write(A + i * PAGE, 1);
+    backed = resident(A, PAGE_4K);
+    assert_true(backed > 100 && backed < 512);
+    assert_int_equal(vm_populate(space, A + backed * PAGE, PAGE, VM_WRITE), E_SUCCESS);
+    assert_int_equal(resident(A, PAGE_4K), backed + 1);
+    assert_int_equal(vm_populate(space, A + backed * PAGE, 2 * MIB, VM_WRITE), E_SUCCESS); /* into a second table */
+    assert_int_equal(resident(A, PAGE_4K), backed + 512);
+    must_write(A + (backed + 512) * PAGE, 1);
+    assert_int_equal(resident(A, PAGE_4K), backed + 513);
+    assert_int_equal(vm_unmap(space, A, 4 * MIB), E_SUCCESS);
     fixture_end();
 }
 
@@ -1982,6 +2004,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_collapse),
         cmocka_unit_test(test_marks),
         cmocka_unit_test(test_populate),
+        cmocka_unit_test(test_populate_behind_touches),
         cmocka_unit_test(test_moved_pages_and_neighbours),
         cmocka_unit_test(test_willneed_backs_as_far_as_frames_allow),
         cmocka_unit_test(test_cost_of_one_page),
