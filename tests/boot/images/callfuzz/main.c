@@ -30,7 +30,7 @@
 #ifdef QUIRE_IMAGE
 #include "vm/vm.h"
 
-extern char __core_data_start[], __core_data_end[], __image_end[], __symbols_end[];
+extern char __text_end[], __core_data_start[], __core_data_end[], __image_end[], __symbols_end[];
 #define IMAGE_START 0xffffffff80000000
 #endif
 
@@ -109,7 +109,7 @@ static uintptr_t core_address(void)
     case 1:
         return (uintptr_t)__symbols_end + below((uintptr_t)(__image_end - __symbols_end));
     case 2: /* constants and text: nobody writes to them */
-        return IMAGE_START + below(((uintptr_t)__core_data_start - IMAGE_START) / 2);
+        return IMAGE_START + below((uintptr_t)__text_end - IMAGE_START);
     }
 #endif
     if (below(2))
