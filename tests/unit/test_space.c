@@ -1253,6 +1253,30 @@ static void test_contents_given_up(void **state)
     fixture_end();
 }
 
+/* A stack that grows when there is no frame takes them too. */
+static void test_stack_takes_contents_given_up(void **state)
+{
+    paddr_t frames[4 * MIB / PAGE];
+    unsigned taken = 0;
+
+    (void)state;
+    fixture_start(4 * MIB);
+    must_alloc(&vm_stack, A, MIB, VM_RW);
+    must_write(A + MIB - PAGE, 1); /* its table is there */
+    must_alloc(&vm_anon, A + GIB, 64 * MIB, VM_RW | VM_PAGES_4K);
+    assert_int_equal(vm_advise(space, A + GIB, 64 * MIB, VM_ADVICE_WILLNEED), E_SUCCESS);
+    assert_int_equal(vm_advise(space, A + GIB, 64 * MIB, VM_ADVICE_FREE), E_SUCCESS);
+    while ((frames[taken] = vm_frame_get()) != FRAME_NONE)
+        taken++;
+    assert_int_equal(frames_free(), 0);
+    for (size_t i = 2; i < 64; i++)
+        must_write(A + MIB - i * PAGE, i);
+    assert_int_equal(resident(A, PAGE_4K), 63);
+    vm_frames_put(frames, taken);
+    assert_int_equal(vm_unmap(space, A, 2 * GIB), E_SUCCESS);
+    fixture_end();
+}
+
 /* Given up, then protected, moved and cut: what was written to stays, and what was not may go. */
 static void test_contents_given_up_and_moved(void **state)
 {
@@ -1999,6 +2023,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_move_refused),
         cmocka_unit_test(test_advise),
         cmocka_unit_test(test_contents_given_up),
+        cmocka_unit_test(test_stack_takes_contents_given_up),
         cmocka_unit_test(test_contents_given_up_and_moved),
         cmocka_unit_test(test_collapse_without_copying),
         cmocka_unit_test(test_collapse),
