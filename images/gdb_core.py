@@ -141,8 +141,8 @@ class Tables:
     def count(self, start: int, end: int) -> list[int]:
         """The pages of a range by size, as mmu_count counts them."""
         pages = [0] * len(PAGE_NAMES)
-        for _, level, _ in self.leaves(start, end):
-            pages[min(level, 2)] += 1
+        for _, level, entry in self.leaves(start, end):
+            pages[min(level, 2)] += bool(entry & C["PTE_ACCESSED"])
         return pages
 
 

@@ -210,7 +210,7 @@ class Store:
         count = min(number(store["range_count"]), store["ranges"].type.range()[1] + 1)
         self.ranges = [tuple(number(store["ranges"][i][edge]) for edge in ("start", "end")) for i in range(count)]
         self.metadata = number(store["metadata_start"]), number(store["metadata"])
-        self.free = number(store["free"])
+        self.free = number(core_variable("vm/frames.c", "frames_stored"))
         self.states = struct.unpack(f"<{self.children}H", read(state, 2 * self.children))
         groups = read(number(store["group"]), 4 * -(-self.children // C["GROUP_CHILDREN"]))
         self.groups = list(struct.iter_unpack("<HH", groups))  # wholly free, partly free

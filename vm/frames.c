@@ -280,7 +280,7 @@ static void put_children(size_t child, size_t count)
     CHECK(end <= store.children, "frame_put: %#llx is not RAM of ours", (unsigned long long)frame_address(child, 0));
     if (child < store.lowest_whole)
         store.lowest_whole = child;
-    store.free += count * CHILD_FRAMES;
+    frames_stored += count * CHILD_FRAMES;
     for (; child < end; child++) {
         CHECK(!(store.state[child] & (EDGE | FOREIGN | COUNT_MASK)), "frame_put: %#llx is %s",
               (unsigned long long)frame_address(child, 0), child_free(child) ? "free already" : "not RAM of ours");
