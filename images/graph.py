@@ -22,6 +22,7 @@ from tool import Failure
 BUILD = Path("build")
 TARGETS = BUILD / "targets.ninja"
 HOT_MODES = {"release": "-O2 -fno-unroll-loops", "debug": "-O1 -DQUIRE_DEBUG=1"}
+LARGE_MODES = {"release": f"{HOT_MODES['release']} -mllvm -inline-threshold=100", "debug": HOT_MODES["debug"]}
 MODES = {"release": "-Oz", "debug": "-O1 -DQUIRE_DEBUG=1"}
 APP_MODES = {"release": "-O2", "debug": "-O1"}
 MUSL = Path("/usr/lib/x86_64-linux-musl")
@@ -122,7 +123,7 @@ def core_object(ninja: Writer, variant: str) -> Path:
     objects = []
     for source in sources.CORE:
         objects.append(folder / f"{source}.o")
-        modes = HOT_MODES if source in sources.HOT else MODES
+        modes = LARGE_MODES if source in sources.HOT_LARGE else HOT_MODES if source in sources.HOT else MODES
         ninja.edge(objects[-1], "cc_core", [source], mode=modes[variant])
     result = folder / "quire-core.o"
     renamed = BUILD / "core" / "calls.txt"

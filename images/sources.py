@@ -159,6 +159,9 @@ HOT = {
     "vm/space.c",
 }
 
+# Of these some that are large, whose functions are compiled into each other only where that is worth it.
+HOT_LARGE = {"core/linux/handlers.c", "core/linux/signals.c", "arch/x86_64/mmu.c", "core/linux/memory.c"}
+
 # The linker script of every image, and the names that the core shows to applications.
 IMAGE_SCRIPT = "arch/x86_64/image.ld.S"
 PUBLIC_SYMBOLS = "core/public-symbols.txt"

@@ -289,7 +289,7 @@ static void put_children(size_t child, size_t count)
     }
 }
 
-static void put_range(paddr_t start, paddr_t end)
+COLD static void put_range(paddr_t start, paddr_t end)
 {
     while (start < end) {
         size_t child = start >> CHILD_SHIFT, count = (end - start) >> VM_PAGE_SHIFT;
@@ -455,7 +455,7 @@ static unsigned take_singles(struct frame_magazines *own, paddr_t *frames, unsig
 }
 
 /* The first aligned free run of 2^order frames in the child, or CHILD_FRAMES. */
-static unsigned child_find_run(size_t child, unsigned order)
+COLD static unsigned child_find_run(size_t child, unsigned order)
 {
     static const uint64_t aligned[] = {
         ~0ull, 0x5555555555555555, 0x1111111111111111, 0x0101010101010101, 0x0001000100010001, 0x0000000100000001, 1};
@@ -649,7 +649,7 @@ static void spill(struct frame_magazine *own)
     memmove(own->frames, own->frames + FRAME_MAGAZINE_MAX - REFILL, REFILL * sizeof(own->frames[0]));
 }
 
-static __attribute__((noinline)) void put_overflow(paddr_t frame, enum page_size size)
+COLD static __attribute__((noinline)) void put_overflow(paddr_t frame, enum page_size size)
 {
     struct frame_magazine *own = frame_magazine(size, FRAME_DIRTY);
 

@@ -145,7 +145,7 @@ static inline struct vm_region *region_of_order(struct address_space *space, uns
 }
 
 /* A slot that was used before, else a fresh one, else one that the reserve has; false if the region has none. */
-static bool region_find_slot(struct address_space *space, struct vm_region *region, struct place *place)
+COLD static bool region_find_slot(struct address_space *space, struct vm_region *region, struct place *place)
 {
     place->region = region;
     if (region->free == VM_NO_SLOT && region_fresh_slot(space, place))
@@ -228,7 +228,7 @@ static inline uint64_t priority(const struct vm_segment *segment)
     return bits ^ bits >> 33;
 }
 
-static void tree_insert(struct vm_segment **link, struct vm_segment *segment)
+COLD static void tree_insert(struct vm_segment **link, struct vm_segment *segment)
 {
     if (LIKELY(!*link)) { /* a segment that is in no tree has no children */
         *link = segment;
@@ -255,7 +255,7 @@ static void tree_insert(struct vm_segment **link, struct vm_segment *segment)
     *low = *high = NULL;
 }
 
-static void tree_remove(struct vm_segment **link, struct vm_segment *segment)
+COLD static void tree_remove(struct vm_segment **link, struct vm_segment *segment)
 {
     while (*link != segment) {
         CHECK(*link, "segment %p at %#lx is not on the map", (void *)segment, (unsigned long)segment->start);
@@ -299,7 +299,7 @@ COLD static struct vm_segment *tree_lower_bound(struct vm_segment *segment, vadd
     return best;
 }
 
-struct vm_segment *segment_next(struct address_space *space, vaddr_t va, vaddr_t limit)
+COLD struct vm_segment *segment_next(struct address_space *space, vaddr_t va, vaddr_t limit)
 {
     struct vm_segment *found = space->last; /* nearly always */
 
@@ -552,7 +552,7 @@ static __attribute__((noinline)) bool place_at(struct address_space *space, vadd
            slot_make(space, start, &place->slot) == E_SUCCESS;
 }
 
-error_t segment_link(struct address_space *space, struct vm_segment *segment)
+COLD error_t segment_link(struct address_space *space, struct vm_segment *segment)
 {
     struct place place = {segment->start, region_of(space, segment->start), NULL};
     error_t error = slot_make(space, segment->start, &place.slot);
@@ -569,7 +569,7 @@ void segment_link_beside(struct address_space *space, const struct vm_segment *t
     tree_insert(&there->slot->root, segment);
 }
 
-void segment_unlink(struct address_space *space, struct vm_segment *segment)
+COLD void segment_unlink(struct address_space *space, struct vm_segment *segment)
 {
     union vm_slot *slot = slot_of(space, segment->start);
     struct vm_region *region = region_of(space, segment->start);

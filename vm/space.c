@@ -113,7 +113,7 @@ static void cut(struct address_space *space, struct vm_segment *segment, struct 
     segment_link_beside(space, segment, second);
 }
 
-struct vm_segment *segment_split(struct address_space *space, struct vm_segment *segment, vaddr_t at)
+COLD struct vm_segment *segment_split(struct address_space *space, struct vm_segment *segment, vaddr_t at)
 {
     return segment_in_ram_map(segment) ? ERR_PTR(E_NOTSUP) : segment_cut(space, segment, at);
 }
@@ -157,8 +157,8 @@ struct vm_segment *vm_split(struct address_space *space, struct vm_segment *segm
 }
 
 /* A segment at `to` that will show what the segment shows from `from` on. */
-static struct vm_segment *make_copy(struct address_space *space, struct vm_segment *segment, vaddr_t from, vaddr_t to,
-                                    size_t size)
+COLD static struct vm_segment *make_copy(struct address_space *space, struct vm_segment *segment, vaddr_t from,
+                                         vaddr_t to, size_t size)
 {
     struct vm_segment *target = vm_segment_create(space, segment->driver, to, size, segment->flags);
 
@@ -176,7 +176,7 @@ static struct vm_segment *make_copy(struct address_space *space, struct vm_segme
 }
 
 /* The copy is not wanted after all: nothing that is mapped there is more than a copy. */
-static void drop_copy(struct address_space *space, struct vm_segment *segment, struct vm_segment *target)
+COLD static void drop_copy(struct address_space *space, struct vm_segment *segment, struct vm_segment *target)
 {
     vm_segment_unmap(space, target, target->start, target->size, true);
     if (segment->driver->join)

@@ -21,8 +21,8 @@ void space_subtract_windows(struct address_space *space, size_t *pages)
 
 /*
  * The image was mapped at boot, by nobody who counts. All of it is in memory, as the file of a program is in a file
- * system in memory, and as there those pages are resident that were touched: it is the CPU that notes them. Pages of the
- * image only become more, so that the peak of all else and those of now are the peak, or hardly above it.
+ * system in memory, and as there those pages are resident that were touched: it is the CPU that notes them. Pages of
+ * the image only become more, so that the peak of all else and those of now are the peak, or hardly above it.
  */
 static struct mmu_count image_pages(struct address_space *space)
 {

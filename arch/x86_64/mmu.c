@@ -146,7 +146,7 @@ static vm_flags_t leaf_flags(entry_t entry, unsigned level)
 /* ---- tables ---- */
 
 /* The tables that wait are ready: nobody remembers them. */
-static void tables_settle(struct mmu *mmu)
+COLD static void tables_settle(struct mmu *mmu)
 {
     while (mmu->waiting > 0) {
         paddr_t table = mmu->wait[--mmu->waiting];
@@ -158,7 +158,7 @@ static void tables_settle(struct mmu *mmu)
     }
 }
 
-static void flush_all(struct mmu *mmu)
+COLD static void flush_all(struct mmu *mmu)
 {
     mmu->flushed_all++;
     machine_flush_all();
@@ -192,7 +192,7 @@ static void table_put(struct mmu *mmu, paddr_t table)
 }
 
 /* The same for one that was in the tree until now: all of them come by here. */
-static void table_retire(struct mmu *mmu, paddr_t table)
+COLD static void table_retire(struct mmu *mmu, paddr_t table)
 {
     mmu_forget_table(mmu);
     if (mmu->waiting == MMU_TABLES_WAITING)
@@ -267,7 +267,7 @@ static inline void parent_count(entry_t *parent, int change)
 }
 
 /* Makes the tables that are missing between the path's end and the level; the path then ends there. */
-static error_t path_extend(struct mmu *mmu, struct path *path, vaddr_t va, unsigned level)
+COLD static error_t path_extend(struct mmu *mmu, struct path *path, vaddr_t va, unsigned level)
 {
     paddr_t tables[ROOT_LEVEL];
     unsigned missing = path->level - level;
@@ -384,7 +384,7 @@ COLD static void cut_all_noted(struct mmu *mmu)
 }
 
 /* The path to a free entry at the level, with tables made as needed. An empty table there makes room. */
-static error_t path_to_free(struct mmu *mmu, vaddr_t va, unsigned level, struct path *path)
+COLD static error_t path_to_free(struct mmu *mmu, vaddr_t va, unsigned level, struct path *path)
 {
     *path = path_to(mmu, va, level);
     if (UNLIKELY(path->level != level)) {
@@ -1307,7 +1307,7 @@ bool mmu_is_free(const struct mmu *mmu, vaddr_t va, enum page_size size)
 /* ---- moving ---- */
 
 /* A large page whose new place is not aligned to it has to go in smaller pieces. */
-static error_t split_misaligned(struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size)
+COLD static error_t split_misaligned(struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size)
 {
     if (is_aligned(from ^ to, page_bytes(PAGE_1G)))
         return E_SUCCESS;

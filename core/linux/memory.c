@@ -464,7 +464,7 @@ static long map(struct file *file, uintptr_t address, size_t length, int protect
 }
 
 /* Private memory where no slot was kept, where frames are few, and of sizes that cannot be. */
-static __attribute__((noinline)) long map_slowly(size_t length, int protection, int flags)
+COLD static __attribute__((noinline)) long map_slowly(size_t length, int protection, int flags)
 {
     size_t size = align_up(length, VM_PAGE_SIZE);
     vm_flags_t vm_flags = protection_flags((unsigned)protection) | VM_MERGE;
