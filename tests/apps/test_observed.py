@@ -141,12 +141,14 @@ class LinkedTest(ObservedCase):
         self.assertGreater(record.weight("spin", *["wide"] * 11, "run_wide") / record.profile["samples"], 0.99)
 
     def test_steps(self) -> None:
-        levels = distinct(resident(self.watch("steps")))
+        levels = resident(self.watch("steps"))
         base = levels[0]
+        # Some pages of the image are touched for the first time on the way.
+        rises = distinct([[(now - then) // (64 << 10) * (64 << 10) for now, then in zip(level, base)] for level in levels])
         expected = [[step * MIB, 0, 0] for step in range(5)]
         expected += [[4 * MIB, step * 2 * MIB, 0] for step in range(1, 5)]
         expected += [[4 * MIB, 0, 0], [0, 0, 0]]
-        self.assertEqual([[now - then for now, then in zip(level, base)] for level in levels], expected)
+        self.assertEqual(rises, expected)
 
     def test_inside_of_the_core(self) -> None:
         record = self.watch("populate")
@@ -155,8 +157,9 @@ class LinkedTest(ObservedCase):
         self.assertEqual(record.samples[-1]["resident"][1], 512 * MIB)
         record = self.watch("faults")
         self.assertGreater(record.weight("[page fault]", "touch", "faults") / record.profile["samples"], 0.95)
-        faults = [sample["faults"] for sample in record.samples]
-        self.assertGreaterEqual(faults[-1] - faults[0], 64 * MIB // 4096)
+        first, last = record.samples[0], record.samples[-1]
+        self.assertGreaterEqual(last["resident"][0] - first["resident"][0], 64 * MIB)
+        self.assertGreaterEqual(last["faults"] - first["faults"], 64 * MIB // (2 * MIB))  # in windows of up to 512 pages
         record = self.watch("calls")
         self.assertGreater(record.weight("[system call 110]", "calls") / record.profile["samples"], 0.7)
 

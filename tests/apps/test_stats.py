@@ -108,7 +108,8 @@ class StatsTest(AppCase):
     def test_peak(self) -> None:
         output, stats = self.stats("exit", 7)
         kib = int(re.search(r"^peak (\d+)$", output, re.MULTILINE)[1])
-        self.assertEqual(stats["peak"], kib << 10)  # what getrusage said: nothing was more afterwards
+        later = stats["peak"] - (kib << 10)  # what getrusage said: afterwards only pages of the image were touched
+        self.assertIn(later, range(64 << 10))
         self.assertEqual(stats["peak_pages"]["2m"], 48 << 20)
         gone = (48 << 20) + (512 << 10)
         self.assertAlmostEqual(stats["peak"] - gone, stats["resident"] - (6 << 20), delta=TOLERANCE)
@@ -129,7 +130,7 @@ class StatsTest(AppCase):
         stats = first[1]
         self.assertEqual(stats["calibration"], 1.0)
         self.assertAlmostEqual(stats["ticks"], stats["ns"], delta=2000)
-        zeroing = PAGES["2m"] // 8
+        zeroing = PAGES["2m"] // 1024 * 35  # arch/x86_64/zero.S
         self.assertTrue(zeroing < stats["fault_ticks"]["2m"]["least"] < zeroing + 1000)
 
     def test_other_ends(self) -> None:

@@ -261,7 +261,7 @@ class DamageTest(unittest.TestCase):
     def test_frames(self) -> None:
         store = "'vm/frames.c'::store"
         outputs = self.at_here(
-            f"set var {store}.free += 5", "quire-frames",
+            "set var 'vm/frames.c'::frames_stored += 5", "quire-frames",
             f"set var {store}.group[0].whole = 1", "quire-frames",
             "set var 'vm/frames.c'::frame_magazines.of[0][0].count = 1000", "quire-frames",
             f"set var {store}.range_count = 100000", "quire-frames",

@@ -77,7 +77,8 @@ static void use_pages(void)
     struct vm_segment *large = allocate(&vm_anon, 8 * MIB, VM_RW);
     struct vm_segment *mine = allocate(&own, MIB, VM_RW | VM_PAGES_4K);
 
-    touch((char *)vm_start(small), 37 * PAGE, PAGE);
+    for (size_t page = 37; page > 0; page--) /* not in order, which would back more at once */
+        touch((char *)vm_start(small) + (page - 1) * PAGE, PAGE, PAGE);
     touch((char *)vm_start(large), 6 * MIB, 2 * MIB);
     touch((char *)vm_start(mine), 11 * PAGE, PAGE);
     tell("anon", (void *)vm_start(small), 37, PAGE);
