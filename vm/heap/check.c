@@ -70,13 +70,13 @@ static const char *check_counts(const struct region *region)
     }
     if (owned != region->owned_slices || free != region->free_slices || !owned)
         return "a region does not own, or have free, as many slices as it says";
-    if (longest > region->longest || !region->link != !region->longest || (region->alone && free == owned))
+    if (longest > region->longest || !region->link != !region->longest)
         return "a region is in a list for shorter runs than it has";
     for (unsigned slice = 0; slice < region->lowest; slice++) {
         if (bit(region->free, slice))
             return "a slice is free below the lowest one";
     }
-    return region->whole && owned != REGION_SLICES ? "a region is not whole" : NULL;
+    return NULL;
 }
 
 static const char *check_region(const struct heap *heap, const struct region *region, struct sums *sums)
@@ -102,7 +102,7 @@ static const char *check_region(const struct heap *heap, const struct region *re
         slice += span->slices;
     }
     sums->held += region->owned_slices * SLICE_SIZE;
-    sums->free_slices += region->alone ? 0 : region->free_slices;
+    sums->free_slices += region->free_slices;
     return wrong;
 }
 

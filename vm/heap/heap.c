@@ -135,7 +135,7 @@ void *heap_alloc(struct heap *heap, size_t size)
     if (size <= CLASS_SIZE_MAX)
         return span_take(heap, class_of_size(size ? size : 1), &object, 1) ? (void *)object : NULL;
     if (size <= MEDIUM_MAX) {
-        struct span *span = span_make_medium(heap, size, 1, false);
+        struct span *span = span_make_medium(heap, size, 1);
 
         return span ? (void *)span->start : NULL;
     }
@@ -155,7 +155,7 @@ void *heap_alloc_aligned(struct heap *heap, size_t align, size_t size)
     if (class)
         return span_take(heap, class, &object, 1) ? (void *)object : NULL;
     if (size <= MEDIUM_MAX && align <= MEDIUM_MAX) {
-        struct span *span = span_make_medium(heap, size, align, false);
+        struct span *span = span_make_medium(heap, size, align);
 
         return span ? (void *)span->start : NULL;
     }

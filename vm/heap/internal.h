@@ -71,8 +71,6 @@ struct region {
     uint16_t owned_slices, free_slices;
     uint16_t longest;                                 /* run of free slices, at most */
     uint16_t lowest;                                  /* no slice below it is free */
-    bool whole;                                       /* owned as one run */
-    bool alone;                                       /* the free slices are for the one block of the region to grow */
     uint64_t owned[REGION_WORDS], free[REGION_WORDS]; /* a bit for each slice */
 };
 
@@ -112,8 +110,8 @@ struct heap {
     struct span *spans[CLASSES][QUARTERS]; /* with free objects, by how full they are */
     uint8_t quarters[CLASSES];             /* a bit for each that is not empty */
     struct region *regions[REGION_LISTS], *buckets[REGION_BUCKETS];
-    unsigned lists;     /* those with a region, a bit for each */
-    size_t free_slices; /* of regions that are not one block's alone */
+    unsigned lists; /* those with a region, a bit for each */
+    size_t free_slices;
     struct pool structures, large_structures, region_structures;
     size_t held;  /* bytes of regions and large blocks */
     size_t large; /* of them in large blocks */
@@ -123,8 +121,8 @@ struct heap {
     struct span *large_blocks; /* of heaps other than the program's: a structure without slices for each */
 };
 
-/* In debug builds the operations of a heap begin with a look at what those before have left (check.c): every so often at
- * all of it, else at a part, so that its cost is bounded. Ends with a report if anything is wrong. */
+/* In debug builds the operations of a heap begin with a look at what those before have left (check.c): every so often
+ * at all of it, else at a part, so that its cost is bounded. Ends with a report if anything is wrong. */
 #ifdef QUIRE_DEBUG
 void heap_step(struct heap *, const char *operation);
 #define HEAP_STEP(heap) heap_step(heap, __func__)
@@ -167,16 +165,11 @@ static inline void *pool_get(struct heap *heap, struct pool *pool)
 
 /* The region after this one, in no order; the first after NULL. */
 struct region *region_after(const struct heap *, const struct region *);
-/* A run of slices aligned to `align` slices; 0: no memory, or over the heap's limit. alone: in a region of its own if
- * there is one, so that it can grow. */
-uintptr_t slices_get(struct heap *, unsigned count, unsigned align, bool alone, struct region **region);
+/* A run of slices aligned to `align` slices; 0: no memory, or over the heap's limit. */
+uintptr_t slices_get(struct heap *, unsigned count, unsigned align, struct region **region);
 void slices_put(struct region *, uintptr_t start, unsigned count);
 /* More slices directly behind the run; false: they are not free. */
 bool slices_extend(struct region *, uintptr_t end, unsigned count);
-/* True if the run of that many slices is the first, and all that is not free, of a region that is owned as one. */
-bool slices_fill_alone(const struct region *, uintptr_t start, unsigned count);
-/* Forgets the region: its memory has become another's. */
-void region_forget(struct region *);
 void regions_destroy(struct heap *);
 /* Gives back all free slices. */
 void regions_trim(struct heap *);
@@ -185,14 +178,12 @@ void regions_trim(struct heap *);
 unsigned span_take(struct heap *, unsigned class, uintptr_t *objects, unsigned count);
 /* Puts the span where it belongs by the number of its objects that are handed out; one that is empty goes. */
 void span_place(struct span *);
-struct span *span_make_medium(struct heap *, size_t size, size_t align, bool alone);
+struct span *span_make_medium(struct heap *, size_t size, size_t align);
 void span_free_medium(struct span *);
 bool span_resize_medium(struct span *, size_t size);
 /* A structure for a large block, and its end. */
 struct span *span_make_large(struct heap *, uintptr_t block);
 void span_free_large(struct span *);
-/* The medium block's memory has become another's. */
-void span_forget(struct span *);
 static inline struct heap *span_heap(const struct span *span)
 {
     return span->slices ? span->region->heap : span->heap;

@@ -394,7 +394,7 @@ static inline uintptr_t medium_get_kept(size_t slices)
 static uintptr_t medium_get(size_t size, size_t align)
 {
     uintptr_t block = align <= SLICE_SIZE ? medium_get_kept(slices_of(size)) : 0;
-    struct span *span = block ? NULL : span_make_medium(&program_heap, size, align, false);
+    struct span *span = block ? NULL : span_make_medium(&program_heap, size, align);
 
     return span ? span->start : block;
 }

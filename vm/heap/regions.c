@@ -147,20 +147,11 @@ static void place(struct region *region, unsigned longest)
 
 /* ---- what is free ---- */
 
-static void set_alone(struct region *region, bool alone)
-{
-    if (region->alone == alone)
-        return;
-    region->alone = alone;
-    region->heap->free_slices += alone ? -(size_t)region->free_slices : region->free_slices;
-}
-
 static void take(struct region *region, unsigned first, unsigned count)
 {
     bits_change(region->free, first, count);
     region->free_slices = (uint16_t)(region->free_slices - count);
-    if (!region->alone)
-        region->heap->free_slices -= count;
+    region->heap->free_slices -= count;
     if (region->lowest == first)
         region->lowest = (uint16_t)(first + count);
     if (region->longest > region->free_slices)
@@ -173,10 +164,7 @@ static void give(struct region *region, unsigned first, unsigned count)
     region->free_slices = (uint16_t)(region->free_slices + count);
     if (region->lowest > first)
         region->lowest = (uint16_t)first;
-    if (!region->alone)
-        region->heap->free_slices += count;
-    if (region->free_slices == region->owned_slices)
-        set_alone(region, false);
+    region->heap->free_slices += count;
 
     unsigned run = bits_next(region->free, first + count, ~0ull) - bits_run_start(region->free, first);
 
@@ -201,7 +189,7 @@ struct region *region_after(const struct heap *heap, const struct region *region
     return bucket < REGION_BUCKETS ? heap->buckets[bucket] : NULL;
 }
 
-void region_forget(struct region *region)
+static void region_forget(struct region *region)
 {
     struct heap *heap = region->heap;
     struct region **link = bucket_of(heap, region->start);
@@ -211,7 +199,7 @@ void region_forget(struct region *region)
         link = &(*link)->next_of_bucket;
     *link = region->next_of_bucket;
     heap->held -= region->owned_slices * SLICE_SIZE;
-    heap->free_slices -= region->alone ? 0 : region->free_slices;
+    heap->free_slices -= region->free_slices;
     pool_put(heap, &heap->region_structures, region);
 }
 
@@ -240,7 +228,6 @@ static void own(struct region *region, unsigned first, unsigned count)
 {
     bits_change(region->owned, first, count);
     region->owned_slices = (uint16_t)(region->owned_slices + count);
-    region->whole = count == REGION_SLICES;
     region->heap->held += count * SLICE_SIZE;
     give(region, first, count);
 }
@@ -304,7 +291,6 @@ static bool release(struct region *region, unsigned first, unsigned count)
     take(region, first, count);
     bits_change(region->owned, first, count);
     region->owned_slices = (uint16_t)(region->owned_slices - count);
-    region->whole = false;
     region->heap->held -= count * SLICE_SIZE;
     if (!region->owned_slices)
         region_forget(region);
@@ -345,7 +331,7 @@ static void release_until(struct heap *heap, size_t free, unsigned least)
 
         for (struct region *region = heap->regions[list], *next; region; region = next) {
             next = region->next;
-            if (!region->alone && !release_from(region, free, shortest))
+            if (!release_from(region, free, shortest))
                 return;
         }
     }
@@ -387,28 +373,12 @@ static uintptr_t take_any(struct heap *heap, unsigned count, unsigned align, str
             uintptr_t run = take_from(region, count, align);
 
             if (LIKELY(run)) {
-                set_alone(region, false);
                 *found = region;
                 return run;
             }
         }
     }
     return 0;
-}
-
-/* All of a region that was got as one. */
-static uintptr_t take_alone(struct heap *heap, unsigned count, struct region **found)
-{
-    struct region *region = heap->regions[REGION_LISTS - 1];
-
-    while (region && !(region->whole && region->free_slices == REGION_SLICES))
-        region = region->next;
-    if (!region && !(region = region_add(heap, REGION_SIZE)))
-        return 0;
-    take(region, 0, count);
-    set_alone(region, true);
-    *found = region;
-    return region->start;
 }
 
 /* What magazines hold comes before growth. */
@@ -429,12 +399,10 @@ static __attribute__((noinline)) uintptr_t take_or_grow(struct heap *heap, unsig
     return run || !region_add(heap, least) ? run : take_any(heap, count, align, region);
 }
 
-uintptr_t slices_get(struct heap *heap, unsigned count, unsigned align, bool alone, struct region **region)
+uintptr_t slices_get(struct heap *heap, unsigned count, unsigned align, struct region **region)
 {
-    uintptr_t run = alone ? take_alone(heap, count, region) : 0;
+    uintptr_t run = take_any(heap, count, align, region);
 
-    if (LIKELY(!run))
-        run = take_any(heap, count, align, region);
     return LIKELY(run) ? run : take_or_grow(heap, count, align, region);
 }
 
@@ -460,11 +428,6 @@ bool slices_extend(struct region *region, uintptr_t end, unsigned count)
         return false;
     take(region, first, count);
     return true;
-}
-
-bool slices_fill_alone(const struct region *region, uintptr_t start, unsigned count)
-{
-    return region->whole && start == region->start && region->free_slices == REGION_SLICES - count;
 }
 
 void regions_trim(struct heap *heap)

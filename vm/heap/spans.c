@@ -12,7 +12,7 @@
 
 /* ---- structures and tables ---- */
 
-static struct span *span_make(struct heap *heap, unsigned slices, unsigned align, bool alone, unsigned objects)
+static struct span *span_make(struct heap *heap, unsigned slices, unsigned align, unsigned objects)
 {
     bool large = objects > 64;
     struct span *span = pool_get(heap, large ? &heap->large_structures : &heap->structures);
@@ -20,7 +20,7 @@ static struct span *span_make(struct heap *heap, unsigned slices, unsigned align
     if (!span)
         return NULL;
     span->heap = heap;
-    span->start = slices ? slices_get(heap, slices, align, alone, &span->region) : 0;
+    span->start = slices ? slices_get(heap, slices, align, &span->region) : 0;
     if (slices && !span->start) {
         pool_put(heap, large ? &heap->large_structures : &heap->structures, span);
         return NULL;
@@ -144,7 +144,7 @@ static unsigned take_at_random(struct span *span, uintptr_t *end)
 static struct span *span_new(struct heap *heap, unsigned class)
 {
     const struct size_class *kind = &size_classes[class];
-    struct span *span = span_make(heap, kind->slices, 1, false, kind->objects);
+    struct span *span = span_make(heap, kind->slices, 1, kind->objects);
 
     if (!span)
         return NULL;
@@ -227,10 +227,10 @@ bool span_holds(const struct span *span, uintptr_t object)
 
 /* ---- medium blocks ---- */
 
-struct span *span_make_medium(struct heap *heap, size_t size, size_t align, bool alone)
+struct span *span_make_medium(struct heap *heap, size_t size, size_t align)
 {
     unsigned slices = (unsigned)slices_of(size);
-    struct span *span = span_make(heap, slices, align > SLICE_SIZE ? (unsigned)(align >> SLICE_SHIFT) : 1, alone, 1);
+    struct span *span = span_make(heap, slices, align > SLICE_SIZE ? (unsigned)(align >> SLICE_SHIFT) : 1, 1);
 
     if (!span)
         return NULL;
@@ -261,20 +261,11 @@ bool span_resize_medium(struct span *span, size_t size)
     return true;
 }
 
-void span_forget(struct span *span)
-{
-    struct heap *heap = span->region->heap;
-
-    heap->used -= span->slices * SLICE_SIZE;
-    set_tables(span, NULL, CLASS_NONE);
-    pool_put(heap, &heap->structures, span);
-}
-
 /* ---- large blocks of heaps other than the program's ---- */
 
 struct span *span_make_large(struct heap *heap, uintptr_t block)
 {
-    struct span *span = span_make(heap, 0, 1, false, 1);
+    struct span *span = span_make(heap, 0, 1, 1);
 
     if (!span)
         return NULL;
