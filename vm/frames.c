@@ -1054,19 +1054,17 @@ static paddr_t place_metadata(size_t size)
     return FRAME_NONE;
 }
 
-/* Adds a part of a child, whose other parts are not ours or were added before. */
-COLD static bool part_add(size_t child, unsigned first, unsigned count)
+/* What the range has of children is ours, and out. */
+static void claim(paddr_t start, paddr_t end)
 {
-    if (count == CHILD_FRAMES) {
+    size_t first = start >> CHILD_SHIFT, last = (end - 1) >> CHILD_SHIFT;
+
+    for (size_t child = first; child <= last; child++)
         store.state[child] = 0;
-        child_set_free(child, CHILD_FRAMES, 0);
-        return true;
-    }
-    if (store.state[child] & FOREIGN)
-        store.state[child] = EDGE;
-    child_run_flip(child_bits(child), first, count);
-    child_set_free(child, child_free(child) + count, BITS_VALID);
-    return true;
+    if (!is_aligned(start, SIZE_2M))
+        store.state[first] = EDGE;
+    if (!is_aligned(end, SIZE_2M))
+        store.state[last] = EDGE;
 }
 
 COLD error_t frames_init(const struct frame_range *ranges, size_t count)
@@ -1085,8 +1083,8 @@ COLD error_t frames_init(const struct frame_range *ranges, size_t count)
     size_t bits = store.children * sizeof(store.bits[0]);
     size_t state = align_up(store.children * sizeof(store.state[0]), 8);
 
-    store.metadata = align_up(bits + state + store.groups * sizeof(store.group[0]), VM_PAGE_SIZE);
-    paddr_t place = place_metadata(store.metadata);
+    size_t size = align_up(bits + state + store.groups * sizeof(store.group[0]), VM_PAGE_SIZE);
+    paddr_t place = place_metadata(size);
 
     if (place == FRAME_NONE) {
         memset(&store, 0, sizeof(store));
@@ -1100,11 +1098,14 @@ COLD error_t frames_init(const struct frame_range *ranges, size_t count)
         store.state[child] = FOREIGN;
     memset(store.group, 0, store.groups * sizeof(store.group[0]));
     for (size_t i = 0; i < store.range_count; i++)
-        for_each_child(store.ranges[i].start, store.ranges[i].end, part_add);
-    if (frame_take(place, store.metadata) != E_SUCCESS)
+        claim(store.ranges[i].start, store.ranges[i].end);
+    for (size_t i = 0; i < store.range_count; i++)
+        put_range(store.ranges[i].start, store.ranges[i].end);
+    if (frame_take(place, size) != E_SUCCESS)
         return E_NOMEM;
     store.metadata_start = place;
-    for (paddr_t at = place; at < place + store.metadata; at += VM_PAGE_SIZE)
+    store.metadata = size;
+    for (paddr_t at = place; at < place + size; at += VM_PAGE_SIZE)
         store.state[at >> CHILD_SHIFT] |= EDGE;
     store.least_free = frames_stored;
     store.virgin = store.taken = store.splits = 0;
