@@ -42,8 +42,8 @@
 #define PTE_ADDRESS PTE_VALUE(0x000ffffffffff000)
 
 #define PTE_TABLE (PTE_PRESENT | PTE_WRITE | PTE_ACCESSED)
-/* Leaves of the core's own memory, accessed and dirty preset so that the CPU never writes to the entry; those of the image
- * are made without the first (entry.S). */
+/* Leaves of the core's own memory, accessed and dirty preset so that the CPU never writes to the entry; those of the
+ * image are made without the first (entry.S). */
 #define PTE_CORE_TEXT (PTE_PRESENT | PTE_ACCESSED | PTE_GLOBAL)
 #define PTE_CORE_RODATA (PTE_CORE_TEXT | PTE_NX)
 #define PTE_CORE_DATA (PTE_PRESENT | PTE_WRITE | PTE_ACCESSED | PTE_DIRTY | PTE_GLOBAL | PTE_NX)

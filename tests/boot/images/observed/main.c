@@ -109,8 +109,8 @@ static char *map_area(size_t size, int flags)
     return area;
 }
 
-/* A MiB in small pages at a time, from its end on so that nothing is backed ahead, then 2 MiB in one page, then back; at
- * each level for 4 ms. */
+/* A MiB in small pages at a time, from its end on so that nothing is backed ahead, then 2 MiB in one page, then back;
+ * at each level for 4 ms. */
 static int steps(void)
 {
     char *small = map_area(4 * MIB, 0), *large = map_area(16 * MIB, 0);
