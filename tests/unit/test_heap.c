@@ -505,6 +505,28 @@ static void test_kept(void **unused)
     fixture_check();
 }
 
+/* The program may map something where a block was, or cut away a part of it: it is kept no more. */
+static void test_kept_is_unmapped(void **unused)
+{
+    uintptr_t block;
+
+    (void)unused;
+    fixture_start(RAM);
+    for (unsigned part = 1; part <= 2; part++) {
+        block = (uintptr_t)program_malloc(3 * MIB / 2);
+        touch(block, 3 * MIB / 2);
+        program_free((void *)block);
+        assert_int_equal(vm_unmap(space, block, 3 * MIB / 2 / part), E_SUCCESS);
+        block = (uintptr_t)program_malloc(3 * MIB / 2);
+        assert_int_not_equal(block, 0);
+        touch(block, 3 * MIB / 2);
+        program_free((void *)block);
+        heap_program_trim();
+        check_heap();
+    }
+    fixture_check();
+}
+
 /* What is kept is no reason to hold more than without it: it goes before that, and before there is no memory. */
 static void test_kept_goes(void **unused)
 {
@@ -660,11 +682,13 @@ static void test_classes(void **unused)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_classes),      cmocka_unit_test(test_program),  cmocka_unit_test(test_own),
-        cmocka_unit_test(test_limit),        cmocka_unit_test(test_growth),   cmocka_unit_test(test_misuse),
-        cmocka_unit_test(test_exhaustion),   cmocka_unit_test(test_failures), cmocka_unit_test(test_backing),
-        cmocka_unit_test(test_tail),         cmocka_unit_test(test_kept),     cmocka_unit_test(test_kept_goes),
-        cmocka_unit_test(test_growth_fails),
+        cmocka_unit_test(test_classes),      cmocka_unit_test(test_program),
+        cmocka_unit_test(test_own),          cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_growth),       cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_exhaustion),   cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_backing),      cmocka_unit_test(test_tail),
+        cmocka_unit_test(test_kept),         cmocka_unit_test(test_kept_goes),
+        cmocka_unit_test(test_growth_fails), cmocka_unit_test(test_kept_is_unmapped),
     };
 
     return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));

@@ -179,7 +179,7 @@ static error_t large_fault(struct address_space *space, struct vm_segment *segme
     return E_SUCCESS;
 }
 
-/* ---- the driver ---- */
+/* ---- what is known of blocks ---- */
 
 /* The block that realloc answered last, what makes steps of it short: sizes from `least` on, `more` bytes more at most,
  * change nothing but what was asked for. */
@@ -195,6 +195,39 @@ static inline void forget_growing(const struct vm_segment *segment)
         growing.block = 0;
 }
 
+/* Blocks that were freed and are kept: `own` is 0. */
+static struct {
+    struct vm_segment *segments[KEPT];
+    unsigned count;
+    size_t backed; /* bytes of those that have pages */
+} kept;
+
+static inline bool is_kept(const struct vm_segment *segment)
+{
+    return segment->driver == &heap_large_driver && !segment->own;
+}
+
+static struct vm_segment *kept_remove(unsigned place)
+{
+    struct vm_segment *segment = kept.segments[place];
+
+    if (place < --kept.count)
+        memmove(&kept.segments[place], &kept.segments[place + 1], (kept.count - place) * sizeof(kept.segments[0]));
+    if (segment->mapped)
+        kept.backed -= segment->size;
+    return segment;
+}
+
+static void forget_kept(const struct vm_segment *segment)
+{
+    for (unsigned place = 0; place < kept.count; place++) {
+        if (kept.segments[place] == segment)
+            kept_remove(place);
+    }
+}
+
+/* ---- the driver ---- */
+
 static error_t large_advise(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size,
                             int advice)
 {
@@ -206,12 +239,19 @@ static error_t large_advise(struct address_space *space, struct vm_segment *segm
 static void large_free(struct address_space *space, struct vm_segment *segment)
 {
     forget_growing(segment);
+    forget_kept(segment);
     vm_segment_free_owned(space, segment);
 }
 
 static error_t large_split(struct address_space *space, struct vm_segment *first, struct vm_segment *second)
 {
     forget_growing(first);
+    if (is_kept(first)) { /* by a program that unmaps what it has freed: what is left is addresses */
+        kept.backed -= first->mapped ? second->size : 0;
+        forget_kept(first);
+        vm_segment_unmap(space, first, first->start, first->size, true);
+        vm_segment_unmap(space, second, second->start, second->size, true);
+    }
     return vm_segment_split_nothing(space, first, second);
 }
 
@@ -236,29 +276,7 @@ const struct vm_segment_driver heap_large_driver = {
     .advise = large_advise,
 };
 
-/* ---- blocks that are kept: `own` is 0 ---- */
-
-static struct {
-    struct vm_segment *segments[KEPT];
-    unsigned count;
-    size_t backed; /* bytes of those that have pages */
-} kept;
-
-static inline bool is_kept(const struct vm_segment *segment)
-{
-    return segment->driver == &heap_large_driver && !segment->own;
-}
-
-static struct vm_segment *kept_remove(unsigned place)
-{
-    struct vm_segment *segment = kept.segments[place];
-
-    if (place < --kept.count)
-        memmove(&kept.segments[place], &kept.segments[place + 1], (kept.count - place) * sizeof(kept.segments[0]));
-    if (segment->mapped)
-        kept.backed -= segment->size;
-    return segment;
-}
+/* ---- blocks that are kept ---- */
 
 void heap_large_trim(void)
 {
