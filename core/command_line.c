@@ -131,7 +131,7 @@ static error_t failed(struct command_line *line, error_t error, const char *word
     else
         text_format(line->problem, sizeof(line->problem),
                     "unknown option %.60s on the command line; there are quire.exit=debug, quire.aslr=off, "
-                    "quire.unmap=strict, quire.record=debugcon and quire.env=NAME=VALUE",
+                    "quire.unmap=strict or lazy, quire.record=debugcon and quire.env=NAME=VALUE",
                     word);
     return error;
 }

@@ -126,8 +126,9 @@ static void refused(void **state)
         {"quire.unmap=stricter", "quire.unmap=stricter"},
         {"quire.record=file", "quire.record=file"},
         {"quire.record", "quire.record"},
-        {"quire.reco", "there are quire.exit=debug, quire.aslr=off, quire.unmap=strict, quire.record=debugcon and "
-                       "quire.env=NAME=VALUE"},
+        {"quire.reco",
+         "there are quire.exit=debug, quire.aslr=off, quire.unmap=strict or lazy, quire.record=debugcon and "
+         "quire.env=NAME=VALUE"},
         {"-- \"open", "quote"},
         {"'open", "quote"},
     };
