@@ -47,10 +47,11 @@ struct mmu {
     vaddr_t empty[MMU_TABLES_EMPTY]; /* where that was lately, with the level of the entry that points to the table */
 };
 
-/* Number of leaf entries by page size. */
+/* Number of leaf entries by page size. What follows them only mmu_count tells. */
 struct mmu_count {
     size_t pages[PAGE_SIZES];
-    size_t borrowed; /* of the small ones: VM_BORROWED; only mmu_count tells */
+    size_t borrowed;    /* of the small ones: VM_BORROWED */
+    size_t clean_bytes; /* of the others, all sizes: not dirty, as mmu_clean leaves them until they are written to */
 };
 
 struct mmu_entry {

@@ -1269,6 +1269,8 @@ COLD static unsigned run_count(struct walk *walk, entry_t *parent, entry_t *entr
             return i;
         walk->count.pages[level] += (entry[i] & PTE_ACCESSED) != 0;
         walk->count.borrowed += level == 0 && (entry[i] & PTE_BORROWED);
+        if (!(entry[i] & (PTE_DIRTY | PTE_BORROWED)))
+            walk->count.clean_bytes += page_bytes((enum page_size)level);
     }
     return count;
 }

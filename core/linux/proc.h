@@ -16,9 +16,9 @@ void linux_sysfs_init(void);
 struct memory_use {
     uint64_t size;
     uint64_t text, data, stack; /* parts of it: code, what can be written to, the initial stack */
-    uint64_t resident, anonymous, file, shared_memory; /* the first is the sum of the rest */
-    uint64_t shared_writable;                          /* file and shared memory that can be written to */
-    uint64_t locked;
+    uint64_t resident, anonymous, file, shared_memory;      /* the first is the sum of the rest */
+    uint64_t shared_writable;                               /* file and shared memory that can be written to */
+    uint64_t locked, lazily_freed;                          /* the latter: MADV_FREE, and not written to since */
     uint64_t by_page[PAGE_SIZES];                           /* the resident ones */
     uint64_t faults[PAGE_SIZES], faults_refused, fallbacks; /* numbers; as in struct vm_statistics */
 };

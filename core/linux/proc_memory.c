@@ -90,6 +90,8 @@ static void add_use(struct memory_use *use, const struct vm_segment *segment)
     count = segment_resident(vm_space(), segment);
     add_resident(use, &count,
                  segment->driver == &vm_image && !(segment->flags & VM_WRITE) ? &use->file : &use->anonymous);
+    if (segment->driver != &vm_image)
+        use->lazily_freed = count.clean_bytes;
 }
 
 /* Tables of the heap for all addresses there are: only what is used of them counts. */
@@ -132,6 +134,7 @@ static void add_up(struct memory_use *sum, const struct memory_use *use)
     sum->shared_memory += use->shared_memory;
     sum->shared_writable += use->shared_writable;
     sum->locked += use->locked;
+    sum->lazily_freed += use->lazily_freed;
     for (unsigned i = 0; i < PAGE_SIZES; i++) {
         sum->by_page[i] += use->by_page[i];
         sum->faults[i] += use->faults[i];
@@ -257,7 +260,7 @@ static void add_counts(struct text *text, const struct memory_use *use, bool rol
 {
     static const char *const none[] = {
         "ShmemPmdMapped:", "FilePmdMapped:", "Shared_Hugetlb:", "Private_Hugetlb:", "Swap:", "SwapPss:"};
-    uint64_t dirty = use->anonymous + use->shared_writable;
+    uint64_t dirty = use->anonymous + use->shared_writable - use->lazily_freed;
 
     add_kib(text, "Rss:", use->resident);
     add_kib(text, "Pss:", use->resident);
@@ -273,7 +276,7 @@ static void add_counts(struct text *text, const struct memory_use *use, bool rol
     add_kib(text, "Private_Dirty:", dirty);
     add_kib(text, "Referenced:", use->resident);
     add_kib(text, "Anonymous:", use->anonymous);
-    add_kib(text, "LazyFree:", 0);
+    add_kib(text, "LazyFree:", use->lazily_freed);
     add_kib(text, "AnonHugePages:", use->by_page[PAGE_2M] + use->by_page[PAGE_1G]);
     for (size_t i = 0; i < ARRAY_LENGTH(none); i++)
         add_kib(text, none[i], 0);

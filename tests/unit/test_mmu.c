@@ -887,6 +887,10 @@ static void test_borrowed(void **state)
     assert_count(VA + GIB, 4 * VM_PAGE_SIZE, 2, 0, 0);
     assert_mapped(VA + GIB, PA + GIB, PAGE_4K, VM_RW);
     assert_unmapped(VA + GIB + VM_PAGE_SIZE);
+    assert_int_equal(mmu_count(&mmu, VA + GIB, 2 * VM_PAGE_SIZE).clean_bytes, 0);
+    fill_tlb(VA + GIB, VM_PAGE_SIZE, VM_PAGE_SIZE);
+    mmu_clean(&mmu, VA + GIB, 2 * VM_PAGE_SIZE);
+    assert_int_equal(mmu_count(&mmu, VA + GIB, 2 * VM_PAGE_SIZE).clean_bytes, VM_PAGE_SIZE);
     mmu_unmap(&mmu, VA, 2 * GIB, true, &removed);
     assert_int_equal(removed.pages[PAGE_4K], 508 + 2);
     assert_int_equal(released.pages[PAGE_4K] - released_before, 1);

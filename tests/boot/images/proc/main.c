@@ -100,6 +100,10 @@ static void check_maps(void)
     FACT(number("/proc/self/smaps", "Rss:") >= 0);
     FACT(has("/proc/self/smaps", "VmFlags: rd"));
     FACT(number("/proc/self/smaps_rollup", "Private_Dirty:") >= 1024);
+    FACT(madvise(anonymous, 1 << 20, MADV_FREE) == 0);
+    FACT(number("/proc/self/smaps_rollup", "LazyFree:") >= 512); /* Linux gives up pages in batches */
+    memset(anonymous, 1, 1 << 20);
+    FACT(number("/proc/self/smaps_rollup", "LazyFree:") == 0);
     FACT(ftruncate(fd, 8192) == 0);
     file = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 4096);
     FACT(find(file, &one) && strcmp(one.permissions, "r--s") == 0 && one.offset == 4096 && one.inode != 0 &&
