@@ -329,6 +329,9 @@ def check_malloc(image: Image) -> None:
         raise Failure(f"--malloc {image.malloc} {why}; add --libc {image.allocator.libcs[0]}")
     if why:
         raise Failure(f'{image.name}: malloc = "{image.malloc}" {why}; ' + ("leave out --malloc" if image.choices.malloc else "add --malloc libc"))
+    if image.choices.inline and not image.allocator.inline:
+        able = " or ".join(name for name, allocator in allocators.ALLOCATORS.items() if allocator.inline)
+        raise Failure(f'{image.name}: --inline: malloc = "{image.malloc}" is always called; add --malloc {able}, or leave out --inline')
 
 
 def image_again(entry: dict) -> Image:

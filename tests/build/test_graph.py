@@ -31,6 +31,18 @@ int main(void)
 }
 """
 
+# A program with an allocator of its own: one block.
+OWN_MALLOC = """
+#include <stddef.h>
+static char block[64];
+void *malloc(size_t size) { return size <= sizeof(block) ? block : NULL; }
+void free(void *freed) { (void)freed; }
+"""
+CALLS_MALLOC = """
+#include <stdlib.h>
+int main(int argc, char **argv) { void *volatile block = malloc(argc); (void)argv; free(block); return 0; }
+"""
+
 
 def toml(text: str) -> str:
     """A TOML string with every character escaped."""
@@ -164,6 +176,18 @@ class Graph(TreeCase):
         self.succeed(self.ninja("clean"))
         self.assertFalse((self.tree / OBJECTS[0]).exists())
         self.succeed(self.ninja(*OBJECTS))
+
+    def test_a_malloc_of_its_own(self):
+        """With calls of the heap inlined there would be two: the linker says so."""
+        folder = self.app("own", 'summary = "x"\nsources = ["main.c", "own.c"]\n')
+        (folder / "own.c").write_text(OWN_MALLOC)
+        (folder / "main.c").write_text(CALLS_MALLOC)
+        self.succeed(self.configure("own"))
+        done = self.ninja("build/own/own.elf")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("duplicate symbol: malloc", done.stdout + done.stderr)
+        self.succeed(self.configure("own", "--no-inline"))
+        self.succeed(self.ninja("build/own/own.elf"))
 
 
 class ConfigC(TreeCase):

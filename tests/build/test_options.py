@@ -108,6 +108,7 @@ class Options(TreeCase):
         self.assertIn("musl with hardened", self.succeed(self.configure("careful")))
         self.assertIn("Configured careful: musl, ", self.succeed(self.configure("careful", "--malloc", "heap")))
         self.refuse(self.configure("hello", "--harden-heap", "--malloc", "libc"), "there is no hardened libc", "leave out --malloc")
+        self.refuse(self.configure("hello", "--harden-heap", "--inline"), 'malloc = "hardened" is always called', "add --malloc heap")
         self.refuse(self.configure("hello", "--harden-heap", "--libc", "none"), "without a C library")
         self.refuse(self.configure("--program", "/bin/sh", "--harden-heap"), "--harden-heap has no meaning with --program")
 
