@@ -140,6 +140,7 @@ HOT = {
     "arch/x86_64/vdso.c",
     "core/linux/handlers.c",
     "core/linux/memory.c",
+    "core/linux/remap.c",
     "core/linux/signals.c",
     "core/observe/faults.c",
     "vm/anon.c",

@@ -411,12 +411,17 @@ void vm_segment_free_owned(struct address_space *space, struct vm_segment *segme
 
 static error_t shrink_owned(struct address_space *space, struct vm_segment *segment, size_t size)
 {
-    error_t error = mmu_split(&space->mmu, segment->start + size);
+    vaddr_t end = segment->start + size;
 
-    if (error)
-        return error;
-    vm_segment_unmap(space, segment, segment->start + size, segment->size - size, true);
-    return vm_segment_set_size(space, segment, size);
+    if (segment->mapped && !mmu_is_unused(&space->mmu, end, segment->size - size)) {
+        error_t error = mmu_split(&space->mmu, end);
+
+        if (error)
+            return error;
+        vm_segment_unmap(space, segment, end, segment->size - size, true);
+    }
+    segment->size = size;
+    return E_SUCCESS;
 }
 
 error_t vm_segment_resize_owned(struct address_space *space, struct vm_segment *segment, size_t size)

@@ -22,7 +22,6 @@
 #include "core/base/string.h"
 #include "vm/frames.h"
 
-#define SLOT_ORDER_MIN 16u
 #define SLOT_ORDER_MAX 40u
 #define HEADROOM_ORDER 4u
 #define SLOTS_MAX (SLOTS_PER_PAGE * SLOTS_PER_PAGE)
@@ -115,15 +114,8 @@ static void slot_list_push(struct vm_region *region, uint32_t index)
     region->free = index;
 }
 
-/* Where a segment is to go. */
-struct place {
-    vaddr_t start;
-    struct vm_region *region;
-    union vm_slot *slot;
-};
-
 /* A slot of the region that was never used, its table made; false if there is none, or no frame for the table. */
-COLD static bool region_fresh_slot(struct address_space *space, struct place *place)
+COLD static bool region_fresh_slot(struct address_space *space, struct vm_place *place)
 {
     struct vm_region *region = place->region;
 
@@ -145,7 +137,7 @@ static inline struct vm_region *region_of_order(struct address_space *space, uns
 }
 
 /* A slot that was used before, else a fresh one, else one that the reserve has; false if the region has none. */
-COLD static bool region_find_slot(struct address_space *space, struct vm_region *region, struct place *place)
+COLD static bool region_find_slot(struct address_space *space, struct vm_region *region, struct vm_place *place)
 {
     place->region = region;
     if (region->free == VM_NO_SLOT && region_fresh_slot(space, place))
@@ -160,7 +152,7 @@ COLD static bool region_find_slot(struct address_space *space, struct vm_region 
 }
 
 /* Behind all that is in one of the regions without slots that nobody gives out. */
-static bool place_in_large_region(struct address_space *space, size_t size, struct place *place)
+static bool place_in_large_region(struct address_space *space, size_t size, struct vm_place *place)
 {
     for (place->region = region_of_order(space, SLOT_ORDER_MAX) + 1; place->region != region_of(space, LOW_HALF_END);
          place->region++) {
@@ -178,7 +170,7 @@ static bool place_in_large_region(struct address_space *space, size_t size, stru
 
 /* When the slots of the size with headroom are used up: larger ones, then those with less headroom, then none. */
 static COLD __attribute__((noinline)) bool find_other_place(struct address_space *space, unsigned least, unsigned order,
-                                                            size_t size, struct place *place)
+                                                            size_t size, struct vm_place *place)
 {
     for (unsigned larger = order + 1; larger <= SLOT_ORDER_MAX; larger++) {
         if (region_find_slot(space, region_of_order(space, larger), place))
@@ -192,7 +184,7 @@ static COLD __attribute__((noinline)) bool find_other_place(struct address_space
 }
 
 /* A slot with headroom for a segment of the size, if there is one. */
-static inline bool find_place(struct address_space *space, size_t size, struct place *place)
+static inline bool find_place(struct address_space *space, size_t size, struct vm_place *place)
 {
     unsigned least = log2_ceil(size);
     unsigned order = least + HEADROOM_ORDER < SLOT_ORDER_MIN ? SLOT_ORDER_MIN : least + HEADROOM_ORDER;
@@ -532,7 +524,7 @@ COLD void reserve_release(struct address_space *space)
 
 /* ---- linking ---- */
 
-COLD static inline void link_at(struct address_space *space, const struct place *place, struct vm_segment *segment)
+COLD static inline void link_at(struct address_space *space, const struct vm_place *place, struct vm_segment *segment)
 {
     if (place->slot->link & VM_SLOT_KEPT)
         reserve_release(space);
@@ -544,7 +536,7 @@ COLD static inline void link_at(struct address_space *space, const struct place 
 
 /* The place at a given address; false if not all of [start, start + size) is free. */
 static __attribute__((noinline)) bool place_at(struct address_space *space, vaddr_t start, size_t size,
-                                               struct place *place)
+                                               struct vm_place *place)
 {
     place->start = start;
     place->region = region_of(space, start);
@@ -552,14 +544,23 @@ static __attribute__((noinline)) bool place_at(struct address_space *space, vadd
            slot_make(space, start, &place->slot) == E_SUCCESS;
 }
 
-COLD error_t segment_link(struct address_space *space, struct vm_segment *segment)
+inline bool segment_find_place(struct address_space *space, vaddr_t start, size_t size, struct vm_place *place)
 {
-    struct place place = {segment->start, region_of(space, segment->start), NULL};
-    error_t error = slot_make(space, segment->start, &place.slot);
+    return start == VM_ANYWHERE ? find_place(space, size, place) : place_at(space, start, size, place);
+}
 
-    if (!error)
-        link_at(space, &place, segment);
-    return error;
+/* The addresses at the place become the segment's, which is in no tree. */
+static inline void settle_at(struct address_space *space, const struct vm_place *place, struct vm_segment *segment,
+                             size_t size)
+{
+    const struct vm_region *region = place->region;
+
+    segment->start = place->start;
+    segment->size = size;
+    segment->slot_order = 0;
+    if (!region->only && is_aligned(place->start - region->base, (vaddr_t)1 << region->order))
+        segment->slot_order = (uint8_t)(region->order - SLOT_ORDER_MIN + 1);
+    link_at(space, place, segment);
 }
 
 void segment_link_beside(struct address_space *space, const struct vm_segment *there, struct vm_segment *segment)
@@ -582,27 +583,30 @@ COLD void segment_unlink(struct address_space *space, struct vm_segment *segment
 struct vm_segment *vm_segment_create(struct address_space *space, const struct vm_segment_driver *driver, vaddr_t start,
                                      size_t size, vm_flags_t flags)
 {
-    struct place place;
+    struct vm_place place;
     struct vm_segment *segment = start == VM_ANYWHERE ? segment_reuse(space, driver, size, flags) : NULL;
 
     if (LIKELY(segment))
         return segment;
-    if (UNLIKELY(!(start == VM_ANYWHERE ? find_place(space, size, &place) : place_at(space, start, size, &place))))
+    if (UNLIKELY(!segment_find_place(space, start, size, &place)))
         return ERR_PTR(E_NOMEM);
     segment = segment_allocate(space);
     if (UNLIKELY(!segment))
         return ERR_PTR(E_NOMEM);
-    segment->start = place.start;
-    segment->size = size;
     segment->driver = driver;
     segment->flags = flags;
     segment->largest = largest_page_of(flags);
     segment->origin = ++space->origins;
-    if (!place.region->only && is_aligned(place.start - place.region->base, (vaddr_t)1 << place.region->order))
-        segment->slot_order = (uint8_t)(place.region->order - SLOT_ORDER_MIN + 1);
-    link_at(space, &place, segment);
+    settle_at(space, &place, segment, size);
     space->last = segment;
     return segment;
+}
+
+void segment_change_place(struct address_space *space, struct vm_segment *segment, const struct vm_place *place,
+                          size_t size)
+{
+    segment_unlink(space, segment);
+    settle_at(space, place, segment, size);
 }
 
 void vm_segment_destroy(struct address_space *space, struct vm_segment *segment)

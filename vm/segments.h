@@ -8,6 +8,7 @@
 
 #define REGION_SHIFT 41u
 #define SLOTS_PER_PAGE 512u
+#define SLOT_ORDER_MIN 16u
 
 /* What vm_space() answers. */
 extern struct address_space *current_space;
@@ -146,6 +147,13 @@ static inline void driver_remember(struct vm_segment *segment)
         driver_remember_counts(segment);
 }
 
+/* True if the segment begins a slot that it is alone in, and would have room there for so many bytes. */
+static inline bool segment_has_room(const struct vm_segment *segment, size_t size)
+{
+    return segment->slot_order != 0 && size <= (size_t)1 << (segment->slot_order - 1 + SLOT_ORDER_MIN) &&
+           segment_is_alone(segment);
+}
+
 /* The reserve's list for slots that are right for the size, with room for sixteen times as much; there may be none. */
 static inline size_t reserve_order(size_t size)
 {
@@ -227,9 +235,20 @@ void segment_release(struct address_space *space, struct vm_segment *segment);
 /* Makes sure that the next `count` allocations (a few) succeed; false when there is no frame. */
 bool segment_reserve(struct address_space *space, size_t count);
 
-/* Enters the segment into its slot, whose table exists or is made: E_NOMEM. */
-error_t segment_link(struct address_space *space, struct vm_segment *segment);
-/* The same for one that begins in the slot of another. */
+/* Where a segment can go: addresses that are free, until the next change of segments. */
+struct vm_place {
+    vaddr_t start;
+    struct vm_region *region;
+    union vm_slot *slot;
+};
+
+/* A place for so many bytes at the address or VM_ANYWHERE, its slot's table made; false: taken, or no frame for that. */
+bool segment_find_place(struct address_space *space, vaddr_t start, size_t size, struct vm_place *place);
+/* Takes the segment from where it is to the place, with a new size. Cannot fail. */
+void segment_change_place(struct address_space *space, struct vm_segment *segment, const struct vm_place *place,
+                          size_t size);
+
+/* Enters a segment that begins in the slot of another. */
 void segment_link_beside(struct address_space *space, const struct vm_segment *there, struct vm_segment *segment);
 void segment_unlink(struct address_space *space, struct vm_segment *segment);
 

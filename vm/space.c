@@ -184,24 +184,30 @@ COLD static void drop_copy(struct address_space *space, struct vm_segment *segme
     vm_segment_destroy(space, target);
 }
 
-/* Addresses for the moved segment; with VM_POPULATE what it grows by is backed. */
-static struct vm_segment *move_target(struct address_space *space, struct vm_segment *segment, vaddr_t to, size_t size)
+/* What the segment will be at the place: with an `own` for there, and with VM_POPULATE what it grows by is backed. */
+static error_t prepare_move(struct address_space *space, struct vm_segment *segment, struct vm_segment *target)
 {
-    struct vm_segment *target = make_copy(space, segment, segment->start, to, size);
+    error_t error = segment->driver->copy ? driver_copy(space, segment, segment->start, target) : E_SUCCESS;
 
-    if (IS_ERR(target) || !(segment->flags & VM_POPULATE) || size <= segment->size)
-        return target;
-    error_t error = vm_segment_populate(space, target, target->start + segment->size, size - segment->size);
-
-    if (error) {
-        drop_copy(space, segment, target);
-        return ERR_PTR(error);
-    }
-    return target;
+    if (error || !(segment->flags & VM_POPULATE) || target->size <= segment->size)
+        return error;
+    error = vm_segment_populate(space, target, target->start + segment->size, target->size - segment->size);
+    if (error && segment->driver->join)
+        driver_join(space, segment, target);
+    return error;
 }
 
-/* The segment takes over the place of the target, and what shows its contents there; the target goes. */
-static void take_place(struct address_space *space, struct vm_segment *segment, struct vm_segment *target)
+/* It will not be there after all. */
+COLD static void cancel_move(struct address_space *space, struct vm_segment *segment, struct vm_segment *target)
+{
+    vm_segment_unmap(space, target, target->start, target->size, true);
+    if (segment->driver->join)
+        driver_join(space, segment, target);
+}
+
+/* It is there: what showed its contents at the old place goes. */
+static void commit_move(struct address_space *space, struct vm_segment *segment, struct vm_segment *target,
+                        const struct vm_place *place)
 {
     void *own = segment->own;
 
@@ -209,17 +215,22 @@ static void take_place(struct address_space *space, struct vm_segment *segment, 
     target->own = own;
     if (segment->driver->join)
         driver_join(space, segment, target);
-    segment_unlink(space, target);
-    segment_unlink(space, segment);
-    segment->start = target->start;
-    segment->size = target->size;
-    segment->slot_order = target->slot_order;
     segment->mapped |= target->mapped;
     segment->fallbacks += target->fallbacks;
-    segment_clear_counts(target);
-    CHECK(segment_link(space, segment) == E_SUCCESS, "vm_move: the slot of %#lx is gone",
-          (unsigned long)segment->start);
-    segment_release(space, target);
+    segment_change_place(space, segment, place, target->size);
+}
+
+/* Moves what is mapped of the first `kept` bytes; the rest goes. */
+static error_t move_pages(struct address_space *space, struct vm_segment *segment, vaddr_t to, size_t kept)
+{
+    vaddr_t end = segment->start + kept;
+    error_t error = kept < segment->size ? mmu_split(&space->mmu, end) : E_SUCCESS;
+
+    if (!error)
+        error = mmu_move(&space->mmu, segment->start, to, kept);
+    if (!error && kept < segment->size)
+        vm_segment_unmap(space, segment, end, segment->size - kept, true);
+    return error;
 }
 
 error_t vm_move(struct address_space *space, struct vm_segment *segment, vaddr_t to, size_t size)
@@ -232,24 +243,28 @@ error_t vm_move(struct address_space *space, struct vm_segment *segment, vaddr_t
         return E_NOMEM;
     if (!(segment->driver->properties & VM_DRIVER_MERGES) || segment_in_ram_map(segment))
         return E_NOTSUP;
-    size_t kept = size < segment->size ? size : segment->size;
-    error_t error = mmu_split(&space->mmu, segment->start + kept);
+    struct vm_place place;
+
+    if (!segment_find_place(space, to, size, &place))
+        return E_NOMEM;
+    struct vm_segment target = {.start = place.start,
+                                .size = size,
+                                .driver = segment->driver,
+                                .flags = segment->flags,
+                                .largest = segment->largest,
+                                .magic = VM_SEGMENT_ALIVE,
+                                .own = segment->own};
+    error_t error = prepare_move(space, segment, &target);
 
     if (error)
         return error;
-    struct vm_segment *target = move_target(space, segment, to, size);
-
-    if (IS_ERR(target))
-        return ERR_OF(target);
-    error = mmu_move(&space->mmu, segment->start, target->start, kept);
-    if (error) {
-        drop_copy(space, segment, target);
-        return error;
-    }
-    if (kept < segment->size)
-        vm_segment_unmap(space, segment, segment->start + kept, segment->size - kept, true);
-    take_place(space, segment, target);
-    return E_SUCCESS;
+    if (segment->mapped)
+        error = move_pages(space, segment, target.start, size < segment->size ? size : segment->size);
+    if (error)
+        cancel_move(space, segment, &target);
+    else
+        commit_move(space, segment, &target, &place);
+    return error;
 }
 
 static bool copy_is_bad(const struct vm_segment *segment, vaddr_t from, vaddr_t to, size_t size, bool take)

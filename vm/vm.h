@@ -98,7 +98,8 @@ struct vm_segment_driver {
     /* One line about the segment, into the buffer (at most size bytes, terminated), for the map. NULL: none. */
     void (*describe)(const struct vm_segment *, char *buffer, size_t size);
     /* `second`, an empty segment at another place, is to show what the segment shows from `from` on: give it an `own`
-     * for that place. Only for drivers that merge. NULL: the same `own` serves. */
+     * for that place. It may not be on the map yet, so no segment is to be made. Only for drivers that merge. NULL: the
+     * same `own` serves. */
     error_t (*copy)(struct address_space *, struct vm_segment *segment, vaddr_t from, struct vm_segment *second);
 };
 

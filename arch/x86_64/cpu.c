@@ -67,7 +67,7 @@ extern char double_stack_guard[], nmi_stack_guard[], machine_stack_guard[], faul
     exception_stack_guard[], interrupt_stack_guard[];
 
 extern char vector_stubs[], vector_page[], vector_page_watched[], vector_timer[], vector_ignored[], syscall_entry[];
-extern bool zero_wide; /* zero.S */
+extern bool zero_wide, look_wide; /* zero.S */
 void descriptors_load(const struct descriptor_pointer *gdt, const struct descriptor_pointer *idt);
 _Noreturn void program_enter(vaddr_t entry, vaddr_t stack);
 
@@ -214,7 +214,8 @@ static void enable_extended_state(void)
         available &= ~XCR0_AVX512;
     __asm__ volatile("xsetbv" : : "c"(0), "a"(available | XCR0_SSE), "d"(0));
     cpu_features.extended_state_size = cpuid(0xd, 0).b;
-    zero_wide = !cpu_features.fast_strings && (available & (XCR0_AVX | XCR0_AVX512)) == XCR0_AVX;
+    look_wide = (available & (XCR0_AVX | XCR0_AVX512)) == XCR0_AVX;
+    zero_wide = look_wide && !cpu_features.fast_strings;
 }
 
 static void set_control_registers(void)

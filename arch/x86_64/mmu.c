@@ -250,16 +250,6 @@ static __attribute__((noinline)) struct path path_to(const struct mmu *mmu, vadd
     return (struct path){.parent = directory, .entry = mmu_small_entry(*directory, va), .level = 0};
 }
 
-/* The entry for va among those of 4 KiB pages; NULL: no such table is there. */
-static inline entry_t *small_entry(struct mmu *mmu, vaddr_t va)
-{
-    entry_t *directory = mmu_directory_entry(mmu, va);
-
-    if (UNLIKELY(directory == NULL))
-        directory = mmu_find_directory(mmu, va);
-    return LIKELY(directory && mmu_has_table(*directory)) ? mmu_small_entry(*directory, va) : NULL;
-}
-
 static inline void parent_count(entry_t *parent, int change)
 {
     if (parent)
@@ -676,7 +666,9 @@ COLD static __attribute__((noinline)) error_t split_large(struct mmu *mmu, vaddr
 
 error_t mmu_split(struct mmu *mmu, vaddr_t va)
 {
-    return LIKELY(small_entry(mmu, va) != NULL) ? E_SUCCESS : split_large(mmu, va);
+    const entry_t *directory = mmu_find_directory(mmu, va);
+
+    return LIKELY(directory && !(*directory & PTE_LARGE)) ? E_SUCCESS : split_large(mmu, va);
 }
 
 /* ---- flushing ---- */
@@ -797,18 +789,36 @@ static void walk_range(struct walk *walk, vaddr_t va, size_t size)
     flush_run(walk->mmu, &walk->flush, va);
 }
 
-/* How many entries are zero from this one on; looks at eight at a time. */
+/* How many entries are zero from this one on; looks at 32 of many, at eight of others at a time. */
 static inline unsigned zeros(const entry_t *entry, unsigned count)
 {
     const entry_t *next = entry, *end = entry + count;
 
     if (count == 0 || *next != 0)
         return 0;
+    if (count >= 64)
+        next = machine_skip_zeros(next, align_down(count, 32));
     while (end - next >= 8 && (next[0] | next[1] | next[2] | next[3] | next[4] | next[5] | next[6] | next[7]) == 0)
         next += 8;
     while (next < end && *next == 0)
         next++;
     return (unsigned)(next - entry);
+}
+
+bool mmu_is_unused(struct mmu *mmu, vaddr_t va, size_t size)
+{
+    const entry_t *entry = mmu_find_directory(mmu, va);
+    vaddr_t last = va + size - 1;
+    unsigned count;
+
+    if (UNLIKELY(!entry || (va ^ last) >> LEAF_DIRECTORY_SHIFT != 0))
+        return false;
+    count = entry_index(last, PAGE_2M) - entry_index(va, PAGE_2M) + 1;
+    if (count == 1 && mmu_has_table(*entry)) {
+        entry = mmu_small_entry(*entry, va);
+        count = (unsigned)(size >> VM_PAGE_SHIFT);
+    }
+    return zeros(entry, count) == count;
 }
 
 /* The address of the i-th entry of a run that begins with that of va. */
@@ -1311,7 +1321,7 @@ bool mmu_is_free(const struct mmu *mmu, vaddr_t va, enum page_size size)
 /* A large page whose new place is not aligned to it has to go in smaller pieces. */
 COLD static error_t split_misaligned(struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size)
 {
-    if (is_aligned(from ^ to, page_bytes(PAGE_1G)))
+    if (is_aligned(from ^ to, page_bytes(mmu->pages[PAGE_1G] > 0 ? PAGE_1G : PAGE_2M)))
         return E_SUCCESS;
     for (vaddr_t va = from; va - from < size;) {
         struct path path = path_to(mmu, va, PAGE_2M);
@@ -1337,8 +1347,8 @@ COLD static error_t split_misaligned(struct mmu *mmu, vaddr_t from, vaddr_t to, 
  * it.
  */
 struct piece {
-    struct path from;
-    unsigned level, count;
+    struct path from, to;
+    unsigned level, count; /* 0: nothing is there, for larger pages were split */
     size_t size;
 };
 
@@ -1347,10 +1357,8 @@ static struct piece piece_at(const struct mmu *mmu, vaddr_t from, vaddr_t to, si
     unsigned level = largest_fit(from, to, size, PAGE_1G), end = ENTRIES;
     struct piece piece = {.from = path_to(mmu, from, level), .level = level};
 
-    if (piece.from.level != level) { /* nothing is there, for larger pages were split */
-        vaddr_t last = entry_end(from, from + size - 1, piece.from.level);
-
-        piece.size = last - from + 1;
+    if (piece.from.level != level) {
+        piece.size = entry_end(from, from + size - 1, piece.from.level) - from + 1;
         return piece;
     }
     if (entry_index(from, level) > entry_index(to, level))
@@ -1359,37 +1367,38 @@ static struct piece piece_at(const struct mmu *mmu, vaddr_t from, vaddr_t to, si
         end -= entry_index(to, level);
     piece.count = size >> level_shift(level) < end ? (unsigned)(size >> level_shift(level)) : end;
     piece.size = (size_t)piece.count << level_shift(level);
+    piece.to = path_to(mmu, to, level);
     return piece;
 }
 
+/* A page, or a table with something in it; tables that are empty stay where they are. */
 static inline bool entry_is_moved(entry_t entry, unsigned level)
 {
-    return entry != 0 && (level == 0 || (entry & PTE_LARGE) || entry_used(entry) > 0);
+    return level == 0 ? entry != 0 : (entry & (PTE_LARGE | USED_MASK)) != 0;
 }
 
 /* Makes the table that the piece goes to, and has it stay until then. */
-COLD static error_t prepare_piece(struct mmu *mmu, const struct piece *piece, vaddr_t to)
+static error_t prepare_piece(struct mmu *mmu, struct piece *piece, vaddr_t to)
 {
-    struct path path;
-    unsigned first = zeros(piece->from.entry, piece->count);
+    unsigned first = 0;
 
     while (first < piece->count && !entry_is_moved(piece->from.entry[first], piece->level))
         first++;
     if (first == piece->count)
         return E_SUCCESS;
-    path = path_to(mmu, to, piece->level);
-    if (path.level != piece->level && path_extend(mmu, &path, to, piece->level) != E_SUCCESS)
+    if (piece->to.level != piece->level && path_extend(mmu, &piece->to, to, piece->level) != E_SUCCESS)
         return E_NOMEM;
-    *path.parent |= PTE_HELD;
+    *piece->to.parent |= PTE_HELD;
     return E_SUCCESS;
 }
 
 /* The small pages of a piece; the number of them. */
-static unsigned move_small(struct flush *flush, entry_t *from, entry_t *to, unsigned count, vaddr_t va)
+static unsigned move_small(struct flush *flush, const struct piece *piece, vaddr_t va)
 {
+    entry_t *from = piece->from.entry, *to = piece->to.entry;
     unsigned moved = 0;
 
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < piece->count; i++) {
         entry_t entry = from[i];
 
         if (entry == 0)
@@ -1402,56 +1411,80 @@ static unsigned move_small(struct flush *flush, entry_t *from, entry_t *to, unsi
         flush_add_many(flush);
         return moved;
     }
-    for (unsigned i = 0; moved > 0 && i < count; i++) {
+    for (unsigned i = 0; moved > 0 && i < piece->count; i++) {
         if (to[i] & PTE_PRESENT)
             flush_add(flush, va + ((vaddr_t)i << VM_PAGE_SHIFT));
     }
     return moved;
 }
 
-/* Large pages and tables. A table that is empty stays where it is, and makes room where something comes. */
-static unsigned move_large(struct mmu *mmu, struct flush *flush, const struct piece *piece, struct path *to, vaddr_t va)
+/* Takes empty tables out of the tree where others, or large pages, come. */
+COLD static void make_room(struct mmu *mmu, const struct piece *piece)
 {
-    unsigned moved = 0, level = piece->level;
-    bool tables = false;
+    entry_t *to = piece->to.entry;
 
     for (unsigned i = 0; i < piece->count; i++) {
-        entry_t entry = piece->from.entry[i];
-
-        if (!entry_is_moved(entry, level))
+        if (to[i] == 0 || !entry_is_moved(piece->from.entry[i], piece->level))
             continue;
-        if (UNLIKELY(to->entry[i] != 0)) {
-            ASSERT(entry_is_table(to->entry[i], level) && table_is_empty(to->entry[i], level));
-            cut_empty(mmu, to->parent, &to->entry[i], level);
-        }
-        if (entry & PTE_LARGE)
-            flush_add(flush, run_va(va, i, level));
-        else
-            tables = true;
-        to->entry[i] = entry & ~(entry_t)PTE_NOTED;
-        piece->from.entry[i] = 0;
-        moved++;
+        ASSERT(entry_is_table(to[i], piece->level) && table_is_empty(to[i], piece->level));
+        cut_empty(mmu, piece->to.parent, &to[i], piece->level);
     }
-    if (tables)
+}
+
+/* What was moved is remembered at the old place, if at all. */
+COLD static void forget_notes(entry_t *entry, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (entry_used(entry[i]) > 0)
+            entry[i] &= ~(entry_t)PTE_NOTED;
+    }
+}
+
+/* Large pages and tables; the number of them. */
+static unsigned move_large(struct mmu *mmu, struct flush *flush, const struct piece *piece, vaddr_t va)
+{
+    entry_t *from = piece->from.entry, *to = piece->to.entry, any = 0;
+    unsigned count = piece->count, moved = count;
+
+    if (UNLIKELY(zeros(to, count) != count))
+        make_room(mmu, piece);
+    for (unsigned i = 0; i < count; i++) {
+        entry_t entry = from[i];
+
+        if (!entry_is_moved(entry, piece->level)) {
+            moved--;
+            continue;
+        }
+        to[i] = entry;
+        from[i] = 0;
+        any |= entry;
+    }
+    if (UNLIKELY(any & PTE_NOTED))
+        forget_notes(to, count);
+    if ((any & USED_MASK) || moved > MMU_FLUSH_SINGLES) {
         flush_add_many(flush);
+        return moved;
+    }
+    for (unsigned i = 0; moved > 0 && i < count; i++) {
+        if ((to[i] & (PTE_LARGE | PTE_PRESENT)) == (PTE_LARGE | PTE_PRESENT))
+            flush_add(flush, run_va(va, i, piece->level));
+    }
     return moved;
 }
 
-static void move_piece(struct mmu *mmu, struct flush *flush, const struct piece *piece, vaddr_t va, vaddr_t to)
+static void move_piece(struct mmu *mmu, struct flush *flush, const struct piece *piece, vaddr_t va)
 {
-    struct path path = path_to(mmu, to, piece->level);
-    entry_t *parent = piece->from.parent;
+    entry_t *from = piece->from.parent, *to = piece->to.parent;
     unsigned moved;
 
-    if (path.level != piece->level) /* there was nothing to be moved */
+    if (piece->to.level != piece->level) /* there was nothing to be moved */
         return;
-    moved = piece->level == 0 ? move_small(flush, piece->from.entry, path.entry, piece->count, va)
-                              : move_large(mmu, flush, piece, &path, va);
-    *path.parent += moved * USED_ONE;
-    *path.parent &= ~(entry_t)PTE_HELD;
-    *parent -= moved * USED_ONE;
-    if (entry_used(*parent) == 0)
-        note_empty(mmu, parent, piece->level + 1, va);
+    moved = piece->level == 0 ? move_small(flush, piece, va) : move_large(mmu, flush, piece, va);
+    *to += moved * USED_ONE;
+    *to &= ~(entry_t)PTE_HELD;
+    *from -= moved * USED_ONE;
+    if (entry_used(*from) == 0)
+        note_empty(mmu, from, piece->level + 1, va);
 }
 
 error_t mmu_move(struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size)
@@ -1461,9 +1494,10 @@ error_t mmu_move(struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size)
     struct piece piece;
     error_t error = split_misaligned(mmu, from, to, size);
 
-    mmu_forget_table(mmu);
-    if (size >= page_bytes(PAGE_1G))
+    if (size >= page_bytes(PAGE_1G)) {
+        mmu_forget_table(mmu);
         cut_all_noted(mmu); /* what is remembered would not go along with the tables above it */
+    }
     for (size_t done = 0; !error && done < size; done += piece.size) {
         piece = piece_at(mmu, from + done, to + done, size - done);
         if (piece.count > 0)
@@ -1477,7 +1511,7 @@ error_t mmu_move(struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size)
         if (piece.size != size) /* it is not all, which was found above */
             piece = piece_at(mmu, from + done, to + done, size - done);
         if (piece.count > 0)
-            move_piece(mmu, &flush, &piece, from + done, to + done);
+            move_piece(mmu, &flush, &piece, from + done);
     }
     flush_run(mmu, &flush, from);
     return E_SUCCESS;

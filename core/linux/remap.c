@@ -265,10 +265,8 @@ static long remap(struct request *request)
     return error != E_SUCCESS ? -error : (long)request->address;
 }
 
-long linux_mremap(uintptr_t address, size_t length, size_t new_length, unsigned long flags, uintptr_t new_address)
+static long remap_unusual(struct request request)
 {
-    struct request request = {address, align_up(length, VM_PAGE_SIZE), align_up(new_length, VM_PAGE_SIZE), flags,
-                              new_address};
     error_t error = check(&request);
     struct vm_segment *segment;
     size_t size = request.size;
@@ -276,7 +274,7 @@ long linux_mremap(uintptr_t address, size_t length, size_t new_length, unsigned 
 
     if (error != E_SUCCESS)
         return -error;
-    if ((flags & MREMAP_FIXED) && request.size == request.new_size)
+    if ((request.flags & MREMAP_FIXED) && request.size == request.new_size)
         return move_all(&request);
     at = remap(&request);
     /* What a locked mapping grew by is backed at once. */
@@ -285,4 +283,58 @@ long linux_mremap(uintptr_t address, size_t length, size_t new_length, unsigned 
         vm_populate(vm_space(), (uintptr_t)at + size, request.new_size - size,
                     (vm_flags(segment) & VM_WRITE) && !is_shared(segment) ? VM_WRITE : VM_READ);
     return at;
+}
+
+/* ---- the usual ---- */
+
+#define UNUSUAL (MARK_HUGE | MARK_LOCK | MARK_SHARED | VM_POPULATE)
+
+/* All of a mapping of private anonymous memory, the one found last, with nothing beside it in its slot. */
+static inline bool is_usual(const struct vm_segment *segment, uintptr_t address, size_t size)
+{
+    return segment != NULL && segment->start == address && segment->size == size && segment->driver == &vm_anon &&
+           !(segment->flags & UNUSUAL) && segment_is_alone(segment) && address + size <= TASK_END;
+}
+
+/* False: it cannot be done so easily, and nothing was done. */
+static inline bool resize_usual(struct vm_segment *segment, size_t new_size)
+{
+    size_t size = segment->size;
+
+    VM_STEP(current_space);
+    if (new_size <= size)
+        return new_size == size ||
+               (new_size != 0 && vm_segment_resize_owned(current_space, segment, new_size) == E_SUCCESS);
+    if (!segment_has_room(segment, new_size) ||
+        ((segment->flags & VM_PROTECTION) && !linux_has_memory(new_size - size)))
+        return false;
+    segment->size = new_size;
+    return true;
+}
+
+/* To addresses that are free. */
+static bool move_usual(struct vm_segment *segment, uintptr_t to)
+{
+    uintptr_t address = segment->start;
+    size_t size = segment->size;
+
+    if (!linux_is_range(to, size) || to - address < size || address - to < size ||
+        vm_move(current_space, segment, to, size) != E_SUCCESS)
+        return false;
+    merge_edges(to, size);
+    return true;
+}
+
+long linux_mremap(uintptr_t address, size_t length, size_t new_length, unsigned long flags, uintptr_t new_address)
+{
+    size_t size = align_up(length, VM_PAGE_SIZE), new_size = align_up(new_length, VM_PAGE_SIZE);
+    struct vm_segment *segment = current_space->last;
+
+    if (LIKELY(is_usual(segment, address, size))) {
+        if ((flags & ~(unsigned long)MREMAP_MAYMOVE) == 0 && resize_usual(segment, new_size))
+            return (long)address;
+        if (flags == (MREMAP_MAYMOVE | MREMAP_FIXED) && new_size == size && move_usual(segment, new_address))
+            return (long)new_address;
+    }
+    return remap_unusual((struct request){address, size, new_size, flags, new_address});
 }

@@ -33,6 +33,7 @@ static inline uintptr_t percpu_offset(void)
 void machine_flush_page(vaddr_t address);
 void machine_flush_all(void);
 void machine_zero_pages(void *start, size_t size);
+const uint64_t *machine_skip_zeros(const uint64_t *words, size_t count);
 
 #include "arch/x86_64/leaf.h"
 

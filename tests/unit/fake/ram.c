@@ -114,6 +114,17 @@ void machine_zero_pages(void *start, size_t size)
     zeroed += size;
 }
 
+const uint64_t *machine_skip_zeros(const uint64_t *words, size_t count)
+{
+    size_t zero = 0;
+
+    if (count == 0 || count % 32 != 0 || !fake_is_ram(virt_to_phys(words), count * sizeof(*words)))
+        fake_violation("machine_skip_zeros(%p, %zu): not blocks of 32 words in RAM", (const void *)words, count);
+    while (zero < count && words[zero] == 0)
+        zero++;
+    return words + (zero - zero % 32);
+}
+
 size_t fake_lookups(void)
 {
     return lookups;
