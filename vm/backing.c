@@ -409,17 +409,14 @@ void vm_segment_free_owned(struct address_space *space, struct vm_segment *segme
     segment_free_owned(space, segment);
 }
 
-static error_t shrink_owned(struct address_space *space, struct vm_segment *segment, size_t size)
+error_t segment_shrink_mapped(struct address_space *space, struct vm_segment *segment, size_t size)
 {
     vaddr_t end = segment->start + size;
+    error_t error = mmu_split(&space->mmu, end);
 
-    if (segment->mapped && !mmu_is_unused(&space->mmu, end, segment->size - size)) {
-        error_t error = mmu_split(&space->mmu, end);
-
-        if (error)
-            return error;
-        vm_segment_unmap(space, segment, end, segment->size - size, true);
-    }
+    if (error)
+        return error;
+    vm_segment_unmap(space, segment, end, segment->size - size, true);
     segment->size = size;
     return E_SUCCESS;
 }
@@ -429,7 +426,7 @@ error_t vm_segment_resize_owned(struct address_space *space, struct vm_segment *
     size_t old = segment->size;
 
     if (size < old)
-        return shrink_owned(space, segment, size);
+        return segment_shrink(space, segment, size);
     error_t error = vm_segment_set_size(space, segment, size);
 
     if (error || !(segment->flags & VM_POPULATE))

@@ -10,6 +10,7 @@ struct vm_segment *vm_image_add(struct address_space *space, const char *name, v
     if (IS_ERR(segment))
         return segment;
     segment->own = (void *)(uintptr_t)name;
+    segment->mapped = true;
     return segment;
 }
 

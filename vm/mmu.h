@@ -153,8 +153,9 @@ error_t mmu_move(struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size);
 /* The entry that maps va; false if there is none. */
 bool mmu_query(const struct mmu *mmu, vaddr_t va, struct mmu_entry *entry);
 
-/* True if neither a page nor a table for one is in the range, as far as one look at one table tells. */
-bool mmu_is_unused(struct mmu *mmu, vaddr_t va, size_t size);
+/* True if neither a page nor a table for one is in the range, as far as one look at the directory used last, or a table
+ * of it, tells. */
+bool mmu_is_unused(const struct mmu *mmu, vaddr_t va, size_t size);
 
 /* True if a page of that size could be mapped at va: no entry is there, nor a table of smaller pages. */
 bool mmu_is_free(const struct mmu *mmu, vaddr_t va, enum page_size size);

@@ -544,14 +544,25 @@ static __attribute__((noinline)) bool place_at(struct address_space *space, vadd
            slot_make(space, start, &place->slot) == E_SUCCESS;
 }
 
-inline bool segment_find_place(struct address_space *space, vaddr_t start, size_t size, struct vm_place *place)
+static __attribute__((noinline)) bool place_for(struct address_space *space, vaddr_t start, size_t size,
+                                                struct vm_place *place)
 {
     return start == VM_ANYWHERE ? find_place(space, size, place) : place_at(space, start, size, place);
 }
 
-/* The addresses at the place become the segment's, which is in no tree. */
-static inline void settle_at(struct address_space *space, const struct vm_place *place, struct vm_segment *segment,
-                             size_t size)
+bool segment_find_place(struct address_space *space, const struct vm_segment *segment, vaddr_t start, size_t size,
+                        struct vm_place *place)
+{
+    if (!segment_has_slot_of(space, segment, start, start + size - 1))
+        return place_for(space, start, size, place);
+    place->start = start;
+    place->region = region_of(space, start);
+    place->slot = segment->slot;
+    return start - segment->start >= segment->size && segment->start - start >= size;
+}
+
+/* The addresses at the place become the segment's. */
+static inline void set_range(struct vm_segment *segment, const struct vm_place *place, size_t size)
 {
     const struct vm_region *region = place->region;
 
@@ -560,7 +571,6 @@ static inline void settle_at(struct address_space *space, const struct vm_place 
     segment->slot_order = 0;
     if (!region->only && is_aligned(place->start - region->base, (vaddr_t)1 << region->order))
         segment->slot_order = (uint8_t)(region->order - SLOT_ORDER_MIN + 1);
-    link_at(space, place, segment);
 }
 
 void segment_link_beside(struct address_space *space, const struct vm_segment *there, struct vm_segment *segment)
@@ -588,7 +598,7 @@ struct vm_segment *vm_segment_create(struct address_space *space, const struct v
 
     if (LIKELY(segment))
         return segment;
-    if (UNLIKELY(!segment_find_place(space, start, size, &place)))
+    if (UNLIKELY(!place_for(space, start, size, &place)))
         return ERR_PTR(E_NOMEM);
     segment = segment_allocate(space);
     if (UNLIKELY(!segment))
@@ -597,16 +607,28 @@ struct vm_segment *vm_segment_create(struct address_space *space, const struct v
     segment->flags = flags;
     segment->largest = largest_page_of(flags);
     segment->origin = ++space->origins;
-    settle_at(space, &place, segment, size);
+    set_range(segment, &place, size);
+    link_at(space, &place, segment);
     space->last = segment;
     return segment;
+}
+
+/* To a slot that has or had other segments. */
+static __attribute__((noinline)) void change_slot(struct address_space *space, struct vm_segment *segment,
+                                                  const struct vm_place *place, size_t size)
+{
+    segment_unlink(space, segment);
+    set_range(segment, place, size);
+    link_at(space, place, segment);
 }
 
 void segment_change_place(struct address_space *space, struct vm_segment *segment, const struct vm_place *place,
                           size_t size)
 {
-    segment_unlink(space, segment);
-    settle_at(space, place, segment, size);
+    if (place->slot == segment->slot && segment_is_alone(segment))
+        set_range(segment, place, size);
+    else
+        change_slot(space, segment, place, size);
 }
 
 void vm_segment_destroy(struct address_space *space, struct vm_segment *segment)

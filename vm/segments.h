@@ -147,6 +147,16 @@ static inline void driver_remember(struct vm_segment *segment)
         driver_remember_counts(segment);
 }
 
+/* True if [start, last] lies in the slot that the segment is alone in. */
+static inline bool segment_has_slot_of(struct address_space *space, const struct vm_segment *segment, vaddr_t start,
+                                       vaddr_t last)
+{
+    const struct vm_region *region = region_of(space, segment->start);
+
+    return ((start ^ segment->start) | (last ^ segment->start)) >> region->order == 0 && !region->only &&
+           segment_is_alone(segment);
+}
+
 /* True if the segment begins a slot that it is alone in, and would have room there for so many bytes. */
 static inline bool segment_has_room(const struct vm_segment *segment, size_t size)
 {
@@ -242,8 +252,10 @@ struct vm_place {
     union vm_slot *slot;
 };
 
-/* A place for so many bytes at the address or VM_ANYWHERE, its slot's table made; false: taken, or no frame for that. */
-bool segment_find_place(struct address_space *space, vaddr_t start, size_t size, struct vm_place *place);
+/* Where the segment can move to: so many bytes at the address or VM_ANYWHERE, the slot's table made. False: taken, or
+ * no frame for that. */
+bool segment_find_place(struct address_space *space, const struct vm_segment *segment, vaddr_t start, size_t size,
+                        struct vm_place *place);
 /* Takes the segment from where it is to the place, with a new size. Cannot fail. */
 void segment_change_place(struct address_space *space, struct vm_segment *segment, const struct vm_place *place,
                           size_t size);
@@ -279,6 +291,18 @@ error_t segment_touch(struct address_space *space, struct vm_segment *segment, v
  * there, as many as have frames, at most `most`. Their number. */
 unsigned segment_back_small(struct address_space *space, struct vm_segment *segment, uint64_t *table, vaddr_t page,
                             size_t most);
+
+/* vm_segment_resize_owned to a smaller size where something may be mapped behind it (vm/backing.c). */
+error_t segment_shrink_mapped(struct address_space *space, struct vm_segment *segment, size_t size);
+
+/* vm_segment_resize_owned to a smaller size. */
+static inline error_t segment_shrink(struct address_space *space, struct vm_segment *segment, size_t size)
+{
+    if (UNLIKELY(segment->mapped && !mmu_is_unused(&space->mmu, segment->start + size, segment->size - size)))
+        return segment_shrink_mapped(space, segment, size);
+    segment->size = size;
+    return E_SUCCESS;
+}
 
 /* Called before pages or a span are released: peaks come right before that (vm/backing.c). */
 void space_note_peak(struct address_space *space);

@@ -184,6 +184,20 @@ COLD static void drop_copy(struct address_space *space, struct vm_segment *segme
     vm_segment_destroy(space, target);
 }
 
+/* What the segment will be, as far as that concerns its driver and the backing of pages. */
+static inline void sketch(struct vm_segment *target, const struct vm_segment *segment, vaddr_t start, size_t size)
+{
+    target->start = start;
+    target->size = size;
+    target->driver = segment->driver;
+    target->flags = segment->flags;
+    target->largest = segment->largest;
+    target->magic = VM_SEGMENT_ALIVE;
+    target->mapped = false;
+    target->own = segment->own;
+    target->fallbacks = 0;
+}
+
 /* What the segment will be at the place: with an `own` for there, and with VM_POPULATE what it grows by is backed. */
 static error_t prepare_move(struct address_space *space, struct vm_segment *segment, struct vm_segment *target)
 {
@@ -205,32 +219,85 @@ COLD static void cancel_move(struct address_space *space, struct vm_segment *seg
         driver_join(space, segment, target);
 }
 
-/* It is there: what showed its contents at the old place goes. */
-static void commit_move(struct address_space *space, struct vm_segment *segment, struct vm_segment *target,
-                        const struct vm_place *place)
+/* What showed the contents at the old place goes. */
+static __attribute__((noinline)) void give_up_old(struct address_space *space, struct vm_segment *segment,
+                                                  struct vm_segment *target, void *old)
 {
-    void *own = segment->own;
+    target->own = old;
+    driver_join(space, segment, target);
+}
+
+/* It is there. */
+static inline void commit_move(struct address_space *space, struct vm_segment *segment, struct vm_segment *target,
+                               const struct vm_place *place)
+{
+    void *old = segment->own;
 
     segment->own = target->own;
-    target->own = own;
-    if (segment->driver->join)
-        driver_join(space, segment, target);
     segment->mapped |= target->mapped;
     segment->fallbacks += target->fallbacks;
+    if (UNLIKELY(segment->driver->join))
+        give_up_old(space, segment, target, old);
     segment_change_place(space, segment, place, target->size);
 }
 
-/* Moves what is mapped of the first `kept` bytes; the rest goes. */
-static error_t move_pages(struct address_space *space, struct vm_segment *segment, vaddr_t to, size_t kept)
+/* True if nothing that is mapped there belongs to others. */
+static bool has_to_itself(struct address_space *space, const struct vm_segment *segment, vaddr_t start, vaddr_t end)
+{
+    const struct vm_segment *other;
+
+    if (segment_has_slot_of(space, segment, start, end - 1))
+        return true;
+    for (other = segment_next(space, start, end); other; other = segment_next(space, segment_end(other), end)) {
+        if (other != segment && other->mapped)
+            return false;
+    }
+    return true;
+}
+
+/* With the tables at the two ends of the range, if they hold nothing else and are aligned alike. */
+static __attribute__((noinline)) error_t move_with_ends(struct address_space *space, const struct vm_segment *segment,
+                                                        vaddr_t to)
+{
+    vaddr_t below = to % page_bytes(PAGE_2M), from = segment->start - below;
+    size_t size = align_up(below + segment->size, page_bytes(PAGE_2M));
+
+    to -= below;
+    if (is_aligned(from, page_bytes(PAGE_2M)) && has_to_itself(space, segment, from, from + size) &&
+        has_to_itself(space, segment, to, to + size))
+        return mmu_move(&space->mmu, from, to, size);
+    return mmu_move(&space->mmu, segment->start, to + below, segment->size);
+}
+
+/* Much memory goes by whole tables. */
+static inline error_t move_all_pages(struct address_space *space, const struct vm_segment *segment, vaddr_t to)
+{
+    if (!is_aligned(to | segment->size, page_bytes(PAGE_2M)) && segment->size > MMU_FLUSH_SINGLES * VM_PAGE_SIZE)
+        return move_with_ends(space, segment, to);
+    return mmu_move(&space->mmu, segment->start, to, segment->size);
+}
+
+/* The first bytes of the segment, fewer than all, go to the target; the others are given back. */
+COLD static error_t move_some_pages(struct address_space *space, struct vm_segment *segment, vaddr_t to, size_t kept)
 {
     vaddr_t end = segment->start + kept;
-    error_t error = kept < segment->size ? mmu_split(&space->mmu, end) : E_SUCCESS;
+    error_t error = mmu_split(&space->mmu, end);
 
     if (!error)
         error = mmu_move(&space->mmu, segment->start, to, kept);
-    if (!error && kept < segment->size)
+    if (!error)
         vm_segment_unmap(space, segment, end, segment->size - kept, true);
     return error;
+}
+
+static inline error_t move_pages(struct address_space *space, struct vm_segment *segment,
+                                 const struct vm_segment *target)
+{
+    if (UNLIKELY(target->size < segment->size))
+        return move_some_pages(space, segment, target->start, target->size);
+    if (UNLIKELY(target->mapped))
+        return mmu_move(&space->mmu, segment->start, target->start, segment->size);
+    return move_all_pages(space, segment, target->start);
 }
 
 error_t vm_move(struct address_space *space, struct vm_segment *segment, vaddr_t to, size_t size)
@@ -245,21 +312,18 @@ error_t vm_move(struct address_space *space, struct vm_segment *segment, vaddr_t
         return E_NOTSUP;
     struct vm_place place;
 
-    if (!segment_find_place(space, to, size, &place))
+    if (!segment_find_place(space, segment, to, size, &place))
         return E_NOMEM;
-    struct vm_segment target = {.start = place.start,
-                                .size = size,
-                                .driver = segment->driver,
-                                .flags = segment->flags,
-                                .largest = segment->largest,
-                                .magic = VM_SEGMENT_ALIVE,
-                                .own = segment->own};
+    struct vm_segment target;
+
+    sketch(&target, segment, place.start, size);
+
     error_t error = prepare_move(space, segment, &target);
 
     if (error)
         return error;
     if (segment->mapped)
-        error = move_pages(space, segment, target.start, size < segment->size ? size : segment->size);
+        error = move_pages(space, segment, &target);
     if (error)
         cancel_move(space, segment, &target);
     else

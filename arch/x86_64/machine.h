@@ -48,8 +48,8 @@ static inline void machine_zero_pages(void *start, size_t size)
     __asm__ volatile("call zero_pages" : "+D"(start), "+c"(size) : : "cc", "memory");
 }
 
-/* Passes over words that are zero, as far as the CPU is good at that: the word behind them. count: a multiple of 32, not
- * 0. (zero.S) */
+/* Passes over words that are zero, as far as the CPU is good at that: the word behind them. count: a multiple of 32,
+ * not 0. (zero.S) */
 static inline const uint64_t *machine_skip_zeros(const uint64_t *words, size_t count)
 {
     extern bool look_wide;

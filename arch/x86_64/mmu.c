@@ -666,8 +666,10 @@ COLD static __attribute__((noinline)) error_t split_large(struct mmu *mmu, vaddr
 
 error_t mmu_split(struct mmu *mmu, vaddr_t va)
 {
-    const entry_t *directory = mmu_find_directory(mmu, va);
+    const entry_t *directory = mmu_directory_entry(mmu, va);
 
+    if (UNLIKELY(directory == NULL))
+        directory = mmu_find_directory(mmu, va);
     return LIKELY(directory && !(*directory & PTE_LARGE)) ? E_SUCCESS : split_large(mmu, va);
 }
 
@@ -789,14 +791,12 @@ static void walk_range(struct walk *walk, vaddr_t va, size_t size)
     flush_run(walk->mmu, &walk->flush, va);
 }
 
-/* How many entries are zero from this one on; looks at 32 of many, at eight of others at a time. */
-static inline unsigned zeros(const entry_t *entry, unsigned count)
+/* How many entries are zero from this one on, which is; looks at 32 of many, at eight of others at a time. */
+static __attribute__((noinline)) unsigned zeros_from(const entry_t *entry, unsigned count)
 {
     const entry_t *next = entry, *end = entry + count;
 
-    if (count == 0 || *next != 0)
-        return 0;
-    if (count >= 64)
+    if (count >= 32)
         next = machine_skip_zeros(next, align_down(count, 32));
     while (end - next >= 8 && (next[0] | next[1] | next[2] | next[3] | next[4] | next[5] | next[6] | next[7]) == 0)
         next += 8;
@@ -805,15 +805,19 @@ static inline unsigned zeros(const entry_t *entry, unsigned count)
     return (unsigned)(next - entry);
 }
 
-bool mmu_is_unused(struct mmu *mmu, vaddr_t va, size_t size)
+static inline unsigned zeros(const entry_t *entry, unsigned count)
 {
-    const entry_t *entry = mmu_find_directory(mmu, va);
+    return count == 0 || *entry != 0 ? 0 : zeros_from(entry, count);
+}
+
+bool mmu_is_unused(const struct mmu *mmu, vaddr_t va, size_t size)
+{
+    const entry_t *entry = mmu_directory_entry(mmu, va);
     vaddr_t last = va + size - 1;
-    unsigned count;
+    unsigned count = (unsigned)((last >> LEAF_TABLE_SHIFT) - (va >> LEAF_TABLE_SHIFT)) + 1;
 
     if (UNLIKELY(!entry || (va ^ last) >> LEAF_DIRECTORY_SHIFT != 0))
         return false;
-    count = entry_index(last, PAGE_2M) - entry_index(va, PAGE_2M) + 1;
     if (count == 1 && mmu_has_table(*entry)) {
         entry = mmu_small_entry(*entry, va);
         count = (unsigned)(size >> VM_PAGE_SHIFT);
@@ -1321,8 +1325,6 @@ bool mmu_is_free(const struct mmu *mmu, vaddr_t va, enum page_size size)
 /* A large page whose new place is not aligned to it has to go in smaller pieces. */
 COLD static error_t split_misaligned(struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size)
 {
-    if (is_aligned(from ^ to, page_bytes(mmu->pages[PAGE_1G] > 0 ? PAGE_1G : PAGE_2M)))
-        return E_SUCCESS;
     for (vaddr_t va = from; va - from < size;) {
         struct path path = path_to(mmu, va, PAGE_2M);
         size_t length = (size_t)1 << level_shift(path.level);
@@ -1432,7 +1434,7 @@ COLD static void make_room(struct mmu *mmu, const struct piece *piece)
 }
 
 /* What was moved is remembered at the old place, if at all. */
-COLD static void forget_notes(entry_t *entry, unsigned count)
+COLD static __attribute__((noinline)) void forget_notes(entry_t *entry, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         if (entry_used(entry[i]) > 0)
@@ -1440,35 +1442,44 @@ COLD static void forget_notes(entry_t *entry, unsigned count)
     }
 }
 
+/* Few large pages were moved; `to` has empty tables, too. */
+static __attribute__((noinline)) void flush_add_large(struct flush *flush, const struct piece *piece, vaddr_t va)
+{
+    const entry_t *to = piece->to.entry;
+
+    for (unsigned i = 0; i < piece->count; i++) {
+        if ((to[i] & (PTE_LARGE | PTE_PRESENT)) == (PTE_LARGE | PTE_PRESENT))
+            flush_add(flush, run_va(va, i, piece->level));
+    }
+}
+
 /* Large pages and tables; the number of them. */
-static unsigned move_large(struct mmu *mmu, struct flush *flush, const struct piece *piece, vaddr_t va)
+static __attribute__((noinline)) unsigned move_large(struct mmu *mmu, struct flush *flush, const struct piece *piece,
+                                                     vaddr_t va)
 {
     entry_t *from = piece->from.entry, *to = piece->to.entry, any = 0;
     unsigned count = piece->count, moved = count;
 
     if (UNLIKELY(zeros(to, count) != count))
         make_room(mmu, piece);
+#pragma clang loop unroll_count(8)
     for (unsigned i = 0; i < count; i++) {
         entry_t entry = from[i];
 
-        if (!entry_is_moved(entry, piece->level)) {
+        if (LIKELY(entry & (PTE_LARGE | USED_MASK))) {
+            to[i] = entry;
+            from[i] = 0;
+            any |= entry;
+        } else {
             moved--;
-            continue;
         }
-        to[i] = entry;
-        from[i] = 0;
-        any |= entry;
     }
     if (UNLIKELY(any & PTE_NOTED))
         forget_notes(to, count);
-    if ((any & USED_MASK) || moved > MMU_FLUSH_SINGLES) {
+    if ((any & USED_MASK) || moved > MMU_FLUSH_SINGLES)
         flush_add_many(flush);
-        return moved;
-    }
-    for (unsigned i = 0; moved > 0 && i < count; i++) {
-        if ((to[i] & (PTE_LARGE | PTE_PRESENT)) == (PTE_LARGE | PTE_PRESENT))
-            flush_add(flush, run_va(va, i, piece->level));
-    }
+    else if (moved > 0)
+        flush_add_large(flush, piece, va);
     return moved;
 }
 
@@ -1487,12 +1498,40 @@ static void move_piece(struct mmu *mmu, struct flush *flush, const struct piece 
         note_empty(mmu, from, piece->level + 1, va);
 }
 
-error_t mmu_move(struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size)
+/* All of it in the directory used last, and made of whole entries of it: the usual move of much memory. */
+static inline bool is_in_directory(const struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size)
+{
+    vaddr_t directory = mmu->directory_number << LEAF_DIRECTORY_SHIFT;
+
+    return ((from - directory) | (from + size - 1 - directory) | (to - directory) | (to + size - 1 - directory)) >>
+                   LEAF_DIRECTORY_SHIFT ==
+               0 &&
+           is_aligned(from | to | size, page_bytes(PAGE_2M));
+}
+
+static __attribute__((noinline)) error_t move_in_directory(struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size)
 {
     vaddr_t pages[MMU_FLUSH_SINGLES];
     struct flush flush = {.count = 0, .pages = pages};
     struct piece piece;
-    error_t error = split_misaligned(mmu, from, to, size);
+
+    piece.from.entry = &mmu->directory[entry_index(from, PAGE_2M)];
+    piece.to.entry = &mmu->directory[entry_index(to, PAGE_2M)];
+    piece.to.parent = mmu->directory_parent; /* whose count stays as it is */
+    piece.level = PAGE_2M;
+    piece.count = (unsigned)(size >> LEAF_TABLE_SHIFT);
+    move_large(mmu, &flush, &piece, from);
+    flush_run(mmu, &flush, from);
+    return E_SUCCESS;
+}
+
+static __attribute__((noinline)) error_t move_walking(struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size)
+{
+    vaddr_t pages[MMU_FLUSH_SINGLES];
+    struct flush flush = {.count = 0, .pages = pages};
+    bool alike = is_aligned(from ^ to, page_bytes(mmu->pages[PAGE_1G] > 0 ? PAGE_1G : PAGE_2M));
+    error_t error = alike ? E_SUCCESS : split_misaligned(mmu, from, to, size);
+    struct piece piece;
 
     if (size >= page_bytes(PAGE_1G)) {
         mmu_forget_table(mmu);
@@ -1515,6 +1554,12 @@ error_t mmu_move(struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size)
     }
     flush_run(mmu, &flush, from);
     return E_SUCCESS;
+}
+
+error_t mmu_move(struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size)
+{
+    return is_in_directory(mmu, from, to, size) ? move_in_directory(mmu, from, to, size)
+                                                : move_walking(mmu, from, to, size);
 }
 
 /* ---- statistics ---- */

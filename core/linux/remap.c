@@ -265,11 +265,12 @@ static long remap(struct request *request)
     return error != E_SUCCESS ? -error : (long)request->address;
 }
 
-static long remap_unusual(struct request request)
+COLD static __attribute__((noinline)) long remap_any(uintptr_t address, size_t size, size_t new_size,
+                                                     unsigned long flags, uintptr_t to)
 {
+    struct request request = {address, size, new_size, flags, to};
     error_t error = check(&request);
     struct vm_segment *segment;
-    size_t size = request.size;
     long at;
 
     if (error != E_SUCCESS)
@@ -303,8 +304,7 @@ static inline bool resize_usual(struct vm_segment *segment, size_t new_size)
 
     VM_STEP(current_space);
     if (new_size <= size)
-        return new_size == size ||
-               (new_size != 0 && vm_segment_resize_owned(current_space, segment, new_size) == E_SUCCESS);
+        return new_size == size || (new_size != 0 && segment_shrink(current_space, segment, new_size) == E_SUCCESS);
     if (!segment_has_room(segment, new_size) ||
         ((segment->flags & VM_PROTECTION) && !linux_has_memory(new_size - size)))
         return false;
@@ -313,15 +313,14 @@ static inline bool resize_usual(struct vm_segment *segment, size_t new_size)
 }
 
 /* To addresses that are free. */
-static bool move_usual(struct vm_segment *segment, uintptr_t to)
+static inline bool move_usual(struct vm_segment *segment, uintptr_t to)
 {
-    uintptr_t address = segment->start;
     size_t size = segment->size;
 
-    if (!linux_is_range(to, size) || to - address < size || address - to < size ||
-        vm_move(current_space, segment, to, size) != E_SUCCESS)
+    if (!is_aligned(to, VM_PAGE_SIZE) || to > TASK_END - size || vm_move(current_space, segment, to, size) != E_SUCCESS)
         return false;
-    merge_edges(to, size);
+    if (UNLIKELY(!segment_is_alone(segment)))
+        merge_edges(to, size);
     return true;
 }
 
@@ -336,5 +335,5 @@ long linux_mremap(uintptr_t address, size_t length, size_t new_length, unsigned 
         if (flags == (MREMAP_MAYMOVE | MREMAP_FIXED) && new_size == size && move_usual(segment, new_address))
             return (long)new_address;
     }
-    return remap_unusual((struct request){address, size, new_size, flags, new_address});
+    return remap_any(address, size, new_size, flags, new_address);
 }

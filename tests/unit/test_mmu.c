@@ -715,6 +715,99 @@ static void test_move_splits_where_alignment_differs(void **state)
     finish();
 }
 
+/* Inside of a directory whole entries go: large pages and tables, also to where a table was left empty. */
+static void test_move_in_a_directory(void **state)
+{
+    vaddr_t to = VA + 64 * MIB;
+
+    (void)state;
+    setup();
+    for (size_t i = 0; i < 24; i++) {
+        if (i % 3 == 0)
+            assert_int_equal(mmu_map(&mmu, VA + i * 2 * MIB, PA + i * 2 * MIB, PAGE_2M, VM_RW), E_SUCCESS);
+        else if (i % 3 == 1)
+            assert_int_equal(mmu_map(&mmu, VA + i * 2 * MIB + MIB, PA + i * 2 * MIB, PAGE_4K, VM_READ), E_SUCCESS);
+        if (i % 5 == 0) {
+            assert_int_equal(mmu_map(&mmu, to + i * 2 * MIB, PA, PAGE_4K, VM_RW), E_SUCCESS);
+            mmu_unmap(&mmu, to + i * 2 * MIB, VM_PAGE_SIZE, false, NULL);
+        }
+    }
+    for (unsigned turn = 0; turn < 4; turn++) {
+        vaddr_t from = turn % 2 == 0 ? VA : to, there = VA + to - from;
+
+        mmu_find_directory(&mmu, VA);
+        fill_tlb(from, 48 * MIB, MIB);
+        assert_int_equal(mmu_move(&mmu, from, there, 48 * MIB), E_SUCCESS);
+        assert_count(from, 48 * MIB, 0, 0, 0);
+        assert_count(there, 48 * MIB, 8, 8, 0);
+        for (size_t i = 0; i < 24; i += 3) {
+            assert_mapped(there + i * 2 * MIB, PA + i * 2 * MIB, PAGE_2M, VM_RW);
+            assert_mapped(there + i * 2 * MIB + 3 * MIB, PA + i * 2 * MIB + 2 * MIB, PAGE_4K, VM_READ);
+        }
+        assert_accounts();
+    }
+    mmu_unmap(&mmu, VA, 48 * MIB, false, NULL);
+    finish();
+}
+
+/* Few large pages: each is flushed alone. */
+static void test_move_of_few_large_pages(void **state)
+{
+    uint64_t all;
+
+    (void)state;
+    setup();
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(mmu_map(&mmu, VA + i * 4 * MIB, PA + i * 2 * MIB, PAGE_2M, i == 1 ? 0 : VM_RW), E_SUCCESS);
+    fill_tlb(VA, 16 * MIB, MIB);
+    mmu_find_directory(&mmu, VA);
+    all = mmu.flushed_all;
+    assert_int_equal(mmu_move(&mmu, VA, VA + 32 * MIB, 16 * MIB), E_SUCCESS);
+    assert_int_equal(mmu.flushed_all, all);
+    for (size_t i = 0; i < 3; i++)
+        assert_mapped(VA + 32 * MIB + i * 4 * MIB, PA + i * 2 * MIB, PAGE_2M, i == 1 ? 0 : VM_RW);
+    assert_count(VA, 16 * MIB, 0, 0, 0);
+    assert_accounts();
+    mmu_unmap(&mmu, VA, 64 * MIB, false, NULL);
+    finish();
+}
+
+/* An entry anywhere in the range is seen, none beside it. */
+static void test_is_unused(void **state)
+{
+    static const struct {
+        enum page_size size;
+        size_t pages;
+    } ranges[] = {{PAGE_4K, 1}, {PAGE_4K, 31}, {PAGE_4K, 33}, {PAGE_4K, 256},
+                  {PAGE_2M, 2}, {PAGE_2M, 40}, {PAGE_2M, 256}};
+
+    (void)state;
+    setup();
+    assert_false(mmu_is_unused(&mmu, VA, MIB)); /* nothing is known of it */
+    assert_int_equal(mmu_map(&mmu, VA + GIB - MIB, PA, PAGE_4K, VM_RW), E_SUCCESS);
+    assert_int_equal(mmu_map(&mmu, VA, PA, PAGE_4K, VM_RW), E_SUCCESS); /* a table that the pages of 4 KiB are in */
+    for (size_t i = 0; i < ARRAY_LENGTH(ranges); i++) {
+        size_t bytes = page_bytes(ranges[i].size), size = ranges[i].pages * bytes;
+        vaddr_t start = VA + (ranges[i].size == PAGE_4K ? 10 : 4) * bytes;
+
+        for (size_t at = 0; at < ranges[i].pages; at++) {
+            mmu_find_directory(&mmu, VA);
+            assert_true(mmu_is_unused(&mmu, start, size));
+            assert_int_equal(mmu_map(&mmu, start + at * bytes, PA, ranges[i].size, VM_RW), E_SUCCESS);
+            assert_false(mmu_is_unused(&mmu, start, size));
+            mmu_unmap(&mmu, start + at * bytes, bytes, false, NULL);
+        }
+        assert_int_equal(mmu_map(&mmu, start - bytes, PA, ranges[i].size, 0), E_SUCCESS);
+        assert_int_equal(mmu_map(&mmu, start + size, PA, ranges[i].size, 0), E_SUCCESS);
+        assert_true(mmu_is_unused(&mmu, start, size));
+        mmu_unmap(&mmu, start - bytes, bytes, false, NULL);
+        mmu_unmap(&mmu, start + size, bytes, false, NULL);
+    }
+    assert_false(mmu_is_unused(&mmu, VA + GIB - MIB, 2 * MIB)); /* in two directories */
+    mmu_unmap(&mmu, VA, GIB, false, NULL);
+    finish();
+}
+
 static void test_move_of_nothing(void **state)
 {
     (void)state;
@@ -921,6 +1014,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_move_keeps_large_pages),
         cmocka_unit_test(test_move_splits_where_alignment_differs),
         cmocka_unit_test(test_move_of_nothing),
+        cmocka_unit_test(test_move_in_a_directory),
+        cmocka_unit_test(test_move_of_few_large_pages),
+        cmocka_unit_test(test_is_unused),
         cmocka_unit_test(test_table_cache),
         cmocka_unit_test(test_borrowed),
         cmocka_unit_test(test_random),

@@ -1130,6 +1130,95 @@ static void test_move_takes_no_neighbour_along(void **state)
     fixture_end();
 }
 
+/* In a slot that the segment is alone in it goes to and fro, but not over itself and not beyond. */
+static void test_move_within_its_slot(void **state)
+{
+    struct vm_segment *segment;
+    size_t size = 3 * MIB, slot = 64 * MIB;
+    vaddr_t start;
+
+    (void)state;
+    fixture_start(RAM);
+    segment = must_alloc(&vm_anon, VM_ANYWHERE, size, VM_RW);
+    start = vm_start(segment);
+    must_write(start, 1);
+    must_write(start + size - PAGE, 2);
+    for (vaddr_t to = start + size + PAGE; to < start + 4 * size; to += PAGE + MIB / 2) {
+        vaddr_t from = vm_start(segment);
+
+        assert_int_equal(vm_move(space, segment, from + size - PAGE, size), E_NOMEM);
+        assert_int_equal(vm_move(space, segment, from - PAGE, 2 * PAGE), E_NOMEM);
+        assert_int_equal(vm_move(space, segment, start + slot - size + PAGE, size), E_NOMEM);
+        assert_int_equal(vm_start(segment), from);
+        if (to - from < size)
+            continue;
+        assert_int_equal(vm_move(space, segment, to, size), E_SUCCESS);
+        assert_ptr_equal(vm_find(space, to + size - PAGE), segment);
+        assert_null(vm_find(space, to - PAGE));
+        assert_null(vm_find(space, from));
+        fixture_check();
+    }
+    assert_int_equal(vm_move(space, segment, start, size), E_SUCCESS);
+    assert_int_equal(must_read(start), 1);
+    assert_int_equal(must_read(start + size - PAGE), 2);
+    assert_true(segment_has_room(segment, slot));
+    assert_false(segment_has_room(segment, slot + PAGE));
+    assert_int_equal(vm_resize(space, segment, slot), E_SUCCESS);
+    fixture_check();
+    vm_free(space, segment);
+    fixture_end();
+}
+
+/* What lies beside the old place, and the new one, in the same 2 MiB. */
+struct beside {
+    bool old_touched, new_touched;
+    bool whole; /* the table goes along with the entry that points to it: no other is taken */
+};
+
+static void move_beside(const struct beside *c)
+{
+    struct vm_segment *segment, *old, *new;
+    vaddr_t to = A + 8 * MIB;
+
+    fixture_start(RAM);
+    segment = must_alloc(&vm_anon, A + PAGE, MIB, VM_RW | VM_PAGES_4K);
+    old = must_alloc(&vm_anon, A + MIB + PAGE, 2 * PAGE, VM_RW | VM_PAGES_4K);
+    new = must_alloc(&vm_anon, to, PAGE, VM_RW | VM_PAGES_4K);
+    for (size_t offset = 0; offset < MIB; offset += PAGE)
+        must_write(A + PAGE + offset, 1 + offset / PAGE);
+    if (c->old_touched)
+        must_write(A + MIB + 2 * PAGE, 1001);
+    if (c->new_touched)
+        must_write(to, 1002);
+    uint64_t *entry = mmu_find_directory(&space->mmu, A);
+    paddr_t table = *entry & PTE_ADDRESS;
+
+    assert_int_equal(vm_move(space, segment, to + PAGE, MIB), E_SUCCESS);
+    assert_null(fake_tlb_stale());
+    fixture_check();
+    entry = mmu_find_directory(&space->mmu, to);
+    assert_int_equal((*entry & PTE_ADDRESS) == table, c->whole);
+    for (size_t offset = 0; offset < MIB; offset += PAGE)
+        assert_int_equal(must_read(to + PAGE + offset), 1 + offset / PAGE);
+    assert_int_equal(must_read(A + MIB + 2 * PAGE), c->old_touched ? 1001 : 0);
+    assert_int_equal(must_read(to), c->new_touched ? 1002 : 0);
+    assert_int_equal(touch(A + PAGE, VM_READ), E_FAULT);
+    vm_free(space, segment);
+    vm_free(space, old);
+    vm_free(space, new);
+    fixture_end();
+}
+
+static void test_move_takes_tables_of_its_own(void **state)
+{
+    static const struct beside cases[] = {
+        {false, false, true}, {true, false, false}, {false, true, false}, {true, true, false}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++)
+        move_beside(&cases[i]);
+}
+
 /* VM_POPULATE holds for what a move adds, as it does for vm_resize. */
 static void test_move_backs_the_growth(void **state)
 {
@@ -2019,6 +2108,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_move_down_4k),
         cmocka_unit_test(test_move_down_2m),
         cmocka_unit_test(test_move_takes_no_neighbour_along),
+        cmocka_unit_test(test_move_within_its_slot),
+        cmocka_unit_test(test_move_takes_tables_of_its_own),
         cmocka_unit_test(test_move_backs_the_growth),
         cmocka_unit_test(test_move_refused),
         cmocka_unit_test(test_advise),
