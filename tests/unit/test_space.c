@@ -1180,7 +1180,6 @@ static void move_beside(const struct beside *c)
     struct vm_segment *segment, *old, *new;
     vaddr_t to = A + 8 * MIB;
 
-    fixture_start(RAM);
     segment = must_alloc(&vm_anon, A + PAGE, MIB, VM_RW | VM_PAGES_4K);
     old = must_alloc(&vm_anon, A + MIB + PAGE, 2 * PAGE, VM_RW | VM_PAGES_4K);
     new = must_alloc(&vm_anon, to, PAGE, VM_RW | VM_PAGES_4K);
@@ -1206,7 +1205,6 @@ static void move_beside(const struct beside *c)
     vm_free(space, segment);
     vm_free(space, old);
     vm_free(space, new);
-    fixture_end();
 }
 
 static void test_move_takes_tables_of_its_own(void **state)
@@ -1215,8 +1213,10 @@ static void test_move_takes_tables_of_its_own(void **state)
         {false, false, true}, {true, false, false}, {false, true, false}, {true, true, false}};
 
     (void)state;
+    fixture_start(RAM);
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++)
         move_beside(&cases[i]);
+    fixture_end();
 }
 
 /* VM_POPULATE holds for what a move adds, as it does for vm_resize. */
