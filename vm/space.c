@@ -255,7 +255,12 @@ static bool has_to_itself(struct address_space *space, const struct vm_segment *
     return true;
 }
 
-/* With the tables at the two ends of the range, if they hold nothing else and are aligned alike. */
+static inline bool are_apart(vaddr_t a, vaddr_t b, size_t size)
+{
+    return a - b >= size && b - a >= size;
+}
+
+/* With the tables at the two ends of the range, if they are aligned alike and hold nothing else, nor both places. */
 static __attribute__((noinline)) error_t move_with_ends(struct address_space *space, const struct vm_segment *segment,
                                                         vaddr_t to)
 {
@@ -263,8 +268,8 @@ static __attribute__((noinline)) error_t move_with_ends(struct address_space *sp
     size_t size = align_up(below + segment->size, page_bytes(PAGE_2M));
 
     to -= below;
-    if (is_aligned(from, page_bytes(PAGE_2M)) && has_to_itself(space, segment, from, from + size) &&
-        has_to_itself(space, segment, to, to + size))
+    if (is_aligned(from, page_bytes(PAGE_2M)) && are_apart(from, to, size) &&
+        has_to_itself(space, segment, from, from + size) && has_to_itself(space, segment, to, to + size))
         return mmu_move(&space->mmu, from, to, size);
     return mmu_move(&space->mmu, segment->start, to + below, segment->size);
 }

@@ -1219,6 +1219,33 @@ static void test_move_takes_tables_of_its_own(void **state)
     fixture_end();
 }
 
+/* The places share a table, or the tables at their ends. */
+static void test_move_nearby(void **state)
+{
+    static const struct {
+        size_t below, size;
+    } cases[] = {{0, MIB}, {MIB, MIB}, {MIB, 3 * MIB / 2}, {MIB, 2 * MIB}, {2 * MIB - PAGE, 2 * PAGE}, {PAGE, 4 * MIB}};
+
+    (void)state;
+    fixture_start(RAM);
+    for (size_t i = 0; i < 2 * ARRAY_LENGTH(cases); i++) {
+        size_t size = cases[i / 2].size;
+        vaddr_t low = A + cases[i / 2].below, high = low + align_up(size, 2 * MIB), from = i % 2 ? low : high;
+        vaddr_t to = low + high - from;
+        struct vm_segment *segment = must_alloc(&vm_anon, from, size, VM_RW | VM_PAGES_4K);
+
+        for (size_t offset = 0; offset < size; offset += PAGE)
+            must_write(from + offset, 1 + offset / PAGE);
+        assert_int_equal(vm_move(space, segment, to, size), E_SUCCESS);
+        assert_null(fake_tlb_stale());
+        fixture_check();
+        for (size_t offset = 0; offset < size; offset += PAGE)
+            assert_int_equal(must_read(to + offset), 1 + offset / PAGE);
+        vm_free(space, segment);
+    }
+    fixture_end();
+}
+
 /* VM_POPULATE holds for what a move adds, as it does for vm_resize. */
 static void test_move_backs_the_growth(void **state)
 {
@@ -2110,6 +2137,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_move_takes_no_neighbour_along),
         cmocka_unit_test(test_move_within_its_slot),
         cmocka_unit_test(test_move_takes_tables_of_its_own),
+        cmocka_unit_test(test_move_nearby),
         cmocka_unit_test(test_move_backs_the_growth),
         cmocka_unit_test(test_move_refused),
         cmocka_unit_test(test_advise),
