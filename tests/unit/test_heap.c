@@ -679,6 +679,51 @@ static void test_classes(void **unused)
     }
 }
 
+/* Before growth all small objects go from full magazines, and of the large ones a few, of one class after the other. */
+static void test_give_back(void **unused)
+{
+    static const size_t sizes[] = {500, 20000, 40000};
+    void *some[3][128];
+    size_t before[3], after[3], large;
+
+    (void)unused;
+    fixture_start(RAM);
+    heap = NULL;
+    for (unsigned i = 0; i < 128; i++) {
+        for (unsigned kind = 0; kind < 3; kind++)
+            assert_non_null(some[kind][i] = program_malloc(sizes[kind]));
+    }
+    for (unsigned i = 0; i < 128; i++) {
+        for (unsigned kind = 0; kind < 3; kind++) {
+            if (i < 128 - 100 * (kind > 0))
+                program_free(some[kind][i]);
+        }
+    }
+    for (unsigned turns = 0;; turns++) {
+        for (unsigned kind = 0; kind < 3; kind++)
+            before[kind] = magazines_objects(class_of_size(sizes[kind]));
+        if (!magazines_give_back(heap_program())) {
+            assert_true(turns > 2);
+            break;
+        }
+        check_heap();
+        for (unsigned kind = 0; kind < 3; kind++)
+            after[kind] = magazines_objects(class_of_size(sizes[kind]));
+        assert_true(after[0] < 32);
+        large = (before[1] - after[1]) * sizes[1] + (before[2] - after[2]) * sizes[2];
+        assert_true(large > 0 && large < MIB / 8);
+        assert_true(after[1] > 0 || after[2] > 0);
+    }
+    for (unsigned i = 0; i < 128; i++) {
+        for (unsigned kind = 0; kind < 3; kind++) {
+            if (i >= 128 - 100 * (kind > 0))
+                program_free(some[kind][i]);
+        }
+    }
+    heap_program_trim();
+    assert_int_equal(heap_statistics(heap_program()).held, 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -689,6 +734,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_backing),      cmocka_unit_test(test_tail),
         cmocka_unit_test(test_kept),         cmocka_unit_test(test_kept_goes),
         cmocka_unit_test(test_growth_fails), cmocka_unit_test(test_kept_is_unmapped),
+        cmocka_unit_test(test_give_back),
     };
 
     return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));

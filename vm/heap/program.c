@@ -28,6 +28,7 @@
 #define WORTH_OF_HEAP                                                                                                  \
     64u /* what is less than this part of the heap, and the bytes below, is not given back before growth */
 #define WORTH_LEAST ((size_t)128 << 10)
+#define TURN_OF_HEAP 256u /* of objects beyond a slice so much at a time */
 #define ZEROED_LARGE                                                                                                   \
     ((size_t)128 << 10)    /* from here on what is to be zero is a large block: the pages that are touched are */
 #define DECAY 16384u       /* magazines filled by free: what a class did not need meanwhile goes back, */
@@ -51,6 +52,7 @@ static struct {
     const uintptr_t *tops[CLASSES];         /* heap_tops as they were then */
     unsigned filled;                        /* since then */
     size_t cached, cached_least;            /* bytes of objects in them, and what is always allowed */
+    unsigned turn;                          /* the class of objects beyond a slice that gives back next */
     struct span *medium[MEDIUM_SLICES + 1]; /* the last block freed of each number of slices, at most, */
     size_t medium_bytes;                    /* and together not more than the longest */
 } magazines;
@@ -142,11 +144,27 @@ static bool free_all_medium_kept(void)
     return any;
 }
 
-static void empty_all_full(void)
+/* Of the classes up to this one. */
+static void empty_all_full(unsigned last)
 {
-    for (unsigned class = 1; class < CLASSES; class ++) {
+    for (unsigned class = 1; class <= last; class ++) {
         while (magazines.full[class])
             empty_full(class, &magazines.full[class]);
+    }
+}
+
+/* Some bytes of classes beyond this one, which take turns. */
+static void empty_some_full(unsigned last, size_t bytes)
+{
+    size_t least = magazines.cached > bytes ? magazines.cached - bytes : 0;
+
+    for (unsigned left = CLASS_LAST - last; left && magazines.cached > least;) {
+        if (magazines.turn <= last || magazines.turn > CLASS_LAST)
+            magazines.turn = last + 1;
+        if (magazines.full[magazines.turn])
+            empty_full(magazines.turn, &magazines.full[magazines.turn]);
+        else
+            magazines.turn++, left--;
     }
 }
 
@@ -185,6 +203,11 @@ static COLD void decay(void)
     }
 }
 
+/*
+ * Objects of up to a slice keep slices that hold others too, and all of them go. Larger ones are slices that the next
+ * of their class would have to get again: where sizes are random and what is free is on its way from class to class,
+ * giving back all for each growth is most of the work. They go by and by.
+ */
 bool magazines_give_back(struct heap *heap)
 {
     bool any;
@@ -195,7 +218,8 @@ bool magazines_give_back(struct heap *heap)
     any = free_all_medium_kept();
     if (magazines.cached < WORTH_LEAST || magazines.cached < heap->held / WORTH_OF_HEAP)
         return any;
-    empty_all_full();
+    empty_all_full(class_of_size(SLICE_SIZE));
+    empty_some_full(class_of_size(SLICE_SIZE), heap->held / TURN_OF_HEAP);
     return true;
 }
 
@@ -245,7 +269,7 @@ void heap_program_trim(void)
 {
     heap_large_trim();
     free_all_medium_kept();
-    empty_all_full();
+    empty_all_full(CLASS_LAST);
     for (unsigned class = 1; class < CLASSES; class ++)
         empty_top(class);
     regions_trim(&program_heap);

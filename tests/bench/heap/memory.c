@@ -1,7 +1,8 @@
 /*
  * The heap's memory on Linux (vm/heap/memory.h): runs from a range that is reserved once, as the map of RAM is there
- * from the start; large blocks are mappings, grown by mremap. Runs that are put are kept for the next get, and beyond
- * some megabytes given back to the kernel, so that resident memory shows what the heap holds. Pages are the kernel's
+ * from the start; large blocks are mappings, grown by mremap. Pages that are put stay with the process, as they would
+ * with the frame allocator, as long as it has no more of them than the heap ever had, and some to spare; then the
+ * kernel gets them back, so that the peak of resident memory is that of what the heap holds. Their size is the kernel's
  * choice, as for the others.
  */
 #define _GNU_SOURCE
@@ -16,8 +17,8 @@
 
 #include "core/base/assert.h"
 
-#define KEPT ((size_t)4 << 20) /* bytes of runs */
-#define BLOCKS_MAX 65536u      /* large ones at once */
+#define SPARE ((size_t)1 << 20) /* bytes of pages that were put, in any case */
+#define BLOCKS_MAX 65536u       /* large ones at once */
 #define PAGES_AT_ONCE 64u
 #define GROWTH 4u
 
@@ -25,7 +26,8 @@
 
 /* A bit for each page of the range that is out, and for each that was put and that the kernel does not know of yet. */
 static uint64_t out[PAGES / 64], dirty[PAGES / 64];
-static size_t pages_used, pages_dirty; /* from the start of the range */
+static size_t pages_out, pages_out_most, pages_dirty;
+static size_t pages_used; /* from the start of the range */
 
 /* Without malloc, which may be what is failing. */
 void panic(const char *format, ...)
@@ -94,12 +96,29 @@ static bool is_free(size_t first, size_t count)
     return true;
 }
 
+static void forget_dirty(void)
+{
+    for (size_t first = 0, end; first < pages_used; first = end + 1) {
+        for (end = first; end < pages_used && (dirty[end / 64] >> end % 64 & 1); end++)
+            ;
+        if (end > first)
+            madvise((void *)(PHYSMAP_BASE + first * VM_PAGE_SIZE), (end - first) * VM_PAGE_SIZE, MADV_DONTNEED);
+    }
+    memset(dirty, 0, (pages_used + 63) / 64 * 8);
+    pages_dirty = 0;
+}
+
 static void run_is_out(size_t first, size_t count)
 {
     mark(out, first, count, true);
     for (size_t page = first; page < first + count; page++)
         pages_dirty -= dirty[page / 64] >> page % 64 & 1;
     mark(dirty, first, count, false);
+    pages_out += count;
+    if (pages_out > pages_out_most)
+        pages_out_most = pages_out;
+    if (pages_out + pages_dirty > pages_out_most && pages_dirty * VM_PAGE_SIZE > SPARE)
+        forget_dirty();
 }
 
 /* The lowest one that is free, as the frame allocator of an image does. */
@@ -130,27 +149,14 @@ bool heap_run_take(uintptr_t run, size_t size)
     return true;
 }
 
-static void forget_dirty(void)
-{
-    for (size_t first = 0, end; first < pages_used; first = end + 1) {
-        for (end = first; end < pages_used && (dirty[end / 64] >> end % 64 & 1); end++)
-            ;
-        if (end > first)
-            madvise((void *)(PHYSMAP_BASE + first * VM_PAGE_SIZE), (end - first) * VM_PAGE_SIZE, MADV_DONTNEED);
-    }
-    memset(dirty, 0, (pages_used + 63) / 64 * 8);
-    pages_dirty = 0;
-}
-
 bool heap_run_put(uintptr_t run, size_t size)
 {
     size_t first = (run - PHYSMAP_BASE) / VM_PAGE_SIZE, count = size / VM_PAGE_SIZE;
 
     mark(out, first, count, false);
     mark(dirty, first, count, true);
+    pages_out -= count;
     pages_dirty += count;
-    if (pages_dirty * VM_PAGE_SIZE > KEPT)
-        forget_dirty();
     return true;
 }
 
