@@ -19,7 +19,6 @@
 
 #define SPARE ((size_t)1 << 20) /* bytes of pages that were put, in any case */
 #define BLOCKS_MAX 65536u       /* large ones at once */
-#define PAGES_AT_ONCE 64u
 #define GROWTH 4u
 
 #define PAGES (PHYSMAP_SIZE / VM_PAGE_SIZE)
@@ -27,7 +26,7 @@
 /* A bit for each page of the range that is out, and for each that was put and that the kernel does not know of yet. */
 static uint64_t out[PAGES / 64], dirty[PAGES / 64];
 static size_t pages_out, pages_out_most, pages_dirty;
-static size_t pages_used; /* from the start of the range */
+static size_t pages_used, lowest; /* from the start of the range; no page below is free */
 
 /* Without malloc, which may be what is failing. */
 void panic(const char *format, ...)
@@ -111,6 +110,8 @@ static void forget_dirty(void)
 static void run_is_out(size_t first, size_t count)
 {
     mark(out, first, count, true);
+    if (first + count > pages_used)
+        pages_used = first + count;
     for (size_t page = first; page < first + count; page++)
         pages_dirty -= dirty[page / 64] >> page % 64 & 1;
     mark(dirty, first, count, false);
@@ -124,7 +125,7 @@ static void run_is_out(size_t first, size_t count)
 /* The lowest one that is free, as the frame allocator of an image does. */
 uintptr_t heap_run_get(const struct vm_segment_driver *driver, size_t size, vm_flags_t pages)
 {
-    size_t count = size / VM_PAGE_SIZE, first = 0;
+    size_t count = size / VM_PAGE_SIZE, first = (lowest + count - 1) & ~(count - 1);
 
     (void)driver, (void)pages;
     while (first < PAGES && !is_free(first, count))
@@ -132,8 +133,8 @@ uintptr_t heap_run_get(const struct vm_segment_driver *driver, size_t size, vm_f
     if (first == PAGES)
         return 0;
     run_is_out(first, count);
-    if (first + count > pages_used)
-        pages_used = first + count;
+    if (count == 1)
+        lowest = first + 1;
     return PHYSMAP_BASE + first * VM_PAGE_SIZE;
 }
 
@@ -153,6 +154,8 @@ bool heap_run_put(uintptr_t run, size_t size)
 {
     size_t first = (run - PHYSMAP_BASE) / VM_PAGE_SIZE, count = size / VM_PAGE_SIZE;
 
+    if (first < lowest)
+        lowest = first;
     mark(out, first, count, false);
     mark(dirty, first, count, true);
     pages_out -= count;
@@ -160,21 +163,15 @@ bool heap_run_put(uintptr_t run, size_t size)
     return true;
 }
 
+/* As in an image from where runs come from. */
 void *heap_page_get(void)
 {
-    static char *pages;
-    static unsigned left;
-
-    if (left == 0) {
-        pages = map(0, PAGES_AT_ONCE * VM_PAGE_SIZE);
-        left = pages ? PAGES_AT_ONCE : 0;
-    }
-    return left ? pages + --left * VM_PAGE_SIZE : NULL;
+    return (void *)heap_run_get(NULL, VM_PAGE_SIZE, 0);
 }
 
 void heap_page_put(void *page)
 {
-    madvise(page, VM_PAGE_SIZE, MADV_DONTNEED);
+    heap_run_put((uintptr_t)page, VM_PAGE_SIZE);
 }
 
 /* ---- large blocks: a hash table of what there is ---- */
