@@ -55,7 +55,7 @@ const char *heap_validate(struct heap *heap);
  * NULL: no memory. free and realloc of what is no block end the program with a report.
  */
 void *heap_program_alloc(size_t size);
-void *heap_program_refill(size_t size, unsigned kind); /* where malloc's magazine of the class is empty, or 0 */
+void *heap_program_refill(size_t size, unsigned kind); /* where malloc's magazine of the kind is empty, or 0 */
 void *heap_program_alloc_zeroed(size_t size);
 void *heap_program_alloc_aligned(size_t align, size_t size); /* a power of two */
 void heap_program_free(void *block, unsigned kind);          /* kind: what the table says of the address; or NULL */

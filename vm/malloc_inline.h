@@ -62,12 +62,12 @@ __HEAP_INLINE __SIZE_TYPE__ __heap_class(__SIZE_TYPE__ size)
                                                                                                                        \
         __asm__ __volatile__ goto("cmpq %[max], %[bytes]\n\t"                                                          \
                                   "ja %l[" #none "]\n\t"                                                               \
-                                  "movzbl heap_small_classes(%[bytes]), %k[kind]\n"                                    \
-                                  "1: movq %%gs:heap_tops(, %[kind], 8), %[top]\n\t"                                   \
+                                  "movzwl heap_small_classes(, %[bytes], 2), %k[kind]\n"                               \
+                                  "1: movq %%gs:heap_tops(%[kind]), %[top]\n\t"                                        \
                                   "subb $8, %b[top]\n\t"                                                               \
                                   "jc %l[" #none "]\n\t"                                                               \
                                   "movq (%[top]), %[object]\n\t"                                                       \
-                                  "movq %[top], %%gs:heap_tops(, %[kind], 8)\n" __HEAP_WINDOW_END                      \
+                                  "movq %[top], %%gs:heap_tops(%[kind])\n" __HEAP_WINDOW_END                           \
                                   : [top] "=&r"(__top), [kind] "=&r"(__kind), [object] "=&r"(block)                    \
                                   : [bytes] "r"(size), [max] "i"(__HEAP_INLINE_MAX)                                    \
                                   : "cc", "memory"                                                                     \
@@ -101,12 +101,12 @@ __HEAP_INLINE __SIZE_TYPE__ __heap_class(__SIZE_TYPE__ size)
         __asm__ __volatile__ goto("movq %[object], %[kind]\n\t"                                                        \
                                   "sarq %[shift], %[kind]\n\t"                                                         \
                                   "jns %l[" #none "]\n\t"                                                              \
-                                  "movzbl heap_class_table(%[kind]), %k[kind]\n"                                       \
-                                  "1: movq %%gs:heap_tops(, %[kind], 8), %[top]\n\t"                                   \
+                                  "movzwl heap_class_table(, %[kind], 2), %k[kind]\n"                                  \
+                                  "1: movq %%gs:heap_tops(%[kind]), %[top]\n\t"                                        \
                                   "movq %[object], (%[top])\n\t"                                                       \
                                   "addb $8, %b[top]\n\t"                                                               \
                                   "jc %l[" #none "]\n\t"                                                               \
-                                  "movq %[top], %%gs:heap_tops(, %[kind], 8)\n" __HEAP_WINDOW_END                      \
+                                  "movq %[top], %%gs:heap_tops(%[kind])\n" __HEAP_WINDOW_END                           \
                                   : [top] "=&r"(__top), [kind] "=&r"(__kind)                                           \
                                   : [object] "r"(block), [shift] "i"(__HEAP_SLICE_SHIFT)                               \
                                   : "cc", "memory"                                                                     \

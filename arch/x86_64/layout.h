@@ -6,8 +6,8 @@
  *   0x0000100000000000  50 TiB    segments: slots of 64 KiB to 1 TiB, one region of 2 TiB for each size (vm/segments.c)
  *   0x0000420000000000  62 TiB    again for addresses asked for
  *   0xffff800000000000  64 TiB    all RAM, read-write, never executable, in the largest pages the CPU has
- *   0xffffffe800000000  64 GiB    a pointer for each 32 KiB of addresses: the span of the heap (vm/heap/memory.h)
- *   0xfffffffe80000000  4 GiB     a byte for each 32 KiB of the upper half: the class of the objects there
+ *   0xfffffe8000000000  512 GiB   a pointer for each 4 KiB of addresses: the span of the heap (vm/heap/memory.h)
+ *   0xffffffef80000000  64 GiB    two bytes for each 4 KiB of the upper half: the class of the objects there
  *   0xffffffff80000000  2 GiB     the image: text r-x, rodata r--, data and bss rw-
  *   0xffffffffffc00000  2 MiB     fixmap: short-lived windows of arch/x86_64 onto any physical page
  */
@@ -25,10 +25,10 @@
 #define LOW_HALF_END LAYOUT_ADDRESS(0x0000800000000000)
 #define PHYSMAP_BASE LAYOUT_ADDRESS(0xffff800000000000)
 #define PHYSMAP_SIZE LAYOUT_ADDRESS(0x0000400000000000)
-/* Of the heap: what the byte, or pointer, of an address is found from (its number of 4 KiB, signed). The first is that
+/* Of the heap: what the two bytes, or pointer, of an address are found from (its number of 4 KiB, signed). The first is that
  * of 0, so that a displacement of 32 bits reaches all of the table below it. */
 #define HEAP_CLASS_TABLE LAYOUT_ADDRESS(0xffffffff80000000)
-#define HEAP_CLASS_TABLE_SIZE LAYOUT_ADDRESS(0x800000000)
+#define HEAP_CLASS_TABLE_SIZE LAYOUT_ADDRESS(0x1000000000)
 #define HEAP_SPAN_TABLE LAYOUT_ADDRESS(0xffffff0000000000)
 #define HEAP_SPAN_TABLE_SIZE LAYOUT_ADDRESS(0x8000000000)
 #define IMAGE_BASE LAYOUT_ADDRESS(0xffffffff80000000)

@@ -15,7 +15,7 @@ realloc:
     testq %rdi, %rdi
     jz 1f
     class_of %rdi, %rcx, %ecx, realloc_slow
-    movl heap_object_sizes(, %rcx, 4), %edx
+    movl heap_object_sizes(%rcx), %edx
     leaq -1(%rsi), %rax
     cmpq %rdx, %rax
     jae 2f

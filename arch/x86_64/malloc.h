@@ -6,6 +6,10 @@
  * the store that changes it. Nothing before that store shows, so whoever was interrupted inside is started again at the
  * beginning of the window (arch/x86_64/frame.c): no lock, no atomic operation. Each window is in the table .restarts.
  * Registers that are read in a window and written before it are not written in it.
+ *
+ * The tables hold of a class the offset of its pointer in heap_tops, so that its address is a register and a
+ * displacement: CPUs that forward a store to a load of the same form without waiting (since Golden Cove, Zen 2) do not
+ * where there is an index, and from free to the next malloc it is a chain of such pairs: 4.5 ticks instead of 11.
  */
 /* clang-format off */
 #ifndef ARCH_MALLOC_H
@@ -43,13 +47,13 @@
 \name:
     cmpq $1024, %rdi
     ja 1f
-    movzbl heap_small_classes(%rdi), %esi
+    movzwl heap_small_classes(, %rdi, 2), %esi
     window_begin
-    movq HEAP_TOPS(, %rsi, 8), %rdx
+    movq HEAP_TOPS(%rsi), %rdx
     subb $8, %dl
     jc 2f
     movq (%rdx), %rax
-    movq %rdx, HEAP_TOPS(, %rsi, 8)
+    movq %rdx, HEAP_TOPS(%rsi)
     window_end \name
     ret
 1:
@@ -57,15 +61,15 @@
     shrq $7, %rsi
     cmpq $512, %rsi
     jae \slow
-    movzbl heap_medium_classes(%rsi), %esi
+    movzwl heap_medium_classes(, %rsi, 2), %esi
     window_begin
-    movq HEAP_TOPS(, %rsi, 8), %rdx
+    movq HEAP_TOPS(%rsi), %rdx
     subb $8, %dl
     jc 2f
     movq (%rdx), %rax
     testq %rax, %rax
     jz 2f
-    movq %rdx, HEAP_TOPS(, %rsi, 8)
+    movq %rdx, HEAP_TOPS(%rsi)
     window_end \name
     ret
 2:
@@ -79,17 +83,17 @@
     .size \name, . - \name
     .endm
 
-/* The class of the objects where the block lies; what is in no run is left to `slow`. */
+/* The offset in heap_tops for the objects where the block lies; what is in no run is left to `slow`. */
     .macro class_of block, class, class32, slow
     movq \block, \class
     sarq $12, \class
 #ifndef HEAP_NATIVE
     jns \slow
 #endif
-    movzbl HEAP_CLASS_OF(\class), \class32
+    movzwl HEAP_CLASS_OF(, \class, 2), \class32
     .endm
 
-/* void name(void *block): `slow` is given the class too. */
+/* void name(void *block): `slow` is given the offset too. */
     .macro release name, slow
     .section .text.\name, "ax", @progbits
     .balign 64
@@ -97,11 +101,11 @@
 \name:
     class_of %rdi, %rsi, %esi, 1f
     window_begin
-    movq HEAP_TOPS(, %rsi, 8), %rdx
+    movq HEAP_TOPS(%rsi), %rdx
     movq %rdi, (%rdx)
     addb $8, %dl
     jc \slow
-    movq %rdx, HEAP_TOPS(, %rsi, 8)
+    movq %rdx, HEAP_TOPS(%rsi)
     window_end \name
     ret
 1:

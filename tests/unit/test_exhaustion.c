@@ -260,7 +260,7 @@ static void *get(size_t size)
  */
 static void put(void *freed)
 {
-    unsigned class = heap_is_run((uintptr_t)freed) ? *heap_class_of_slice((uintptr_t)freed) : 0;
+    unsigned kind = heap_is_run((uintptr_t)freed) ? *heap_class_of_slice((uintptr_t)freed) : 0, class = CLASS_AT(kind);
     bool full = class == 0 || ((uintptr_t)heap_tops[class] & 0xff) == 0xf8;
 
     if (heap) {
@@ -270,7 +270,7 @@ static void put(void *freed)
     if (class)
         *heap_tops[class] = (uintptr_t)freed;
     if (full)
-        heap_program_free(freed, class);
+        heap_program_free(freed, kind);
     else
         heap_tops[class]++;
 }

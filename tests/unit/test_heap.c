@@ -50,12 +50,12 @@ static void *program_malloc(size_t size)
 
 static void program_free(void *block)
 {
-    unsigned class = heap_is_run((uintptr_t)block) ? *heap_class_of_slice((uintptr_t)block) : 0;
+    unsigned kind = heap_is_run((uintptr_t)block) ? *heap_class_of_slice((uintptr_t)block) : 0, class = CLASS_AT(kind);
 
     if (class == 0 || ((uintptr_t)heap_tops[class] & 0xff) == 0xf8) {
         if (class)
             *heap_tops[class] = (uintptr_t)block; /* the window has written it by then */
-        heap_program_free(block, class);
+        heap_program_free(block, kind);
         return;
     }
     *heap_tops[class]++ = (uintptr_t)block;

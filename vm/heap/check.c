@@ -44,7 +44,8 @@ static const char *check_tables(const struct heap *heap, const struct span *span
     for (unsigned i = 0; i < span->slices; i++) {
         if (*heap_span_of_slice(start + i * SLICE_SIZE) != (i < slices ? span : NULL))
             return "the table of spans is wrong";
-        if (heap == &program_heap && *heap_class_of_slice(start + i * SLICE_SIZE) != (i < slices ? span->class : 0))
+        if (heap == &program_heap &&
+            *heap_class_of_slice(start + i * SLICE_SIZE) != (i < slices ? CLASS_OFFSET(span->class) : 0))
             return "the table of classes is wrong";
     }
     return NULL;

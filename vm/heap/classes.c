@@ -9,8 +9,8 @@
 _Static_assert(__HEAP_SLICE_SHIFT == SLICE_SHIFT && __HEAP_INLINE_MAX == SMALL_MAX, "what the inlined windows know");
 
 struct size_class size_classes[CLASSES];
-uint8_t heap_small_classes[SMALL_MAX + 1], heap_medium_classes[CLASS_SIZE_MAX >> 7];
-uint32_t heap_object_sizes[CLASSES];
+uint16_t heap_small_classes[SMALL_MAX + 1], heap_medium_classes[CLASS_SIZE_MAX >> 7];
+uint64_t heap_object_sizes[CLASSES];
 
 static uint32_t size_of_class(unsigned class)
 {
@@ -42,13 +42,13 @@ void classes_make(void)
             .slices = (uint8_t)slices,
             .cached = (uint8_t)(size <= SMALL_MAX || cached >= CACHED_MOST ? CACHED_MOST - (size > SMALL_MAX) : cached),
         };
-        heap_object_sizes[class] = (uint32_t)size;
+        heap_object_sizes[class] = size;
         size_t below = class == 1 ? 0 : size_of_class(class - 1);
 
-        if (size <= SMALL_MAX)
-            memset(&heap_small_classes[below + 1], (int)class, size - below);
+        for (size_t of = below + 1; of <= size && size <= SMALL_MAX; of++)
+            heap_small_classes[of] = (uint16_t)CLASS_OFFSET(class);
         for (; below < size; below += 16)
-            heap_medium_classes[below >> 7] = (uint8_t) class;
+            heap_medium_classes[below >> 7] = (uint16_t)CLASS_OFFSET(class);
     }
     heap_small_classes[0] = heap_small_classes[1];
 }

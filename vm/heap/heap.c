@@ -6,8 +6,8 @@
  * backed on touch: it grows where it is by entries of the page table (memory.c). A span that is empty gives its slices
  * back, for spans of any class, and an empty region goes back to the frame allocator.
  *
- * An object has no header: a table of a byte for each slice says its class, one of a pointer its span (memory.h). Both
- * are ranges of addresses that are backed where they are used: 9 bytes for 4 KiB.
+ * An object has no header: a table of two bytes for each slice says its class, one of a pointer its span (memory.h).
+ * Both are ranges of addresses that are backed where they are used: 10 bytes for 4 KiB.
  *
  * The heap of the program, malloc's, has magazines in front (program.c): arrays of objects for each class and CPU, so
  * that malloc and free are a load and a store each (core/libc/malloc.S). Heaps that a program makes for itself are this

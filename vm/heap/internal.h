@@ -31,15 +31,15 @@ extern struct size_class size_classes[CLASSES];
 
 void classes_make(void);
 
-/* The class of a size, of which 0 is one, and of (size - 1) >> 7. */
-extern uint8_t heap_small_classes[SMALL_MAX + 1], heap_medium_classes[CLASS_SIZE_MAX >> 7];
-/* Of the objects of a class, for realloc; 0: of none. */
-extern uint32_t heap_object_sizes[CLASSES];
+/* CLASS_OFFSET of the class of a size, of which 0 is one, and of (size - 1) >> 7. */
+extern uint16_t heap_small_classes[SMALL_MAX + 1], heap_medium_classes[CLASS_SIZE_MAX >> 7];
+/* Of the objects of a class, for realloc; 0: of none. Found by the offset. */
+extern uint64_t heap_object_sizes[CLASSES];
 
 /* Of a size from 1 to CLASS_SIZE_MAX. */
 static inline unsigned class_of_size(size_t size)
 {
-    return size <= SMALL_MAX ? heap_small_classes[size] : heap_medium_classes[(size - 1) >> 7];
+    return CLASS_AT(size <= SMALL_MAX ? heap_small_classes[size] : heap_medium_classes[(size - 1) >> 7]);
 }
 
 /* Of a medium block. */

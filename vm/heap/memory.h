@@ -19,8 +19,8 @@
 
 struct span;
 
-/* Makes the tables, of zeros: a byte and a pointer for each slice of the address space, backed when they are touched.
- * False: no memory. Once; later calls do nothing. */
+/* Makes the tables, of zeros: two bytes and a pointer for each slice of the address space, backed when they are
+ * touched. False: no memory. Once; later calls do nothing. */
 bool heap_tables_make(void);
 
 /* True for what lies in the map of RAM: the runs of malloc's heap, and none of its large blocks. */
@@ -29,10 +29,14 @@ static inline bool heap_is_run(uintptr_t address)
     return address - PHYSMAP_BASE < PHYSMAP_SIZE;
 }
 
-/* The class of the objects in the slice that holds the address, for the heap of the program; 0: none of them. */
-static inline uint8_t *heap_class_of_slice(uintptr_t address)
+/* Where the pointer of a class is in heap_tops, which is what tables hold of it, and the other way round. */
+#define CLASS_OFFSET(class) ((unsigned)((class) * sizeof(uintptr_t)))
+#define CLASS_AT(offset) ((unsigned)((offset) / sizeof(uintptr_t)))
+
+/* The offset for the objects in the slice that holds the address, for the heap of the program; 0: none of them. */
+static inline uint16_t *heap_class_of_slice(uintptr_t address)
 {
-    return (uint8_t *)(HEAP_CLASS_TABLE + (uintptr_t)((intptr_t)address >> SLICE_SHIFT));
+    return (uint16_t *)(HEAP_CLASS_TABLE + (uintptr_t)(((intptr_t)address >> SLICE_SHIFT) * 2));
 }
 
 /* The span that holds the slice of the address, where it is a span's first or holds small objects; NULL. */

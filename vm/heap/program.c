@@ -494,7 +494,8 @@ void *heap_program_alloc(size_t size)
 /* A handler that ran behind the window may have filled the magazine. */
 void *heap_program_refill(size_t size, unsigned kind)
 {
-    uintptr_t block = has_object(kind) ? 0 : object_get_full(kind);
+    unsigned class = CLASS_AT(kind);
+    uintptr_t block = has_object(class) ? 0 : object_get_full(class);
 
     return LIKELY(block) ? (void *)block : heap_program_alloc(size);
 }
@@ -551,11 +552,11 @@ static __attribute__((noinline)) void block_put(uintptr_t block)
     medium_put(span);
 }
 
-void heap_program_free(void *memory, unsigned class)
+void heap_program_free(void *memory, unsigned kind)
 {
     HEAP_STEP(&program_heap);
-    if (LIKELY(class != CLASS_NONE))
-        object_put(class, (uintptr_t)memory);
+    if (LIKELY(kind != CLASS_OFFSET(CLASS_NONE)))
+        object_put(CLASS_AT(kind), (uintptr_t)memory);
     else
         block_put((uintptr_t)memory);
 }

@@ -49,12 +49,12 @@ static void set_tables(const struct span *span, struct span *value, unsigned cla
 {
     unsigned slices = span->class ? span->slices : 1;
     struct span **spans = heap_span_of_slice(span->start);
-    uint8_t *classes = heap_class_of_slice(span->start);
+    uint16_t *classes = heap_class_of_slice(span->start);
 
     for (unsigned i = 0; i < slices; i++)
         spans[i] = value;
     for (unsigned i = 0; i < slices && span_heap(span) == &program_heap; i++)
-        classes[i] = (uint8_t) class;
+        classes[i] = (uint16_t)CLASS_OFFSET(class);
 }
 
 /* ---- lists by fullness ---- */

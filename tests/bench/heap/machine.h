@@ -15,7 +15,7 @@
 #define PHYSMAP_BASE 0x0000100000000000ul
 #define PHYSMAP_SIZE ((size_t)64 << 30)
 #define HEAP_CLASS_TABLE ((uintptr_t)HEAP_NATIVE_CLASS_TABLE)
-#define HEAP_CLASS_TABLE_SIZE ((size_t)32 << 30)
+#define HEAP_CLASS_TABLE_SIZE ((size_t)64 << 30)
 #define HEAP_SPAN_TABLE 0x0000200000000000ul
 #define HEAP_SPAN_TABLE_SIZE ((size_t)256 << 30)
 
