@@ -20,6 +20,7 @@
 #define SPARE ((size_t)1 << 20) /* bytes of pages that were put, in any case */
 #define BLOCKS_MAX 65536u       /* large ones at once */
 #define GROWTH 4u
+#define FIRST_WINDOW ((size_t)64 << 10) /* less than what grows there */
 
 #define PAGES (PHYSMAP_SIZE / VM_PAGE_SIZE)
 
@@ -271,9 +272,14 @@ bool heap_large_resize(uintptr_t block, size_t size)
     return remap(block, size, 0) != 0;
 }
 
+/* What is copied to it comes first: as much of it as an image backs by the first fault is populated by one call. */
 uintptr_t heap_large_get_growing(size_t size)
 {
-    return heap_large_get(NULL, capacity(size), 0, false);
+    uintptr_t block = heap_large_get(NULL, capacity(size), 0, false);
+
+    if (block)
+        madvise((void *)block, FIRST_WINDOW, MADV_POPULATE_WRITE);
+    return block;
 }
 
 static bool fits(uintptr_t block, size_t size)
