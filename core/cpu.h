@@ -47,11 +47,8 @@ uint64_t cpu_thread_pointer(void);
 /* Starts the program: jumps to entry with the stack pointer given, registers zero, direction flag clear. */
 __attribute__((noreturn)) void cpu_start_program(vaddr_t entry, vaddr_t stack);
 
-/* Extended state (x87, SSE, AVX ...): bytes of an XSAVE area (64-byte aligned), and saving into and loading from one.
- */
+/* Extended state (x87, SSE, AVX ...): bytes of an XSAVE area, 64-byte aligned. */
 size_t cpu_extended_state_size(void);
-void cpu_extended_state_save(void *area);
-void cpu_extended_state_load(const void *area);
 
 /*
  * Copies between the core and memory that the program named, which may be unmapped or the core's own: E_FAULT, with

@@ -145,7 +145,6 @@ HOT = {
     "core/observe/faults.c",
     "vm/anon.c",
     "vm/backing.c",
-    "vm/dispatch.c",
     "vm/fault.c",
     "vm/frames.c",
     "vm/heap.c",

@@ -80,15 +80,27 @@ enum page_size largest_page_asked(vm_flags_t flags)
     return asked > (unsigned)mmu_largest_page() ? mmu_largest_page() : (enum page_size)asked;
 }
 
-error_t vm_segment_map(struct address_space *space, struct vm_segment *segment, vaddr_t va, paddr_t frame,
-                       enum page_size size)
+static __attribute__((noinline)) error_t map_elsewhere(struct address_space *space, struct vm_segment *segment,
+                                                       vaddr_t va, paddr_t frame, enum page_size size)
 {
-    ASSERT(va >= segment->start && va + page_bytes(size) <= segment_end(segment));
     error_t error = mmu_map(&space->mmu, va, frame, size, segment->flags);
 
     if (LIKELY(!error))
         segment->mapped = true;
     return error;
+}
+
+__attribute__((noinline)) error_t vm_segment_map(struct address_space *space, struct vm_segment *segment, vaddr_t va,
+                                                 paddr_t frame, enum page_size size)
+{
+    ASSERT(va >= segment->start && va + page_bytes(size) <= segment_end(segment));
+    ASSERT(is_aligned(va | frame, page_bytes(size)));
+    if (UNLIKELY(size != PAGE_4K))
+        return map_elsewhere(space, segment, va, frame, size);
+    if (UNLIKELY(!mmu_map_hot(&space->mmu, va, frame, segment->flags)))
+        return map_elsewhere(space, segment, va, frame, PAGE_4K); /* without a register for the size */
+    segment->mapped = true;
+    return E_SUCCESS;
 }
 
 static COLD void keep_peak(struct address_space *space, uint64_t resident)
@@ -270,20 +282,6 @@ static error_t touch_table(struct address_space *space, struct vm_segment *segme
     return E_SUCCESS;
 }
 
-/* A page of 2 MiB where the directory has room for one; false: there is no frame. */
-static bool touch_large(struct address_space *space, struct vm_segment *segment, uint64_t *entry, vaddr_t page)
-{
-    paddr_t frame = segment->flags & VM_NOZERO ? frame_get(PAGE_2M) : frame_get_zeroed(PAGE_2M);
-
-    if (UNLIKELY(frame == FRAME_NONE))
-        return false;
-    mmu_map_large(&space->mmu, entry, frame, segment->flags);
-    segment->mapped = true;
-    note_touch(segment, page, page_bytes(PAGE_2M) >> VM_PAGE_SHIFT);
-    segment->faults[PAGE_2M]++;
-    return true;
-}
-
 /* What is not usual: a touch in order, a large page, a table or the way to it that is missing, an empty magazine. */
 static error_t touch_rare(struct address_space *space, struct vm_segment *segment, vaddr_t va)
 {
@@ -292,9 +290,6 @@ static error_t touch_rare(struct address_space *space, struct vm_segment *segmen
 
     if (LIKELY(entry && mmu_has_table(*entry) && (mmu_table_is_used(*entry) || !may_be_large(segment, va))))
         return touch_table(space, segment, entry, align_down(va, VM_PAGE_SIZE));
-    if (entry && *entry == 0 && segment->largest == PAGE_2M && may_be_large(segment, va) &&
-        touch_large(space, segment, entry, align_down(va, page_bytes(PAGE_2M))))
-        return E_SUCCESS;
     error_t error = back_alone(space, segment, va, &size);
 
     if (error)
@@ -321,6 +316,51 @@ static inline bool may_be_small(const struct vm_segment *segment, uint64_t entry
     return LIKELY(mmu_table_is_used(entry)) || (mmu_has_table(entry) && segment->size < page_bytes(PAGE_2M));
 }
 
+static inline void touch_large(struct address_space *space, struct vm_segment *segment, vaddr_t page, uint64_t *entry,
+                               paddr_t frame)
+{
+    mmu_enter_large(&space->mmu, entry, frame, segment->flags & VM_PROTECTION);
+    segment->mapped = true;
+    note_touch(segment, page, page_bytes(PAGE_2M) >> VM_PAGE_SHIFT);
+    segment->faults[PAGE_2M]++;
+}
+
+/* With a frame that no magazine has as it should be. */
+static __attribute__((noinline)) error_t touch_large_slowly(struct address_space *space, struct vm_segment *segment,
+                                                            vaddr_t va, uint64_t *entry)
+{
+    paddr_t frame = segment->flags & VM_NOZERO ? frame_get(PAGE_2M) : frame_get_zeroed(PAGE_2M);
+
+    if (UNLIKELY(frame == FRAME_NONE))
+        return touch_counting(space, segment, va);
+    touch_large(space, segment, align_down(va, page_bytes(PAGE_2M)), entry, frame);
+    return E_SUCCESS;
+}
+
+/* Where there is no table of small pages, at the entry of the directory: a page of 2 MiB, if one may be there. */
+static __attribute__((noinline)) error_t touch_directory(struct address_space *space, struct vm_segment *segment,
+                                                         vaddr_t va, uint64_t *entry)
+{
+    vaddr_t page = align_down(va, page_bytes(PAGE_2M));
+
+    if (UNLIKELY(*entry != 0 || segment->largest != PAGE_2M ||
+                 !page_fits(va, segment->start, segment_end(segment), PAGE_2M)))
+        return touch_counting(space, segment, va);
+    paddr_t frame = frame_get_hot(PAGE_2M, segment->flags & VM_NOZERO ? FRAME_DIRTY : FRAME_CLEAN);
+
+    if (UNLIKELY(frame == FRAME_NONE))
+        return touch_large_slowly(space, segment, va, entry);
+    touch_large(space, segment, page, entry, segment->flags & VM_NOZERO ? frame : frame_check_zeroed(frame));
+    return E_SUCCESS;
+}
+
+/* In a directory that is not the one used last, but is from now on. */
+static __attribute__((noinline)) error_t touch_elsewhere(struct address_space *space, struct vm_segment *segment,
+                                                         vaddr_t va)
+{
+    return mmu_find_directory(&space->mmu, va) ? segment_touch(space, segment, va) : touch_counting(space, segment, va);
+}
+
 /* All that is called is the end of this: so no register is saved. */
 error_t segment_touch(struct address_space *space, struct vm_segment *segment, vaddr_t va)
 {
@@ -329,10 +369,15 @@ error_t segment_touch(struct address_space *space, struct vm_segment *segment, v
 
     bool in_order = page == segment->next;
 
-    if (UNLIKELY((in_order && segment->run >= WINDOW_FIRST) || !table || !may_be_small(segment, *table)))
+    if (UNLIKELY(!table))
+        return touch_elsewhere(space, segment, va);
+    __asm__("" : "+r"(table)); /* addresses, not bases and indices: else registers are saved */
+    if (UNLIKELY(!may_be_small(segment, *table)))
+        return touch_directory(space, segment, va, table);
+    if (UNLIKELY(in_order && segment->run >= WINDOW_FIRST))
         return touch_counting(space, segment, va);
     entry = mmu_small_entry(*table, va);
-    __asm__("" : "+r"(table), "+r"(entry)); /* addresses, not bases and indices: else registers are saved */
+    __asm__("" : "+r"(entry));
     if (UNLIKELY(*entry != 0))
         return touch_counting(space, segment, va);
     paddr_t frame = segment->flags & VM_NOZERO ? frame_get_hot(PAGE_4K, FRAME_DIRTY) : frame_get_zeroed_hot();

@@ -1,38 +1,7 @@
 #include "vm/dispatch.h"
 
-#include "core/cpu.h"
+#include "machine.h"
 #include "vm/space.h"
-
-static uint64_t faults_of(const struct vm_segment *segment)
-{
-    return segment->faults[PAGE_4K] + segment->faults[PAGE_2M] + segment->faults[PAGE_1G];
-}
-
-/* vm_segment_back counts what it serves; what the driver has mapped in another way is counted here. */
-static __attribute__((noinline)) void count_fault(struct address_space *space, struct vm_segment *segment)
-{
-    struct mmu_entry entry = {.size = PAGE_4K};
-
-    mmu_query(&space->mmu, vm_fault_info()->address, &entry);
-    segment->faults[entry.size]++;
-}
-
-/* On its own, as it is the one that is in a hurry. */
-error_t driver_fault_saving_state(struct address_space *space, struct vm_segment *segment)
-{
-    void *area = __builtin_alloca_with_align(cpu_extended_state_size(), 64 * 8);
-    uint64_t before = faults_of(segment);
-
-    cpu_extended_state_save(area);
-    user_check_suspend();
-    error_t error = segment->driver->vm_fault(space, segment);
-
-    user_check_resume();
-    cpu_extended_state_load(area);
-    if (UNLIKELY(!error && faults_of(segment) == before))
-        count_fault(space, segment);
-    return error;
-}
 
 static error_t call_driver(const struct driver_call *call)
 {
@@ -61,13 +30,11 @@ static error_t call_driver(const struct driver_call *call)
 
 error_t driver_call_saving_state(const struct driver_call *call)
 {
-    void *area = __builtin_alloca_with_align(cpu_extended_state_size(), 64 * 8);
+    struct machine_state interrupted;
 
-    cpu_extended_state_save(area);
-    user_check_suspend();
+    machine_enter_program_code(&interrupted);
     error_t error = call_driver(call);
 
-    user_check_resume();
-    cpu_extended_state_load(area);
+    machine_leave_program_code(&interrupted);
     return error;
 }

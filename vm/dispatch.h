@@ -2,7 +2,8 @@
  * Calling drivers: private to vm/. The core may be in the middle of a fault or of a system call, both of which preserve
  * the vector registers; a driver of the program is ordinary compiled code that uses them, so they are saved around its
  * operations. The core's own drivers, and those that say VM_DRIVER_GENERAL_REGISTERS, are called directly. vm_alloc and
- * vm_alloc_at come from the program itself and need none of this.
+ * vm_alloc_at come from the program itself and need none of this; vm_fault, the one that is in a hurry, is called by
+ * fault.c.
  */
 #ifndef VM_DISPATCH_H
 #define VM_DISPATCH_H
@@ -22,7 +23,6 @@ struct driver_call {
 
 /* The call with the extended state saved around it. */
 error_t driver_call_saving_state(const struct driver_call *call);
-error_t driver_fault_saving_state(struct address_space *space, struct vm_segment *segment);
 
 static inline bool driver_is_plain(const struct vm_segment *segment)
 {
@@ -43,13 +43,6 @@ static inline error_t driver_resize(struct address_space *space, struct vm_segme
         return segment->driver->vm_resize(space, segment, size);
     return driver_call_saving_state(
         &(struct driver_call){.operation = CALL_RESIZE, .space = space, .segment = segment, .size = size});
-}
-
-static inline error_t driver_fault(struct address_space *space, struct vm_segment *segment)
-{
-    if (driver_is_plain(segment))
-        return segment->driver->vm_fault(space, segment);
-    return driver_fault_saving_state(space, segment);
 }
 
 static inline error_t driver_protect(struct address_space *space, struct vm_segment *segment, vm_flags_t protection)

@@ -8,6 +8,7 @@
  */
 #include "vm/fault.h"
 
+#include "machine.h"
 #include "vm/dispatch.h"
 #include "vm/segments.h"
 
@@ -30,29 +31,64 @@ static __attribute__((noinline, cold)) error_t fault_outside(vaddr_t address, vm
     return error ? error : vm_handle_fault(address, access, present);
 }
 
-/* By the driver. */
-static __attribute__((noinline)) error_t serve(struct address_space *space, struct vm_segment *segment,
-                                               const struct vm_fault_info *fault)
+static inline uint64_t faults_of(const struct vm_segment *segment)
 {
-    const struct vm_fault_info **current = &this_cpu(fault_record), *outer = *current;
+    return segment->faults[PAGE_4K] + segment->faults[PAGE_2M] + segment->faults[PAGE_1G];
+}
 
-    *current = fault;
-    error_t error = driver_fault(space, segment);
+/* The driver has refused: once more if memory can be had. Or it has served a fault and counted none: vm_segment_back
+ * counts what it serves, what was mapped in another way is counted here. */
+COLD static __attribute__((noinline)) error_t finish(struct vm_segment *segment, error_t error)
+{
+    struct address_space *space = current_space;
+    struct mmu_entry entry = {.size = PAGE_4K};
+    uint64_t before = faults_of(segment);
 
-    if (UNLIKELY(error == E_NOMEM) && space_reclaim(space))
-        error = driver_fault(space, segment);
-    *current = outer;
-    if (UNLIKELY(error))
+    if (error == E_NOMEM && space_reclaim(space))
+        error = segment->driver->vm_fault(space, segment);
+    if (error) {
         segment->faults_refused++;
+    } else if (faults_of(segment) == before && !driver_is_plain(segment)) {
+        mmu_query(&space->mmu, vm_fault_info()->address, &entry);
+        segment->faults[entry.size]++;
+    }
     return error;
 }
 
-static __attribute__((noinline)) error_t serve_by_driver(struct address_space *space, vaddr_t address,
-                                                         vm_flags_t access, bool present)
+/* By a driver of the program. */
+static __attribute__((noinline)) error_t serve_by_program(struct address_space *space, struct vm_segment *segment,
+                                                          vaddr_t address, vm_flags_t access, bool present)
 {
     const struct vm_fault_info fault = {.address = address, .access = access, .present = present};
+    const struct vm_fault_info **current = &this_cpu(fault_record), *outer = *current;
+    uint64_t before = faults_of(segment);
+    struct machine_state interrupted;
 
-    return serve(space, space->last, &fault);
+    *current = &fault;
+    machine_enter_program_code(&interrupted);
+    error_t error = segment->driver->vm_fault(space, segment);
+
+    if (UNLIKELY(error || faults_of(segment) == before))
+        error = finish(segment, error);
+    machine_leave_program_code(&interrupted);
+    *current = outer;
+    return error;
+}
+
+/* By one of the core, or that is compiled as the core is. */
+static __attribute__((noinline)) error_t serve_by_core(struct address_space *space, struct vm_segment *segment,
+                                                       vaddr_t address, vm_flags_t access, bool present)
+{
+    const struct vm_fault_info fault = {.address = address, .access = access, .present = present};
+    const struct vm_fault_info **current = &this_cpu(fault_record), *outer = *current;
+
+    *current = &fault;
+    error_t error = segment->driver->vm_fault(space, segment);
+
+    if (UNLIKELY(error))
+        error = finish(segment, error);
+    *current = outer;
+    return error;
 }
 
 /* In a segment that is not the last one asked for. */
@@ -81,6 +117,7 @@ error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present)
         return E_ACCES;
     }
     if (UNLIKELY(present || segment->driver->vm_fault != vm_segment_fault_owned))
-        return serve_by_driver(space, address, access, present);
+        return driver_is_plain(segment) ? serve_by_core(space, segment, address, access, present)
+                                        : serve_by_program(space, segment, address, access, present);
     return segment_touch(space, segment, address);
 }

@@ -4,6 +4,7 @@
 #include "arch/x86_64/arch.h"
 #include "arch/x86_64/fixmap.h"
 #include "arch/x86_64/pte.h"
+#include "arch/x86_64/state.h"
 #include "core/base/assert.h"
 #include "core/base/string.h"
 #include "core/init.h"
@@ -43,7 +44,6 @@ struct gate { /* Intel SDM vol. 3, figure 6-8 */
 #define FMASK_VALUE (FLAG_TRAP | FLAG_INTERRUPT | FLAG_DIRECTION | FLAG_NESTED_TASK | FLAG_ALIGNMENT)
 
 /* x87, SSE, AVX, AVX-512: the state that compiled code uses. */
-#define XCR0_WANTED 0xe7u
 #define XCR0_SSE 3u
 #define XCR0_AVX 4u
 #define XCR0_AVX512 0xe0u
@@ -58,6 +58,7 @@ PERCPU uintptr_t syscall_rsp;  /* syscall.S, for an instruction or two */
 
 struct cpu_features cpu_features;
 uint64_t boot_tsc;
+enum state_instruction state_instruction;
 
 static struct gate idt[IDT_ENTRIES];
 
@@ -206,14 +207,23 @@ static void load_tables(void)
 
 /* ---- control registers ---- */
 
+/* The bytes of an area for them. */
+static uint32_t set_components(uint32_t components)
+{
+    __asm__ volatile("xsetbv" : : "c"(0), "a"(components | XCR0_SSE), "d"(0));
+    return cpu_features.extended_state_size = cpuid(0xd, 0).b;
+}
+
 static void enable_extended_state(void)
 {
-    uint32_t available = cpuid(0xd, 0).a & XCR0_WANTED;
+    uint32_t available = cpuid(0xd, 0).a & STATE_COMPONENTS;
 
     if ((available & XCR0_AVX512) != XCR0_AVX512 || !(available & XCR0_AVX))
         available &= ~XCR0_AVX512;
-    __asm__ volatile("xsetbv" : : "c"(0), "a"(available | XCR0_SSE), "d"(0));
-    cpu_features.extended_state_size = cpuid(0xd, 0).b;
+    if (set_components(available) > STATE_MAX) /* no CPU so far */
+        set_components(available &= ~XCR0_AVX512);
+    ASSERT(cpu_features.extended_state_size <= STATE_MAX);
+    state_instruction = cpuid(0xd, 1).a & 1u << 1 ? STATE_XSAVEC : STATE_XSAVE;
     look_wide = (available & (XCR0_AVX | XCR0_AVX512)) == XCR0_AVX;
     zero_wide = look_wide && !cpu_features.fast_strings;
 }
@@ -361,31 +371,6 @@ _Noreturn void cpu_start_program(vaddr_t entry, vaddr_t stack)
 size_t cpu_extended_state_size(void)
 {
     return cpu_features.extended_state_size;
-}
-
-/* The header of an XSAVE area has to be zero before: of XSTATE_BV, XSAVE writes only the bits of the features that are
- * on, and XRSTOR faults on any other bit of the header (SDM vol. 1, 13.4.2, 13.7, 13.8). */
-#define XSAVE_HEADER 512
-
-void cpu_extended_state_save(void *area)
-{
-    ASSERT(is_aligned((uintptr_t)area, 64));
-    if (UNLIKELY(!cpu_features.xsave)) {
-        __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
-        return;
-    }
-    uint64_t *header = (uint64_t *)((char *)area + XSAVE_HEADER); /* without a loop: of faults, too */
-
-    header[0] = header[1] = header[2] = header[3] = header[4] = header[5] = header[6] = header[7] = 0;
-    __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
-}
-
-void cpu_extended_state_load(const void *area)
-{
-    if (LIKELY(cpu_features.xsave))
-        __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
-    else
-        __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
 }
 
 void *device_open(enum device_window window, paddr_t address)

@@ -10,6 +10,7 @@
 
 #include "arch/x86_64/pte.h"
 #include "vm/mmu.h"
+#include "vm/vm.h"
 
 #define LEAF_USED_SHIFT 52
 #define LEAF_USED_ONE (1ull << LEAF_USED_SHIFT)
@@ -86,9 +87,35 @@ static inline void mmu_enter_small(struct mmu *mmu, uint64_t *directory_entry, u
 
     if (LIKELY(__atomic_compare_exchange_n(entry, &none, frame | mmu_leaf_bits[protection], false, __ATOMIC_ACQ_REL,
                                            __ATOMIC_RELAXED))) {
-        *directory_entry += LEAF_USED_ONE;
+        uint64_t one = LEAF_USED_ONE;
+
+        __asm__("" : "+r"(one)); /* else it is made of the mask, in more instructions */
+        *directory_entry += one;
         mmu->pages[PAGE_4K]++;
     }
+}
+
+/* The same at va, where that is free and its table there and used last, of ordinary memory: else false. */
+static inline bool mmu_map_hot(struct mmu *mmu, vaddr_t va, paddr_t frame, vm_flags_t flags)
+{
+    uint64_t *table = mmu_directory_entry(mmu, va), *entry;
+
+    if (UNLIKELY(!table || !mmu_has_table(*table)))
+        return false;
+    entry = mmu_small_entry(*table, va);
+    __asm__("" : "+r"(table), "+r"(entry)); /* addresses, not bases and indices: else registers are saved */
+    if (UNLIKELY(*entry != 0 || flags & (VM_CACHE | VM_BORROWED)))
+        return false;
+    mmu_enter_small(mmu, table, entry, frame, flags & VM_PROTECTION);
+    return true;
+}
+
+/* Enters a page of 2 MiB of ordinary memory into the free entry of a directory, the one that was used last. */
+static inline void mmu_enter_large(struct mmu *mmu, uint64_t *directory_entry, paddr_t frame, vm_flags_t protection)
+{
+    *directory_entry = frame | PTE_LARGE | mmu_leaf_bits[protection];
+    *mmu->directory_parent += LEAF_USED_ONE;
+    mmu->pages[PAGE_2M]++;
 }
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * The few machine operations that have to be inline: reaching physical memory, the TLB, per-CPU data. tests/unit/fake
+ * The few machine operations that have to be inline: reaching physical memory, the TLB, per-CPU data, the extended
+ * state around code of the program. tests/unit/fake
  * has a header of the same name that gives vm/ and mmu.c a simulated machine; the include path chooses.
  */
 #ifndef MACHINE_H
@@ -60,5 +61,6 @@ static inline const uint64_t *machine_skip_zeros(const uint64_t *words, size_t c
 }
 
 #include "arch/x86_64/leaf.h"
+#include "arch/x86_64/state.h"
 
 #endif

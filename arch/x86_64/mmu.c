@@ -510,27 +510,19 @@ static __attribute__((noinline)) error_t map_elsewhere(struct mmu *mmu, vaddr_t 
 static inline __attribute__((always_inline)) error_t map_small(struct mmu *mmu, vaddr_t va, paddr_t pa,
                                                                vm_flags_t flags)
 {
-    entry_t *directory = mmu_directory_entry(mmu, va), *entry;
-
-    if (UNLIKELY(!directory || !mmu_has_table(*directory)))
-        return map_elsewhere(mmu, va, make_plain_leaf(pa, PAGE_4K, flags));
-    entry = mmu_small_entry(*directory, va);
-    if (UNLIKELY(*entry != 0))
-        return E_EXIST;
-    mmu_enter_small(mmu, directory, entry, pa, flags & VM_PROTECTION);
-    return E_SUCCESS;
+    if (LIKELY(mmu_map_hot(mmu, va, pa, flags)))
+        return E_SUCCESS;
+    return map_elsewhere(mmu, va, make_plain_leaf(pa, PAGE_4K, flags));
 }
 
 error_t mmu_map(struct mmu *mmu, vaddr_t va, paddr_t pa, enum page_size size, vm_flags_t flags)
 {
     ASSERT(is_aligned(va | pa, page_bytes(size)));
-    if (UNLIKELY(flags & RARE_FLAGS))
+    if (UNLIKELY(flags & RARE_FLAGS || size == PAGE_1G))
         return map_rare(mmu, va, pa, size, flags);
     if (LIKELY(size == PAGE_4K))
         return map_small(mmu, va, pa, flags);
-    if (LIKELY(size == PAGE_2M))
-        return map_at_level(mmu, va, PAGE_2M, make_plain_leaf(pa, PAGE_2M, flags));
-    return map_at_level(mmu, va, PAGE_1G, make_plain_leaf(pa, PAGE_1G, flags));
+    return map_at_level(mmu, va, PAGE_2M, make_plain_leaf(pa, PAGE_2M, flags));
 }
 
 uint64_t *mmu_find_directory(struct mmu *mmu, vaddr_t va)
@@ -579,9 +571,7 @@ unsigned mmu_map_small(struct mmu *mmu, uint64_t *directory_entry, vaddr_t va, c
 void mmu_map_large(struct mmu *mmu, uint64_t *directory_entry, paddr_t frame, vm_flags_t flags)
 {
     ASSERT(*directory_entry == 0 && directory_entry - mmu->directory < ENTRIES);
-    *directory_entry = make_plain_leaf(frame, PAGE_2M, flags);
-    *mmu->directory_parent += USED_ONE;
-    mmu->pages[PAGE_2M]++;
+    mmu_enter_large(mmu, directory_entry, frame, flags & VM_PROTECTION);
 }
 
 void mmu_replace(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags)

@@ -405,20 +405,18 @@ size_t cpu_extended_state_size(void)
     return 2560;
 }
 
-void cpu_extended_state_save(void *area)
+void machine_enter_program_code(struct machine_state *interrupted)
 {
-    if (saved || !is_aligned((uintptr_t)area, 64))
+    if (saved || !is_aligned((uintptr_t)interrupted, 64))
         fake_violation("extended state saved twice, or into a misaligned area");
-    memset(area, 0x5a, cpu_extended_state_size());
+    memset(interrupted->area, 0x5a, sizeof(interrupted->area));
     saved = true;
     saves++;
 }
 
-void cpu_extended_state_load(const void *area)
+void machine_leave_program_code(const struct machine_state *interrupted)
 {
-    const uint8_t *bytes = area;
-
-    if (!saved || bytes[0] != 0x5a || bytes[cpu_extended_state_size() - 1] != 0x5a)
+    if (!saved || interrupted->area[0] != 0x5a || interrupted->area[sizeof(interrupted->area) - 1] != 0x5a)
         fake_violation("extended state loaded that was not saved");
     saved = false;
 }

@@ -35,6 +35,13 @@ void machine_flush_all(void);
 void machine_zero_pages(void *start, size_t size);
 const uint64_t *machine_skip_zeros(const uint64_t *words, size_t count);
 
+/* arch/x86_64/state.h */
+struct machine_state {
+    _Alignas(64) unsigned char area[2560];
+};
+void machine_enter_program_code(struct machine_state *interrupted);
+void machine_leave_program_code(const struct machine_state *interrupted);
+
 #include "arch/x86_64/leaf.h"
 
 #endif
