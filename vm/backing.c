@@ -207,26 +207,24 @@ error_t vm_segment_back(struct address_space *space, struct vm_segment *segment,
 
 #define WINDOW_MAX 512u
 #define WINDOW_FIRST 3u /* pages touched before the first window of more than one */
-#define BATCH 64u       /* frames at once: a fault's stack is small */
+#define BATCH 16u       /* runs of frames at once: a fault's stack is small */
+#define FEW 4u          /* frames that are not worth looking for runs */
 
-/* Up to BATCH small pages from the page on, as many as are free in a row and have frames: the number of them. */
-static unsigned back_batch(struct address_space *space, struct vm_segment *segment, uint64_t *table, vaddr_t page,
-                           unsigned most)
+/* A few come from the magazine, which is filled for the next ones; of many, runs. */
+static unsigned get_runs(struct frame_run *runs, unsigned count, bool zeroed)
 {
-    paddr_t frames[BATCH];
-    unsigned got, done;
+    unsigned got = 0;
 
-    if (most == 1) {
-        frames[0] = segment->flags & VM_NOZERO ? frame_get(PAGE_4K) : frame_get_zeroed(PAGE_4K);
-        got = frames[0] != FRAME_NONE;
-    } else {
-        most = most < BATCH ? most : BATCH;
-        got = segment->flags & VM_NOZERO ? frames_get(frames, most) : frames_get_zeroed(frames, most);
+    if (count > FEW)
+        return frames_get_runs(runs, BATCH, count, zeroed);
+    for (; got < count; got++) {
+        paddr_t frame = zeroed ? frame_get_zeroed(PAGE_4K) : frame_get(PAGE_4K);
+
+        if (UNLIKELY(frame == FRAME_NONE))
+            break;
+        runs[got] = (struct frame_run){.first = frame, .count = 1};
     }
-    done = mmu_map_small(&space->mmu, table, page, frames, got, segment->flags);
-    if (UNLIKELY(done < got))
-        frames_put(frames + done, got - done);
-    return done;
+    return got;
 }
 
 /* Up to `most` of them, none beyond the table, which is there. */
@@ -234,14 +232,16 @@ unsigned segment_back_small(struct address_space *space, struct vm_segment *segm
                             size_t most)
 {
     size_t left = PTE_TABLE_ENTRIES - (page >> VM_PAGE_SHIFT) % PTE_TABLE_ENTRIES;
-    unsigned done = 0, count, wanted = (unsigned)(most < left ? most : left);
+    unsigned done = 0, wanted = mmu_free_small(*table, page, (unsigned)(most < left ? most : left));
+    struct frame_run runs[BATCH];
 
-    if (*mmu_small_entry(*table, page) != 0)
-        return 0;
-    do {
-        count = back_batch(space, segment, table, page + ((vaddr_t)done << VM_PAGE_SHIFT), wanted - done);
-        done += count;
-    } while (count == BATCH && done < wanted);
+    while (done < wanted) {
+        unsigned count = get_runs(runs, wanted - done, !(segment->flags & VM_NOZERO));
+
+        if (UNLIKELY(count == 0))
+            break;
+        done += mmu_map_runs(&space->mmu, table, page + ((vaddr_t)done << VM_PAGE_SHIFT), runs, count, segment->flags);
+    }
     if (done > 0)
         segment->mapped = true;
     return done;

@@ -71,6 +71,7 @@ size_t frames_stored;
 bool frames_trust_virgin;
 
 #define REFILL 32u          /* frames of 4 KiB that go between a magazine and the store */
+#define RUNS 16u            /* of neighbours that are taken from the store before they are looked at */
 #define CLEAN_2M 2u         /* frames of 2 MiB that an idle CPU keeps clean, of those that were used */
 #define CLEAN_PIECE 0x8000u /* bytes of them that it zeroes before it looks around */
 #define SIZE_2M ((size_t)1 << CHILD_SHIFT)
@@ -400,48 +401,73 @@ static size_t find_child(bool partial)
     return NO_CHILD;
 }
 
-/* Moves up to `want` frames of a word, whose first one is given, to `frames`; the number of them. */
-static inline unsigned word_take(uint64_t *word, paddr_t first, paddr_t *frames, unsigned want)
+/* Frames that are being taken: `want` more, as runs of neighbours, for which there are so many places. */
+struct taking {
+    struct frame_run *runs;
+    unsigned count, places, want;
+};
+
+/* Adds frames to the last run if they come behind it, else as one more; false: there is no place. */
+static inline bool add_frames(struct taking *taking, paddr_t first, unsigned count)
+{
+    struct frame_run *last = taking->runs + taking->count - 1;
+
+    if (taking->count > 0 && frame_run_end(*last) == first)
+        last->count += count;
+    else if (UNLIKELY(taking->count == taking->places))
+        return false;
+    else
+        taking->runs[taking->count++] = (struct frame_run){.first = first, .count = count};
+    taking->want -= count;
+    return true;
+}
+
+/* Free frames of a word, whose first one is given, from the lowest on. */
+static inline void word_take(uint64_t *word, paddr_t first, struct taking *taking)
 {
     uint64_t left = *word;
-    unsigned taken = 0;
 
-    while (left && taken < want) { /* a run of neighbours */
-        unsigned at = (unsigned)__builtin_ctzll(left), more = want - taken;
+    while (left && taking->want > 0) {
+        unsigned at = (unsigned)__builtin_ctzll(left);
         uint64_t behind = ~(left >> at);
         unsigned run = behind ? (unsigned)__builtin_ctzll(behind) : 64;
-        paddr_t frame = first + ((paddr_t)at << VM_PAGE_SHIFT);
 
-        run = run < more ? run : more;
+        run = run < taking->want ? run : taking->want;
+        if (!add_frames(taking, first + ((paddr_t)at << VM_PAGE_SHIFT), run))
+            break;
         left ^= bit_run(at, run);
-        for (paddr_t *end = frames + taken + run, *to = frames + taken; to < end; frame += VM_PAGE_SIZE)
-            *to++ = frame;
-        taken += run;
     }
     *word = left;
-    return taken;
 }
 
-/* Moves up to `want` single frames of a child to `frames`, the lowest; the number of them. */
-static unsigned child_take_singles(size_t child, paddr_t *frames, unsigned want)
+/* The lowest of one that is partly free. */
+static void partial_take(size_t child, struct taking *taking)
 {
     uint64_t *bits = child_bits(child);
-    unsigned taken = 0, free = child_free(child);
+    unsigned want = taking->want;
 
-    for (unsigned word = 0; word < CHILD_WORDS && taken < want; word++)
-        taken += word_take(&bits[word], frame_address(child, word * 64), frames + taken, want - taken);
-    if (free == CHILD_FRAMES)
-        child_is_split(child);
-    child_set_free(child, free - taken, BITS_VALID);
-    note_taken(taken, frames[taken - 1] + VM_PAGE_SIZE);
-    return taken;
+    for (unsigned word = 0; word < CHILD_WORDS && taking->want > 0; word++)
+        word_take(&bits[word], frame_address(child, word * 64), taking);
+    child_set_free(child, child_free(child) - (want - taking->want), BITS_VALID);
+    note_taken(want - taking->want, frame_run_end(taking->runs[taking->count - 1]));
 }
 
-static unsigned take_singles(struct frame_magazines *own, paddr_t *frames, unsigned want)
+/* The first of one that is wholly free, or all of it. */
+static void whole_take(size_t child, struct taking *taking)
 {
-    unsigned taken = 0;
+    unsigned count = taking->want < CHILD_FRAMES ? taking->want : CHILD_FRAMES;
 
-    while (taken < want) {
+    if (!add_frames(taking, frame_address(child, 0), count))
+        return;
+    if (count < CHILD_FRAMES)
+        child_is_split(child);
+    child_take_run(child, 0, count);
+}
+
+/* From the store, as far as it has some and there are places. */
+static void take_runs(struct frame_magazines *own, struct taking *taking)
+{
+    while (taking->want > 0 && taking->count < taking->places) {
         if (own->reserved >= store.children || child_free(own->reserved) == 0) {
             own->reserved = find_child(true);
             if (own->reserved == NO_CHILD)
@@ -449,9 +475,29 @@ static unsigned take_singles(struct frame_magazines *own, paddr_t *frames, unsig
             if (own->reserved == NO_CHILD)
                 break;
         }
-        taken += child_take_singles(own->reserved, frames + taken, want - taken);
+        if (child_free(own->reserved) == CHILD_FRAMES)
+            whole_take(own->reserved, taking);
+        else
+            partial_take(own->reserved, taking);
     }
-    return taken;
+}
+
+/* The same one by one: the number of them. */
+static unsigned take_singles(struct frame_magazines *own, paddr_t *frames, unsigned want)
+{
+    struct frame_run runs[RUNS];
+    struct taking taking = {.runs = runs, .places = RUNS, .want = want};
+    paddr_t *next = frames;
+
+    do {
+        taking.count = 0;
+        take_runs(own, &taking);
+        for (const struct frame_run *run = runs; run < runs + taking.count; next += run++->count) {
+            for (unsigned i = 0; i < run->count; i++)
+                next[i] = run->first + ((paddr_t)i << VM_PAGE_SHIFT);
+        }
+    } while (taking.want > 0 && taking.count > 0);
+    return want - taking.want;
 }
 
 /* The first aligned free run of 2^order frames in the child, or CHILD_FRAMES. */
@@ -696,27 +742,71 @@ unsigned frames_get(paddr_t *frames, unsigned count)
     return got + take_singles(own, frames + got, count - got);
 }
 
-/* Neighbours are zeroed together. */
-static void zero_all(const paddr_t *frames, unsigned count)
+/* From a magazine: the last one put first. */
+static __attribute__((noinline)) void pop_runs(struct frame_magazine *own, struct taking *taking)
 {
-    unsigned first, n;
+    paddr_t *next = own->frames + own->count;
 
-    for (first = 0; first < count; first += n) {
-        for (n = 1; first + n < count && frames[first + n] == frames[first] + n * VM_PAGE_SIZE; n++)
-            ;
-        frame_zero(phys_to_virt(frames[first]), n * VM_PAGE_SIZE);
+    for (; next > own->frames && taking->want > 0; next--) {
+        struct frame_run *last = taking->runs + taking->count - 1;
+
+        if (taking->count > 0 && next[-1] + VM_PAGE_SIZE == last->first) {
+            last->first = next[-1];
+            last->count++;
+            taking->want--;
+        } else if (!add_frames(taking, next[-1], 1)) {
+            break;
+        }
+    }
+    own->count = (unsigned)(next - own->frames);
+}
+
+/* What is behind `virgin` is zeros. */
+static void zero_runs(const struct frame_run *runs, unsigned count, paddr_t virgin)
+{
+    for (const struct frame_run *run = runs; run < runs + count; run++) {
+        paddr_t end = frame_run_end(*run) < virgin ? frame_run_end(*run) : virgin;
+
+        if (run->first < end)
+            frame_zero(phys_to_virt(run->first), end - run->first);
     }
 }
 
-unsigned frames_get_zeroed(paddr_t *frames, unsigned count)
+/* The clean ones that the magazine has; further ones are not to be added to these runs. */
+static unsigned get_clean_runs(struct frame_magazine *clean, struct taking *taking)
 {
-    unsigned clean = 0, got;
+    pop_runs(clean, taking);
+    unsigned count = taking->count;
 
-    while (clean < count && (frames[clean] = frame_get_hot(PAGE_4K, FRAME_CLEAN)) != FRAME_NONE)
-        frame_check_zeroed(frames[clean++]);
-    got = clean < count ? frames_get(frames + clean, count - clean) : 0;
-    zero_all(frames + clean, got);
-    return clean + got;
+    for (const struct frame_run *run = taking->runs; run < taking->runs + count; run++) {
+        for (unsigned i = 0; i < run->count; i++)
+            frame_check_zeroed(run->first + ((paddr_t)i << VM_PAGE_SHIFT));
+    }
+    taking->runs += count;
+    taking->places -= count;
+    taking->count = 0;
+    return count;
+}
+
+unsigned frames_get_runs(struct frame_run *runs, unsigned places, unsigned count, bool zeroed)
+{
+    struct frame_magazines *own = &this_cpu(frame_magazines);
+    struct taking taking = {.runs = runs, .places = places, .want = count};
+    paddr_t virgin = frames_trust_virgin ? store.virgin : FRAME_NONE;
+    unsigned clean;
+
+    if (get_fails())
+        return 0;
+    clean = zeroed ? get_clean_runs(&own->of[PAGE_4K][FRAME_CLEAN], &taking) : 0;
+    pop_runs(&own->of[PAGE_4K][FRAME_DIRTY], &taking);
+    take_runs(own, &taking);
+    if (UNLIKELY(taking.want > 0 && taking.count < taking.places)) {
+        frames_drain();
+        take_runs(own, &taking);
+    }
+    if (zeroed)
+        zero_runs(taking.runs, taking.count, virgin);
+    return clean + taking.count;
 }
 
 void frames_put(const paddr_t *frames, unsigned count)

@@ -83,10 +83,18 @@ void frame_put_clean(paddr_t frame, enum page_size size);
 
 /* Many frames of 4 KiB at once: the number of those that there are. Neighbours take a few instructions each. */
 unsigned frames_get(paddr_t *frames, unsigned count);
-unsigned frames_get_zeroed(paddr_t *frames, unsigned count);
 void frames_put(const paddr_t *frames, unsigned count);
 /* The same for frames of any size that follow each other: a few instructions for each word of bits, or 2 MiB. */
 void frames_put_neighbours(paddr_t first, enum page_size size, size_t count);
+
+static inline paddr_t frame_run_end(struct frame_run run)
+{
+    return run.first + ((paddr_t)run.count << VM_PAGE_SHIFT);
+}
+
+/* At most `count` frames of 4 KiB, of zeros if they are to be, as runs of any length: the number of runs, at most
+ * `places`. Fewer frames than asked for: there are no more, or no places. Neighbours take next to nothing each. */
+unsigned frames_get_runs(struct frame_run *runs, unsigned places, unsigned count, bool zeroed);
 
 #ifdef QUIRE_DEBUG
 /* Panic if the frame is not out, or is clean and not zeros; a dirty one gets a pattern. */

@@ -83,6 +83,25 @@ static inline vaddr_t entry_end(vaddr_t va, vaddr_t last, unsigned level)
     return entry_last < last ? entry_last : last;
 }
 
+/* How many entries are zero from this one on, which is; looks at 32 of many, at eight of others at a time. */
+static __attribute__((noinline)) unsigned zeros_from(const entry_t *entry, unsigned count)
+{
+    const entry_t *next = entry, *end = entry + count;
+
+    if (count >= 32)
+        next = machine_skip_zeros(next, align_down(count, 32));
+    while (end - next >= 8 && (next[0] | next[1] | next[2] | next[3] | next[4] | next[5] | next[6] | next[7]) == 0)
+        next += 8;
+    while (next < end && *next == 0)
+        next++;
+    return (unsigned)(next - entry);
+}
+
+static inline unsigned zeros(const entry_t *entry, unsigned count)
+{
+    return count == 0 || *entry != 0 ? 0 : zeros_from(entry, count);
+}
+
 /* ---- entries and flags ---- */
 
 /* By VM_READ, VM_WRITE and VM_EXEC: a table, since every fault asks. */
@@ -554,15 +573,32 @@ uint64_t *mmu_make_table(struct mmu *mmu, vaddr_t va)
     return mmu_find_directory(mmu, va);
 }
 
-unsigned mmu_map_small(struct mmu *mmu, uint64_t *directory_entry, vaddr_t va, const paddr_t *frames, unsigned count,
-                       vm_flags_t flags)
+unsigned mmu_free_small(uint64_t directory_entry, vaddr_t va, unsigned most)
 {
-    entry_t *entry = mmu_small_entry(*directory_entry, va), bits = mmu_leaf_bits[flags & VM_PROTECTION];
-    unsigned done;
+    ASSERT(entry_index(va, 0) + most <= ENTRIES);
+    return mmu_table_is_used(directory_entry) ? zeros(mmu_small_entry(directory_entry, va), most) : most;
+}
 
-    ASSERT(entry_index(va, 0) + count <= ENTRIES);
-    for (done = 0; done < count && entry[done] == 0; done++)
-        entry[done] = frames[done] | bits;
+unsigned mmu_map_runs(struct mmu *mmu, uint64_t *directory_entry, vaddr_t va, const struct frame_run *runs,
+                      unsigned count, vm_flags_t flags)
+{
+    entry_t *first = mmu_small_entry(*directory_entry, va), *entry = first;
+
+    for (const struct frame_run *run = runs; run < runs + count; run++) {
+        entry_t leaf = make_plain_leaf(run->first, 0, flags);
+        unsigned left = run->count;
+
+        ASSERT(zeros(entry, left) == left);
+        for (; left >= 8; left -= 8, entry += 8, leaf += 8 * VM_PAGE_SIZE) {
+#pragma clang loop unroll(full)
+            for (unsigned i = 0; i < 8; i++)
+                entry[i] = leaf + i * VM_PAGE_SIZE;
+        }
+        for (; left > 0; left--, leaf += VM_PAGE_SIZE)
+            *entry++ = leaf;
+    }
+    unsigned done = (unsigned)(entry - first);
+
     *directory_entry += done * USED_ONE;
     mmu->pages[PAGE_4K] += done;
     return done;
@@ -781,25 +817,6 @@ static void walk_range(struct walk *walk, vaddr_t va, size_t size)
     flush_run(walk->mmu, &walk->flush, va);
 }
 
-/* How many entries are zero from this one on, which is; looks at 32 of many, at eight of others at a time. */
-static __attribute__((noinline)) unsigned zeros_from(const entry_t *entry, unsigned count)
-{
-    const entry_t *next = entry, *end = entry + count;
-
-    if (count >= 32)
-        next = machine_skip_zeros(next, align_down(count, 32));
-    while (end - next >= 8 && (next[0] | next[1] | next[2] | next[3] | next[4] | next[5] | next[6] | next[7]) == 0)
-        next += 8;
-    while (next < end && *next == 0)
-        next++;
-    return (unsigned)(next - entry);
-}
-
-static inline unsigned zeros(const entry_t *entry, unsigned count)
-{
-    return count == 0 || *entry != 0 ? 0 : zeros_from(entry, count);
-}
-
 bool mmu_is_unused(const struct mmu *mmu, vaddr_t va, size_t size)
 {
     const entry_t *entry = mmu_directory_entry(mmu, va);
@@ -814,7 +831,6 @@ bool mmu_is_unused(const struct mmu *mmu, vaddr_t va, size_t size)
     }
     return zeros(entry, count) == count;
 }
-
 /* The address of the i-th entry of a run that begins with that of va. */
 static inline vaddr_t run_va(vaddr_t va, unsigned i, unsigned level)
 {

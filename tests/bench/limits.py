@@ -57,7 +57,7 @@ ROWS = [
     Row("fault_4k_unzeroed", "  without the zeroing", 250, others="Linux 1,300 to 2,350"),
     Row("fault_4k_usual", "  the usual one: no table, no refill", 120),
     Row("fault_4k_clean", "  where the frame is zeros already", 120),
-    Row("fault_4k_in_order", "  a page of many touched in order, without the zeroing", 30),
+    Row("fault_4k_in_order", "  a page of many touched in order, without the zeroing", 22),
     Row("fault_2m", "2 MiB demand fault", others="Linux 288,201 to 291,127"),
     Row("fault_2m_unzeroed", "  without the zeroing", 300),
     Row("alloc_free", "vm_alloc + vm_free, 1 MiB untouched", 120, others="OSv 3,700"),

@@ -877,6 +877,21 @@ static bool is_zeros(paddr_t frame, size_t size)
     return true;
 }
 
+/* Runs, one after the other, into an array: as many frames as they hold. */
+static unsigned get_runs(paddr_t *frames, unsigned places, unsigned count, bool zeroed)
+{
+    struct frame_run runs[16];
+    unsigned got = 0, found = frames_get_runs(runs, places, count, zeroed);
+
+    assert_true(found <= places && found <= count);
+    for (unsigned i = 0; i < found; i++) {
+        assert_true(runs[i].count > 0 && got + runs[i].count <= count);
+        for (unsigned k = 0; k < runs[i].count; k++)
+            frames[got++] = runs[i].first + k * FRAME;
+    }
+    return got;
+}
+
 /* More than there are: all of them, and all are whole again afterwards. */
 static void test_bulk(void **state)
 {
@@ -897,7 +912,7 @@ static void test_bulk(void **state)
         assert_counts();
     }
     assert_int_equal(frames_get(&more, 1), 0);
-    assert_int_equal(frames_get_zeroed(&more, 1), 0);
+    assert_int_equal(get_runs(&more, 1, 1, true), 0);
     for (unsigned at = 0, part = 1; at < got; at += part, part = part * 3 % 509) {
         part = part < got - at ? part : got - at;
         for (unsigned i = at; i < at + part; i++)
@@ -941,6 +956,44 @@ static void test_neighbours(void **state)
     }
     frames_drain();
     assert_int_equal(frames_stats().free_2m, whole);
+    free(frames);
+}
+
+/* Across 2 MiB, and until there is none; frames that are known to be zeros are not zeroed. */
+static void test_many_as_runs(void **state)
+{
+    struct frame_run runs[2];
+    unsigned count, got = 0;
+    size_t total, zeroed;
+    paddr_t *frames;
+
+    (void)state;
+    start(plain, ARRAY_LENGTH(plain));
+    assert_int_equal(frames_get_runs(runs, 2, 3 * PER_2M - 7, false), 1);
+    assert_int_equal(runs[0].count, 3 * PER_2M - 7);
+    memset(phys_to_virt(runs[0].first), 0xff, runs[0].count * FRAME);
+    memset(phys_to_virt(runs[0].first), 0, FRAME);
+    frame_put_clean(runs[0].first, PAGE_4K);
+    frames_put_neighbours(runs[0].first + FRAME, PAGE_4K, runs[0].count - 1);
+    zeroed = fake_zeroed();
+    assert_int_equal(frames_get_runs(runs, 2, 10, true), 2);
+    assert_int_equal(runs[0].count, 1);
+    assert_int_equal(runs[1].count, 9);
+    assert_int_equal(fake_zeroed() - zeroed, 9 * FRAME);
+    for (unsigned i = 0; i < 2; i++)
+        frames_put_neighbours(runs[i].first, PAGE_4K, runs[i].count);
+    total = frames_free();
+    frames = calloc(total, sizeof(paddr_t));
+    for (unsigned places = 1; (count = get_runs(frames + got, places, 1000, places % 2)) > 0;
+         places = places % 16 + 1) {
+        for (unsigned i = 0; i < count; i++) {
+            model_get(frames[got + i], 1);
+            assert_true(places % 2 == 0 || is_zeros(frames[got + i], FRAME));
+        }
+        got += count;
+        assert_counts();
+    }
+    assert_int_equal(got, total);
     free(frames);
 }
 
@@ -1069,12 +1122,14 @@ static void get_in_state(struct random *random, paddr_t *frames, unsigned *out)
     bool zeroed = random_below(random, 2), many = random_below(random, 4) == 0;
     unsigned count = 1 + (many ? (unsigned)random_below(random, 150) : 0), got;
 
+    zeroed = zeroed && (!many || count % 2); /* as runs */
+
     if (*out + count > STATES_HELD)
         return;
     if (random_below(random, 8) == 0)
         frames_fail_nth((long)random_below(random, 3));
     if (many)
-        got = zeroed ? frames_get_zeroed(frames + *out, count) : frames_get(frames + *out, count);
+        got = count % 2 ? get_runs(frames + *out, 1 + count % 16, count, zeroed) : frames_get(frames + *out, count);
     else
         got = (frames[*out] = zeroed ? frame_get_zeroed(PAGE_4K) : frame_get(PAGE_4K)) != FRAME_NONE;
     frames_fail_nth(-1);
@@ -1169,6 +1224,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_random_with_holes),
         cmocka_unit_test(test_bulk),
         cmocka_unit_test(test_neighbours),
+        cmocka_unit_test(test_many_as_runs),
         cmocka_unit_test(test_large_neighbours),
         cmocka_unit_test(test_cleaning),
         cmocka_unit_test(test_virgin),
