@@ -294,7 +294,7 @@ error_t vm_advise(struct address_space *space, vaddr_t start, size_t size, int a
     return error ? error : covered ? E_SUCCESS : E_NOMEM;
 }
 
-error_t vm_mark(struct address_space *space, vaddr_t start, size_t size, vm_flags_t clear, vm_flags_t set)
+COLD error_t vm_mark(struct address_space *space, vaddr_t start, size_t size, vm_flags_t clear, vm_flags_t set)
 {
     error_t error = check_range(start, size);
     vaddr_t end = start + size;
@@ -339,7 +339,7 @@ static size_t back_up_to(struct address_space *space, vaddr_t va, vaddr_t end, v
     return backed;
 }
 
-error_t vm_populate(struct address_space *space, vaddr_t start, size_t size, vm_flags_t access)
+COLD error_t vm_populate(struct address_space *space, vaddr_t start, size_t size, vm_flags_t access)
 {
     error_t error = check_range(start, size);
     vaddr_t end = start + size;

@@ -338,7 +338,7 @@ static void visit_tree(const struct vm_segment *segment, void (*visit)(void *, c
     }
 }
 
-void segments_visit(struct address_space *space, void (*visit)(void *, const struct vm_segment *), void *context)
+COLD void segments_visit(struct address_space *space, void (*visit)(void *, const struct vm_segment *), void *context)
 {
     for (const struct vm_region *region = space->regions; region < space->regions + VM_REGIONS; region++) {
         size_t tables = region->directory ? (region->slots + SLOTS_PER_PAGE - 1) / SLOTS_PER_PAGE : 0;
@@ -762,7 +762,7 @@ static void region_destroy(struct address_space *space, struct vm_region *region
     bookkeeping_put(space, region->directory);
 }
 
-void vm_space_destroy(struct address_space *space)
+COLD void vm_space_destroy(struct address_space *space)
 {
     struct vm_segment *segment;
 

@@ -423,7 +423,7 @@ static bool has_memory(uintptr_t address, size_t size, int map_flags)
 }
 
 /* With everything that is not in the six lines of linux_mmap. `file` is NULL for anonymous memory. */
-static long map(struct file *file, uintptr_t address, size_t length, int protection, int flags, uint64_t offset)
+COLD static long map(struct file *file, uintptr_t address, size_t length, int protection, int flags, uint64_t offset)
 {
     vm_flags_t vm_flags = protection_flags((unsigned)protection) | VM_MERGE | linux_future_marks;
     struct linux_contents contents;

@@ -248,7 +248,7 @@ static const char *magazine_validate(unsigned class, const struct magazine *maga
     return NULL;
 }
 
-const char *magazines_validate(const struct heap *heap)
+COLD const char *magazines_validate(const struct heap *heap)
 {
     const char *wrong = NULL;
     size_t cached = 0;

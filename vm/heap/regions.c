@@ -435,7 +435,7 @@ void regions_trim(struct heap *heap)
     release_until(heap, 0, 1);
 }
 
-void regions_destroy(struct heap *heap)
+COLD void regions_destroy(struct heap *heap)
 {
     for (struct region *region; (region = region_after(heap, NULL));) {
         for (unsigned first = bits_next(region->owned, 0, 0), end; first < REGION_SLICES;
