@@ -57,12 +57,15 @@ static inline uint64_t *mmu_small_entry(uint64_t directory_entry, vaddr_t va)
 /* The entry of the small page that is at va; NULL: none is. */
 static inline uint64_t *mmu_present_entry(struct mmu *mmu, vaddr_t va)
 {
-    uint64_t *table = mmu_find_directory(mmu, va);
+    uint64_t *table = mmu_directory_entry(mmu, va);
 
+    if (UNLIKELY(!table))
+        table = mmu_find_directory(mmu, va);
     if (UNLIKELY(!table || !mmu_has_table(*table)))
         return NULL;
     uint64_t *entry = mmu_small_entry(*table, va);
 
+    __asm__("" : "+r"(entry)); /* an address, not base and index: else two registers are saved */
     return *entry & PTE_PRESENT ? entry : NULL;
 }
 

@@ -78,6 +78,43 @@ static void test_anon_large_pages_stay_inside(void **state)
     fixture_end();
 }
 
+/* Zeros of frames that were clean or are made so, in directories by turns, and at the edges of a segment. */
+static void test_anon_large_touches(void **state)
+{
+    struct vm_segment *segment;
+    size_t zeroed;
+    paddr_t frame;
+
+    (void)state;
+    fixture_start(RAM);
+    segment = must_alloc(&vm_anon, A, 2 * GIB, VM_RW | VM_PAGES_2M);
+    for (unsigned i = 0; i < 4; i++) {
+        vaddr_t va = A + (i % 2) * GIB + (2 * i + 1) * MIB;
+
+        zeroed = fake_zeroed();
+        assert_int_equal(must_read(va), 0);
+        assert_true(fake_zeroed() - zeroed >= 2 * MIB);
+        must_write(va, 1);
+        assert_int_equal(stats(segment).faults[PAGE_2M], i + 1);
+        fixture_check();
+    }
+    frame = frame_get(PAGE_2M);
+    memset(phys_to_virt(frame), 0, 2 * MIB);
+    frame_put_clean(frame, PAGE_2M);
+    zeroed = fake_zeroed();
+    assert_int_equal(must_read(A + 16 * MIB), 0);
+    assert_int_equal(fake_zeroed(), zeroed);
+    assert_int_equal(must_walk(A + 16 * MIB).frame, frame);
+    frames_fail_nth(0); /* the next size, once */
+    assert_int_equal(must_read(A + 20 * MIB), 0);
+    frames_fail_nth(-1);
+    assert_int_equal(stats(segment).faults_refused, 0);
+    assert_int_equal(stats(segment).resident[PAGE_4K] + stats(segment).resident[PAGE_2M], 6);
+    fixture_check();
+    vm_free(space, segment);
+    fixture_end();
+}
+
 static void test_anon_falls_back_without_2m_frames(void **state)
 {
     struct vm_segment *segment;
@@ -928,6 +965,7 @@ int main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_anon_zeroes),
         cmocka_unit_test(test_anon_large_pages_stay_inside),
+        cmocka_unit_test(test_anon_large_touches),
         cmocka_unit_test(test_anon_falls_back_without_2m_frames),
         cmocka_unit_test(test_fallbacks_count_faults),
         cmocka_unit_test(test_anon_1g),

@@ -318,20 +318,18 @@ static bool is_backed(struct vm_segment *segment)
  */
 static bool zero_in_place(struct vm_segment *segment, size_t size)
 {
-    vaddr_t start = segment->start;
-
     if (size > ZEROED_IN_PLACE || size != segment->size)
         return false;
-    if (UNLIKELY(segment->next != start + size) && !is_backed(segment))
+    if (UNLIKELY(segment->next != segment_end(segment)) && !is_backed(segment))
         return false;
-    uint64_t *first = mmu_present_entry(&vm_space()->mmu, start);
+    uint64_t *first = mmu_present_entry(&current_space->mmu, segment->start);
 
     if (!first || !mmu_is_dirty(first))
         return false;
-    segment->own = (void *)size;
-    heap_zero(start, size);
+    segment->own = (void *)segment->size;
+    heap_zero(segment->start, segment->size);
     mmu_forget_dirty(first);
-    machine_flush_page(start);
+    machine_flush_page(segment->start);
     return true;
 }
 
@@ -378,8 +376,8 @@ static bool keep_backed(struct vm_segment *segment)
     if (segment->size > limit)
         return false;
     while (kept.backed + segment->size > limit)
-        vm_free(vm_space(), kept_remove(0));
-    space_note_peak(vm_space());
+        vm_free(current_space, kept_remove(0));
+    space_note_peak(current_space);
     kept.backed += segment->size;
     return true;
 }

@@ -1,6 +1,6 @@
 /*
  * A segment driver that makes system calls inside of other calls and faults: what it closes stays until the call that
- * uses it has ended, and no handler runs in the middle of the core's work.
+ * uses it has ended, no handler runs in the middle of the core's work, and the interrupted code keeps its vectors.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,10 +33,17 @@ static void use_masks(void)
     syscall(SYS_ppoll, NULL, 0, &none, &second, sizeof(second));
 }
 
+static bool spoils; /* vector registers, as any C function may */
+
 static error_t back(struct address_space *space, struct vm_segment *segment)
 {
     int ends[2];
 
+    if (spoils)
+        __asm__ volatile("pxor %%xmm0, %%xmm0; movdqa %%xmm0, %%xmm5; movdqa %%xmm0, %%xmm15"
+                         :
+                         :
+                         : "xmm0", "xmm5", "xmm15");
     for (int i = 0; close_it >= 0 && i < 8; i++) {
         if (i == 0)
             printf("closed in a fault: %d\n", close(close_it));
@@ -151,11 +158,32 @@ static void masks_in_a_driver(void)
     printf("mask behind the call: %lx, as before: %d\n", (unsigned long)behind, behind == before);
 }
 
+/* The fault is in the middle of code that has them in use. */
+static void vectors_across_a_fault(void)
+{
+    char *memory = segment_of(4 * VM_PAGE_SIZE);
+    uint64_t wrong = 0;
+
+    spoils = true;
+    for (uint64_t i = 1; i <= 4; i++, memory += VM_PAGE_SIZE) {
+        uint64_t before[2] = {i, ~i}, low[2], high[2];
+
+        __asm__ volatile("movdqu %3, %%xmm5; movdqu %3, %%xmm15; movb $1, %2; movdqu %%xmm5, %0; movdqu %%xmm15, %1"
+                         : "=m"(low), "=m"(high), "=m"(*memory)
+                         : "m"(before)
+                         : "xmm5", "xmm15");
+        wrong += memcmp(low, before, sizeof(before)) != 0 || memcmp(high, before, sizeof(before)) != 0;
+    }
+    spoils = false;
+    printf("vectors lost in faults: %lu\n", (unsigned long)wrong);
+}
+
 int main(void)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
     signals_in_a_driver();
     closed_while_read();
     masks_in_a_driver();
+    vectors_across_a_fault();
     return 0;
 }
