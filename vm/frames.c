@@ -583,6 +583,24 @@ static paddr_t take_2m(void)
     return frame_address(child, 0);
 }
 
+/* Neighbours, at most `most` wholly free ones: the first frame of 2 MiB, or FRAME_NONE. */
+static paddr_t take_children(size_t most, size_t *count)
+{
+    size_t first = find_child(false), child = first;
+
+    if (child == NO_CHILD)
+        return FRAME_NONE;
+    do {
+        store.state[child] = 0;
+        store.group[child / GROUP_CHILDREN].whole--;
+        child++;
+    } while (child - first < most && child < store.children && child_free(child) == CHILD_FRAMES);
+    *count = child - first;
+    frames_stored -= *count * CHILD_FRAMES;
+    note_taken((unsigned)*count * CHILD_FRAMES, frame_address(child, 0));
+    return frame_address(first, 0);
+}
+
 static paddr_t take_1g(void)
 {
     for (size_t g = 0; g < store.groups; g++) {
@@ -683,6 +701,23 @@ paddr_t frame_get_zeroed(enum page_size size)
     paddr_t frame = LIKELY(size == PAGE_4K) ? frame_get_zeroed_hot() : FRAME_NONE;
 
     return LIKELY(frame != FRAME_NONE) ? frame : get_zeroed(size);
+}
+
+paddr_t frames_get_large(size_t most, size_t *count)
+{
+    struct frame_magazine *hot = frame_magazine(PAGE_2M, FRAME_DIRTY);
+    paddr_t first = frame_get_hot(PAGE_2M, FRAME_DIRTY);
+
+    *count = 1;
+    if (first != FRAME_NONE) {
+        for (; *count < most && hot->count > 0 && hot->frames[hot->count - 1] == first + *count * SIZE_2M; ++*count)
+            hot->count--;
+        return first;
+    }
+    if (UNLIKELY(FRAMES_MAY_FAIL) || (first = take_children(most, count)) == FRAME_NONE)
+        return frame_get(PAGE_2M);
+    note_least_free();
+    return first;
 }
 
 /* The half of the magazine that was put first goes to the store. */

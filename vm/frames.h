@@ -81,6 +81,9 @@ paddr_t frame_get_zeroed(enum page_size size);
 /* Puts back a frame that is all zeros, as it should be handed out to the next who wants zeros. */
 void frame_put_clean(paddr_t frame, enum page_size size);
 
+/* Frames of 2 MiB that follow each other, at most `most`: the first, and how many they are. FRAME_NONE. */
+paddr_t frames_get_large(size_t most, size_t *count);
+
 /* Many frames of 4 KiB at once: the number of those that there are. Neighbours take a few instructions each. */
 unsigned frames_get(paddr_t *frames, unsigned count);
 void frames_put(const paddr_t *frames, unsigned count);

@@ -85,19 +85,22 @@ void mmu_trim(struct mmu *mmu);
 error_t mmu_map(struct mmu *mmu, vaddr_t va, paddr_t pa, enum page_size size, vm_flags_t flags);
 
 /*
- * For many small pages, and for one in the path of a fault (leaf.h: mmu_directory_entry, mmu_enter_small, through
- * machine.h). mmu_find_directory: the entry for the 2 MiB around va, remembered for the next time; NULL: no table holds
- * it. Of the table that the entry points to, which holds all of the pages: mmu_free_small: how many from va on are not
- * there, at most `most`. mmu_map_runs: maps ordinary memory from va on, frames that are there in runs, where no page
- * is: the number of pages. mmu_map_large: maps 2 MiB of it at the entry, which is free. mmu_make_table: the entry, with
- * a table made if there is none; NULL: no frame for it, or a large page is there.
+ * For many pages of ordinary memory, and for one in the path of a fault (leaf.h: mmu_directory_entry, mmu_enter_small,
+ * through machine.h). mmu_find_directory: the entry for the 2 MiB around va, remembered for the next time; NULL: no
+ * table holds it. mmu_make_table: the same, with a table made if there is none; NULL: no frame for it, or a large page
+ * is there. Of the table that the entry points to, which holds all of the pages: mmu_free_small: how many from va on
+ * are not there, at most `most`; mmu_map_runs: maps frames from va on, where none is: the number of pages. Of the
+ * directory itself: mmu_free_large: how many entries from this one on are free, at most `most`; mmu_map_large: maps 2
+ * MiB at it; mmu_map_many_large: and more that follow each other.
  */
 uint64_t *mmu_find_directory(struct mmu *mmu, vaddr_t va);
 uint64_t *mmu_make_table(struct mmu *mmu, vaddr_t va);
 unsigned mmu_free_small(uint64_t directory_entry, vaddr_t va, unsigned most);
 unsigned mmu_map_runs(struct mmu *mmu, uint64_t *directory_entry, vaddr_t va, const struct frame_run *runs,
                       unsigned count, vm_flags_t flags);
+unsigned mmu_free_large(const struct mmu *mmu, const uint64_t *directory_entry, size_t most);
 void mmu_map_large(struct mmu *mmu, uint64_t *directory_entry, paddr_t frame, vm_flags_t flags);
+void mmu_map_many_large(struct mmu *mmu, uint64_t *directory_entry, paddr_t first, unsigned count, vm_flags_t flags);
 
 /* Gives the page of 4 KiB that is mapped at va another frame and other flags. The old frame stays with its owner. */
 void mmu_replace(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags);

@@ -604,10 +604,28 @@ unsigned mmu_map_runs(struct mmu *mmu, uint64_t *directory_entry, vaddr_t va, co
     return done;
 }
 
+unsigned mmu_free_large(const struct mmu *mmu, const uint64_t *directory_entry, size_t most)
+{
+    size_t left = (size_t)(mmu->directory + ENTRIES - directory_entry);
+
+    return zeros(directory_entry, (unsigned)(most < left ? most : left));
+}
+
 void mmu_map_large(struct mmu *mmu, uint64_t *directory_entry, paddr_t frame, vm_flags_t flags)
 {
     ASSERT(*directory_entry == 0 && directory_entry - mmu->directory < ENTRIES);
     mmu_enter_large(mmu, directory_entry, frame, flags & VM_PROTECTION);
+}
+
+void mmu_map_many_large(struct mmu *mmu, uint64_t *directory_entry, paddr_t first, unsigned count, vm_flags_t flags)
+{
+    entry_t leaf = make_plain_leaf(first, PAGE_2M, flags);
+
+    ASSERT(directory_entry >= mmu->directory && mmu_free_large(mmu, directory_entry, count) == count);
+    for (unsigned i = 0; i < count; i++, leaf += page_bytes(PAGE_2M))
+        directory_entry[i] = leaf;
+    *mmu->directory_parent += count * USED_ONE;
+    mmu->pages[PAGE_2M] += count;
 }
 
 void mmu_replace(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags)

@@ -1012,6 +1012,34 @@ static void test_large_neighbours(void **state)
         assert_int_equal(frame_get(PAGE_2M), large[i]);
 }
 
+/* What the magazine holds as far as it is neighbours, else the store's, up to one that is out. */
+static void test_many_large(void **state)
+{
+    paddr_t first, out;
+    size_t count, got = 0;
+
+    (void)state;
+    start(plain, ARRAY_LENGTH(plain));
+    first = get(PAGE_2M);
+    out = get(PAGE_2M);
+    put(first, PAGE_2M);
+    frames_fail_nth(0);
+    assert_true(frames_get_large(9, &count) == FRAME_NONE);
+    assert_true(frames_get_large(9, &count) == first);
+    assert_int_equal(count, 1);
+    frame_put(first, PAGE_2M);
+    for (size_t most = 1; (first = frames_get_large(most, &count)) != FRAME_NONE; most = most % 5 + 1) {
+        assert_true(count >= 1 && count <= most && is_aligned(first, page_bytes(PAGE_2M)));
+        model_get(first, count * PER_2M);
+        got += count;
+        assert_counts();
+    }
+    assert_int_equal(got, blocks_of(PAGE_2M) - 1);
+    put(out, PAGE_2M);
+    assert_true(frames_get_large(9, &count) == out);
+    assert_int_equal(count, 1);
+}
+
 /* An idle CPU cleans what the magazines hold: then zeros cost nothing. */
 static void test_cleaning(void **state)
 {
@@ -1226,6 +1254,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_neighbours),
         cmocka_unit_test(test_many_as_runs),
         cmocka_unit_test(test_large_neighbours),
+        cmocka_unit_test(test_many_large),
         cmocka_unit_test(test_cleaning),
         cmocka_unit_test(test_virgin),
         cmocka_unit_test(test_bad_states_panic),

@@ -40,9 +40,13 @@ static inline size_t asked_of(const struct vm_segment *segment)
     return (size_t)segment->own;
 }
 
-static inline paddr_t frame_for(const struct vm_segment *segment)
+/* Neighbours of 2 MiB for the segment; one of zeros, as that takes much longer than a fault. */
+static inline paddr_t frames_for(const struct vm_segment *segment, size_t most, size_t *count)
 {
-    return segment->flags & VM_NOZERO ? frame_get(PAGE_2M) : frame_get_zeroed(PAGE_2M);
+    if (segment->flags & VM_NOZERO)
+        return frames_get_large(most, count);
+    *count = 1;
+    return frame_get_zeroed(PAGE_2M);
 }
 
 /* Pages are there now; `next` of the segment is where those from its start on end. */
@@ -53,34 +57,37 @@ static inline void note_backed(struct vm_segment *segment, vaddr_t from, vaddr_t
         segment->next = to;
 }
 
-/* Maps a page where its directory is there and the place free: the usual one, after the first. */
-static inline bool map_2m_quickly(struct address_space *space, vaddr_t page, paddr_t frame, vm_flags_t flags)
+/* Pages of 2 MiB where none are, with frames that follow each other: at most `most`, how many. Where the directory is
+ * not there, or something that may go is in the place, it is one. */
+static size_t back_neighbours(struct address_space *space, struct vm_segment *segment, vaddr_t page, size_t most)
 {
     uint64_t *entry = mmu_find_directory(&space->mmu, page);
+    size_t places = entry ? mmu_free_large(&space->mmu, entry, most) : 0, count;
+    paddr_t first = frames_for(segment, places > 0 ? places : 1, &count);
 
-    if (!entry || *entry != 0)
-        return false;
-    mmu_map_large(&space->mmu, entry, frame, flags);
-    return true;
+    if (UNLIKELY(first == FRAME_NONE))
+        return 0;
+    if (LIKELY(places > 0)) {
+        mmu_map_many_large(&space->mmu, entry, first, (unsigned)count, segment->flags);
+    } else if (vm_segment_map(space, segment, page, first, PAGE_2M) != E_SUCCESS) {
+        frame_put(first, PAGE_2M);
+        return 0;
+    }
+    return count;
 }
 
 /* Pages of 2 MiB, from the one of the touch on; false: not one. */
 static bool back_2m(struct address_space *space, struct vm_segment *segment, vaddr_t va, vaddr_t end, size_t window)
 {
     vaddr_t first = align_down(va, page_bytes(PAGE_2M)), page = first;
+    size_t wanted = (window + page_bytes(PAGE_2M) - 1) >> page_shift(PAGE_2M), backed;
 
-    do {
-        paddr_t frame = end - page >= page_bytes(PAGE_2M) ? frame_for(segment) : FRAME_NONE;
-
-        if (frame == FRAME_NONE)
-            break;
-        if (!map_2m_quickly(space, page, frame, segment->flags) &&
-            vm_segment_map(space, segment, page, frame, PAGE_2M) != E_SUCCESS) {
-            frame_put(frame, PAGE_2M);
-            break;
-        }
-        page += page_bytes(PAGE_2M);
-    } while (page - first < window);
+    if (wanted > (end - page) >> page_shift(PAGE_2M))
+        wanted = (end - page) >> page_shift(PAGE_2M);
+    while (wanted > 0 && (backed = back_neighbours(space, segment, page, wanted)) > 0) {
+        page += backed << page_shift(PAGE_2M);
+        wanted -= backed;
+    }
     if (page == first)
         return false;
     note_backed(segment, first, page);
