@@ -6,8 +6,9 @@
  * so 32-bit code reaches everything as EBP (where the image begins in memory) + OFFSET(symbol).
  *
  * The page tables made here stay in use as the root of the one address space. They map the image with its final
- * protection, by pages of 2 MiB where a part of it has them and by 4 KiB elsewhere, and nothing else but one executable,
- * read-only identity page for the switch into long mode, which arch/x86_64/boot.c removes. Order of the tables: see TABLE_* below and __boot_tables in image.ld.S.
+ * protection, its large parts by pages of 2 MiB and all else by 4 KiB, and beside it only one executable, read-only
+ * identity page for the switch into long mode, which arch/x86_64/boot.c removes. Order of the tables: see TABLE_* below
+ * and __boot_tables in image.ld.S.
  */
 #include "arch/x86_64/layout.h"
 #include "arch/x86_64/pte.h"
@@ -187,6 +188,12 @@ make_tables:
     leal TABLE_IMAGE(%edi, %ebx, 8), %ebx
     testl $(LARGE_PAGE - 1), %ecx
     jnz 4f
+    pushl %edx
+    movl 4(%esi), %edx
+    subl (%esi), %edx
+    cmpl $IMAGE_LARGE, %edx
+    popl %edx
+    jb 4f
     addl $LARGE_PAGE, %ecx
     cmpl 4(%esi), %ecx
     ja 3f

@@ -16,9 +16,10 @@
  * what C and assembly refer to; __boot_* is for arch/x86_64 only.
  *
  * Large pages: wherever the image is loaded, it lies there as it is linked modulo 2 MiB, and entry.S maps by 2 MiB what
- * it can. rodata, text and data begin on a large page if they fill one (START), but for SLACK, which the last one of a
- * part may miss and then gets in memory (FILLED). None of this takes bytes in the file; what lies between two parts is
- * RAM as any other (boot.c). The size of a part is known from the linker's pass before, and the same in each.
+ * it can of a part of IMAGE_LARGE and more. rodata, text and data of that size begin on a large page (START); SLACK is
+ * what the last one of a part may miss and then gets in memory (FILLED). None of this takes bytes in the file; what lies
+ * between two parts is RAM as any other (boot.c). The size of a part is known from the linker's pass before, and the
+ * same in each.
  *
  * The file that is booted has its section headers stripped (llvm-objcopy --strip-sections): GRUB's multiboot2 loader
  * copies every section that is not loaded into memory, and refuses files with relocation sections, which glibc's
@@ -35,9 +36,11 @@
 #define SLACK (LARGE_PAGE / 8)
 #define ROUND_UP(value, unit) (((value) + (unit) - 1) / (unit) * (unit))
 /* Conditions are in parentheses: without them ld.lld takes the last operand alone for the condition. */
-#define START(size) ROUND_UP(., (((size) + SLACK > LARGE_PAGE) ? LARGE_PAGE : PAGE))
-#define FILLED(start) ROUND_UP(., (((. - start) % LARGE_PAGE + SLACK > LARGE_PAGE) ? LARGE_PAGE : PAGE))
-#define LARGE_PAGES(start, end) ((end - start >= LARGE_PAGE) ? (end - ROUND_UP(start, LARGE_PAGE)) / LARGE_PAGE : 0)
+#define IS_LARGE(size) ((size) + SLACK > IMAGE_LARGE)
+#define START(size) ROUND_UP(., (IS_LARGE(size) ? LARGE_PAGE : PAGE))
+#define FILLED(start) \
+    ROUND_UP(., ((IS_LARGE(. - start) && ((. - start) % LARGE_PAGE + SLACK > LARGE_PAGE)) ? LARGE_PAGE : PAGE))
+#define LARGE_PAGES(start, end) ((end - start >= IMAGE_LARGE) ? (end - start) / LARGE_PAGE : 0)
 #define AT_LOAD(section) AT(ADDR(section) - IMAGE_BASE + IMAGE_LOAD_BASE)
 
 OUTPUT_FORMAT(elf64-x86-64)

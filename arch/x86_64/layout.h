@@ -37,5 +37,8 @@
 /* Where the image is loaded when nothing moves it (PVH); the multiboot2 loader may move it by multiples of 2 MiB. */
 #define IMAGE_LOAD_BASE LAYOUT_ADDRESS(0x200000)
 #define LARGE_PAGE LAYOUT_ADDRESS(0x200000)
+/* Parts of the image of this size and more are mapped by large pages: 1,536 small ones, as many as the second level of a
+ * TLB holds. A smaller one would gain nothing, and be in memory as a whole where some pages of it are used. */
+#define IMAGE_LARGE LAYOUT_ADDRESS(0x600000)
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * More than 2 MiB of text, constants and data each: prints the pages that the image's parts are mapped by, and the
+ * More than IMAGE_LARGE of text, constants and data each: prints the pages that the image's parts are mapped by, and the
  * page tables that this takes, and checks that RAM between the parts is there to be allocated. With an argument it
  * breaks the protection of a large page instead.
  */
@@ -15,19 +15,19 @@
 
 #define MIB ((size_t)1 << 20)
 
-/* Two calls from each other by more than 2 MiB of text. */
+/* Two calls from each other by more than 6 MiB of text. */
 __asm__(".pushsection .text.wide, \"ax\", @progbits\n"
         ".globl first_function, last_function\n"
         "first_function: movl $1, %eax\n ret\n"
-        ".fill 0x2c0000, 1, 0xcc\n"
+        ".fill 0x6c0000, 1, 0xcc\n"
         "last_function: movl $2, %eax\n ret\n"
         ".popsection");
 extern char __boot_tables[], __image_end[]; /* arch/x86_64/image.ld.S */
 int first_function(void), last_function(void);
 
-static const volatile char constants[3 * MIB] = {[3 * MIB - 1] = 3};
+static const volatile char constants[7 * MIB] = {[7 * MIB - 1] = 3};
 static volatile char data[2 * MIB] = {0xc3}; /* a return instruction */
-static volatile char bss[3 * MIB / 2];
+static volatile char bss[11 * MIB / 2];
 
 static uint64_t *table(uint64_t physical)
 {
@@ -89,7 +89,7 @@ static int use_up(void)
     for (size_t i = 0; i < sizeof bss; i++)
         if (bss[i] != 0)
             return 1;
-    return first_function() != 1 || last_function() != 2 || constants[3 * MIB - 1] != 3;
+    return first_function() != 1 || last_function() != 2 || constants[7 * MIB - 1] != 3;
 }
 
 int main(int count, char **arguments)
