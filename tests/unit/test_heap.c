@@ -653,6 +653,31 @@ static void test_misuse(void **unused)
     check_heap();
 }
 
+/* An object of each class costs a span of it, whatever a magazine holds; two if they are a slice each. */
+static void test_few(void **unused)
+{
+    struct heap_statistics statistics;
+    void *objects[CLASSES];
+    size_t spans = 0;
+
+    (void)unused;
+    fixture_start(RAM);
+    heap = NULL;
+    program_free(program_malloc(1));
+    for (unsigned class = 1; class < CLASSES; class ++) {
+        objects[class] = program_malloc(size_classes[class].size);
+        assert_non_null(objects[class]);
+        spans += (size_classes[class].slices == 1 ? 2 : size_classes[class].slices) * SLICE_SIZE;
+    }
+    statistics = heap_statistics(heap_program());
+    assert_true(statistics.held - statistics.empty <= spans);
+    check_heap();
+    for (unsigned class = 1; class < CLASSES; class ++)
+        program_free(objects[class]);
+    heap_program_trim();
+    assert_int_equal(heap_statistics(heap_program()).held, 0);
+}
+
 /* Every class: its size, alignment and neighbours; and what aligned sizes get. */
 static void test_classes(void **unused)
 {
@@ -734,7 +759,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_backing),      cmocka_unit_test(test_tail),
         cmocka_unit_test(test_kept),         cmocka_unit_test(test_kept_goes),
         cmocka_unit_test(test_growth_fails), cmocka_unit_test(test_kept_is_unmapped),
-        cmocka_unit_test(test_give_back),
+        cmocka_unit_test(test_give_back),    cmocka_unit_test(test_few),
     };
 
     return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));

@@ -160,11 +160,15 @@ static struct span *span_new(struct heap *heap, unsigned class)
     return span;
 }
 
-static struct span *span_with_free(struct heap *heap, unsigned class)
+/* NULL: no memory; or, if some objects were taken, there would be more in a new span of several slices only. To fill a
+ * magazine is no reason for one: a small program would have two for each class that it uses. */
+static struct span *span_with_free(struct heap *heap, unsigned class, bool taken)
 {
     unsigned quarters = heap->quarters[class];
 
-    return LIKELY(quarters) ? heap->spans[class][31 - __builtin_clz(quarters)] : span_new(heap, class);
+    if (LIKELY(quarters))
+        return heap->spans[class][31 - __builtin_clz(quarters)];
+    return taken && size_classes[class].slices > 1 ? NULL : span_new(heap, class);
 }
 
 /* From the bits, and then those that were never handed out; objects are written from the end on. */
@@ -200,7 +204,7 @@ unsigned span_take(struct heap *heap, unsigned class, uintptr_t *objects, unsign
     unsigned taken = 0;
 
     while (taken < count) {
-        struct span *span = span_with_free(heap, class);
+        struct span *span = span_with_free(heap, class, taken > 0);
 
         if (!span)
             break;
