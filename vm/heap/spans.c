@@ -201,8 +201,11 @@ static unsigned take_from(struct span *span, uintptr_t *end, unsigned count)
 
 unsigned span_take(struct heap *heap, unsigned class, uintptr_t *objects, unsigned count)
 {
+    const struct size_class *kind = &size_classes[class];
     unsigned taken = 0;
 
+    if (!heap->quarters[class] && kind->slices > 1 && count > kind->objects)
+        count = kind->objects;
     while (taken < count) {
         struct span *span = span_with_free(heap, class, taken > 0);
 
