@@ -58,7 +58,8 @@ void *heap_program_alloc(size_t size);
 void *heap_program_refill(size_t size, unsigned kind); /* where malloc's magazine of the kind is empty, or 0 */
 void *heap_program_alloc_zeroed(size_t size);
 void *heap_program_alloc_aligned(size_t align, size_t size); /* a power of two */
-void heap_program_free(void *block, unsigned kind);          /* kind: what the table says of the address; or NULL */
+void heap_program_free(void *block, unsigned kind);          /* kind: what the table says of the address */
+void heap_program_free_block(void *block);                   /* of no kind, or NULL */
 size_t heap_program_size(const void *block);
 /* realloc, neither of NULL nor to 0, but for the copying, which C libraries do best: the block with the size, if
  * nothing is to be copied. Otherwise what `finish` answers, which is called last: it copies so many bytes, frees the

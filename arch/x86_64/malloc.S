@@ -2,7 +2,7 @@
 #include "arch/x86_64/malloc.h"
 
     allocate malloc, malloc_slow
-    release free, heap_program_free
+    release free
 
 /*
  * void *realloc(void *block, size_t size): of NULL, of an object that fits or grows to another one; what is left is

@@ -93,8 +93,9 @@
     movzwl HEAP_CLASS_OF(, \class, 2), \class32
     .endm
 
-/* void name(void *block): `slow` is given the offset too. */
-    .macro release name, slow
+/* void name(void *block): what is no object, and objects whose magazine is full, go to vm/heap/program.c: the latter from
+ * the window at once, as a handler would make room in the magazine. */
+    .macro release name
     .section .text.\name, "ax", @progbits
     .balign 64
     .globl \name
@@ -104,14 +105,13 @@
     movq HEAP_TOPS(%rsi), %rdx
     movq %rdi, (%rdx)
     addb $8, %dl
-    jc \slow
+    jc heap_program_free
     movq %rdx, HEAP_TOPS(%rsi)
     window_end \name
     ret
 1:
-    xorl %esi, %esi
     testq %rdi, %rdi
-    jnz \slow
+    jnz heap_program_free_block
     ret
     .type \name, @function
     .size \name, . - \name

@@ -6,7 +6,7 @@
 
     allocate _Znwm, new_slow
     allocate _ZnwmRKSt9nothrow_t, new_nothrow_slow
-    release _ZdlPv, heap_program_free
+    release _ZdlPv
 
     .macro same name, as
     .globl \name

@@ -25,8 +25,10 @@
 
 static void *or_error(void *block)
 {
-    if (__builtin_expect(block == NULL, 0))
+    if (__builtin_expect(block == NULL, 0)) {
         errno = ENOMEM;
+        return NULL; /* not the block, which would have to be saved */
+    }
     return block;
 }
 

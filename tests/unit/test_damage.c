@@ -36,7 +36,7 @@ static void operate_on_heap(void *heap)
         if (heap)
             heap_free(heap, block);
         else
-            heap_program_free(block, 0);
+            heap_program_free_block(block);
     }
 }
 

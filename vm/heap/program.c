@@ -381,8 +381,9 @@ static COLD __attribute__((noinline)) void object_put_last(unsigned class, uintp
         give(object);
 }
 
-static inline void object_put(unsigned class, uintptr_t object)
+static __attribute__((noinline)) void object_put(uintptr_t object, unsigned class)
 {
+    HEAP_STEP(&program_heap);
     if (LIKELY(magazines.pool.pages))
         object_put_into(magazine_make_of(pool_take(&magazines.pool), class), class, object);
     else
@@ -479,6 +480,11 @@ static __attribute__((noinline)) void *alloc_large(size_t size)
     return can_have(size) ? (void *)large_get(size, false) : NULL;
 }
 
+static __attribute__((noinline)) void *alloc_block(size_t size)
+{
+    return can_have(size) ? (void *)block_get(size, false) : NULL;
+}
+
 void *heap_program_alloc(size_t size)
 {
     HEAP_STEP(&program_heap);
@@ -486,18 +492,24 @@ void *heap_program_alloc(size_t size)
         return alloc_large(size);
     uintptr_t kept = size > CLASS_SIZE_MAX ? medium_get_kept(slices_of(size)) : 0;
 
-    if (kept)
-        return (void *)kept;
-    return can_have(size) ? (void *)block_get(size, false) : NULL;
+    return kept ? (void *)kept : alloc_block(size);
 }
 
-/* A handler that ran behind the window may have filled the magazine. */
+/* There is no class before the heap has started. A handler that ran behind the window may have filled the magazine. */
+static __attribute__((noinline)) void *refill_from_spans(size_t size, unsigned class)
+{
+    HEAP_STEP(&program_heap);
+    uintptr_t block = class != CLASS_NONE && !has_object(class) ? object_get_new(class) : 0;
+
+    return LIKELY(block) ? (void *)block : heap_program_alloc(size);
+}
+
 void *heap_program_refill(size_t size, unsigned kind)
 {
     unsigned class = CLASS_AT(kind);
     uintptr_t block = has_object(class) ? 0 : object_get_full(class);
 
-    return LIKELY(block) ? (void *)block : heap_program_alloc(size);
+    return LIKELY(block) ? (void *)block : refill_from_spans(size, class);
 }
 
 void *heap_program_alloc_zeroed(size_t size)
@@ -534,11 +546,12 @@ void *heap_program_alloc_aligned(size_t align, size_t size)
     return (void *)(block ? block : large_get(size < align ? align : size, false));
 }
 
-/* A block that is no object. */
-static __attribute__((noinline)) void block_put(uintptr_t block)
+void heap_program_free_block(void *memory)
 {
+    uintptr_t block = (uintptr_t)memory;
     struct span *span;
 
+    HEAP_STEP(&program_heap);
     if (block == 0)
         return;
     if (!heap_is_run(block)) {
@@ -552,13 +565,13 @@ static __attribute__((noinline)) void block_put(uintptr_t block)
     medium_put(span);
 }
 
+/* Neither needs a frame of this function's. */
 void heap_program_free(void *memory, unsigned kind)
 {
-    HEAP_STEP(&program_heap);
     if (LIKELY(kind != CLASS_OFFSET(CLASS_NONE)))
-        object_put(CLASS_AT(kind), (uintptr_t)memory);
+        object_put((uintptr_t)memory, CLASS_AT(kind));
     else
-        block_put((uintptr_t)memory);
+        heap_program_free_block(memory);
 }
 
 /* The size of a block; it ends the program with the name of the function if there is none. *span: NULL for large ones.
