@@ -38,7 +38,8 @@ __HEAP_INLINE __SIZE_TYPE__ __heap_class(__SIZE_TYPE__ size)
     ".long 1b - ., 2b - .\n\t"                                                                                         \
     ".popsection"
 
-/* block: a variable for an object of the size, or nothing is done and `none` is next. */
+/* block: a variable for an object of the size, which is not NULL: a caller's look at it is none; or nothing is done and
+ * `none` is next. */
 #define __HEAP_TAKE(block, size, none)                                                                                 \
     do {                                                                                                               \
         char *__top;                                                                                                   \
@@ -52,6 +53,8 @@ __HEAP_INLINE __SIZE_TYPE__ __heap_class(__SIZE_TYPE__ size)
                                   : [at] "i"(8 * __heap_class(size))                                                   \
                                   : "cc", "memory"                                                                     \
                                   : none);                                                                             \
+        if (!(block))                                                                                                  \
+            __builtin_unreachable();                                                                                   \
     } while (0)
 
 /* The same for any size. */
@@ -72,6 +75,8 @@ __HEAP_INLINE __SIZE_TYPE__ __heap_class(__SIZE_TYPE__ size)
                                   : [bytes] "r"(size), [max] "i"(__HEAP_INLINE_MAX)                                    \
                                   : "cc", "memory"                                                                     \
                                   : none);                                                                             \
+        if (!(block))                                                                                                  \
+            __builtin_unreachable();                                                                                   \
     } while (0)
 
 /* Frees the object, which was allocated with just this size, or nothing is done and `none` is next. */

@@ -24,7 +24,19 @@ realloc:
     jb realloc_slow /* it would waste more than half */
     movq %rdi, %rax
     ret
-1:
+1: /* as malloc */
+    cmpq $1024, %rsi
+    ja 6f
+    movzwl heap_small_classes(, %rsi, 2), %ecx
+    window_begin
+    movq HEAP_TOPS(%rcx), %rdx
+    subb $8, %dl
+    jc 6f
+    movq (%rdx), %rax
+    movq %rdx, HEAP_TOPS(%rcx)
+    window_end realloc
+    ret
+6:
     movq %rsi, %rdi
     jmp malloc
 2:

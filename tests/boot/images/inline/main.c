@@ -18,6 +18,7 @@
 #define PAIRS 1000
 
 static volatile unsigned ticks;
+static void *volatile none; /* NULL */
 
 static void fail(const char *what)
 {
@@ -41,7 +42,7 @@ static struct own mine, theirs;
             heap_free_sized(*block, size);                                                                             \
         else                                                                                                           \
             free(*block);                                                                                              \
-        *block = (i) % 3 ? heap_malloc(size) : malloc(size);                                                           \
+        *block = (i) % 3 ? heap_malloc(size) : (i) % 2 ? malloc(size) : realloc(none, size);                           \
         **block = (*block)[(size) / 8 - 1] = (uintptr_t)*block;                                                        \
     } while (0)
 
