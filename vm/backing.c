@@ -4,8 +4,10 @@
  * Fresh memory that is touched in order is backed ahead, in windows that grow (Linux: readahead, fault-around). A
  * segment remembers where the next touch in order would come and how many pages the run before it has. A touch there
  * backs the largest of 1, 4, 16, 64 and 512 pages that the run, with this page, is long: never more ahead than was
- * touched. Any other touch begins a new run. A window ends with its segment and its 2 MiB, before the first page that
- * is there, and where frames are short; at a free 2 MiB that policy and segment allow, a large page takes its place.
+ * touched. Any other touch begins a new run; but one that is dropped as a whole, or its end (VM_ADVICE_DONTNEED), is
+ * expected again, and the next touch of the first page dropped backs up to AGAIN_MAX of them. A window ends with its
+ * segment and its 2 MiB, before the first page that is there, and where frames are short; at a free 2 MiB that policy
+ * and segment allow, a large page takes its place.
  */
 #include "core/base/assert.h"
 #include "vm/frames.h"
@@ -107,7 +109,7 @@ static COLD void keep_peak(struct address_space *space, uint64_t resident)
 {
     space->peak = resident;
     for (unsigned i = 0; i < PAGE_SIZES; i++)
-        space->peak_pages[i] = space->mmu.pages[i];
+        space->peak_pages[i] = mmu_pages(&space->mmu, (enum page_size)i);
     space->peak_pages[PAGE_4K] += space->spans >> VM_PAGE_SHIFT;
     if (space->windows > 0)
         space_subtract_windows(space, space->peak_pages);
@@ -121,12 +123,44 @@ void space_note_peak(struct address_space *space)
         keep_peak(space, resident);
 }
 
+COLD bool space_put_few(struct address_space *space, vaddr_t va, size_t size)
+{
+    uint64_t *table = mmu_few_in_table(&space->mmu, va, size), *entry, *end;
+    size_t removed = 0;
+
+    if (UNLIKELY(!table))
+        return false;
+    paddr_t *frames = frames_put_room(size >> VM_PAGE_SHIFT), *next = frames;
+
+    if (UNLIKELY(!frames))
+        return false;
+    space_note_peak(space);
+    entry = mmu_small_entry(*table, va);
+    end = entry + (size >> VM_PAGE_SHIFT);
+    for (vaddr_t at = va; entry < end; entry++, at += VM_PAGE_SIZE) {
+        if (LIKELY(*entry != 0)) {
+            uint64_t old = mmu_take_small(entry, at);
+
+            removed++;
+            if (LIKELY(!mmu_entry_is_borrowed(old)))
+                *next++ = mmu_entry_frame(old);
+        }
+    }
+    frames_put_filled((size_t)(next - frames));
+    mmu_count_taken(&space->mmu, table, removed);
+    if (UNLIKELY(mmu_table_is_new_empty(*table)))
+        mmu_note_empty(&space->mmu, table, va);
+    return true;
+}
+
 void vm_segment_unmap(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size, bool release)
 {
     if (!segment->mapped)
         return;
-    space_note_peak(space);
-    mmu_unmap(&space->mmu, va, size, release, NULL);
+    if (!release || !space_put_few(space, va, size)) {
+        space_note_peak(space);
+        mmu_unmap(&space->mmu, va, size, release);
+    }
     if (size == segment->size)
         segment->mapped = false;
 }
@@ -206,9 +240,11 @@ error_t vm_segment_back(struct address_space *space, struct vm_segment *segment,
 }
 
 #define WINDOW_MAX 512u
-#define WINDOW_FIRST 3u /* pages touched before the first window of more than one */
-#define BATCH 16u       /* runs of frames at once: a fault's stack is small */
-#define FEW 4u          /* frames that are not worth looking for runs */
+#define WINDOW_FIRST 3u   /* pages touched before the first window of more than one */
+#define BATCH 16u         /* runs of frames at once: a fault's stack is small */
+#define FEW 4u            /* frames that are not worth looking for runs */
+#define RUN_AGAIN 0x8000u /* in `run`: so many pages from `next` on were touched before, and dropped */
+#define AGAIN_MAX 64u
 
 /* A few come from the magazine, which is filled for the next ones; of many, runs. */
 static unsigned get_runs(struct frame_run *runs, unsigned count, bool zeroed)
@@ -256,17 +292,31 @@ static unsigned window_of(const struct vm_segment *segment, vaddr_t page)
                                                                            : 64;
     size_t left = (segment_end(segment) - page) >> VM_PAGE_SHIFT;
 
-    if (touched >= WINDOW_MAX)
+    if (segment->run & RUN_AGAIN)
+        window = segment->run & ~RUN_AGAIN;
+    else if (touched >= WINDOW_MAX)
         window = WINDOW_MAX;
     return window < left ? window : (unsigned)left;
 }
 
 static inline void note_touch(struct vm_segment *segment, vaddr_t page, size_t backed)
 {
-    size_t run = page == segment->next ? segment->run + backed : backed;
+    size_t run = page == segment->next && !(segment->run & RUN_AGAIN) ? segment->run + backed : backed;
 
     segment->run = run < WINDOW_MAX ? (uint16_t)run : WINDOW_MAX;
     segment->next = page + (backed << VM_PAGE_SHIFT);
+}
+
+/* The pages of the range go: those of the run before `next` are expected again. */
+static inline void note_dropped(struct vm_segment *segment, vaddr_t va, size_t size)
+{
+    size_t pages = size >> VM_PAGE_SHIFT;
+
+    if (segment->next != va + size || (segment->run & RUN_AGAIN) ||
+        segment->run < (pages < WINDOW_MAX ? pages : WINDOW_MAX))
+        return;
+    segment->next = va;
+    segment->run = (uint16_t)((pages < AGAIN_MAX ? pages : AGAIN_MAX) | RUN_AGAIN);
 }
 
 /* Small pages in a table that is there: the window of a touch in order. */
@@ -399,7 +449,7 @@ error_t vm_segment_fault_owned(struct address_space *space, struct vm_segment *s
     return fault->present ? E_ACCES : touch_rare(space, segment, fault->address);
 }
 
-error_t vm_segment_populate(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size)
+COLD error_t vm_segment_populate(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size)
 {
     vaddr_t end = va + size;
 
@@ -448,6 +498,49 @@ struct vm_segment *segment_create_owned(struct address_space *space, const struc
 }
 
 /* ---- ready-made operations ---- */
+
+/*
+ * The short way back of what segment_touch gives: the one page of the segment, in a table of the directory used last.
+ * What is rare, no room in the magazine and a peak that has to be noted first included, is decided before anything is
+ * done, and all that is called is the end of this, as there.
+ */
+long segment_free_touched(vaddr_t start, size_t size, struct address_space *space, struct vm_segment *segment)
+{
+    uint64_t *table = mmu_directory_entry(&space->mmu, start), *entry;
+    struct frame_magazine *own;
+
+    if (UNLIKELY(!table))
+        return segment_free_slowly(space, segment);
+    if (UNLIKELY(size > VM_PAGE_SIZE || !mmu_has_only_table(*table) || segment_rare_counts(segment) ||
+                 !segment_may_be_kept(space, segment) || space_resident(space) > space->peak))
+        return segment_free_slowly(space, segment);
+    entry = mmu_small_entry(*table, start);
+    __asm__("" : "+r"(entry)); /* as in segment_touch */
+    own = frame_magazine(PAGE_4K, FRAME_DIRTY);
+    __asm__("" : "+r"(own));
+    if (UNLIKELY(*entry == 0 || own->count == FRAME_MAGAZINE_MAX))
+        return segment_free_slowly(space, segment);
+    frame_check_put(mmu_entry_frame(*entry), PAGE_4K, FRAME_DIRTY);
+    own->frames[own->count] = mmu_entry_frame(*entry);
+    __asm__("" : "+m"(own->count)); /* counted where it is: else a register is saved */
+    own->count++;
+    mmu_take_small(entry, start);
+    mmu_count_taken(&space->mmu, table, 1);
+    driver_past[DRIVER_ANON].faults[PAGE_4K] += segment->faults[PAGE_4K];
+    segment->faults[PAGE_4K] = 0;
+    segment->mapped = false;
+    segment->next = 0; /* the structure is kept for a segment that begins as this one did */
+    segment_keep(space, segment);
+    return UNLIKELY(mmu_table_is_new_empty(*table)) ? mmu_note_empty(&space->mmu, table, start) : 0;
+}
+
+COLD void segment_free_used(struct address_space *space, struct vm_segment *segment)
+{
+    if (segment->driver == &vm_anon)
+        segment_free_touched(segment->start, segment->size, space, segment);
+    else
+        segment_free_slowly(space, segment);
+}
 
 void vm_segment_free_owned(struct address_space *space, struct vm_segment *segment)
 {
@@ -504,12 +597,17 @@ static error_t split_pages(struct address_space *space, vaddr_t va, size_t size)
     return error ? error : mmu_split(&space->mmu, va + size);
 }
 
-COLD static error_t drop_range(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size)
+static error_t drop_range(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size)
 {
-    error_t error = split_pages(space, va, size);
+    error_t error = E_SUCCESS;
 
+    if (UNLIKELY(!space_put_few(space, va, size))) {
+        error = split_pages(space, va, size);
+        if (!error)
+            vm_segment_unmap(space, segment, va, size, true);
+    }
     if (!error)
-        vm_segment_unmap(space, segment, va, size, true);
+        note_dropped(segment, va, size);
     return error;
 }
 
@@ -557,8 +655,8 @@ COLD static void back_missing(struct address_space *space, struct vm_segment *se
     }
 }
 
-error_t vm_segment_advise_owned(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size,
-                                int advice)
+COLD error_t vm_segment_advise_owned(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size,
+                                     int advice)
 {
     if (advice == VM_ADVICE_DONTNEED)
         return drop_range(space, segment, va, size);

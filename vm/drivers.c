@@ -5,11 +5,11 @@
 
 #define DRIVERS_MAX 32
 
-static const struct vm_segment_driver *drivers[DRIVERS_MAX] = {&vm_anon,  &vm_heap,  &vm_phys,
-                                                               &vm_stack, &vm_image, &vm_guard};
+static const struct vm_segment_driver *drivers[DRIVERS_MAX] = {
+    [DRIVER_ANON] = &vm_anon, &vm_heap, &vm_phys, &vm_stack, &vm_image, &vm_guard};
 
 /* Of each driver's segments that are gone; resident and segments stay 0. */
-static struct vm_statistics past[DRIVERS_MAX];
+struct vm_statistics driver_past[DRIVERS_MAX];
 
 const struct vm_segment_driver *vm_driver(const char *name)
 {
@@ -59,7 +59,7 @@ void driver_remember_counts(struct vm_segment *segment)
 {
     for (size_t i = 0; i < DRIVERS_MAX; i++) {
         if (drivers[i] == segment->driver) {
-            add_faults(&past[i], segment);
+            add_faults(&driver_past[i], segment);
             break;
         }
     }
@@ -81,7 +81,7 @@ struct vm_statistics vm_driver_statistics(struct address_space *space, const str
 
     for (size_t i = 0; i < DRIVERS_MAX; i++) {
         if (drivers[i] == driver)
-            sum = past[i];
+            sum = driver_past[i];
     }
     for (const struct vm_segment *segment = vm_next(space, 0); segment;
          segment = vm_next(space, segment_end(segment))) {
@@ -100,7 +100,7 @@ static uint64_t past_faults(void)
 
     for (size_t i = 0; i < DRIVERS_MAX && drivers[i]; i++) {
         for (unsigned size = 0; size < PAGE_SIZES; size++)
-            faults += past[i].faults[size];
+            faults += driver_past[i].faults[size];
     }
     return faults;
 }

@@ -108,10 +108,11 @@ static __attribute__((noinline)) error_t serve_elsewhere(vaddr_t address, vm_fla
 error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present)
 {
     struct address_space *space = current_space;
-    struct vm_segment *segment = LIKELY(space) ? space->last : NULL;
 
-    if (UNLIKELY(!segment || address - segment->start >= segment->size))
+    if (UNLIKELY(!space || address - space->last->start >= space->last->size))
         return serve_elsewhere(address, access, present);
+    struct vm_segment *segment = space->last;
+
     if (UNLIKELY(!(segment->flags & access))) {
         segment->faults_refused++;
         return E_ACCES;

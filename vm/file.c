@@ -432,7 +432,7 @@ static void forget(struct vm_segment *segment, const struct vm_mapping *mapping,
 
     space_note_peak(mapping->space);
     if (private_too)
-        mmu_unmap(&mapping->space->mmu, va, size, true, NULL);
+        mmu_unmap(&mapping->space->mmu, va, size, true);
     else
         mmu_unmap_borrowed(&mapping->space->mmu, va, size);
 }

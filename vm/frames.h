@@ -140,6 +140,24 @@ static inline bool frame_put_hot(paddr_t frame, enum page_size size, enum frame_
     return true;
 }
 
+/* Room for so many dirty frames of 4 KiB in the magazine; NULL: it has less. Who writes frames there puts them, as many
+ * as frames_put_filled then tells. */
+static inline paddr_t *frames_put_room(size_t count)
+{
+    struct frame_magazine *own = frame_magazine(PAGE_4K, FRAME_DIRTY);
+
+    return LIKELY(own->count + count <= FRAME_MAGAZINE_MAX) ? own->frames + own->count : NULL;
+}
+
+static inline void frames_put_filled(size_t count)
+{
+    struct frame_magazine *own = frame_magazine(PAGE_4K, FRAME_DIRTY);
+
+    for (unsigned i = 0; i < count; i++)
+        frame_check_put(own->frames[own->count + i], PAGE_4K, FRAME_DIRTY);
+    own->count += (unsigned)count;
+}
+
 /* 2^order contiguous frames aligned to their length; order <= FRAME_RUN_ORDER_MAX. */
 paddr_t frame_get_run(unsigned order);
 void frame_put_run(paddr_t first, unsigned order);

@@ -33,11 +33,12 @@
 
 /* One set of page tables. Owned by its address space; no field is for others but the counts, which may be read. */
 struct mmu {
-    paddr_t root;               /* the top-level table */
-    vaddr_t directory_number;   /* the GiB of addresses whose table of level 1 was used last (arch/x86_64/leaf.h) */
-    uint64_t *directory;        /* that table, */
-    uint64_t *directory_parent; /* and the entry that points to it */
-    size_t pages[PAGE_SIZES];   /* leaf entries that were made through this structure and are there now, by page size */
+    paddr_t root;                 /* the top-level table */
+    vaddr_t directory_number;     /* the GiB of addresses whose table of level 1 was used last (arch/x86_64/leaf.h) */
+    uint64_t *directory;          /* that table, */
+    uint64_t *directory_parent;   /* and the entry that points to it */
+    size_t bytes;                 /* of the pages that were made through this structure and are there now, */
+    size_t large[PAGE_SIZES - 1]; /* and how many of them are larger than 4 KiB, by page size (mmu_pages) */
     uint64_t flushed_pages, flushed_all; /* translations flushed one by one, and all of them at once: an epoch */
     unsigned cached; /* zeroed table frames kept ready, so that a touch after a free zeroes no table again */
     paddr_t cache[MMU_TABLE_CACHE];
@@ -46,6 +47,16 @@ struct mmu {
     unsigned emptied;                /* tables were left in place when they became empty */
     vaddr_t empty[MMU_TABLES_EMPTY]; /* where that was lately, with the level of the entry that points to the table */
 };
+
+/* The pages of that size that were made through the structure and are there now. */
+static inline size_t mmu_pages(const struct mmu *mmu, enum page_size size)
+{
+    if (size > PAGE_4K)
+        return mmu->large[size - 1];
+    return (mmu->bytes - (mmu->large[PAGE_2M - 1] << page_shift(PAGE_2M)) -
+            (mmu->large[PAGE_1G - 1] << page_shift(PAGE_1G))) >>
+           VM_PAGE_SHIFT;
+}
 
 /* Number of leaf entries by page size. What follows them only mmu_count tells. */
 struct mmu_count {
@@ -102,6 +113,10 @@ unsigned mmu_free_large(const struct mmu *mmu, const uint64_t *directory_entry, 
 void mmu_map_large(struct mmu *mmu, uint64_t *directory_entry, paddr_t frame, vm_flags_t flags);
 void mmu_map_many_large(struct mmu *mmu, uint64_t *directory_entry, paddr_t first, unsigned count, vm_flags_t flags);
 
+/* What leaf.h needs where the last page has gone from a table of small ones: its place is remembered. 0, for who calls
+ * it as the last thing. */
+long mmu_note_empty(struct mmu *mmu, uint64_t *directory_entry, vaddr_t va);
+
 /* Gives the page of 4 KiB that is mapped at va another frame and other flags. The old frame stays with its owner. */
 void mmu_replace(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags);
 
@@ -113,16 +128,16 @@ error_t mmu_split(struct mmu *mmu, vaddr_t va);
 
 /*
  * Removes every entry of the range and the tables left empty. Pages may not reach out of the range (mmu_split).
- * With release, the frames of the pages that are not borrowed go back by mmu_release_frame(). removed, if not NULL, is
- * added to.
+ * With release, the frames of the pages that are not borrowed go back by mmu_release_frame().
  */
-void mmu_unmap(struct mmu *mmu, vaddr_t va, size_t size, bool release, struct mmu_count *removed);
+void mmu_unmap(struct mmu *mmu, vaddr_t va, size_t size, bool release);
 
 /*
  * The same, with release, of addresses that nobody will use before the next epoch: when flushed_all has changed. True:
- * it is left to that. False: everything is flushed, which is so for few pages, and always in strict mode.
+ * it is left to that. False: everything is flushed, which is so for few pages, and always in strict mode. room: so many
+ * bytes from va on, a power of two to which va is aligned, hold nothing else, and will not before that either.
  */
-bool mmu_unmap_lazily(struct mmu *mmu, vaddr_t va, size_t size);
+bool mmu_unmap_lazily(struct mmu *mmu, vaddr_t va, size_t size, size_t room);
 
 /* From now on, whether mmu_unmap_lazily flushes at once: for debugging programs. Debug builds begin so. */
 void mmu_set_strict(bool strict);

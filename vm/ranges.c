@@ -272,7 +272,7 @@ error_t vm_unmap(struct address_space *space, vaddr_t start, size_t size)
     }
 }
 
-error_t vm_advise(struct address_space *space, vaddr_t start, size_t size, int advice)
+COLD error_t vm_advise(struct address_space *space, vaddr_t start, size_t size, int advice)
 {
     error_t error = check_range(start, size);
     vaddr_t end = start + size;
@@ -322,7 +322,7 @@ COLD error_t vm_mark(struct address_space *space, vaddr_t start, size_t size, vm
  * A page that is not there, as a touch of it does, but not one in order, which would back ahead, beyond the end as
  * well. Where there is a table, those up to the end go together; the number of them, which are counted as faults.
  */
-static size_t back_up_to(struct address_space *space, vaddr_t va, vaddr_t end, vm_flags_t access)
+COLD static size_t back_up_to(struct address_space *space, vaddr_t va, vaddr_t end, vm_flags_t access)
 {
     struct vm_segment *segment = segment_find(space, va);
     uint64_t *table = mmu_find_directory(&space->mmu, va);
@@ -360,7 +360,7 @@ COLD error_t vm_populate(struct address_space *space, vaddr_t start, size_t size
     return error;
 }
 
-error_t vm_join(struct address_space *space, struct vm_segment *first, struct vm_segment *second)
+COLD error_t vm_join(struct address_space *space, struct vm_segment *first, struct vm_segment *second)
 {
     VM_STEP(space);
     if (!(first->driver->properties & VM_DRIVER_MERGES))

@@ -104,8 +104,10 @@ const char *vm_validate(struct address_space *space)
     }
     if (!wrong && memcmp(mapped.pages, counted.pages, sizeof(mapped.pages)) != 0)
         wrong = "pages are mapped outside of segments";
-    if (!wrong && memcmp(made.pages, space->mmu.pages, sizeof(made.pages)) != 0)
-        wrong = "the count of mapped pages is wrong";
+    for (unsigned i = 0; !wrong && i < PAGE_SIZES; i++) {
+        if (made.pages[i] != mmu_pages(&space->mmu, (enum page_size)i))
+            wrong = "the count of mapped pages is wrong";
+    }
     if (!wrong && (spans != space->spans || windows != space->windows))
         wrong = "the bytes of spans or windows are wrong";
     if (!wrong && (usage.segments != segments || usage.faults != vm_faults(space)))
@@ -151,7 +153,7 @@ void vm_step(struct address_space *space, const char *operation)
     bool all = false;
     const char *wrong = check_some(space, &all);
 
-    if (!wrong && (++steps % STEPS_TO_ALL == 0 || (all && space->mmu.pages[PAGE_4K] <= STEP_PAGES)))
+    if (!wrong && (++steps % STEPS_TO_ALL == 0 || (all && mmu_pages(&space->mmu, PAGE_4K) <= STEP_PAGES)))
         wrong = vm_validate(space);
     CHECK(!wrong, "the address space is damaged after %s: %s (seen by %s)", before, wrong, operation);
     before = operation;

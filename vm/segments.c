@@ -295,7 +295,7 @@ COLD struct vm_segment *segment_next(struct address_space *space, vaddr_t va, va
 {
     struct vm_segment *found = space->last; /* nearly always */
 
-    if (LIKELY(found && va < limit && va - found->start < found->size))
+    if (LIKELY(va < limit && va - found->start < found->size))
         return found;
     while (va < limit) {
         struct vm_region *region = region_of(space, va);
@@ -433,7 +433,7 @@ void segment_release(struct address_space *space, struct vm_segment *segment)
     struct vm_slab *slab = (struct vm_slab *)align_down((uintptr_t)segment, VM_PAGE_SIZE);
 
     if (space->last == segment)
-        space->last = NULL;
+        space->last = &space->none;
     segment->magic = 0;
     segment->child[0] = slab->free;
     slab->free = segment;
@@ -483,7 +483,9 @@ COLD static void settle_waiting(struct address_space *space)
         segment->mapped = false;
         segment->slot->root = segment;
         segment->child[0] = segment->child[1] = NULL;
-        if (!segment_keep(space, segment))
+        if (segment_may_be_kept(space, segment))
+            segment_keep(space, segment);
+        else
             give_up(space, segment);
     }
 }
@@ -590,14 +592,16 @@ COLD void segment_unlink(struct address_space *space, struct vm_segment *segment
         slot_list_push(region, slot_index(region, segment->start));
 }
 
-struct vm_segment *vm_segment_create(struct address_space *space, const struct vm_segment_driver *driver, vaddr_t start,
-                                     size_t size, vm_flags_t flags)
+COLD struct vm_segment *vm_segment_create(struct address_space *space, const struct vm_segment_driver *driver,
+                                          vaddr_t start, size_t size, vm_flags_t flags)
 {
     struct vm_place place;
     struct vm_segment *segment = start == VM_ANYWHERE ? segment_reuse(space, driver, size, flags) : NULL;
 
-    if (LIKELY(segment))
+    if (LIKELY(segment)) {
+        segment->origin = ++space->origins;
         return segment;
+    }
     if (UNLIKELY(!place_for(space, start, size, &place)))
         return ERR_PTR(E_NOMEM);
     segment = segment_allocate(space);
@@ -631,11 +635,13 @@ void segment_change_place(struct address_space *space, struct vm_segment *segmen
         change_slot(space, segment, place, size);
 }
 
-void vm_segment_destroy(struct address_space *space, struct vm_segment *segment)
+COLD void vm_segment_destroy(struct address_space *space, struct vm_segment *segment)
 {
     driver_remember(segment);
-    if (!segment->mapped && segment_keep(space, segment))
+    if (!segment->mapped && segment_may_be_kept(space, segment)) {
+        segment_keep(space, segment);
         return;
+    }
     segment_unlink(space, segment);
     segment_release(space, segment);
 }
@@ -646,32 +652,40 @@ static bool has_slot(struct address_space *space, const struct vm_segment *segme
     return segment_is_alone(segment) && !region_of(space, segment->start)->only;
 }
 
-void segment_free_slowly(struct address_space *space, struct vm_segment *segment)
+/* The bytes of the slot that begins with the segment; 0: none does. */
+static size_t slot_room(const struct vm_segment *segment)
 {
-    segment->run = 0; /* the structure may be kept for a segment that begins as this one did */
-    segment->next = 0;
-    if (segment->mapped) {
+    return segment->slot_order > 0 ? (size_t)1 << (segment->slot_order + SLOT_ORDER_MIN - 1) : 0;
+}
+
+long segment_free_slowly(struct address_space *space, struct vm_segment *segment)
+{
+    if (segment->size == 0)
+        return -E_INVAL;
+    segment->next = 0; /* the structure may be kept for a segment that begins as this one did */
+    if (segment->mapped && !space_put_few(space, segment->start, segment->size)) {
         space_note_peak(space);
         if (!has_slot(space, segment)) {
-            mmu_unmap(&space->mmu, segment->start, segment->size, true, NULL);
-        } else if (mmu_unmap_lazily(&space->mmu, segment->start, segment->size)) {
+            mmu_unmap(&space->mmu, segment->start, segment->size, true);
+        } else if (mmu_unmap_lazily(&space->mmu, segment->start, segment->size, slot_room(segment))) {
             driver_remember(segment);
             segment_wait(space, segment);
-            return;
+            return 0;
         }
-        segment->mapped = false;
     }
+    segment->mapped = false;
     vm_segment_destroy(space, segment);
+    return 0;
 }
 
 bool segment_free_whole(struct address_space *space, vaddr_t start, size_t size)
 {
     struct vm_segment *segment = space->last;
 
-    if (UNLIKELY(!segment || segment->start != start))
+    if (UNLIKELY(segment->start != start))
         segment = slot_root(slot_of(space, start));
-    if (UNLIKELY(!segment || segment->start != start || segment->size != size ||
-                 segment->driver->vm_free != vm_segment_free_owned || !segment_is_alone(segment)))
+    if (UNLIKELY(!segment || segment->start != start || segment->size != size || !segment_is_alone(segment) ||
+                 segment->driver->vm_free != vm_segment_free_owned))
         return false;
     segment_free_owned(space, segment);
     return true;
@@ -741,6 +755,8 @@ COLD error_t vm_space_init(struct address_space *space, paddr_t root, uint64_t s
 {
     memset(space, 0, sizeof(*space));
     space->reserve.count[0] = VM_KEPT_MAX;
+    space->none.slot = &space->large[0];
+    space->last = &space->none;
     space->mmu.root = root;
     mmu_forget_table(&space->mmu);
     space->owns_tables = root == 0;

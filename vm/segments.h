@@ -78,7 +78,7 @@ static inline struct vm_segment *segment_find_again(struct address_space *space,
 {
     struct vm_segment *segment = space->last;
 
-    if (LIKELY(segment && va - segment->start < segment->size))
+    if (LIKELY(va - segment->start < segment->size))
         return segment;
     segment = segment_find(space, va);
     if (segment)
@@ -135,10 +135,19 @@ static inline void segment_clear_counts(struct vm_segment *segment)
 /* Folds a dying segment's counts into its driver's and clears them (vm/drivers.c). */
 void driver_remember_counts(struct vm_segment *segment);
 
+/* By driver, vm_anon first: what its segments that are gone have counted. */
+enum { DRIVER_ANON };
+extern struct vm_statistics driver_past[];
+
+/* Other things than faults of small pages. */
+static inline uint64_t segment_rare_counts(const struct vm_segment *segment)
+{
+    return segment->faults[PAGE_2M] | segment->faults[PAGE_1G] | segment->faults_refused | segment->fallbacks;
+}
+
 static inline bool segment_is_counted(const struct vm_segment *segment)
 {
-    return segment->faults[PAGE_4K] | segment->faults[PAGE_2M] | segment->faults[PAGE_1G] | segment->faults_refused |
-           segment->fallbacks;
+    return segment->faults[PAGE_4K] | segment_rare_counts(segment);
 }
 
 static inline void driver_remember(struct vm_segment *segment)
@@ -170,7 +179,8 @@ static inline size_t reserve_order(size_t size)
     return (size_t)(63 ^ __builtin_clzll(size - 1)) - (VM_PAGE_SHIFT - 2);
 }
 
-/* vm_segment_create anywhere, with a slot and a structure of the reserve; NULL: there is none. size: whole pages. */
+/* vm_segment_create anywhere, with a slot and a structure of the reserve; NULL: there is none. size: whole pages.
+ * Without VM_MERGE, which merges whatever the origin, the caller gives it an origin of its own. */
 static inline struct vm_segment *segment_reuse(struct address_space *space, const struct vm_segment_driver *driver,
                                                size_t size, vm_flags_t flags)
 {
@@ -191,45 +201,55 @@ static inline struct vm_segment *segment_reuse(struct address_space *space, cons
     segment->magic = VM_SEGMENT_ALIVE;
     segment->child[0] = NULL;
     segment->own = NULL;
-    segment->origin = ++space->origins;
     segment->slot->root = segment;
     space->last = segment;
     return segment;
 }
 
-/* The other way: the segment is dead, and its addresses are free. True: it, whose counts are zero and which has nothing
- * mapped, was all of its slot, from where that begins on, and the reserve has room. */
-static inline __attribute__((always_inline)) bool segment_keep(struct address_space *space, struct vm_segment *segment)
+/* True if the segment is all of its slot, from where that begins on, and the reserve has room for it. */
+static inline bool segment_may_be_kept(const struct address_space *space, const struct vm_segment *segment)
+{
+    return LIKELY(space->reserve.count[segment->slot_order] != VM_KEPT_MAX && segment_is_alone(segment));
+}
+
+/* The other way: the segment, which segment_may_be_kept, is dead: its counts are zero, and nothing is mapped. */
+static inline __attribute__((always_inline)) void segment_keep(struct address_space *space, struct vm_segment *segment)
 {
     unsigned order = segment->slot_order;
 
-    if (UNLIKELY(space->reserve.count[order] == VM_KEPT_MAX || !segment_is_alone(segment)))
-        return false;
     segment->size = 0; /* space->last may be this one */
     segment->magic = 0;
     segment->child[0] = space->reserve.kept[order];
-    segment->slot->link = (uintptr_t)segment | VM_SLOT_FREE | VM_SLOT_KEPT;
+    segment->slot->link |= VM_SLOT_FREE | VM_SLOT_KEPT;
     space->reserve.kept[order] = segment;
     space->reserve.count[order]++;
-    return true;
 }
 
-/* vm_segment_free_owned where something is mapped, counted, or beside it in the slot. */
-void segment_free_slowly(struct address_space *space, struct vm_segment *segment);
+/* vm_segment_free_owned where something is mapped, counted, or beside it in the slot. -E_INVAL: the segment is dead
+ * (and has no bytes); else 0, for system calls whose last thing it is. */
+long segment_free_slowly(struct address_space *space, struct vm_segment *segment);
+/* The same for anonymous memory that was touched (vm/backing.c). Start and size are the segment's, where munmap has
+ * them. */
+long segment_free_touched(vaddr_t start, size_t size, struct address_space *space, struct vm_segment *segment);
+
+static inline long segment_free_anon(vaddr_t start, size_t size, struct address_space *space,
+                                     struct vm_segment *segment)
+{
+    if (segment->mapped || UNLIKELY(segment_is_counted(segment) || !segment_may_be_kept(space, segment)))
+        return segment_free_touched(start, size, space, segment);
+    segment_keep(space, segment);
+    return 0;
+}
+
+/* One of the two, by the driver. */
+void segment_free_used(struct address_space *space, struct vm_segment *segment);
 
 static inline void segment_free_owned(struct address_space *space, struct vm_segment *segment)
 {
-    if (UNLIKELY(segment->mapped || segment_is_counted(segment) || !segment_keep(space, segment)))
-        segment_free_slowly(space, segment);
-}
-
-/* segment_free_whole for anonymous memory that was found or made last and goes into the reserve as it is. */
-static inline bool segment_free_last(struct address_space *space, vaddr_t start, size_t size)
-{
-    struct vm_segment *segment = space->last;
-
-    return segment && segment->start == start && segment->size == size && segment->driver == &vm_anon &&
-           !segment->mapped && !segment_is_counted(segment) && segment_keep(space, segment);
+    if (UNLIKELY(segment->mapped || segment_is_counted(segment) || !segment_may_be_kept(space, segment)))
+        segment_free_used(space, segment);
+    else
+        segment_keep(space, segment);
 }
 
 /* Gives back the structures and addresses of the reserve, with a flush if addresses wait for one. */
@@ -278,10 +298,7 @@ void space_subtract_windows(struct address_space *space, size_t *pages);
 /* vm_resident without the image, which is there all the time. */
 static inline uint64_t space_resident(const struct address_space *space)
 {
-    const size_t *pages = space->mmu.pages;
-
-    return ((uint64_t)pages[PAGE_4K] << page_shift(PAGE_4K)) + ((uint64_t)pages[PAGE_2M] << page_shift(PAGE_2M)) +
-           ((uint64_t)pages[PAGE_1G] << page_shift(PAGE_1G)) + space->spans - space->windows;
+    return space->mmu.bytes + space->spans - space->windows;
 }
 
 /* vm_segment_fault_owned for an address where nothing is mapped (vm/backing.c). */
@@ -303,6 +320,11 @@ static inline error_t segment_shrink(struct address_space *space, struct vm_segm
     segment->size = size;
     return E_SUCCESS;
 }
+
+/* Unmaps at most MMU_FLUSH_SINGLES pages that are in one table of the directory used last, and puts their frames that
+ * are not lent into the magazine; no page is larger there, so none need be split. False: it is not that, or there is no
+ * room, and nothing was done (vm/backing.c). */
+bool space_put_few(struct address_space *space, vaddr_t va, size_t size);
 
 /* Called before pages or a span are released: peaks come right before that (vm/backing.c). */
 void space_note_peak(struct address_space *space);

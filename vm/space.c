@@ -56,8 +56,10 @@ struct vm_segment *vm_alloc(struct address_space *space, const struct vm_segment
     if (LIKELY(driver == &vm_anon && start == VM_ANYWHERE && (flags & (VM_READ | ~PLAIN_FLAGS)) == VM_READ &&
                is_aligned(size, VM_PAGE_SIZE))) {
         segment = segment_reuse(space, &vm_anon, size, flags);
-        if (LIKELY(segment))
+        if (LIKELY(segment)) {
+            segment->origin = ++space->origins;
             return segment;
+        }
     }
     return alloc_any(space, driver, start, size, flags);
 }
@@ -143,7 +145,7 @@ struct vm_segment *segment_cut(struct address_space *space, struct vm_segment *s
     return second;
 }
 
-struct vm_segment *vm_split(struct address_space *space, struct vm_segment *segment, vaddr_t at)
+COLD struct vm_segment *vm_split(struct address_space *space, struct vm_segment *segment, vaddr_t at)
 {
     VM_STEP(space);
     check_alive(segment, "vm_split");
@@ -342,8 +344,8 @@ static bool copy_is_bad(const struct vm_segment *segment, vaddr_t from, vaddr_t 
            (take && size > segment_end(segment) - from);
 }
 
-struct vm_segment *vm_copy(struct address_space *space, struct vm_segment *segment, vaddr_t from, vaddr_t to,
-                           size_t size, bool take)
+COLD struct vm_segment *vm_copy(struct address_space *space, struct vm_segment *segment, vaddr_t from, vaddr_t to,
+                                size_t size, bool take)
 {
     VM_STEP(space);
     check_alive(segment, "vm_copy");

@@ -52,7 +52,8 @@ struct address_space {
     struct mmu mmu;
     bool owns_tables;
     uint64_t origins;        /* segments made so far */
-    struct vm_segment *last; /* found last by a fault or a change of protection: the next is often in it; NULL */
+    struct vm_segment *last; /* found last by a fault or a change of protection: the next is often in it */
+    struct vm_segment none;  /* of no bytes: `last` where there is no other */
     struct vm_slab *slabs;   /* segment structures: slabs that have a free one */
     struct vm_reserve reserve;
     size_t bookkeeping;    /* frames held for slabs and slots */
@@ -118,7 +119,7 @@ static inline struct vm_segment *vm_found_again(struct address_space *space, vad
 {
     struct vm_segment *segment = space->last;
 
-    if (LIKELY(segment && segment->start == start && segment->size == size && segment_is_alone(segment) &&
+    if (LIKELY(segment->start == start && segment->size == size && segment_is_alone(segment) &&
                segment->driver->protect == vm_segment_protect_mapped))
         return segment;
     return NULL;

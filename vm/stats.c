@@ -94,7 +94,7 @@ void vm_resident_by_page(struct address_space *space, uint64_t bytes[PAGE_SIZES]
     size_t pages[PAGE_SIZES];
 
     for (unsigned i = 0; i < PAGE_SIZES; i++)
-        pages[i] = space->mmu.pages[i];
+        pages[i] = mmu_pages(&space->mmu, (enum page_size)i);
     pages[PAGE_4K] += space->spans >> VM_PAGE_SHIFT;
     if (space->windows > 0)
         space_subtract_windows(space, pages);

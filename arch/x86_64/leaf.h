@@ -15,6 +15,8 @@
 #define LEAF_USED_SHIFT 52
 #define LEAF_USED_ONE (1ull << LEAF_USED_SHIFT)
 #define LEAF_USED_MASK (0x3ffull << LEAF_USED_SHIFT)
+/* Software: an entry that points to a table whose place is among those remembered as empty. */
+#define LEAF_NOTED PTE_BIT(11)
 #define LEAF_DIRECTORY_SHIFT 30u
 #define LEAF_TABLE_SHIFT 21u
 
@@ -43,6 +45,12 @@ static inline bool mmu_has_table(uint64_t directory_entry)
     return (directory_entry & (PTE_PRESENT | PTE_LARGE)) == PTE_PRESENT;
 }
 
+/* The same where no page of 2 MiB can be. */
+static inline bool mmu_has_only_table(uint64_t directory_entry)
+{
+    return directory_entry & PTE_PRESENT;
+}
+
 static inline bool mmu_table_is_used(uint64_t directory_entry)
 {
     return directory_entry & LEAF_USED_MASK;
@@ -52,6 +60,17 @@ static inline bool mmu_table_is_used(uint64_t directory_entry)
 static inline uint64_t *mmu_small_entry(uint64_t directory_entry, vaddr_t va)
 {
     return (uint64_t *)phys_to_virt(directory_entry & PTE_ADDRESS) + (va >> VM_PAGE_SHIFT) % PTE_TABLE_ENTRIES;
+}
+
+/* The directory's entry for a range of so few pages that each is flushed by itself, if all are in one table of the
+ * directory used last, and some there; else NULL. */
+static inline uint64_t *mmu_few_in_table(const struct mmu *mmu, vaddr_t va, size_t size)
+{
+    if (size > MMU_FLUSH_SINGLES * VM_PAGE_SIZE || (va ^ (va + size - 1)) >> LEAF_TABLE_SHIFT != 0)
+        return NULL;
+    uint64_t *entry = mmu_directory_entry(mmu, va);
+
+    return LIKELY(entry && mmu_table_is_used(*entry)) ? entry : NULL;
 }
 
 /* The entry of the small page that is at va; NULL: none is. */
@@ -94,7 +113,7 @@ static inline void mmu_enter_small(struct mmu *mmu, uint64_t *directory_entry, u
 
         __asm__("" : "+r"(one)); /* else it is made of the mask, in more instructions */
         *directory_entry += one;
-        mmu->pages[PAGE_4K]++;
+        mmu->bytes += VM_PAGE_SIZE;
     }
 }
 
@@ -118,7 +137,44 @@ static inline void mmu_enter_large(struct mmu *mmu, uint64_t *directory_entry, p
 {
     *directory_entry = frame | PTE_LARGE | mmu_leaf_bits[protection];
     *mmu->directory_parent += LEAF_USED_ONE;
-    mmu->pages[PAGE_2M]++;
+    mmu->bytes += (size_t)1 << LEAF_TABLE_SHIFT;
+    mmu->large[PAGE_2M - 1]++;
+}
+
+/* The other way: takes the page at va, which is there, out of its table, and flushes it. The entry, whose frame is the
+ * caller's now. */
+static inline uint64_t mmu_take_small(uint64_t *entry, vaddr_t va)
+{
+    uint64_t old = *entry;
+
+    *entry = 0;
+    machine_flush_page(va);
+    return old;
+}
+
+/* So many were taken out of the directory's table. The table stays: who sees that mmu_table_is_new_empty calls
+ * mmu_note_empty. */
+static inline void mmu_count_taken(struct mmu *mmu, uint64_t *directory_entry, size_t count)
+{
+    mmu->flushed_pages += count;
+    mmu->bytes -= count << VM_PAGE_SHIFT;
+    *directory_entry -= (uint64_t)count << LEAF_USED_SHIFT;
+}
+
+static inline bool mmu_entry_is_borrowed(uint64_t small_entry)
+{
+    return small_entry & PTE_BORROWED;
+}
+
+static inline paddr_t mmu_entry_frame(uint64_t small_entry)
+{
+    return small_entry & PTE_ADDRESS;
+}
+
+/* True if no page is in the table that the directory's entry points to, and its place is not remembered yet. */
+static inline bool mmu_table_is_new_empty(uint64_t directory_entry)
+{
+    return (directory_entry & (LEAF_USED_MASK | LEAF_NOTED)) == 0;
 }
 
 #endif

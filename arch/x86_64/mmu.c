@@ -30,9 +30,10 @@
 #define USED_ONE LEAF_USED_ONE
 #define USED_MASK LEAF_USED_MASK
 
-/* Software: an entry that points to a table whose place is among those remembered as empty. */
-#define PTE_NOTED PTE_BIT(11)
-/* And one to a table that has to stay although it is empty, for something is about to be moved there. */
+#define PTE_NOTED LEAF_NOTED
+
+/* Software: an entry that points to a table that has to stay although it is empty, for something is about to be moved
+ * there. */
 #define PTE_HELD PTE_BIT(10)
 
 typedef uint64_t entry_t;
@@ -213,7 +214,8 @@ static void table_put(struct mmu *mmu, paddr_t table)
 /* The same for one that was in the tree until now: all of them come by here. */
 COLD static void table_retire(struct mmu *mmu, paddr_t table)
 {
-    mmu_forget_table(mmu);
+    if (phys_to_virt(table) == mmu->directory)
+        mmu_forget_table(mmu);
     if (mmu->waiting == MMU_TABLES_WAITING)
         flush_all(mmu);
     mmu->wait[mmu->waiting++] = table;
@@ -305,7 +307,7 @@ static inline bool entry_is_table(entry_t entry, unsigned level)
 }
 
 /* Takes the table, which has nothing in it, out of the tree. */
-COLD static void table_cut(struct mmu *mmu, entry_t *parent, entry_t *entry)
+COLD static __attribute__((noinline)) void table_cut(struct mmu *mmu, entry_t *parent, entry_t *entry)
 {
     table_retire(mmu, *entry & PTE_ADDRESS);
     *entry = 0;
@@ -366,7 +368,7 @@ COLD static void cut_noted(struct mmu *mmu, vaddr_t place)
 }
 
 /* The table at va that the entry of the level points to has become empty and stays. */
-static void note_empty(struct mmu *mmu, entry_t *entry, unsigned level, vaddr_t va)
+COLD static __attribute__((noinline)) void note_empty(struct mmu *mmu, entry_t *entry, unsigned level, vaddr_t va)
 {
     vaddr_t *place = &mmu->empty[mmu->emptied % MMU_TABLES_EMPTY];
     vaddr_t oldest = *place;
@@ -378,6 +380,17 @@ static void note_empty(struct mmu *mmu, entry_t *entry, unsigned level, vaddr_t 
     mmu->emptied++;
     if (oldest != 0 && oldest != *place)
         cut_noted(mmu, oldest);
+}
+
+/* Of a table of small pages whose last ones were flushed one by one. */
+COLD long mmu_note_empty(struct mmu *mmu, uint64_t *directory_entry, vaddr_t va)
+{
+    note_empty(mmu, directory_entry, 1, va);
+    if (mmu->waiting > 0) { /* another table went for it */
+        flush_page(mmu, va);
+        tables_settle(mmu);
+    }
+    return 0;
 }
 
 /* Takes out all that are remembered. */
@@ -475,6 +488,13 @@ void mmu_settle(void)
 
 /* ---- mapping ---- */
 
+static __attribute__((noinline)) void count_pages(struct mmu *mmu, unsigned level, long change)
+{
+    mmu->bytes += (size_t)change << level_shift(level);
+    if (level > 0)
+        mmu->large[level - 1] += (size_t)change;
+}
+
 /* The rare part: tables are missing, or a larger page is there. */
 COLD static __attribute__((noinline)) error_t map_extending(struct mmu *mmu, vaddr_t va, unsigned level, entry_t leaf)
 {
@@ -485,7 +505,7 @@ COLD static __attribute__((noinline)) error_t map_extending(struct mmu *mmu, vad
         return error;
     *path.entry = leaf;
     parent_count(path.parent, 1);
-    mmu->pages[level]++;
+    count_pages(mmu, level, 1);
     return E_SUCCESS;
 }
 
@@ -507,7 +527,7 @@ static inline __attribute__((always_inline)) error_t map_at_level(struct mmu *mm
         return level == 0 ? E_EXIST : map_extending(mmu, va, level, leaf);
     *entry = leaf;
     *parent += USED_ONE;
-    mmu->pages[level]++;
+    count_pages(mmu, level, 1);
     return E_SUCCESS;
 }
 
@@ -600,7 +620,7 @@ unsigned mmu_map_runs(struct mmu *mmu, uint64_t *directory_entry, vaddr_t va, co
     unsigned done = (unsigned)(entry - first);
 
     *directory_entry += done * USED_ONE;
-    mmu->pages[PAGE_4K] += done;
+    count_pages(mmu, PAGE_4K, done);
     return done;
 }
 
@@ -625,7 +645,7 @@ void mmu_map_many_large(struct mmu *mmu, uint64_t *directory_entry, paddr_t firs
     for (unsigned i = 0; i < count; i++, leaf += page_bytes(PAGE_2M))
         directory_entry[i] = leaf;
     *mmu->directory_parent += count * USED_ONE;
-    mmu->pages[PAGE_2M] += count;
+    count_pages(mmu, PAGE_2M, count);
 }
 
 void mmu_replace(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags)
@@ -656,7 +676,7 @@ COLD error_t mmu_map_range(struct mmu *mmu, vaddr_t va, paddr_t pa, size_t size,
 
         if (error) {
             if (done)
-                mmu_unmap(mmu, va, done, false, NULL);
+                mmu_unmap(mmu, va, done, false);
             prune(mmu, va, size);
             return error;
         }
@@ -698,9 +718,9 @@ COLD static __attribute__((noinline)) error_t split_large(struct mmu *mmu, vaddr
     for (unsigned i = 0; i < count; i++) {
         fill_split(phys_to_virt(tables[i]), *path.entry, path.level);
         *path.entry = tables[i] | PTE_TABLE | ((entry_t)ENTRIES << USED_SHIFT);
-        mmu->pages[path.level]--;
+        count_pages(mmu, path.level, -1);
         path.level--;
-        mmu->pages[path.level] += ENTRIES;
+        count_pages(mmu, path.level, ENTRIES);
         path.entry = &entry_table(*path.entry)[entry_index(va, path.level)];
     }
     if (count)
@@ -770,6 +790,7 @@ struct walk {
      */
     unsigned (*run)(struct walk *, entry_t *parent, entry_t *entry, unsigned count, unsigned level, vaddr_t va);
     bool pruning; /* look after tables that become empty */
+    vaddr_t room; /* so many bytes from the range's start on nobody uses before the next epoch; 0: that is not known */
     entry_t keep; /* when removing: the frames of entries with one of these bits stay with their owner */
     entry_t protection;
     struct flush flush;
@@ -812,6 +833,23 @@ static void walk_table(struct walk *walk, entry_t *parent, entry_t *table, unsig
     }
 }
 
+/* The table that holds all of the range, to which the entry of the level points, has become empty. If it holds nothing
+ * else until an epoch it will not be filled again before that, and goes. */
+COLD static __attribute__((noinline)) void prune_top(struct walk *walk, entry_t *entry, unsigned level, vaddr_t va)
+{
+    vaddr_t bytes = 1ull << level_shift(level);
+    struct path path;
+
+    if (bytes > walk->room || !flush_is_all(&walk->flush)) {
+        note_empty(walk->mmu, entry, level, va);
+        return;
+    }
+    path = path_to(walk->mmu, va, level);
+    table_cut(walk->mmu, path.parent, entry);
+    if (path.parent && entry_used(*path.parent) == 0)
+        note_empty(walk->mmu, path.parent, level + 1, va);
+}
+
 /* Begins at the lowest table that holds all of the range. */
 static void walk_tables(struct walk *walk, vaddr_t va, vaddr_t last)
 {
@@ -823,7 +861,7 @@ static void walk_tables(struct walk *walk, vaddr_t va, vaddr_t last)
     else if (*path.entry != 0)
         walk->run(walk, path.parent, path.entry, 1, path.level, va);
     if (walk->pruning && path.parent && entry_used(*path.parent) == 0)
-        note_empty(walk->mmu, path.parent, path.level + 1, va);
+        prune_top(walk, path.parent, path.level + 1, va);
 }
 
 static void walk_range(struct walk *walk, vaddr_t va, size_t size)
@@ -988,78 +1026,28 @@ static unsigned run_remove(struct walk *walk, entry_t *parent, entry_t *entry, u
     return count;
 }
 
-static void count_removed(const struct walk *walk)
+static __attribute__((noinline)) void count_removed(const struct walk *walk)
 {
-    for (unsigned i = 0; i < PAGE_SIZES; i++)
-        walk->mmu->pages[i] -= walk->count.pages[i];
+    for (unsigned i = 0; i < PAGE_SIZES; i++) {
+        if (walk->count.pages[i] > 0)
+            count_pages(walk->mmu, i, -(long)walk->count.pages[i]);
+    }
 }
 
 #define KEEP_ALL (~(entry_t)0)
 
-/* So few pages that each is flushed at once, in a table of the directory used last: without a walk. False: it is not
- * that. */
-static bool unmap_few(struct mmu *mmu, vaddr_t va, size_t size, entry_t keep)
+COLD void mmu_unmap(struct mmu *mmu, vaddr_t va, size_t size, bool release)
 {
-    entry_t *directory = mmu_directory_entry(mmu, va), *entry;
-    paddr_t frames[MMU_FLUSH_SINGLES];
-    unsigned released = 0, removed = 0;
-    vaddr_t end = va + size;
-
-    if (size > MMU_FLUSH_SINGLES * VM_PAGE_SIZE || !directory || !mmu_table_is_used(*directory) ||
-        (va ^ (end - 1)) >> LEAF_TABLE_SHIFT != 0)
-        return false;
-    entry = mmu_small_entry(*directory, va);
-    for (vaddr_t at = va; at != end; at += VM_PAGE_SIZE, entry++) {
-        entry_t old = *entry;
-
-        if (old == 0)
-            continue;
-        *entry = 0;
-        removed++;
-        if (old & PTE_PRESENT)
-            flush_page(mmu, at);
-        if (!(old & keep))
-            frames[released++] = old & PTE_ADDRESS;
-    }
-    if (UNLIKELY(removed == 0))
-        return true;
-    mmu->pages[PAGE_4K] -= removed;
-    *directory -= removed * USED_ONE;
-    if (entry_used(*directory) == 0 && !(*directory & PTE_NOTED)) {
-        note_empty(mmu, directory, 1, va);
-        if (mmu->waiting > 0) { /* another table went for it */
-            flush_page(mmu, va);
-            tables_settle(mmu);
-        }
-    }
-    mmu_release_frames(frames, released);
-    return true;
-}
-
-/* The same for any range. */
-static __attribute__((noinline)) void unmap_walking(struct mmu *mmu, vaddr_t va, size_t size, entry_t keep)
-{
-    struct walk walk = {.mmu = mmu, .run = run_remove, .pruning = true, .keep = keep};
+    struct walk walk = {.mmu = mmu, .run = run_remove, .pruning = true, .keep = release ? PTE_BORROWED : KEEP_ALL};
 
     walk_range(&walk, va, size);
     count_removed(&walk);
 }
 
-void mmu_unmap(struct mmu *mmu, vaddr_t va, size_t size, bool release, struct mmu_count *removed)
+bool mmu_unmap_lazily(struct mmu *mmu, vaddr_t va, size_t size, size_t room)
 {
-    entry_t keep = release ? PTE_BORROWED : KEEP_ALL;
-    size_t before[PAGE_SIZES];
-
-    memcpy(before, mmu->pages, sizeof(before));
-    if (!unmap_few(mmu, va, size, keep))
-        unmap_walking(mmu, va, size, keep);
-    for (unsigned i = 0; removed && i < PAGE_SIZES; i++)
-        removed->pages[i] += before[i] - mmu->pages[i];
-}
-
-static __attribute__((noinline)) bool unmap_walking_lazily(struct mmu *mmu, vaddr_t va, size_t size)
-{
-    struct walk walk = {.mmu = mmu, .run = run_remove, .pruning = true, .keep = PTE_BORROWED};
+    struct walk walk = {
+        .mmu = mmu, .run = run_remove, .pruning = true, .room = strict ? 0 : room, .keep = PTE_BORROWED};
     vaddr_t pages[MMU_FLUSH_SINGLES];
     unsigned emptied = mmu->emptied;
 
@@ -1076,11 +1064,6 @@ static __attribute__((noinline)) bool unmap_walking_lazily(struct mmu *mmu, vadd
         tables_settle(mmu);
     }
     return true;
-}
-
-bool mmu_unmap_lazily(struct mmu *mmu, vaddr_t va, size_t size)
-{
-    return !unmap_few(mmu, va, size, PTE_BORROWED) && unmap_walking_lazily(mmu, va, size);
 }
 
 void mmu_set_strict(bool on)
@@ -1125,7 +1108,7 @@ static void replace_table(struct mmu *mmu, const struct path *path, entry_t leaf
 {
     table_retire(mmu, *path->entry & PTE_ADDRESS);
     *path->entry = leaf;
-    mmu->pages[PAGE_2M]++;
+    count_pages(mmu, PAGE_2M, 1);
     flush_all(mmu);
 }
 
@@ -1141,7 +1124,7 @@ COLD bool mmu_promote(struct mmu *mmu, vaddr_t va)
     if ((first & (PTE_BORROWED | PTE_PAT_4K)) || !is_contiguous(table))
         return false;
     memset(table, 0, VM_PAGE_SIZE);
-    mmu->pages[PAGE_4K] -= ENTRIES;
+    count_pages(mmu, PAGE_4K, -(long)ENTRIES);
     replace_table(mmu, &path, first | PTE_LARGE);
     return true;
 }
@@ -1263,11 +1246,28 @@ COLD static unsigned run_clean(struct walk *walk, entry_t *parent, entry_t *entr
     return count;
 }
 
-COLD void mmu_clean(struct mmu *mmu, vaddr_t va, size_t size)
+COLD static __attribute__((noinline)) void clean_walking(struct mmu *mmu, vaddr_t va, size_t size)
 {
     struct walk walk = {.mmu = mmu, .run = run_clean};
 
     walk_range(&walk, va, size);
+}
+
+COLD void mmu_clean(struct mmu *mmu, vaddr_t va, size_t size)
+{
+    entry_t *directory = mmu_few_in_table(mmu, va, size), *entry;
+
+    if (!directory) {
+        clean_walking(mmu, va, size);
+        return;
+    }
+    entry = mmu_small_entry(*directory, va);
+    for (vaddr_t end = va + size; va != end; va += VM_PAGE_SIZE, entry++) {
+        if ((*entry & (PTE_DIRTY | PTE_BORROWED)) != PTE_DIRTY)
+            continue;
+        *entry &= ~(entry_t)PTE_DIRTY;
+        flush_page(mmu, va);
+    }
 }
 
 COLD static unsigned run_remove_clean(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count,
@@ -1553,7 +1553,7 @@ static __attribute__((noinline)) error_t move_walking(struct mmu *mmu, vaddr_t f
 {
     vaddr_t pages[MMU_FLUSH_SINGLES];
     struct flush flush = {.count = 0, .pages = pages};
-    bool alike = is_aligned(from ^ to, page_bytes(mmu->pages[PAGE_1G] > 0 ? PAGE_1G : PAGE_2M));
+    bool alike = is_aligned(from ^ to, page_bytes(mmu_pages(mmu, PAGE_1G) > 0 ? PAGE_1G : PAGE_2M));
     error_t error = alike ? E_SUCCESS : split_misaligned(mmu, from, to, size);
     struct piece piece;
 

@@ -4,6 +4,7 @@
  */
 #include "core/linux/calls.h"
 #include "core/linux/memory.h"
+#include "vm/segments.h"
 
 enum {
     MADV_NORMAL,
@@ -157,7 +158,7 @@ static error_t advise_range(uintptr_t start, uintptr_t end, int advice)
     return holes ? E_NOMEM : E_SUCCESS;
 }
 
-long linux_madvise(uintptr_t address, size_t length, int advice)
+static __attribute__((noinline)) long advise_unusual(uintptr_t address, size_t length, int advice)
 {
     size_t size = align_up(length, VM_PAGE_SIZE);
 
@@ -172,4 +173,22 @@ long linux_madvise(uintptr_t address, size_t length, int advice)
     if (advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE)
         return -populate(address, address + size, advice == MADV_POPULATE_READ ? VM_READ : VM_WRITE);
     return -advise_range(address, address + size, advice);
+}
+
+/* Of what is not to be dropped at once. */
+#define MARKS_UNUSUAL (MARK_LOCKED | MARK_SHARED | MARK_HUGE)
+
+long linux_madvise(uintptr_t address, size_t length, int advice)
+{
+    struct address_space *space = current_space;
+    struct vm_segment *segment = space->last;
+    size_t size = align_up(length, VM_PAGE_SIZE), offset = address - segment->start;
+
+    /* The usual: contents go, inside of the private mapping that was touched last. */
+    if ((advice != MADV_DONTNEED && advice != MADV_FREE) || offset >= segment->size ||
+        size - 1 >= segment->size - offset || !is_aligned(address, VM_PAGE_SIZE) || segment->driver != &vm_anon ||
+        (segment->flags & MARKS_UNUSUAL))
+        return advise_unusual(address, length, advice);
+    return -vm_segment_advise_owned(space, segment, address, size,
+                                    advice == MADV_FREE ? VM_ADVICE_FREE : VM_ADVICE_DONTNEED);
 }

@@ -144,7 +144,7 @@ error_t linux_unmap_range(uintptr_t address, size_t size)
 
 static __attribute__((noinline)) long unmap_unusual(uintptr_t address, size_t length)
 {
-    /* All of an anonymous mapping. */
+    /* All of an anonymous mapping, but not the one that was touched last. */
     if (LIKELY(address < TASK_END && segment_free_whole(vm_space(), address, align_up(length, VM_PAGE_SIZE))))
         return 0;
     return -linux_unmap_range(address, linux_pages(length));
@@ -152,9 +152,13 @@ static __attribute__((noinline)) long unmap_unusual(uintptr_t address, size_t le
 
 long linux_munmap(uintptr_t address, size_t length)
 {
-    /* What was mapped or touched last, and has nothing to be unmapped. */
-    if (LIKELY(segment_free_last(current_space, address, align_up(length, VM_PAGE_SIZE))))
-        return 0;
+    struct address_space *space = current_space;
+    struct vm_segment *segment = space->last;
+
+    /* All of what was mapped or touched last; a length of 0 is that of one that is gone. */
+    if (LIKELY(segment->start == address && segment->size == align_up(length, VM_PAGE_SIZE) &&
+               segment->driver == &vm_anon))
+        return segment_free_anon(address, length, space, segment);
     return unmap_unusual(address, length);
 }
 

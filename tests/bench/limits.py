@@ -62,7 +62,7 @@ ROWS = [
     Row("fault_2m_unzeroed", "  without the zeroing", 220),
     Row("alloc_free", "vm_alloc + vm_free, 1 MiB untouched", 120, others="OSv 3,700"),
     Row("mmap_munmap", "mmap + munmap, 1 MiB untouched", others="Linux 10,740 to 14,020"),
-    Row("mmap_munmap_64k", "mmap + munmap, 64 KiB untouched", 500, others="Linux 8,900 to 12,100"),
+    Row("mmap_munmap_64k", "mmap + munmap, 64 KiB untouched", 250, others="Linux 8,900 to 12,100"),
     Row("protect_page", "mprotect of a page in 1 MiB, there and back", 2000),
     Row("protect_fault", "protect, fault, handler unprotects, return", 900, others="Linux 6,600 to 9,000"),
     Row("protect_fault_inside", "  the page in the middle of a mapping"),

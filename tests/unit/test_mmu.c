@@ -82,6 +82,16 @@ void mmu_put_table_frame(paddr_t table)
 
 static struct mmu mmu;
 
+/* mmu_unmap, and the pages that it removes are added up. */
+static void unmap_counting(vaddr_t va, size_t size, bool release, struct mmu_count *removed)
+{
+    for (unsigned i = 0; i < PAGE_SIZES; i++)
+        removed->pages[i] += mmu_pages(&mmu, (enum page_size)i);
+    mmu_unmap(&mmu, va, size, release);
+    for (unsigned i = 0; i < PAGE_SIZES; i++)
+        removed->pages[i] -= mmu_pages(&mmu, (enum page_size)i);
+}
+
 static int setup(void)
 {
     static const struct frame_range ram[] = {{0, RAM_SIZE}};
@@ -213,7 +223,7 @@ static void test_map_each_size_cache_and_protection(void **state)
                 fill_tlb(VA + bytes, 1, 1);
                 assert_count(VA, 3 * bytes, size == PAGE_4K, size == PAGE_2M, size == PAGE_1G);
                 assert_int_equal(mmu_tables(&mmu), PAGE_1G + 1 - size);
-                mmu_unmap(&mmu, VA + bytes, bytes, false, &removed);
+                unmap_counting(VA + bytes, bytes, false, &removed);
                 assert_int_equal(removed.pages[size], 1);
                 assert_unmapped(VA + bytes);
                 assert_no_tables();
@@ -240,7 +250,7 @@ static void test_map_edges_of_the_halves(void **state)
         mmu_protect(&mmu, edges[i], VM_PAGE_SIZE, VM_READ);
         assert_mapped(edges[i], PA + i * VM_PAGE_SIZE, PAGE_4K, VM_READ);
         assert_true(mmu_query(&(struct mmu){.root = mmu.root}, edges[i], NULL)); /* remembers no directory */
-        mmu_unmap(&mmu, edges[i], VM_PAGE_SIZE, false, NULL);
+        mmu_unmap(&mmu, edges[i], VM_PAGE_SIZE, false);
         assert_unmapped(edges[i]);
     }
     mmu_trim(&mmu); /* mmu_tables counts only those of the lower half */
@@ -256,7 +266,7 @@ static void test_physical_address_at_the_width(void **state)
     for (unsigned size = PAGE_4K; size <= PAGE_1G; size++) {
         assert_int_equal(mmu_map(&mmu, VA, top, size, VM_RW | VM_CACHE_UC), E_SUCCESS);
         assert_mapped(VA, top, size, VM_RW | VM_CACHE_UC);
-        mmu_unmap(&mmu, VA, page_bytes(size), false, NULL);
+        mmu_unmap(&mmu, VA, page_bytes(size), false);
     }
     finish();
 }
@@ -277,12 +287,12 @@ static void test_map_what_is_mapped(void **state)
         /* Inside of a larger one. */
         if (there > PAGE_4K)
             assert_int_equal(mmu_map(&mmu, VA + VM_PAGE_SIZE, PA + GIB + VM_PAGE_SIZE, PAGE_4K, VM_READ), E_EXIST);
-        mmu_unmap(&mmu, VA, page_bytes(there), false, NULL);
+        mmu_unmap(&mmu, VA, page_bytes(there), false);
     }
     /* An inaccessible page is there too. */
     assert_int_equal(mmu_map(&mmu, VA, PA, PAGE_4K, 0), E_SUCCESS);
     assert_int_equal(mmu_map(&mmu, VA, PA, PAGE_4K, VM_RW), E_EXIST);
-    mmu_unmap(&mmu, VA, VM_PAGE_SIZE, false, NULL);
+    mmu_unmap(&mmu, VA, VM_PAGE_SIZE, false);
     finish();
 }
 
@@ -294,7 +304,7 @@ static void test_frame_zero(void **state)
     for (unsigned size = PAGE_4K; size <= PAGE_1G; size++) {
         assert_int_equal(mmu_map(&mmu, VA, 0, size, VM_EXEC), E_SUCCESS);
         assert_mapped(VA, 0, size, VM_EXEC);
-        mmu_unmap(&mmu, VA, page_bytes(size), false, NULL);
+        mmu_unmap(&mmu, VA, page_bytes(size), false);
     }
     finish();
 }
@@ -339,7 +349,7 @@ static void test_map_range(void **state)
             assert_true(fake_walk(mmu.root, c->va + offset, &page));
             assert_int_equal(page.frame + (c->va + offset - page.start), c->pa + offset);
         }
-        mmu_unmap(&mmu, c->va, c->size, true, &removed);
+        unmap_counting(c->va, c->size, true, &removed);
         assert_int_equal(removed.pages[PAGE_4K], c->small);
         assert_int_equal(removed.pages[PAGE_2M], c->medium);
         assert_int_equal(removed.pages[PAGE_1G], c->large);
@@ -362,7 +372,7 @@ struct operation {
 
 static void clear_all(void)
 {
-    mmu_unmap(&mmu, VA, 8 * GIB, false, NULL);
+    mmu_unmap(&mmu, VA, 8 * GIB, false);
 }
 
 static void nothing(void)
@@ -510,13 +520,13 @@ static void test_split_1g_to_4k(void **state)
             assert_mapped(VA + offset, PA + offset, PAGE_4K, flags);
         assert_mapped(VA + 4 * MIB - 1, PA + 4 * MIB - 1, PAGE_2M, flags);
         assert_accounts();
-        mmu_unmap(&mmu, VA, GIB, false, NULL);
+        mmu_unmap(&mmu, VA, GIB, false);
         /* Both levels at once. */
         assert_int_equal(mmu_map(&mmu, VA, PA, PAGE_1G, flags), E_SUCCESS);
         assert_int_equal(mmu_split(&mmu, VA + GIB - VM_PAGE_SIZE), E_SUCCESS);
         assert_count(VA, GIB, 512, 511, 0);
         assert_mapped(VA + GIB - 1, PA + GIB - 1, PAGE_4K, flags);
-        mmu_unmap(&mmu, VA, GIB, false, NULL);
+        mmu_unmap(&mmu, VA, GIB, false);
     }
     finish();
 }
@@ -533,7 +543,7 @@ static void test_split_inaccessible(void **state)
     mmu_protect(&mmu, VA, GIB, VM_RW);
     assert_mapped(VA, PA, PAGE_4K, VM_RW | VM_CACHE_WC);
     assert_mapped(VA + 8 * MIB, PA + 8 * MIB, PAGE_2M, VM_RW | VM_CACHE_WC);
-    mmu_unmap(&mmu, VA, GIB, false, NULL);
+    mmu_unmap(&mmu, VA, GIB, false);
     finish();
 }
 
@@ -549,7 +559,7 @@ static void test_unmap_parts(void **state)
     assert_int_equal(mmu_split(&mmu, VA + 3 * MIB), E_SUCCESS);
     assert_int_equal(mmu_split(&mmu, VA + 7 * MIB - VM_PAGE_SIZE), E_SUCCESS);
     fill_tlb(VA, 8 * MIB, 32 * VM_PAGE_SIZE);
-    mmu_unmap(&mmu, VA + 3 * MIB, 4 * MIB - VM_PAGE_SIZE, true, &removed);
+    unmap_counting(VA + 3 * MIB, 4 * MIB - VM_PAGE_SIZE, true, &removed);
     assert_accounts();
     assert_int_equal(removed.pages[PAGE_4K], 256 + 255);
     assert_int_equal(removed.pages[PAGE_2M], 1);
@@ -559,7 +569,7 @@ static void test_unmap_parts(void **state)
     assert_unmapped(VA + 7 * MIB - VM_PAGE_SIZE - 1);
     assert_mapped(VA + 7 * MIB - VM_PAGE_SIZE, PA + 7 * MIB - VM_PAGE_SIZE, PAGE_4K, VM_RW);
     /* Added to what is there; holes are passed over. */
-    mmu_unmap(&mmu, VA - GIB, 3 * GIB, false, &removed);
+    unmap_counting(VA - GIB, 3 * GIB, false, &removed);
     assert_int_equal(removed.pages[PAGE_4K], 1024);
     assert_int_equal(removed.pages[PAGE_2M], 2);
     assert_no_tables();
@@ -582,7 +592,7 @@ static void test_unmap_flushes(void **state)
         assert_accounts();
         mmu_protect(&mmu, VA, size, VM_RW);
         fill_tlb(VA, size, VM_PAGE_SIZE);
-        mmu_unmap(&mmu, VA, size, false, NULL);
+        mmu_unmap(&mmu, VA, size, false);
         assert_accounts();
     }
     finish();
@@ -596,10 +606,10 @@ static void test_freed_tables_leave_the_caches_of_the_cpu(void **state)
     assert_int_equal(mmu_map(&mmu, VA, 0x100000, PAGE_4K, VM_RW), E_SUCCESS);
     assert_int_equal(mmu_map(&mmu, VA + VM_PAGE_SIZE, 0x101000, PAGE_4K, 0), E_SUCCESS);
     fill_tlb(VA, 1, 1);
-    mmu_unmap(&mmu, VA, VM_PAGE_SIZE, false, NULL);
+    mmu_unmap(&mmu, VA, VM_PAGE_SIZE, false);
     assert_accounts();
     fill_tlb(VA, 2 * VM_PAGE_SIZE, VM_PAGE_SIZE); /* walks down to the inaccessible one */
-    mmu_unmap(&mmu, VA + VM_PAGE_SIZE, VM_PAGE_SIZE, false, NULL);
+    mmu_unmap(&mmu, VA + VM_PAGE_SIZE, VM_PAGE_SIZE, false);
     assert_accounts();
     assert_no_tables();
     finish();
@@ -621,7 +631,7 @@ static void test_protect_keeps_frames_and_caches(void **state)
     assert_count(VA, GIB, 3, 2, 0);
     mmu_protect(&mmu, VA, 4 * MIB + 3 * VM_PAGE_SIZE, VM_READ);
     assert_mapped(VA, PA, PAGE_2M, VM_READ | VM_CACHE_WT);
-    mmu_unmap(&mmu, VA, GIB, true, NULL);
+    mmu_unmap(&mmu, VA, GIB, true);
     assert_int_equal(released.pages[PAGE_4K], 3);
     assert_int_equal(released.pages[PAGE_2M], 2);
     finish();
@@ -633,7 +643,7 @@ static void test_release_of_inaccessible_pages(void **state)
     setup();
     for (unsigned size = PAGE_4K; size <= PAGE_1G; size++) {
         assert_int_equal(mmu_map(&mmu, VA, PA + 5 * page_bytes(size), size, VM_CACHE_WC), E_SUCCESS);
-        mmu_unmap(&mmu, VA, page_bytes(size), true, NULL);
+        mmu_unmap(&mmu, VA, page_bytes(size), true);
         assert_int_equal(released.pages[size], 1);
         assert_int_equal(last_released, PA + 5 * page_bytes(size));
     }
@@ -653,7 +663,7 @@ static void move_down_within_a_table(enum page_size size)
     assert_mapped(VA + 2 * half, PA, size, VM_RW);
     assert_unmapped(VA + 5 * half);
     assert_accounts();
-    mmu_unmap(&mmu, VA, 6 * half, false, NULL);
+    mmu_unmap(&mmu, VA, 6 * half, false);
     finish();
 }
 
@@ -692,7 +702,7 @@ static void test_move_keeps_large_pages(void **state)
     assert_mapped(to + GIB + 4 * MIB, PA + 2 * GIB, PAGE_4K, 0);
     assert_count(VA, 2 * GIB, 0, 0, 0);
     assert_accounts();
-    mmu_unmap(&mmu, to, 2 * GIB, false, NULL);
+    mmu_unmap(&mmu, to, 2 * GIB, false);
     finish();
 }
 
@@ -711,7 +721,7 @@ static void test_move_splits_where_alignment_differs(void **state)
     assert_mapped(VA + VM_PAGE_SIZE, PA, PAGE_4K, VM_RW | VM_CACHE_WC);
     assert_mapped(VA + 4 * MIB, PA + 4 * MIB - VM_PAGE_SIZE, PAGE_4K, VM_RW | VM_CACHE_WC);
     assert_accounts();
-    mmu_unmap(&mmu, VA, 8 * GIB, false, NULL);
+    mmu_unmap(&mmu, VA, 8 * GIB, false);
     finish();
 }
 
@@ -729,7 +739,7 @@ static void test_move_in_a_directory(void **state)
             assert_int_equal(mmu_map(&mmu, VA + i * 2 * MIB + MIB, PA + i * 2 * MIB, PAGE_4K, VM_READ), E_SUCCESS);
         if (i % 5 == 0) {
             assert_int_equal(mmu_map(&mmu, to + i * 2 * MIB, PA, PAGE_4K, VM_RW), E_SUCCESS);
-            mmu_unmap(&mmu, to + i * 2 * MIB, VM_PAGE_SIZE, false, NULL);
+            mmu_unmap(&mmu, to + i * 2 * MIB, VM_PAGE_SIZE, false);
         }
     }
     for (unsigned turn = 0; turn < 4; turn++) {
@@ -746,7 +756,7 @@ static void test_move_in_a_directory(void **state)
         }
         assert_accounts();
     }
-    mmu_unmap(&mmu, VA, 48 * MIB, false, NULL);
+    mmu_unmap(&mmu, VA, 48 * MIB, false);
     finish();
 }
 
@@ -768,7 +778,7 @@ static void test_move_of_few_large_pages(void **state)
         assert_mapped(VA + 32 * MIB + i * 4 * MIB, PA + i * 2 * MIB, PAGE_2M, i == 1 ? 0 : VM_RW);
     assert_count(VA, 16 * MIB, 0, 0, 0);
     assert_accounts();
-    mmu_unmap(&mmu, VA, 64 * MIB, false, NULL);
+    mmu_unmap(&mmu, VA, 64 * MIB, false);
     finish();
 }
 
@@ -795,16 +805,16 @@ static void test_is_unused(void **state)
             assert_true(mmu_is_unused(&mmu, start, size));
             assert_int_equal(mmu_map(&mmu, start + at * bytes, PA, ranges[i].size, VM_RW), E_SUCCESS);
             assert_false(mmu_is_unused(&mmu, start, size));
-            mmu_unmap(&mmu, start + at * bytes, bytes, false, NULL);
+            mmu_unmap(&mmu, start + at * bytes, bytes, false);
         }
         assert_int_equal(mmu_map(&mmu, start - bytes, PA, ranges[i].size, 0), E_SUCCESS);
         assert_int_equal(mmu_map(&mmu, start + size, PA, ranges[i].size, 0), E_SUCCESS);
         assert_true(mmu_is_unused(&mmu, start, size));
-        mmu_unmap(&mmu, start - bytes, bytes, false, NULL);
-        mmu_unmap(&mmu, start + size, bytes, false, NULL);
+        mmu_unmap(&mmu, start - bytes, bytes, false);
+        mmu_unmap(&mmu, start + size, bytes, false);
     }
     assert_false(mmu_is_unused(&mmu, VA + GIB - MIB, 2 * MIB)); /* in two directories */
-    mmu_unmap(&mmu, VA, GIB, false, NULL);
+    mmu_unmap(&mmu, VA, GIB, false);
     finish();
 }
 
@@ -824,14 +834,14 @@ static void test_table_cache(void **state)
     setup();
     assert_int_equal(mmu_map_range(&mmu, VA, PA, 64 * MIB, PAGE_4K, VM_RW), E_SUCCESS);
     assert_int_equal(tables_out, 1 + 32 + 2);
-    mmu_unmap(&mmu, VA, 64 * MIB, false, NULL);
+    mmu_unmap(&mmu, VA, 64 * MIB, false);
     assert_in_range(mmu.cached, 1, MMU_TABLE_CACHE);
     assert_accounts();
     fail_after = 0;
     assert_int_equal(mmu_map(&mmu, VA, PA, PAGE_4K, VM_RW), E_SUCCESS); /* from the cache, zeroed */
     fail_after = -1;
     assert_count(VA, GIB, 1, 0, 0);
-    mmu_unmap(&mmu, VA, VM_PAGE_SIZE, false, NULL);
+    mmu_unmap(&mmu, VA, VM_PAGE_SIZE, false);
     mmu_trim(&mmu);
     assert_int_equal(tables_out, 1);
     finish();
@@ -887,7 +897,7 @@ static void random_change(struct random *random)
     assert_int_equal(mmu_split(&mmu, va), E_SUCCESS);
     assert_int_equal(mmu_split(&mmu, va + count * VM_PAGE_SIZE), E_SUCCESS);
     if (removing)
-        mmu_unmap(&mmu, va, count * VM_PAGE_SIZE, random_below(random, 2), NULL);
+        mmu_unmap(&mmu, va, count * VM_PAGE_SIZE, random_below(random, 2));
     else
         mmu_protect(&mmu, va, count * VM_PAGE_SIZE, flags);
     for (size_t i = first; i < first + count; i++) {
@@ -945,7 +955,7 @@ static void test_random(void **state)
         else
             assert_accounts();
     }
-    mmu_unmap(&mmu, WINDOW, WINDOW_PAGES * VM_PAGE_SIZE, false, NULL);
+    mmu_unmap(&mmu, WINDOW, WINDOW_PAGES * VM_PAGE_SIZE, false);
     finish();
 }
 
@@ -984,7 +994,7 @@ static void test_borrowed(void **state)
     fill_tlb(VA + GIB, VM_PAGE_SIZE, VM_PAGE_SIZE);
     mmu_clean(&mmu, VA + GIB, 2 * VM_PAGE_SIZE);
     assert_int_equal(mmu_count(&mmu, VA + GIB, 2 * VM_PAGE_SIZE).clean_bytes, VM_PAGE_SIZE);
-    mmu_unmap(&mmu, VA, 2 * GIB, true, &removed);
+    unmap_counting(VA, 2 * GIB, true, &removed);
     assert_int_equal(removed.pages[PAGE_4K], 508 + 2);
     assert_int_equal(released.pages[PAGE_4K] - released_before, 1);
     finish();

@@ -80,6 +80,56 @@ static void test_addresses_wait_for_an_epoch(void **state)
     fixture_end();
 }
 
+/* The table of small pages of a slot whose addresses wait goes at once. */
+static void test_tables_of_what_waits_go(void **state)
+{
+    size_t tables;
+
+    (void)state;
+    fixture_start(RAM);
+    fixture_lazy();
+    vm_free(space, alloc_touched(MANY)); /* the tables above it, which stay */
+    tables = mmu_tables(&space->mmu);
+    for (unsigned i = 0; i < 40; i++) {
+        struct vm_segment *segment = alloc_touched(MANY);
+
+        assert_int_equal(mmu_tables(&space->mmu), tables + 1);
+        vm_free(space, segment);
+        assert_int_equal(mmu_tables(&space->mmu), tables);
+        fixture_check();
+    }
+    fixture_end();
+}
+
+/* One page, touched and freed again and again: the table stays, the counts are kept, and a segment begins without any.
+ */
+static void test_single_page_comes_and_goes(void **state)
+{
+    uint64_t faults;
+    size_t tables;
+
+    (void)state;
+    fixture_start(RAM);
+    vm_free(space, alloc_touched(PAGE));
+    faults = vm_driver_statistics(space, &vm_anon).faults[PAGE_4K];
+    tables = mmu_tables(&space->mmu);
+    for (unsigned i = 1; i <= 200; i++) {
+        size_t free_before = frames_free();
+        struct vm_segment *segment = alloc_touched(PAGE);
+
+        assert_int_equal(vm_segment_statistics(space, segment).faults[PAGE_4K], 1);
+        if (i % 3 == 0)
+            assert_int_equal(touch(vm_start(segment) + PAGE, VM_WRITE), E_FAULT);
+        vm_free(space, segment);
+        assert_null(fake_tlb_stale());
+        assert_int_equal(frames_free(), free_before);
+        assert_int_equal(mmu_tables(&space->mmu), tables);
+        assert_int_equal(vm_driver_statistics(space, &vm_anon).faults[PAGE_4K], faults + i);
+        assert_true(vm_resident_peak(space) >= PAGE);
+    }
+    fixture_end();
+}
+
 /* Who asks for addresses that wait gets them, flushed. */
 static void test_addresses_that_wait_can_be_asked_for(void **state)
 {
@@ -1906,6 +1956,56 @@ static void test_windows_of_any_touches(void **state)
     fixture_end();
 }
 
+/* What a run has backed comes back at once after it was dropped as a whole, up to 64 pages; anything else page by page.
+ */
+static void test_windows_after_dropping(void **state)
+{
+    static const struct {
+        size_t touched, first, count, back;
+    } cases[] = {
+        {31, 0, 31, 31},    /* all of a run: 1, 1, 1, 4, 4, 4, 16 */
+        {31, 16, 15, 15},   /* its end */
+        {31, 0, 16, 1},     /* its beginning */
+        {31, 0, 64, 1},     /* more than there was */
+        {31, 1, 31, 1},     /* shifted */
+        {2, 0, 2, 2},       /* too short for windows */
+        {191, 0, 191, 64},  /* larger than what is expected */
+        {191, 91, 100, 64}, /* its end */
+    };
+
+    (void)state;
+    fixture_start(RAM);
+    for (unsigned i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct vm_segment *segment = start_windows(i);
+        vaddr_t first = windows.start + cases[i].first * PAGE;
+        size_t before;
+
+        must_write(windows.start + 411 * PAGE, 1); /* the table stays in use */
+        for (size_t page = 0; page < cases[i].touched; page++)
+            must_write(windows.start + page * PAGE, page + 1);
+        for (unsigned again = 0; again < 2; again++) {
+            assert_int_equal(vm_advise(space, first, cases[i].count * PAGE, VM_ADVICE_DONTNEED), E_SUCCESS);
+            before = vm_segment_statistics(space, segment).resident[PAGE_4K];
+            must_write(first, 1);
+            assert_int_equal(vm_segment_statistics(space, segment).resident[PAGE_4K], before + cases[i].back);
+            if (cases[i].count > 1 && cases[i].back > 1)
+                assert_int_equal(must_read(first + PAGE), 0);
+            if (cases[i].back != cases[i].count)
+                break;
+        }
+        /* What lies before something that was dropped is not expected for that. */
+        assert_int_equal(vm_advise(space, first, cases[i].count * PAGE, VM_ADVICE_DONTNEED), E_SUCCESS);
+        if (cases[i].first == 16) {
+            assert_int_equal(vm_advise(space, first - 15 * PAGE, 15 * PAGE, VM_ADVICE_DONTNEED), E_SUCCESS);
+            before = vm_segment_statistics(space, segment).resident[PAGE_4K];
+            must_write(first - 15 * PAGE, 1);
+            assert_int_equal(vm_segment_statistics(space, segment).resident[PAGE_4K], before + 1);
+        }
+        vm_free(space, segment);
+    }
+    fixture_end();
+}
+
 /* Frames that end in the middle of a window end it; the next touch without one is refused, and works again later. */
 static void test_windows_without_frames(void **state)
 {
@@ -2084,7 +2184,7 @@ static void test_taking_over_tables(void **state)
     assert_null(vm_validate(&other));
     vm_space_destroy(&other);
     assert_true(mmu_query(&tables, IMAGE_BASE, NULL)); /* the tables were not ours to take down */
-    mmu_unmap(&tables, IMAGE_BASE, PAGE, false, NULL);
+    mmu_unmap(&tables, IMAGE_BASE, PAGE, false);
     mmu_destroy(&tables);
     frames_drain();
     assert_int_equal(frames_stats().free, free_before);
@@ -2095,6 +2195,8 @@ int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_addresses_wait_for_an_epoch),
+        cmocka_unit_test(test_tables_of_what_waits_go),
+        cmocka_unit_test(test_single_page_comes_and_goes),
         cmocka_unit_test(test_addresses_that_wait_can_be_asked_for),
         cmocka_unit_test(test_what_is_flushed_at_once),
         cmocka_unit_test(test_epochs_at_random),
@@ -2159,6 +2261,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_page_policy),
         cmocka_unit_test(test_windows_in_order),
         cmocka_unit_test(test_windows_of_any_touches),
+        cmocka_unit_test(test_windows_after_dropping),
         cmocka_unit_test(test_windows_without_frames),
         cmocka_unit_test(test_dead_and_foreign_pointers_panic),
         cmocka_unit_test(test_seed_moves_slots),

@@ -238,7 +238,7 @@ static void image(void **state)
     assert_false(IS_ERR(vm_image_add(space, "text", IMAGE_BASE + 2 * VM_PAGE_SIZE, VM_PAGE_SIZE, VM_READ)));
     assert_resident(3 * VM_PAGE_SIZE, 0);
     assert_int_equal(vm_resident_peak(space), 3 * VM_PAGE_SIZE);
-    mmu_unmap(&tables, IMAGE_BASE, 3 * VM_PAGE_SIZE, false, NULL);
+    mmu_unmap(&tables, IMAGE_BASE, 3 * VM_PAGE_SIZE, false);
 }
 
 static void flushes(void **state)

@@ -133,7 +133,7 @@ static void unmapped(void)
 
         memset(memory, 1, size);
         good = pipe(ends) == 0 && munmap(memory, size) == 0 && fails(write(ends[1], memory + size - PAGE, 1), EFAULT) &&
-               fails(access(memory, F_OK), EFAULT);
+               fails(access(memory, F_OK), EFAULT) && fails(munmap(memory, 0), EINVAL);
         good = good && mmap(memory, PAGE, RW, ANON | MAP_FIXED, -1, 0) == memory && memory[0] == 0;
         check("munmap", good && munmap(memory, PAGE) == 0 && close(ends[0]) == 0 && close(ends[1]) == 0);
     }
