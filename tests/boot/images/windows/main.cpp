@@ -69,7 +69,16 @@ static size_t of(size_t size)
     return size;
 }
 
-static const unsigned WAYS = 11;
+/* NULL, which the compiler does not know either. */
+static void *nothing(void)
+{
+    void *block = nullptr;
+
+    __asm__("" : "+r"(block));
+    return block;
+}
+
+static const unsigned WAYS = 12;
 
 struct own {
     uintptr_t *blocks[2 * WAYS];
@@ -91,6 +100,7 @@ static void make(struct own *own)
         blocks[8] = mark(malloc(SMALL), SMALL);
         blocks[9] = mark(calloc(1, SMALL), SMALL);
         blocks[10] = mark(::operator new(SMALL), SMALL);
+        blocks[11] = mark(realloc(nothing(), of(SMALL)), SMALL);
     }
 }
 
@@ -110,6 +120,7 @@ static void drop(struct own *own)
         ::operator delete(check(blocks[8], SMALL), SMALL);
         ::operator delete(check(blocks[9], SMALL));
         free(check(blocks[10], SMALL));
+        free(check(blocks[11], SMALL));
     }
 }
 
