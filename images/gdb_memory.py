@@ -403,7 +403,7 @@ class Statistics(Command):
 
     def _past(self) -> Iterator[tuple[str, list[int]]]:
         """What segments that are gone have counted (vm/drivers.c)."""
-        drivers, past = core_variable("vm/drivers.c", "drivers"), core_variable("vm/drivers.c", "past")
+        drivers, past = core_variable("vm/drivers.c", "drivers"), core_variable("vm/drivers.c", "driver_past")
         for index in range(drivers.type.range()[1] + 1):
             if number(drivers[index]) == 0:
                 return

@@ -156,7 +156,7 @@ class LinkedTest(ObservedCase):
         self.assertAlmostEqual(record.weight("[system call 9]") / zeroing, 1, delta=0.02)
         self.assertEqual(record.samples[-1]["resident"][1], 512 * MIB)
         record = self.watch("faults")
-        self.assertGreater(record.weight("[page fault]", "touch", "faults") / record.profile["samples"], 0.95)
+        self.assertGreater(record.weight("[page fault]", "touch", "faults") / record.profile["samples"], 0.85)  # the rest is the touching
         first, last = record.samples[0], record.samples[-1]
         self.assertGreaterEqual(last["resident"][0] - first["resident"][0], 64 * MIB)
         self.assertGreaterEqual(last["faults"] - first["faults"], 64 * MIB // (2 * MIB))  # in windows of up to 512 pages
@@ -235,7 +235,7 @@ class ProgramTest(ObservedCase):
 
     def test_inside_of_the_core(self) -> None:
         record = self.watch("faults")
-        self.assertGreater(record.weight("[page fault]", "touch", "faults") / record.profile["samples"], 0.95)
+        self.assertGreater(record.weight("[page fault]", "touch", "faults") / record.profile["samples"], 0.85)  # the rest is the touching
 
 
 class TimersTest(ProgramTest):
