@@ -127,7 +127,7 @@ static inline unsigned child_free(size_t child)
     return store.state[child] & COUNT_MASK;
 }
 
-static void child_set_free(size_t child, unsigned count, unsigned flags)
+static __attribute__((noinline)) void child_set_free(size_t child, unsigned count, unsigned flags)
 {
     struct group *group = &store.group[child / GROUP_CHILDREN];
     unsigned old = child_free(child);
@@ -273,21 +273,36 @@ static void child_put_run(size_t child, unsigned first, unsigned count)
     runs_may_be_in(child);
 }
 
+/* Neighbours that have so many free frames, none or all, have the other number then: how many children, up to the first
+ * that is not so, at most `most`. */
+static size_t set_children(size_t first, size_t most, unsigned from, unsigned to)
+{
+    size_t child = first, end = first + most, begin, seam;
+
+    do {
+        begin = child;
+        seam = align_down(child, GROUP_CHILDREN) + GROUP_CHILDREN;
+        seam = seam < end ? seam : end;
+        while (child < seam && (store.state[child] & ~BITS_VALID) == from)
+            store.state[child++] = (uint16_t)to;
+        store.group[begin / GROUP_CHILDREN].whole += (uint16_t)(to > from ? child - begin : begin - child);
+    } while (child == seam && child < end);
+    frames_stored += (child - first) * ((size_t)to - from);
+    return child - first;
+}
+
 /* Neighbours, whole ones. */
 static void put_children(size_t child, size_t count)
 {
-    size_t end = child + count;
-
-    CHECK(end <= store.children, "frame_put: %#llx is not RAM of ours", (unsigned long long)frame_address(child, 0));
+    CHECK(child + count <= store.children, "frame_put: %#llx is not RAM of ours",
+          (unsigned long long)frame_address(child, 0));
     if (child < store.lowest_whole)
         store.lowest_whole = child;
-    frames_stored += count * CHILD_FRAMES;
-    for (; child < end; child++) {
-        CHECK(!(store.state[child] & (EDGE | FOREIGN | COUNT_MASK)), "frame_put: %#llx is %s",
-              (unsigned long long)frame_address(child, 0), child_free(child) ? "free already" : "not RAM of ours");
-        store.state[child] = CHILD_FRAMES;
-        store.group[child / GROUP_CHILDREN].whole++;
-    }
+    size_t put = set_children(child, count, 0, CHILD_FRAMES);
+
+    child += put;
+    CHECK(put == count, "frame_put: %#llx is %s", (unsigned long long)frame_address(child, 0),
+          child_free(child) ? "free already" : "not RAM of ours");
 }
 
 COLD static void put_range(paddr_t start, paddr_t end)
@@ -446,8 +461,10 @@ static void partial_take(size_t child, struct taking *taking)
     uint64_t *bits = child_bits(child);
     unsigned want = taking->want;
 
-    for (unsigned word = 0; word < CHILD_WORDS && taking->want > 0; word++)
-        word_take(&bits[word], frame_address(child, word * 64), taking);
+    for (unsigned word = 0; word < CHILD_WORDS && taking->want > 0; word++) {
+        if (bits[word] != 0)
+            word_take(&bits[word], frame_address(child, word * 64), taking);
+    }
     child_set_free(child, child_free(child) - (want - taking->want), BITS_VALID);
     note_taken(want - taking->want, frame_run_end(taking->runs[taking->count - 1]));
 }
@@ -586,18 +603,13 @@ static paddr_t take_2m(void)
 /* Neighbours, at most `most` wholly free ones: the first frame of 2 MiB, or FRAME_NONE. */
 static paddr_t take_children(size_t most, size_t *count)
 {
-    size_t first = find_child(false), child = first;
+    size_t first = find_child(false);
 
-    if (child == NO_CHILD)
+    if (first == NO_CHILD)
         return FRAME_NONE;
-    do {
-        store.state[child] = 0;
-        store.group[child / GROUP_CHILDREN].whole--;
-        child++;
-    } while (child - first < most && child < store.children && child_free(child) == CHILD_FRAMES);
-    *count = child - first;
-    frames_stored -= *count * CHILD_FRAMES;
-    note_taken((unsigned)*count * CHILD_FRAMES, frame_address(child, 0));
+    *count = set_children(first, most < store.children - first ? most : store.children - first, CHILD_FRAMES, 0);
+    store.lowest_whole = first + *count;
+    note_taken((unsigned)*count * CHILD_FRAMES, frame_address(first + *count, 0));
     return frame_address(first, 0);
 }
 
@@ -833,7 +845,8 @@ unsigned frames_get_runs(struct frame_run *runs, unsigned places, unsigned count
     if (get_fails())
         return 0;
     clean = zeroed ? get_clean_runs(&own->of[PAGE_4K][FRAME_CLEAN], &taking) : 0;
-    pop_runs(&own->of[PAGE_4K][FRAME_DIRTY], &taking);
+    if (zeroed) /* else there are many large windows, and the magazine's are hardly neighbours */
+        pop_runs(&own->of[PAGE_4K][FRAME_DIRTY], &taking);
     take_runs(own, &taking);
     if (UNLIKELY(taking.want > 0 && taking.count < taking.places)) {
         frames_drain();
