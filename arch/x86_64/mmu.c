@@ -599,23 +599,27 @@ unsigned mmu_free_small(uint64_t directory_entry, vaddr_t va, unsigned most)
     return mmu_table_is_used(directory_entry) ? zeros(mmu_small_entry(directory_entry, va), most) : most;
 }
 
+/* Writes leaves of one run: the place behind. */
+static entry_t *write_run(entry_t *entry, entry_t leaf, unsigned count, entry_t step)
+{
+    for (; count >= 8; count -= 8, entry += 8) {
+#pragma clang loop unroll(full)
+        for (unsigned i = 0; i < 8; i++, leaf += step)
+            entry[i] = leaf;
+    }
+    for (; count > 0; count--, leaf += step)
+        *entry++ = leaf;
+    return entry;
+}
+
 unsigned mmu_map_runs(struct mmu *mmu, uint64_t *directory_entry, vaddr_t va, const struct frame_run *runs,
                       unsigned count, vm_flags_t flags)
 {
     entry_t *first = mmu_small_entry(*directory_entry, va), *entry = first;
 
     for (const struct frame_run *run = runs; run < runs + count; run++) {
-        entry_t leaf = make_plain_leaf(run->first, 0, flags);
-        unsigned left = run->count;
-
-        ASSERT(zeros(entry, left) == left);
-        for (; left >= 8; left -= 8, entry += 8, leaf += 8 * VM_PAGE_SIZE) {
-#pragma clang loop unroll(full)
-            for (unsigned i = 0; i < 8; i++)
-                entry[i] = leaf + i * VM_PAGE_SIZE;
-        }
-        for (; left > 0; left--, leaf += VM_PAGE_SIZE)
-            *entry++ = leaf;
+        ASSERT(zeros(entry, run->count) == run->count);
+        entry = write_run(entry, make_plain_leaf(run->first, 0, flags), run->count, VM_PAGE_SIZE);
     }
     unsigned done = (unsigned)(entry - first);
 
@@ -639,11 +643,8 @@ void mmu_map_large(struct mmu *mmu, uint64_t *directory_entry, paddr_t frame, vm
 
 void mmu_map_many_large(struct mmu *mmu, uint64_t *directory_entry, paddr_t first, unsigned count, vm_flags_t flags)
 {
-    entry_t leaf = make_plain_leaf(first, PAGE_2M, flags);
-
     ASSERT(directory_entry >= mmu->directory && mmu_free_large(mmu, directory_entry, count) == count);
-    for (unsigned i = 0; i < count; i++, leaf += page_bytes(PAGE_2M))
-        directory_entry[i] = leaf;
+    write_run(directory_entry, make_plain_leaf(first, PAGE_2M, flags), count, page_bytes(PAGE_2M));
     *mmu->directory_parent += count * USED_ONE;
     count_pages(mmu, PAGE_2M, count);
 }
@@ -927,9 +928,15 @@ static void remove_entry(struct walk *walk, entry_t *parent, entry_t *entry, uns
 static inline unsigned neighbours(const entry_t *entry, unsigned count, unsigned level)
 {
     const entry_t *at = entry, *end = entry + count;
+    entry_t step = (entry_t)1 << level_shift(level), next = *entry;
 
-    for (entry_t next = *entry; at < end && *at == next; at++)
-        next += (entry_t)1 << level_shift(level);
+    for (; end - at >= 4 && at[3] == next + 3 * step && at[1] == next + step && at[2] == next + 2 * step; at += 4) {
+        if (*at != next)
+            return (unsigned)(at - entry);
+        next += 4 * step;
+    }
+    for (; at < end && *at == next; at++)
+        next += step;
     return (unsigned)(at - entry);
 }
 
