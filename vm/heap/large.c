@@ -100,8 +100,11 @@ static inline bool may_be_2m(const struct address_space *space, const struct vm_
 {
     vaddr_t page = align_down(va, page_bytes(PAGE_2M));
 
-    return segment->largest == PAGE_2M && page >= segment->start && end - page >= page_bytes(PAGE_2M) &&
-           mmu_is_free(&space->mmu, page, PAGE_2M);
+    if (segment->largest != PAGE_2M || page < segment->start || end - page < page_bytes(PAGE_2M))
+        return false;
+    const uint64_t *entry = mmu_directory_entry(&space->mmu, page);
+
+    return (LIKELY(entry != NULL) && *entry == 0) || mmu_is_free(&space->mmu, page, PAGE_2M);
 }
 
 /* True if no page of [va, end), all in one table, is there. */
@@ -150,7 +153,9 @@ static inline size_t window_of(const struct address_space *space, const struct v
     vaddr_t page = align_down(va, VM_PAGE_SIZE);
     size_t part = asked_of(segment) / WINDOW_PART;
 
-    if (part < 2 * WINDOW_LEAST || page == segment->start || !mmu_query(&space->mmu, page - VM_PAGE_SIZE, NULL))
+    if (part < 2 * WINDOW_LEAST || page == segment->start)
+        return WINDOW_LEAST;
+    if (page != segment->next && !mmu_query(&space->mmu, page - VM_PAGE_SIZE, NULL))
         return WINDOW_LEAST;
     if (part > REGION_SIZE && !(segment->flags & VM_NOZERO))
         return REGION_SIZE;
@@ -225,7 +230,7 @@ static struct vm_segment *kept_remove(unsigned place)
     return segment;
 }
 
-static void forget_kept(const struct vm_segment *segment)
+COLD static void forget_kept(const struct vm_segment *segment)
 {
     for (unsigned place = 0; place < kept.count; place++) {
         if (kept.segments[place] == segment)
@@ -250,7 +255,7 @@ static void large_free(struct address_space *space, struct vm_segment *segment)
     vm_segment_free_owned(space, segment);
 }
 
-static error_t large_split(struct address_space *space, struct vm_segment *first, struct vm_segment *second)
+COLD static error_t large_split(struct address_space *space, struct vm_segment *first, struct vm_segment *second)
 {
     forget_growing(first);
     if (is_kept(first)) { /* by a program that unmaps what it has freed: what is left is addresses */
@@ -309,7 +314,7 @@ static bool has_memory_for(const struct vm_segment *segment, size_t size)
 }
 
 /* Whether all of it is: what was touched out of order has been passed over. */
-static bool is_backed(struct vm_segment *segment)
+COLD static bool is_backed(struct vm_segment *segment)
 {
     if (segment->next < segment->start)
         segment->next = segment->start;
@@ -542,15 +547,16 @@ void *heap_large_fits(void *block, size_t size, heap_finish *finish,
 }
 
 /* To a slot with room, whose addresses it does not take yet. */
-static bool move(struct vm_segment *segment, size_t size)
+COLD static bool move(struct vm_segment *segment, size_t size)
 {
     struct address_space *space = vm_space();
+    size_t backed = segment->next - segment->start;
 
     if (vm_move(space, segment, VM_ANYWHERE, size < ROOM_MAX ? size * ROOM : size) != E_SUCCESS &&
         vm_move(space, segment, VM_ANYWHERE, size) != E_SUCCESS)
         return false;
     segment->size = size;
-    segment->next = 0;
+    segment->next = segment->start + backed;
     return true;
 }
 
