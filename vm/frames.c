@@ -461,9 +461,9 @@ static void partial_take(size_t child, struct taking *taking)
     uint64_t *bits = child_bits(child);
     unsigned want = taking->want;
 
-    for (unsigned word = 0; word < CHILD_WORDS && taking->want > 0; word++) {
-        if (bits[word] != 0)
-            word_take(&bits[word], frame_address(child, word * 64), taking);
+    for (uint64_t *word = bits; word < bits + CHILD_WORDS && taking->want > 0; word++) {
+        if (*word != 0)
+            word_take(word, frame_address(child, (unsigned)(word - bits) * 64), taking);
     }
     child_set_free(child, child_free(child) - (want - taking->want), BITS_VALID);
     note_taken(want - taking->want, frame_run_end(taking->runs[taking->count - 1]));
@@ -845,7 +845,7 @@ unsigned frames_get_runs(struct frame_run *runs, unsigned places, unsigned count
     if (get_fails())
         return 0;
     clean = zeroed ? get_clean_runs(&own->of[PAGE_4K][FRAME_CLEAN], &taking) : 0;
-    if (zeroed) /* else there are many large windows, and the magazine's are hardly neighbours */
+    if (zeroed) /* else it is a large block's window, and single frames, hardly neighbours, are left to others */
         pop_runs(&own->of[PAGE_4K][FRAME_DIRTY], &taking);
     take_runs(own, &taking);
     if (UNLIKELY(taking.want > 0 && taking.count < taking.places)) {

@@ -1012,6 +1012,79 @@ static void test_large_neighbours(void **state)
         assert_int_equal(frame_get(PAGE_2M), large[i]);
 }
 
+/* Across a GiB, of which either side keeps its count; a 2 MiB that went as single frames comes back with others. */
+static void test_large_neighbours_over_gigabytes(void **state)
+{
+    static const struct frame_range large[] = {{0x200000, 3 * GIB}};
+    size_t count, whole, most = PER_2M + 100;
+    struct frame_run run;
+    paddr_t first;
+
+    (void)state;
+    start(large, 1);
+    whole = frames_stats().free_2m;
+    first = frames_get_large(most, &count);
+    assert_int_equal(count, most);
+    assert_true(first < GIB && first + count * page_bytes(PAGE_2M) > GIB);
+    model_get(first, count * PER_2M);
+    assert_counts();
+    assert_int_equal(frames_stats().free_2m, whole - count);
+    assert_int_equal(frames_stats().free_1g, 1);
+    model_put(first, count * PER_2M);
+    frames_put_neighbours(first, PAGE_2M, count);
+    frames_drain();
+    assert_counts();
+    assert_int_equal(frames_stats().free_2m, whole);
+    assert_int_equal(frames_stats().free_1g, 2);
+    for (size_t left = frames_free() - (whole - 1) * PER_2M; left > 0; left--) /* the metadata's 2 MiB before */
+        assert_int_equal(frames_get_runs(&run, 1, 1, false), 1);
+    first = run.first + FRAME - page_bytes(PAGE_2M);
+    assert_true(is_aligned(first, page_bytes(PAGE_2M)));
+    assert_true(frames_get_large(9, &count) == first + page_bytes(PAGE_2M));
+    frames_put_neighbours(first, PAGE_2M, count + 1);
+    frames_drain();
+    assert_int_equal(frames_stats().free_2m, whole);
+    assert_int_equal(frames_stats().free, whole * PER_2M);
+}
+
+static void put_neighbours_of_which_one_is_back(void *argument)
+{
+    size_t count, most = 12;
+    paddr_t first = frames_get_large(most, &count);
+
+    (void)argument;
+    assert_int_equal(count, most);
+    frames_put_neighbours(first + (count - 1) * page_bytes(PAGE_2M), PAGE_2M, 1);
+    frames_drain();
+    frames_put_neighbours(first, PAGE_2M, count);
+}
+
+static void test_large_neighbours_put_twice_panic(void **state)
+{
+    (void)state;
+    start(plain, ARRAY_LENGTH(plain));
+    assert_panics(put_neighbours_of_which_one_is_back, NULL);
+}
+
+/* Single frames stay where they are quickly had, unless there are no others. */
+static void test_runs_leave_the_magazine(void **state)
+{
+    struct frame_run runs[2];
+    paddr_t frame, hot;
+
+    (void)state;
+    start(plain, ARRAY_LENGTH(plain));
+    hot = get(PAGE_4K);
+    frame = get(PAGE_4K);
+    put(frame, PAGE_4K);
+    put(hot, PAGE_4K);
+    assert_int_equal(frames_get_runs(runs, 2, 16, false), 1);
+    model_get(runs[0].first, 16);
+    assert_true(get(PAGE_4K) == hot);
+    assert_true(get(PAGE_4K) == frame);
+    assert_counts();
+}
+
 /* What the magazine holds as far as it is neighbours, else the store's, up to one that is out. */
 static void test_many_large(void **state)
 {
@@ -1254,6 +1327,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_neighbours),
         cmocka_unit_test(test_many_as_runs),
         cmocka_unit_test(test_large_neighbours),
+        cmocka_unit_test(test_large_neighbours_over_gigabytes),
+        cmocka_unit_test(test_large_neighbours_put_twice_panic),
+        cmocka_unit_test(test_runs_leave_the_magazine),
         cmocka_unit_test(test_many_large),
         cmocka_unit_test(test_cleaning),
         cmocka_unit_test(test_virgin),

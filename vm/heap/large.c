@@ -581,10 +581,11 @@ uintptr_t heap_large_realloc(uintptr_t block, size_t size)
         shrink(segment, size);
     } else {
         heap_large_make_room(size - segment->size);
-        if (!heap_has_memory(more - segment->size))
+        if (UNLIKELY(!heap_has_memory(more - segment->size))) {
             more = least;
-        if (!heap_has_memory(least - segment->size))
-            return 0;
+            if (!heap_has_memory(least - segment->size))
+                return 0;
+        }
         if (vm_segment_set_size(space, segment, more) != E_SUCCESS &&
             vm_segment_set_size(space, segment, least) != E_SUCCESS && !move(segment, more) && !move(segment, least))
             return 0;
