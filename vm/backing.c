@@ -126,7 +126,7 @@ void space_note_peak(struct address_space *space)
 COLD bool space_put_few(struct address_space *space, vaddr_t va, size_t size)
 {
     uint64_t *table = mmu_few_in_table(&space->mmu, va, size), *entry, *end;
-    size_t removed = 0;
+    size_t borrowed = 0;
 
     if (UNLIKELY(!table))
         return false;
@@ -141,13 +141,14 @@ COLD bool space_put_few(struct address_space *space, vaddr_t va, size_t size)
         if (LIKELY(*entry != 0)) {
             uint64_t old = mmu_take_small(entry, at);
 
-            removed++;
             if (LIKELY(!mmu_entry_is_borrowed(old)))
                 *next++ = mmu_entry_frame(old);
+            else
+                borrowed++;
         }
     }
     frames_put_filled((size_t)(next - frames));
-    mmu_count_taken(&space->mmu, table, removed);
+    mmu_count_taken(&space->mmu, table, (size_t)(next - frames) + borrowed);
     if (UNLIKELY(mmu_table_is_new_empty(*table)))
         mmu_note_empty(&space->mmu, table, va);
     return true;
@@ -242,25 +243,30 @@ error_t vm_segment_back(struct address_space *space, struct vm_segment *segment,
 #define WINDOW_MAX 512u
 #define WINDOW_FIRST 3u   /* pages touched before the first window of more than one */
 #define BATCH 16u         /* runs of frames at once: a fault's stack is small */
-#define FEW 4u            /* frames that are not worth looking for runs */
 #define RUN_AGAIN 0x8000u /* in `run`: so many pages from `next` on were touched before, and dropped */
 #define AGAIN_MAX 64u
 
-/* A few come from the magazine, which is filled for the next ones; of many, runs. */
-static unsigned get_runs(struct frame_run *runs, unsigned count, bool zeroed)
+/* All of them, with frames of a magazine, which hardly ever are neighbours: a short loop. False: it has less. */
+static bool back_from_magazine(struct address_space *space, const struct vm_segment *segment, uint64_t *table,
+                               vaddr_t page, unsigned count)
 {
-    unsigned got = 0;
+    bool zeroing = !(segment->flags & VM_NOZERO);
+    const paddr_t *frames = zeroing ? frames_get_hot(count, FRAME_CLEAN) : NULL, *end;
+    uint64_t leaf = mmu_leaf_bits[segment->flags & VM_PROTECTION], *entry = mmu_small_entry(*table, page);
 
-    if (count > FEW)
-        return frames_get_runs(runs, BATCH, count, zeroed);
-    for (; got < count; got++) {
-        paddr_t frame = zeroed ? frame_get_zeroed(PAGE_4K) : frame_get(PAGE_4K);
-
-        if (UNLIKELY(frame == FRAME_NONE))
-            break;
-        runs[got] = (struct frame_run){.first = frame, .count = 1};
+    if (UNLIKELY(frames != NULL))
+        zeroing = false;
+    else if (UNLIKELY((frames = frames_get_hot(count, FRAME_DIRTY)) == NULL))
+        return false;
+    if (zeroing)
+        frames_zeroed += (uint64_t)count << VM_PAGE_SHIFT;
+    for (end = frames + count; frames < end; frames++) {
+        if (zeroing)
+            machine_zero_pages(phys_to_virt(*frames), VM_PAGE_SIZE);
+        *entry++ = *frames | leaf;
     }
-    return got;
+    mmu_count_entered(&space->mmu, table, count);
+    return true;
 }
 
 /* Up to `most` of them, none beyond the table, which is there. */
@@ -271,8 +277,10 @@ unsigned segment_back_small(struct address_space *space, struct vm_segment *segm
     unsigned done = 0, wanted = mmu_free_small(*table, page, (unsigned)(most < left ? most : left));
     struct frame_run runs[BATCH];
 
+    if (wanted > 0 && back_from_magazine(space, segment, table, page, wanted))
+        done = wanted;
     while (done < wanted) {
-        unsigned count = get_runs(runs, wanted - done, !(segment->flags & VM_NOZERO));
+        unsigned count = frames_get_runs(runs, BATCH, wanted - done, !(segment->flags & VM_NOZERO));
 
         if (UNLIKELY(count == 0))
             break;

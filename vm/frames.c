@@ -71,6 +71,7 @@ size_t frames_stored;
 bool frames_trust_virgin;
 
 #define REFILL 32u          /* frames of 4 KiB that go between a magazine and the store */
+#define FEW 4u              /* frames for which the magazine is filled, where it is empty: for the next ones, too */
 #define RUNS 16u            /* of neighbours that are taken from the store before they are looked at */
 #define CLEAN_2M 2u         /* frames of 2 MiB that an idle CPU keeps clean, of those that were used */
 #define CLEAN_PIECE 0x8000u /* bytes of them that it zeroes before it looks around */
@@ -789,25 +790,6 @@ unsigned frames_get(paddr_t *frames, unsigned count)
     return got + take_singles(own, frames + got, count - got);
 }
 
-/* From a magazine: the last one put first. */
-static __attribute__((noinline)) void pop_runs(struct frame_magazine *own, struct taking *taking)
-{
-    paddr_t *next = own->frames + own->count;
-
-    for (; next > own->frames && taking->want > 0; next--) {
-        struct frame_run *last = taking->runs + taking->count - 1;
-
-        if (taking->count > 0 && next[-1] + VM_PAGE_SIZE == last->first) {
-            last->first = next[-1];
-            last->count++;
-            taking->want--;
-        } else if (!add_frames(taking, next[-1], 1)) {
-            break;
-        }
-    }
-    own->count = (unsigned)(next - own->frames);
-}
-
 /* What is behind `virgin` is zeros. */
 static void zero_runs(const struct frame_run *runs, unsigned count, paddr_t virgin)
 {
@@ -819,42 +801,24 @@ static void zero_runs(const struct frame_run *runs, unsigned count, paddr_t virg
     }
 }
 
-/* The clean ones that the magazine has; further ones are not to be added to these runs. */
-static unsigned get_clean_runs(struct frame_magazine *clean, struct taking *taking)
-{
-    pop_runs(clean, taking);
-    unsigned count = taking->count;
-
-    for (const struct frame_run *run = taking->runs; run < taking->runs + count; run++) {
-        for (unsigned i = 0; i < run->count; i++)
-            frame_check_zeroed(run->first + ((paddr_t)i << VM_PAGE_SHIFT));
-    }
-    taking->runs += count;
-    taking->places -= count;
-    taking->count = 0;
-    return count;
-}
-
 unsigned frames_get_runs(struct frame_run *runs, unsigned places, unsigned count, bool zeroed)
 {
     struct frame_magazines *own = &this_cpu(frame_magazines);
     struct taking taking = {.runs = runs, .places = places, .want = count};
     paddr_t virgin = frames_trust_virgin ? store.virgin : FRAME_NONE;
-    unsigned clean;
 
     if (get_fails())
         return 0;
-    clean = zeroed ? get_clean_runs(&own->of[PAGE_4K][FRAME_CLEAN], &taking) : 0;
-    if (zeroed) /* else it is a large block's window, and single frames, hardly neighbours, are left to others */
-        pop_runs(&own->of[PAGE_4K][FRAME_DIRTY], &taking);
     take_runs(own, &taking);
     if (UNLIKELY(taking.want > 0 && taking.count < taking.places)) {
         frames_drain();
         take_runs(own, &taking);
+    } else if (count <= FEW && own->of[PAGE_4K][FRAME_DIRTY].count == 0) {
+        refill(own);
     }
     if (zeroed)
         zero_runs(taking.runs, taking.count, virgin);
-    return clean + taking.count;
+    return taking.count;
 }
 
 void frames_put(const paddr_t *frames, unsigned count)

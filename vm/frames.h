@@ -96,7 +96,8 @@ static inline paddr_t frame_run_end(struct frame_run run)
 }
 
 /* At most `count` frames of 4 KiB, of zeros if they are to be, as runs of any length: the number of runs, at most
- * `places`. Fewer frames than asked for: there are no more, or no places. Neighbours take next to nothing each. */
+ * `places`. Fewer frames than asked for: there are no more, or no places. Neighbours take next to nothing each. What
+ * magazines hold is left to frames_get_hot while there is anything else. */
 unsigned frames_get_runs(struct frame_run *runs, unsigned places, unsigned count, bool zeroed);
 
 #ifdef QUIRE_DEBUG
@@ -138,6 +139,19 @@ static inline bool frame_put_hot(paddr_t frame, enum page_size size, enum frame_
         return false;
     own->frames[own->count++] = frame;
     return true;
+}
+
+/* So many frames of 4 KiB of that state from the magazine, where they stand until the next put; NULL: it has less. */
+static inline const paddr_t *frames_get_hot(unsigned count, enum frame_state state)
+{
+    struct frame_magazine *own = frame_magazine(PAGE_4K, state);
+
+    if (FRAMES_MAY_FAIL || own->count < count)
+        return NULL;
+    own->count -= count;
+    for (unsigned i = 0; state == FRAME_CLEAN && i < count; i++)
+        frame_check_zeroed(own->frames[own->count + i]);
+    return own->frames + own->count;
 }
 
 /* Room for so many dirty frames of 4 KiB in the magazine; NULL: it has less. Who writes frames there puts them, as many

@@ -132,6 +132,13 @@ static inline bool mmu_map_hot(struct mmu *mmu, vaddr_t va, paddr_t frame, vm_fl
     return true;
 }
 
+/* So many were written into free entries of the directory's table. */
+static inline void mmu_count_entered(struct mmu *mmu, uint64_t *directory_entry, size_t count)
+{
+    mmu->bytes += count << VM_PAGE_SHIFT;
+    *directory_entry += (uint64_t)count << LEAF_USED_SHIFT;
+}
+
 /* Enters a page of 2 MiB of ordinary memory into the free entry of a directory, the one that was used last. */
 static inline void mmu_enter_large(struct mmu *mmu, uint64_t *directory_entry, paddr_t frame, vm_flags_t protection)
 {

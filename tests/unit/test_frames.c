@@ -959,10 +959,12 @@ static void test_neighbours(void **state)
     free(frames);
 }
 
-/* Across 2 MiB, and until there is none; frames that are known to be zeros are not zeroed. */
+/* Across 2 MiB, and until there is none; what a magazine holds, known to be zeros or not, stays for who asks it. */
 static void test_many_as_runs(void **state)
 {
     struct frame_run runs[2];
+    const paddr_t *hot;
+    paddr_t put[3];
     unsigned count, got = 0;
     size_t total, zeroed;
     paddr_t *frames;
@@ -974,14 +976,26 @@ static void test_many_as_runs(void **state)
     memset(phys_to_virt(runs[0].first), 0xff, runs[0].count * FRAME);
     memset(phys_to_virt(runs[0].first), 0, FRAME);
     frame_put_clean(runs[0].first, PAGE_4K);
-    frames_put_neighbours(runs[0].first + FRAME, PAGE_4K, runs[0].count - 1);
+    for (unsigned i = 0; i < ARRAY_LENGTH(put); i++)
+        put[i] = runs[0].first + (1 + 2 * i) * FRAME;
+    frames_put(put, ARRAY_LENGTH(put));
+    for (unsigned i = 0; i < ARRAY_LENGTH(put); i++)
+        frames_put_neighbours(put[i] + FRAME, PAGE_4K, i + 1 < ARRAY_LENGTH(put) ? 1 : runs[0].count - 6);
     zeroed = fake_zeroed();
-    assert_int_equal(frames_get_runs(runs, 2, 10, true), 2);
-    assert_int_equal(runs[0].count, 1);
-    assert_int_equal(runs[1].count, 9);
-    assert_int_equal(fake_zeroed() - zeroed, 9 * FRAME);
-    for (unsigned i = 0; i < 2; i++)
-        frames_put_neighbours(runs[i].first, PAGE_4K, runs[i].count);
+    assert_null(frames_get_hot(2, FRAME_CLEAN));
+    assert_null(frames_get_hot(4, FRAME_DIRTY));
+    assert_int_equal(*frames_get_hot(1, FRAME_CLEAN), runs[0].first);
+    frame_put_clean(runs[0].first, PAGE_4K);
+    assert_non_null(hot = frames_get_hot(2, FRAME_DIRTY));
+    assert_memory_equal(hot, put + 1, 2 * sizeof(put[0]));
+    frames_put(put + 1, 2);
+    assert_int_equal(fake_zeroed() - zeroed, 0);
+    assert_int_equal(frames_get_runs(runs, 2, 10, true), 1);
+    assert_int_equal(runs[0].count, 10);
+    assert_int_equal(fake_zeroed() - zeroed, 10 * FRAME);
+    assert_int_equal(frames_get_hot(3, FRAME_DIRTY)[0], put[0]);
+    frames_put(put, ARRAY_LENGTH(put));
+    frames_put_neighbours(runs[0].first, PAGE_4K, runs[0].count);
     total = frames_free();
     frames = calloc(total, sizeof(paddr_t));
     for (unsigned places = 1; (count = get_runs(frames + got, places, 1000, places % 2)) > 0;
@@ -1036,9 +1050,10 @@ static void test_large_neighbours_over_gigabytes(void **state)
     assert_counts();
     assert_int_equal(frames_stats().free_2m, whole);
     assert_int_equal(frames_stats().free_1g, 2);
-    for (size_t left = frames_free() - (whole - 1) * PER_2M; left > 0; left--) /* the metadata's 2 MiB before */
-        assert_int_equal(frames_get_runs(&run, 1, 1, false), 1);
-    first = run.first + FRAME - page_bytes(PAGE_2M);
+    for (size_t left = frames_free() - (whole - 1) * PER_2M; left > 0;
+         left -= run.count) /* the metadata's 2 MiB before */
+        assert_int_equal(frames_get_runs(&run, 1, (unsigned)left, false), 1);
+    first = run.first + run.count * FRAME - page_bytes(PAGE_2M);
     assert_true(is_aligned(first, page_bytes(PAGE_2M)));
     assert_true(frames_get_large(9, &count) == first + page_bytes(PAGE_2M));
     frames_put_neighbours(first, PAGE_2M, count + 1);
