@@ -25,8 +25,8 @@
 #define LOW_HALF_END LAYOUT_ADDRESS(0x0000800000000000)
 #define PHYSMAP_BASE LAYOUT_ADDRESS(0xffff800000000000)
 #define PHYSMAP_SIZE LAYOUT_ADDRESS(0x0000400000000000)
-/* Of the heap: what the two bytes, or pointer, of an address are found from (its number of 4 KiB, signed). The first is that
- * of 0, so that a displacement of 32 bits reaches all of the table below it. */
+/* Of the heap: what the two bytes, or pointer, of an address are found from (its number of 4 KiB, signed). The first is
+ * that of 0, so that a displacement of 32 bits reaches all of the table below it. */
 #define HEAP_CLASS_TABLE LAYOUT_ADDRESS(0xffffffff80000000)
 #define HEAP_CLASS_TABLE_SIZE LAYOUT_ADDRESS(0x1000000000)
 #define HEAP_SPAN_TABLE LAYOUT_ADDRESS(0xffffff0000000000)
@@ -37,8 +37,8 @@
 /* Where the image is loaded when nothing moves it (PVH); the multiboot2 loader may move it by multiples of 2 MiB. */
 #define IMAGE_LOAD_BASE LAYOUT_ADDRESS(0x200000)
 #define LARGE_PAGE LAYOUT_ADDRESS(0x200000)
-/* Parts of the image of this size and more are mapped by large pages: 1,536 small ones, as many as the second level of a
- * TLB holds. A smaller one would gain nothing, and be in memory as a whole where some pages of it are used. */
+/* Parts of the image of this size and more are mapped by large pages: 1,536 small ones, as many as the second level of
+ * a TLB holds. A smaller one would gain nothing, and be in memory as a whole where some pages of it are used. */
 #define IMAGE_LARGE LAYOUT_ADDRESS(0x600000)
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * More than IMAGE_LARGE of text, constants and data each: prints the pages that the image's parts are mapped by, and the
- * page tables that this takes, and checks that RAM between the parts is there to be allocated. With an argument it
+ * More than IMAGE_LARGE of text, constants and data each: prints the pages that the image's parts are mapped by, and
+ * the page tables that this takes, and checks that RAM between the parts is there to be allocated. With an argument it
  * breaks the protection of a large page instead.
  */
 #include <stdbool.h>
