@@ -1,6 +1,6 @@
 /*
- * C++'s operators new where the short path (arch/x86_64/new.S) has no object at hand: the handler is asked as long as there
- * is one, then std::bad_alloc is thrown, or NULL returned by those that do not throw.
+ * C++'s operators new where the short path (arch/x86_64/new.S) has no object at hand: the handler is asked as long as
+ * there is one, then std::bad_alloc is thrown, or NULL returned by those that do not throw.
  */
 #include <cstdlib>
 #include <new>

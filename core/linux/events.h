@@ -24,8 +24,8 @@ _Static_assert(sizeof(struct linux_epoll_event) == 12, "struct epoll_event of x8
 #define PIPE_SIZE_MAX ((size_t)1 << 20) /* /proc/sys/fs/pipe-max-size */
 
 /*
- * The file, whose flags are set, becomes an end of the FIFO's pipe: operations and own. Waits for the other end as Linux
- * does (fifo(7)). E_NOMEM, E_NXIO, E_RESTART (a signal) leave it as it was.
+ * The file, whose flags are set, becomes an end of the FIFO's pipe: operations and own. Waits for the other end as
+ * Linux does (fifo(7)). E_NOMEM, E_NXIO, E_RESTART (a signal) leave it as it was.
  */
 error_t pipe_open_fifo(struct file *, struct node *);
 

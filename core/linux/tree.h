@@ -34,7 +34,14 @@
 #define NOT_PACKED (SIZE_MAX - 1)
 
 enum { F_ADD_SEALS = 1033, F_GET_SEALS };
-enum { F_SEAL_SEAL = 1, F_SEAL_SHRINK = 2, F_SEAL_GROW = 4, F_SEAL_WRITE = 8, F_SEAL_FUTURE_WRITE = 16, F_SEAL_EXEC = 32 };
+enum {
+    F_SEAL_SEAL = 1,
+    F_SEAL_SHRINK = 2,
+    F_SEAL_GROW = 4,
+    F_SEAL_WRITE = 8,
+    F_SEAL_FUTURE_WRITE = 16,
+    F_SEAL_EXEC = 32
+};
 
 /* Pages of a regular file: contents.c. */
 struct contents {
@@ -169,7 +176,7 @@ enum last { LAST_NAME, LAST_ROOT, LAST_DOT, LAST_DOT_DOT };
 #define LOOKUP_IN_ROOT 32u  /* RESOLVE_IN_ROOT */
 #define LOOKUP_NO_MAGIC 64u /* RESOLVE_NO_MAGICLINKS */
 #define LOOKUP_PARENT 128u  /* the last name itself is wanted: no link is followed because of a '/' behind it */
-#define LOOKUP_CREATE 256u   /* a '/' behind the last name is EISDIR, whatever is there */
+#define LOOKUP_CREATE 256u  /* a '/' behind the last name is EISDIR, whatever is there */
 #define PATH_FEW 256
 struct lookup {
     struct node *directory; /* that the last name is looked up in */

@@ -7,13 +7,13 @@
 
 #define WAIT_FOR_EVER UINT64_MAX
 
-/* Internal results of a call, never seen by the program (Linux's numbers): the signal code makes E_INTR of the first or,
- * after a handler with SA_RESTART or where none runs, repeats the call. */
+/* Internal results of a call, never seen by the program (Linux's numbers): the signal code makes E_INTR of the first
+ * or, after a handler with SA_RESTART or where none runs, repeats the call. */
 #define E_RESTART 512
 
 /*
- * Sleeps until something may have changed (a timer, console input, a signal), at the latest until the deadline (monotonic
- * ns). The caller looks again in a loop:
+ * Sleeps until something may have changed (a timer, console input, a signal), at the latest until the deadline
+ * (monotonic ns). The caller looks again in a loop:
  *
  *     while (!ready(...))
  *         if ((error = linux_wait(deadline)) != E_SUCCESS)
@@ -26,7 +26,8 @@ error_t linux_wait(uint64_t deadline);
 /* True if a signal is waiting that the program has not blocked: the call should end. */
 bool linux_signal_waits(void);
 
-/* Sends the program a signal as the kernel does (SIGPIPE to the writer, SIGINT by Ctrl-C): pending until the call ends. */
+/* Sends the program a signal as the kernel does (SIGPIPE to the writer, SIGINT by Ctrl-C): pending until the call ends.
+ */
 void linux_send_signal(int signal);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Every operator new and delete of C++17 on the project's own heap: alignment, contents, what is thrown or returned when
- * there is no memory, the handler; and what they get is a block of that heap. Prints the same on Linux.
+ * Every operator new and delete of C++17 on the project's own heap: alignment, contents, what is thrown or returned
+ * when there is no memory, the handler; and what they get is a block of that heap. Prints the same on Linux.
  */
 #include <cstddef>
 #include <cstdint>
@@ -88,7 +88,8 @@ static void refused()
     std::printf("new[]: %s\n", outcome([=] { return ::operator new[](huge); }));
     std::printf("new nothrow: %s\n", outcome([=] { return ::operator new(huge, std::nothrow); }));
     std::printf("aligned new: %s\n", outcome([=] { return ::operator new(huge, std::align_val_t(64)); }));
-    std::printf("aligned new nothrow: %s\n", outcome([=] { return ::operator new(huge, std::align_val_t(64), std::nothrow); }));
+    std::printf("aligned new nothrow: %s\n",
+                outcome([=] { return ::operator new(huge, std::align_val_t(64), std::nothrow); }));
     std::set_new_handler(handler);
     std::printf("with a handler: %s, ", outcome([=] { return ::operator new(huge); }));
     std::printf("called %d time\n", handled);

@@ -14,18 +14,28 @@
 #include <unordered_map>
 #include <vector>
 
-namespace {
+namespace
+{
 
 struct Lifetime {
-    Lifetime() { std::cout << "before main\n"; }
-    ~Lifetime() { std::cout << "after main\n"; }
+    Lifetime()
+    {
+        std::cout << "before main\n";
+    }
+    ~Lifetime()
+    {
+        std::cout << "after main\n";
+    }
 } lifetime;
 
 thread_local std::vector<int> own{1, 2, 3};
 
 struct Unwound {
     int depth;
-    ~Unwound() { std::cout << "unwound " << depth << "\n"; }
+    ~Unwound()
+    {
+        std::cout << "unwound " << depth << "\n";
+    }
 };
 
 [[noreturn]] void throw_at(int depth)
@@ -52,7 +62,7 @@ void exceptions()
         std::cout << "out of range\n";
     }
     try {
-        ::operator delete(::operator new(size_t{1} << 62)); // a direct call is not left out by the compiler
+        ::operator delete(::operator new (size_t{1} << 62)); // a direct call is not left out by the compiler
     } catch (const std::bad_alloc &) {
         std::cout << "no memory is an ordinary result\n";
     }
@@ -75,7 +85,10 @@ struct Shape {
 
 struct Square : Shape {
     double side = 1.5;
-    double area() const override { return side * side; }
+    double area() const override
+    {
+        return side * side;
+    }
 };
 
 void library()

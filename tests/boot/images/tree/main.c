@@ -1,4 +1,5 @@
-/* Names: what can be made, removed, renamed and found, in a directory of its own in /dev/shm. Prints the same on Linux. */
+/* Names: what can be made, removed, renamed and found, in a directory of its own in /dev/shm. Prints the same on Linux.
+ */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
