@@ -123,7 +123,7 @@ void space_note_peak(struct address_space *space)
         keep_peak(space, resident);
 }
 
-COLD bool space_put_few(struct address_space *space, vaddr_t va, size_t size)
+bool space_put_few(struct address_space *space, vaddr_t va, size_t size)
 {
     uint64_t *table = mmu_few_in_table(&space->mmu, va, size), *entry, *end;
     size_t borrowed = 0;
@@ -542,7 +542,7 @@ long segment_free_touched(vaddr_t start, size_t size, struct address_space *spac
     return UNLIKELY(mmu_table_is_new_empty(*table)) ? mmu_note_empty(&space->mmu, table, start) : 0;
 }
 
-COLD void segment_free_used(struct address_space *space, struct vm_segment *segment)
+void segment_free_used(struct address_space *space, struct vm_segment *segment)
 {
     if (segment->driver == &vm_anon)
         segment_free_touched(segment->start, segment->size, space, segment);
@@ -663,8 +663,8 @@ COLD static void back_missing(struct address_space *space, struct vm_segment *se
     }
 }
 
-COLD error_t vm_segment_advise_owned(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size,
-                                     int advice)
+error_t vm_segment_advise_owned(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size,
+                                int advice)
 {
     if (advice == VM_ADVICE_DONTNEED)
         return drop_range(space, segment, va, size);

@@ -1260,7 +1260,7 @@ COLD static __attribute__((noinline)) void clean_walking(struct mmu *mmu, vaddr_
     walk_range(&walk, va, size);
 }
 
-COLD void mmu_clean(struct mmu *mmu, vaddr_t va, size_t size)
+void mmu_clean(struct mmu *mmu, vaddr_t va, size_t size)
 {
     entry_t *directory = mmu_few_in_table(mmu, va, size), *entry;
 
