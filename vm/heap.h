@@ -40,7 +40,7 @@ size_t heap_size(struct heap *heap, void *block);
 
 struct heap_statistics {
     size_t held;       /* bytes of memory that the heap has from its driver */
-    size_t used;       /* of them in blocks, those that malloc's magazines keep included */
+    size_t used;       /* of them in blocks, those in malloc's lists of free objects included */
     size_t large;      /* of them in blocks of more than a MiB; those of malloc are the driver large's */
     size_t empty;      /* bytes of it in no span: for spans of any class and medium blocks */
     size_t structures; /* bytes beside */
@@ -55,11 +55,10 @@ const char *heap_validate(struct heap *heap);
  * NULL: no memory. free and realloc of what is no block end the program with a report.
  */
 void *heap_program_alloc(size_t size);
-void *heap_program_refill(size_t size, unsigned kind); /* where malloc's magazine of the kind is empty, or 0 */
+void *heap_program_refill(size_t size, unsigned kind); /* where malloc's list of the kind is empty */
 void *heap_program_alloc_zeroed(size_t size);
 void *heap_program_alloc_aligned(size_t align, size_t size); /* a power of two */
-void heap_program_free(void *block, unsigned kind);          /* kind: what the table says of the address */
-void heap_program_free_block(void *block);                   /* of no kind, or NULL */
+void heap_program_free_block(void *block);                   /* what is no object, or NULL */
 size_t heap_program_size(const void *block);
 /* realloc, neither of NULL nor to 0, but for the copying, which C libraries do best: the block with the size, if
  * nothing is to be copied. Otherwise what `finish` answers, which is called last: it copies so many bytes, frees the

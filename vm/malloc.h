@@ -1,5 +1,5 @@
 /*
- * malloc and free of sizes that the compiler knows, without a call: five and seven instructions, in programs that are
+ * malloc and free of sizes that the compiler knows, without a call: five instructions each, in programs that are
  * linked with the project's own heap (malloc = "heap"). What is not on the short path is malloc or free.
  */
 #ifndef VM_MALLOC_H

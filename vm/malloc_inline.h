@@ -4,8 +4,8 @@
  * no name that a program may have.
  *
  * An interrupt inside of a window starts it again where it begins. The inputs are still there then, as the outputs are
- * other registers. A window that finds no object, or no place for one, or an address that is none of the map of RAM
- * (where there was no memory, a page serves as an object; and NULL), goes to a label of the caller's.
+ * other registers. A window that finds no object, or an address that is none of the map of RAM (where there was no
+ * memory, a page serves as an object; and NULL), goes to a label of the caller's.
  */
 #ifndef VM_MALLOC_INLINE_H
 #define VM_MALLOC_INLINE_H
@@ -42,14 +42,14 @@ __HEAP_INLINE __SIZE_TYPE__ __heap_class(__SIZE_TYPE__ size)
  * `none` is next. */
 #define __HEAP_TAKE(block, size, none)                                                                                 \
     do {                                                                                                               \
-        char *__top;                                                                                                   \
+        void *__next;                                                                                                  \
                                                                                                                        \
-        __asm__ __volatile__ goto("1: movq %%gs:heap_tops + %c[at](%%rip), %[top]\n\t"                                 \
-                                  "subb $8, %b[top]\n\t"                                                               \
-                                  "jc %l[" #none "]\n\t"                                                               \
-                                  "movq (%[top]), %[object]\n\t"                                                       \
-                                  "movq %[top], %%gs:heap_tops + %c[at](%%rip)\n" __HEAP_WINDOW_END                    \
-                                  : [top] "=&r"(__top), [object] "=&r"(block)                                          \
+        __asm__ __volatile__ goto("1: movq %%gs:heap_lists + %c[at](%%rip), %[object]\n\t"                             \
+                                  "testq %[object], %[object]\n\t"                                                     \
+                                  "jz %l[" #none "]\n\t"                                                               \
+                                  "movq (%[object]), %[next]\n\t"                                                      \
+                                  "movq %[next], %%gs:heap_lists + %c[at](%%rip)\n" __HEAP_WINDOW_END                  \
+                                  : [next] "=&r"(__next), [object] "=&r"(block)                                        \
                                   : [at] "i"(8 * __heap_class(size))                                                   \
                                   : "cc", "memory"                                                                     \
                                   : none);                                                                             \
@@ -60,18 +60,18 @@ __HEAP_INLINE __SIZE_TYPE__ __heap_class(__SIZE_TYPE__ size)
 /* The same for any size. */
 #define __HEAP_TAKE_ANY(block, size, none)                                                                             \
     do {                                                                                                               \
-        char *__top;                                                                                                   \
+        void *__next;                                                                                                  \
         __SIZE_TYPE__ __kind;                                                                                          \
                                                                                                                        \
         __asm__ __volatile__ goto("cmpq %[max], %[bytes]\n\t"                                                          \
                                   "ja %l[" #none "]\n\t"                                                               \
                                   "movzwl heap_small_classes(, %[bytes], 2), %k[kind]\n"                               \
-                                  "1: movq %%gs:heap_tops(%[kind]), %[top]\n\t"                                        \
-                                  "subb $8, %b[top]\n\t"                                                               \
-                                  "jc %l[" #none "]\n\t"                                                               \
-                                  "movq (%[top]), %[object]\n\t"                                                       \
-                                  "movq %[top], %%gs:heap_tops(%[kind])\n" __HEAP_WINDOW_END                           \
-                                  : [top] "=&r"(__top), [kind] "=&r"(__kind), [object] "=&r"(block)                    \
+                                  "1: movq %%gs:heap_lists(%[kind]), %[object]\n\t"                                    \
+                                  "testq %[object], %[object]\n\t"                                                     \
+                                  "jz %l[" #none "]\n\t"                                                               \
+                                  "movq (%[object]), %[next]\n\t"                                                      \
+                                  "movq %[next], %%gs:heap_lists(%[kind])\n" __HEAP_WINDOW_END                         \
+                                  : [next] "=&r"(__next), [kind] "=&r"(__kind), [object] "=&r"(block)                  \
                                   : [bytes] "r"(size), [max] "i"(__HEAP_INLINE_MAX)                                    \
                                   : "cc", "memory"                                                                     \
                                   : none);                                                                             \
@@ -82,37 +82,32 @@ __HEAP_INLINE __SIZE_TYPE__ __heap_class(__SIZE_TYPE__ size)
 /* Frees the object, which was allocated with just this size, or nothing is done and `none` is next. */
 #define __HEAP_GIVE(block, size, none)                                                                                 \
     do {                                                                                                               \
-        char *__top;                                                                                                   \
+        void *__next;                                                                                                  \
                                                                                                                        \
         if (__builtin_expect((__INTPTR_TYPE__)(block) >= 0, 0))                                                        \
             goto none;                                                                                                 \
-        __asm__ __volatile__ goto("1: movq %%gs:heap_tops + %c[at](%%rip), %[top]\n\t"                                 \
-                                  "movq %[object], (%[top])\n\t"                                                       \
-                                  "addb $8, %b[top]\n\t"                                                               \
-                                  "jc %l[" #none "]\n\t"                                                               \
-                                  "movq %[top], %%gs:heap_tops + %c[at](%%rip)\n" __HEAP_WINDOW_END                    \
-                                  : [top] "=&r"(__top)                                                                 \
-                                  : [at] "i"(8 * __heap_class(size)), [object] "r"(block)                              \
-                                  : "cc", "memory"                                                                     \
-                                  : none);                                                                             \
+        __asm__ __volatile__("1: movq %%gs:heap_lists + %c[at](%%rip), %[next]\n\t"                                    \
+                             "movq %[next], (%[object])\n\t"                                                           \
+                             "movq %[object], %%gs:heap_lists + %c[at](%%rip)\n" __HEAP_WINDOW_END                     \
+                             : [next] "=&r"(__next)                                                                    \
+                             : [at] "i"(8 * __heap_class(size)), [object] "r"(block)                                   \
+                             : "memory");                                                                              \
     } while (0)
 
 /* Frees an object of whatever size, or nothing is done and `none` is next. */
 #define __HEAP_FREE(block, none)                                                                                       \
     do {                                                                                                               \
-        char *__top;                                                                                                   \
+        void *__next;                                                                                                  \
         __SIZE_TYPE__ __kind;                                                                                          \
                                                                                                                        \
         __asm__ __volatile__ goto("movq %[object], %[kind]\n\t"                                                        \
                                   "sarq %[shift], %[kind]\n\t"                                                         \
                                   "jns %l[" #none "]\n\t"                                                              \
                                   "movzwl heap_class_table(, %[kind], 2), %k[kind]\n"                                  \
-                                  "1: movq %%gs:heap_tops(%[kind]), %[top]\n\t"                                        \
-                                  "movq %[object], (%[top])\n\t"                                                       \
-                                  "addb $8, %b[top]\n\t"                                                               \
-                                  "jc %l[" #none "]\n\t"                                                               \
-                                  "movq %[top], %%gs:heap_tops(%[kind])\n" __HEAP_WINDOW_END                           \
-                                  : [top] "=&r"(__top), [kind] "=&r"(__kind)                                           \
+                                  "1: movq %%gs:heap_lists(%[kind]), %[next]\n\t"                                      \
+                                  "movq %[next], (%[object])\n\t"                                                      \
+                                  "movq %[object], %%gs:heap_lists(%[kind])\n" __HEAP_WINDOW_END                       \
+                                  : [next] "=&r"(__next), [kind] "=&r"(__kind)                                         \
                                   : [object] "r"(block), [shift] "i"(__HEAP_SLICE_SHIFT)                               \
                                   : "cc", "memory"                                                                     \
                                   : none);                                                                             \

@@ -29,11 +29,11 @@ realloc:
     ja 6f
     movzwl heap_small_classes(, %rsi, 2), %ecx
     window_begin
-    movq HEAP_TOPS(%rcx), %rdx
-    subb $8, %dl
-    jc 6f
-    movq (%rdx), %rax
-    movq %rdx, HEAP_TOPS(%rcx)
+    movq HEAP_LISTS(%rcx), %rax
+    testq %rax, %rax
+    jz 6f
+    movq (%rax), %rdx
+    movq %rdx, HEAP_LISTS(%rcx)
     window_end realloc
     ret
 6:

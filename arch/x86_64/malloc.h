@@ -1,15 +1,15 @@
 /*
- * The short paths of malloc and free, for malloc.S, new.S and the native benchmark. The magazines are those of
- * vm/heap/program.c; what is not on the way goes there.
+ * The short paths of malloc and free, for malloc.S, new.S and the native benchmark. The lists of free objects are those
+ * of vm/heap/program.c; what is not on the way goes there.
  *
- * A window is code that must not be interrupted by anything that allocates: it reads the top of a magazine and ends with
+ * A window is code that must not be interrupted by anything that allocates: it reads where a list begins and ends with
  * the store that changes it. Nothing before that store shows, so whoever was interrupted inside is started again at the
  * beginning of the window (arch/x86_64/frame.c): no lock, no atomic operation. Each window is in the table .restarts.
  * Registers that are read in a window and written before it are not written in it.
  *
- * The tables hold of a class the offset of its pointer in heap_tops, so that its address is a register and a
- * displacement: CPUs that forward a store to a load of the same form without waiting (since Golden Cove, Zen 2) do not
- * where there is an index, and from free to the next malloc it is a chain of such pairs: 4.5 ticks instead of 11.
+ * The tables hold of a class the offset of its list in heap_lists, so that its address is a register and a displacement:
+ * CPUs that forward a store to a load of the same form without waiting (since Golden Cove, Zen 2) do not where there is
+ * an index, and from free to the next malloc it is a chain of such pairs: 4 ticks instead of 11.
  */
 /* clang-format off */
 #ifndef ARCH_MALLOC_H
@@ -17,11 +17,11 @@
 
 #ifdef HEAP_NATIVE /* tests/bench/heap: one thread, and every address has a byte */
 #include <machine.h> /* not "": that of this folder */
-#define HEAP_TOPS heap_tops
+#define HEAP_LISTS heap_lists
 #define HEAP_CLASS_OF HEAP_NATIVE_CLASS_TABLE
 #else
 #include "arch/x86_64/layout.h"
-#define HEAP_TOPS %gs:heap_tops
+#define HEAP_LISTS %gs:heap_lists
 #define HEAP_CLASS_OF HEAP_CLASS_TABLE
 #endif
 
@@ -48,12 +48,13 @@
     cmpq $1024, %rdi
     ja 1f
     movzwl heap_small_classes(, %rdi, 2), %esi
+3:
     window_begin
-    movq HEAP_TOPS(%rsi), %rdx
-    subb $8, %dl
-    jc 2f
-    movq (%rdx), %rax
-    movq %rdx, HEAP_TOPS(%rsi)
+    movq HEAP_LISTS(%rsi), %rax
+    testq %rax, %rax
+    jz 2f
+    movq (%rax), %rdx
+    movq %rdx, HEAP_LISTS(%rsi)
     window_end \name
     ret
 1:
@@ -62,16 +63,7 @@
     cmpq $512, %rsi
     jae \slow
     movzwl heap_medium_classes(, %rsi, 2), %esi
-    window_begin
-    movq HEAP_TOPS(%rsi), %rdx
-    subb $8, %dl
-    jc 2f
-    movq (%rdx), %rax
-    testq %rax, %rax
-    jz 2f
-    movq %rdx, HEAP_TOPS(%rsi)
-    window_end \name
-    ret
+    jmp 3b
 2:
     pushq %rdi
     call heap_program_refill
@@ -83,18 +75,19 @@
     .size \name, . - \name
     .endm
 
-/* The offset in heap_tops for the objects where the block lies; what is in no run is left to `slow`. */
+/* The offset in heap_lists for the objects where the block lies; what is in no run, or NULL, is left to `slow`. */
     .macro class_of block, class, class32, slow
     movq \block, \class
     sarq $12, \class
-#ifndef HEAP_NATIVE
+#ifdef HEAP_NATIVE
+    jz \slow
+#else
     jns \slow
 #endif
     movzwl HEAP_CLASS_OF(, \class, 2), \class32
     .endm
 
-/* void name(void *block): what is no object, and objects whose magazine is full, go to vm/heap/program.c: the latter from
- * the window at once, as a handler would make room in the magazine. */
+/* void name(void *block): what lies in a run and is no object is in the list of class 0 then. */
     .macro release name
     .section .text.\name, "ax", @progbits
     .balign 64
@@ -102,11 +95,9 @@
 \name:
     class_of %rdi, %rsi, %esi, 1f
     window_begin
-    movq HEAP_TOPS(%rsi), %rdx
-    movq %rdi, (%rdx)
-    addb $8, %dl
-    jc heap_program_free
-    movq %rdx, HEAP_TOPS(%rsi)
+    movq HEAP_LISTS(%rsi), %rdx
+    movq %rdx, (%rdi)
+    movq %rdi, HEAP_LISTS(%rsi)
     window_end \name
     ret
 1:

@@ -56,7 +56,7 @@ void *__libc_realloc(void *block, size_t size) __attribute__((alias("realloc")))
 void *realloc_slow(void *block, size_t size);
 void *malloc_slow(size_t size);
 
-/* Where malloc goes when no magazine helps. */
+/* Where malloc goes when no list has an object. */
 void *malloc_slow(size_t size)
 {
     return or_error(heap_program_alloc(size));

@@ -245,7 +245,7 @@ static void test_operations_in_part(void **unused)
 
 /* ---- heaps ---- */
 
-extern uintptr_t *heap_tops[CLASSES];
+extern uintptr_t heap_lists[CLASSES];
 
 static struct heap *heap; /* NULL: malloc's */
 static void *block;       /* of block_size bytes */
@@ -256,23 +256,19 @@ static void *get(size_t size)
     return heap ? heap_alloc(heap, size) : heap_program_alloc(size);
 }
 
-/* Malloc's as its window does it (arch/x86_64/malloc.S): the block is written where the magazine has a place, or would.
- */
+/* Malloc's as its window does it (arch/x86_64/malloc.S). */
 static void put(void *freed)
 {
-    unsigned kind = heap_is_run((uintptr_t)freed) ? *heap_class_of_slice((uintptr_t)freed) : 0, class = CLASS_AT(kind);
-    bool full = class == 0 || ((uintptr_t)heap_tops[class] & 0xff) == 0xf8;
-
     if (heap) {
         heap_free(heap, freed);
-        return;
+    } else if (!heap_is_run((uintptr_t)freed)) {
+        heap_program_free_block(freed);
+    } else {
+        uintptr_t *list = &heap_lists[CLASS_AT(*heap_class_of_slice((uintptr_t)freed))];
+
+        *(uintptr_t *)freed = *list;
+        *list = (uintptr_t)freed;
     }
-    if (class)
-        *heap_tops[class] = (uintptr_t)freed;
-    if (full)
-        heap_program_free(freed, kind);
-    else
-        heap_tops[class]++;
 }
 
 /* As core/libc/malloc.c. */

@@ -18,7 +18,7 @@
 #define BLOCKS 400
 #define RAM (64 * MIB)
 
-extern uintptr_t *heap_tops[CLASSES];
+extern uintptr_t heap_lists[CLASSES];
 
 struct block {
     uintptr_t start;
@@ -38,27 +38,28 @@ static uint64_t random_number(void)
 
 static void *program_malloc(size_t size)
 {
-    uintptr_t **top;
+    uintptr_t *list, object;
 
     if (size - 1 >= CLASS_SIZE_MAX)
         return heap_program_alloc(size);
-    top = &heap_tops[class_of_size(size)];
-    if (((uintptr_t)*top & 0xff) == 0 || (size > SMALL_MAX && (*top)[-1] == 0))
-        return heap_program_alloc(size);
-    return (void *)*--*top;
+    list = &heap_lists[class_of_size(size)];
+    object = *list;
+    if (object == 0)
+        return heap_program_refill(size, CLASS_OFFSET(class_of_size(size)));
+    *list = *(uintptr_t *)object;
+    return (void *)object;
 }
 
 static void program_free(void *block)
 {
-    unsigned kind = heap_is_run((uintptr_t)block) ? *heap_class_of_slice((uintptr_t)block) : 0, class = CLASS_AT(kind);
-
-    if (class == 0 || ((uintptr_t)heap_tops[class] & 0xff) == 0xf8) {
-        if (class)
-            *heap_tops[class] = (uintptr_t)block; /* the window has written it by then */
-        heap_program_free(block, kind);
+    if (!heap_is_run((uintptr_t)block)) {
+        heap_program_free_block(block);
         return;
     }
-    *heap_tops[class]++ = (uintptr_t)block;
+    uintptr_t *list = &heap_lists[CLASS_AT(*heap_class_of_slice((uintptr_t)block))];
+
+    *(uintptr_t *)block = *list;
+    *list = (uintptr_t)block;
 }
 
 /* As core/libc/malloc.c. */
@@ -704,7 +705,7 @@ static void test_classes(void **unused)
     }
 }
 
-/* Before growth all small objects go from full magazines, and of the large ones a few, of one class after the other. */
+/* Before growth all small objects go from the lists, and of the large ones a few, of one class after the other. */
 static void test_give_back(void **unused)
 {
     static const size_t sizes[] = {500, 20000, 40000};
@@ -726,14 +727,14 @@ static void test_give_back(void **unused)
     }
     for (unsigned turns = 0;; turns++) {
         for (unsigned kind = 0; kind < 3; kind++)
-            before[kind] = magazines_objects(class_of_size(sizes[kind]));
-        if (!magazines_give_back(heap_program())) {
+            before[kind] = lists_objects(class_of_size(sizes[kind]), SIZE_MAX);
+        if (!lists_give_back(heap_program())) {
             assert_true(turns > 2);
             break;
         }
         check_heap();
         for (unsigned kind = 0; kind < 3; kind++)
-            after[kind] = magazines_objects(class_of_size(sizes[kind]));
+            after[kind] = lists_objects(class_of_size(sizes[kind]), SIZE_MAX);
         assert_true(after[0] < 32);
         large = (before[1] - after[1]) * sizes[1] + (before[2] - after[2]) * sizes[2];
         assert_true(large > 0 && large < MIB / 8);
@@ -749,6 +750,50 @@ static void test_give_back(void **unused)
     assert_int_equal(heap_statistics(heap_program()).held, 0);
 }
 
+/* Takes objects that are never given back until lists were filled so often. */
+static void fill_lists(unsigned count)
+{
+    while (count > 0) {
+        count -= heap_lists[class_of_size(16)] == 0;
+        assert_non_null(program_malloc(16));
+    }
+}
+
+/* What is in a list is put aside from time to time, comes back from there in small numbers, and goes if it does not. */
+static void test_aside(void **unused)
+{
+    enum { COUNT = 200, SIZE = 500, FILLS = 512 };
+    unsigned class = 0;
+    void *some[COUNT];
+    size_t used;
+
+    (void)unused;
+    fixture_start(RAM);
+    heap = NULL;
+    heap_program_trim();
+    fill_lists(2 * FILLS); /* the start and what was before are over */
+    class = class_of_size(SIZE);
+    for (unsigned i = 0; i < COUNT; i++)
+        assert_non_null(some[i] = program_malloc(SIZE));
+    for (unsigned i = 0; i < COUNT; i++)
+        program_free(some[i]);
+    assert_true(heap_lists[class] == (uintptr_t)some[COUNT - 1]);
+    fill_lists(FILLS);
+    check_heap();
+    assert_int_equal(heap_lists[class], 0);
+    assert_in_range(lists_objects(class, SIZE_MAX), COUNT, COUNT + 31);
+    used = heap_statistics(heap_program()).used;
+    some[0] = program_malloc(SIZE);
+    assert_ptr_equal(some[0], some[COUNT - 1]);
+    assert_int_equal(heap_statistics(heap_program()).used, used);
+    fill_lists(FILLS);
+    check_heap();
+    assert_int_equal(heap_lists[class], 0);
+    assert_in_range(lists_objects(class, SIZE_MAX), 1, 31);
+    fill_lists(FILLS);
+    assert_int_equal(lists_objects(class, SIZE_MAX), 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -760,6 +805,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_kept),         cmocka_unit_test(test_kept_goes),
         cmocka_unit_test(test_growth_fails), cmocka_unit_test(test_kept_is_unmapped),
         cmocka_unit_test(test_give_back),    cmocka_unit_test(test_few),
+        cmocka_unit_test(test_aside),
     };
 
     return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));

@@ -121,10 +121,10 @@ const char *heap_validate(struct heap *asked)
     if (sums.held != heap->held || sums.used != heap->used || sums.free_slices != heap->free_slices)
         return "the heap's sums are wrong";
     for (unsigned class = 1; heap == &program_heap && class < CLASSES; class ++) {
-        if (magazines_objects(class) > sums.objects[class])
-            return "magazines hold more objects than were taken";
+        if (lists_objects(class, sums.objects[class]) > sums.objects[class])
+            return "the lists hold more objects than were taken";
     }
-    return magazines_validate(heap);
+    return lists_validate(heap);
 }
 
 /* ---- in debug builds, before each operation ---- */

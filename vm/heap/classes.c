@@ -3,8 +3,8 @@
 #include "vm/heap/internal.h"
 #include "vm/malloc_inline.h"
 
-#define CACHED_MOST 31u
-#define CACHED_BYTES ((size_t)64 << 10)
+#define BATCH_MOST 31u
+#define BATCH_BYTES ((size_t)64 << 10)
 
 _Static_assert(__HEAP_SLICE_SHIFT == SLICE_SHIFT && __HEAP_INLINE_MAX == SMALL_MAX, "what the inlined windows know");
 
@@ -32,7 +32,7 @@ static unsigned slices_of_class(size_t size)
 void classes_make(void)
 {
     for (unsigned class = 1; class <= CLASS_LAST; class ++) {
-        size_t size = size_of_class(class), cached = size < CACHED_BYTES ? CACHED_BYTES / size : 1;
+        size_t size = size_of_class(class), batch = size < BATCH_BYTES ? BATCH_BYTES / size : 1;
         unsigned slices = slices_of_class(size);
 
         size_classes[class] = (struct size_class){
@@ -40,7 +40,7 @@ void classes_make(void)
             .reciprocal = (uint32_t)((((uint64_t)1 << 32) + size - 1) / size),
             .objects = (uint16_t)(slices * SLICE_SIZE / size),
             .slices = (uint8_t)slices,
-            .cached = (uint8_t)(size <= SMALL_MAX || cached >= CACHED_MOST ? CACHED_MOST - (size > SMALL_MAX) : cached),
+            .batch = (uint8_t)(batch > BATCH_MOST ? BATCH_MOST : batch),
         };
         heap_object_sizes[class] = size;
         size_t below = class == 1 ? 0 : size_of_class(class - 1);

@@ -9,10 +9,10 @@
  * An object has no header: a table of two bytes for each slice says its class, one of a pointer its span (memory.h).
  * Both are ranges of addresses that are backed where they are used: 10 bytes for 4 KiB.
  *
- * The heap of the program, malloc's, has magazines in front (program.c): arrays of objects for each class and CPU, so
- * that malloc and free are a load and a store each (core/libc/malloc.S). Heaps that a program makes for itself are this
- * file: each takes its memory from the segment driver that it was given, up to its limit, and is destroyed in time for
- * each region and large block, whatever number of objects is left in it.
+ * The heap of the program, malloc's, has lists of free objects in front (program.c), one for each class and CPU, so
+ * that malloc and free are two loads and stores each (arch/x86_64/malloc.S). Heaps that a program makes for itself are
+ * this file: each takes its memory from the segment driver that it was given, up to its limit, and is destroyed in time
+ * for each region and large block, whatever number of objects is left in it.
  *
  * Not thread safe yet: one CPU, and a signal waits while the core runs.
  */
@@ -127,13 +127,19 @@ static void *large_alloc(struct heap *heap, size_t size, bool zero)
     return (void *)block;
 }
 
+static void *object_take(struct heap *heap, unsigned class)
+{
+    uintptr_t object = 0;
+
+    span_take(heap, class, &object, 1);
+    return (void *)object;
+}
+
 void *heap_alloc(struct heap *heap, size_t size)
 {
-    uintptr_t object;
-
     HEAP_STEP(heap);
     if (size <= CLASS_SIZE_MAX)
-        return span_take(heap, class_of_size(size ? size : 1), &object, 1) ? (void *)object : NULL;
+        return object_take(heap, class_of_size(size ? size : 1));
     if (size <= MEDIUM_MAX) {
         struct span *span = span_make_medium(heap, size, 1);
 
@@ -145,7 +151,6 @@ void *heap_alloc(struct heap *heap, size_t size)
 void *heap_alloc_aligned(struct heap *heap, size_t align, size_t size)
 {
     unsigned class = class_of_aligned(size ? size : 1, align);
-    uintptr_t object;
 
     HEAP_STEP(heap);
     if (align & (align - 1))
@@ -153,7 +158,7 @@ void *heap_alloc_aligned(struct heap *heap, size_t align, size_t size)
     if (align <= 16)
         return heap_alloc(heap, size);
     if (class)
-        return span_take(heap, class, &object, 1) ? (void *)object : NULL;
+        return object_take(heap, class);
     if (size <= MEDIUM_MAX && align <= MEDIUM_MAX) {
         struct span *span = span_make_medium(heap, size, align);
 

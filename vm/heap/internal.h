@@ -24,7 +24,7 @@ struct size_class {
     uint32_t reciprocal; /* (offset * reciprocal) >> 32 is the index of the object that begins at the offset */
     uint16_t objects;    /* of a span */
     uint8_t slices;      /* of a span */
-    uint8_t cached;      /* objects in a full magazine */
+    uint8_t batch;       /* objects that the program's list gets from spans at once */
 };
 
 extern struct size_class size_classes[CLASSES];
@@ -83,7 +83,7 @@ struct span {
     };
     uintptr_t start;
     uint32_t size, reciprocal; /* of an object, as its class says */
-    uint16_t objects, used;    /* used: handed out, to whoever calls or to a magazine */
+    uint16_t objects, used;    /* used: handed out, to whoever calls or to the program's lists */
     uint16_t fresh;            /* objects from here on were never handed out, and are not among the free bits */
     uint16_t low, high;        /* with fewer used ones, or so many, it belongs elsewhere */
     uint16_t slices;
@@ -174,8 +174,10 @@ void regions_destroy(struct heap *);
 /* Gives back all free slices. */
 void regions_trim(struct heap *);
 
-/* Objects of a class from spans, the fuller ones first, at most `count`, the lowest address of each last; how many. */
-unsigned span_take(struct heap *, unsigned class, uintptr_t *objects, unsigned count);
+/* Takes at most `count` objects of a class from spans, the fuller ones first, and the lowest of each first, and chains
+ * them: the address of the first goes to *link, that of each other one to the first word of the one before. What it
+ * returns is where the address of the next would go: of the last object nothing is written; `link`: no memory. */
+uintptr_t *span_take(struct heap *, unsigned class, uintptr_t *link, unsigned count);
 /* Puts the span where it belongs by the number of its objects that are handed out; one that is empty goes. */
 void span_place(struct span *);
 struct span *span_make_medium(struct heap *, size_t size, size_t align);
@@ -231,12 +233,12 @@ static inline size_t large_size(size_t size)
 
 /* ---- the program's heap: program.c ---- */
 
-/* Before the heap grows: objects in magazines go back to their spans if they are many; false: nothing did. */
-bool magazines_give_back(struct heap *);
-/* Objects of the class in magazines. */
-size_t magazines_objects(unsigned class);
-/* NULL, or what is wrong with the magazines, which only the program's heap has. */
-const char *magazines_validate(const struct heap *);
+/* Before the heap grows: objects in the lists go back to their spans if they are many; false: nothing did. */
+bool lists_give_back(struct heap *);
+/* Objects of the class in the lists, or more than `most`. */
+size_t lists_objects(unsigned class, size_t most);
+/* NULL, or what is wrong with the lists, which only the program's heap has. */
+const char *lists_validate(const struct heap *);
 
 extern struct heap program_heap;
 

@@ -29,7 +29,7 @@ static inline bool heap_is_run(uintptr_t address)
     return address - PHYSMAP_BASE < PHYSMAP_SIZE;
 }
 
-/* Where the pointer of a class is in heap_tops, which is what tables hold of it, and the other way round. */
+/* Where the list of a class is in heap_lists, which is what tables hold of it, and the other way round. */
 #define CLASS_OFFSET(class) ((unsigned)((class) * sizeof(uintptr_t)))
 #define CLASS_AT(offset) ((unsigned)((offset) / sizeof(uintptr_t)))
 

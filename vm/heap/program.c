@@ -1,18 +1,21 @@
 /*
- * The heap of the program: what malloc and its relatives do when their short paths (core/libc/malloc.S) do not suffice.
+ * The heap of the program: what malloc and its relatives do when their short paths (arch/x86_64/malloc.S) do not
+ * suffice.
  *
- * For each class a CPU has a magazine (Bonwick, Adams, "Magazines and Vmem", USENIX 2001): 31 objects and a link, 256
- * bytes at a multiple of 256, of which heap_tops points to the first place that is empty. Because of that alignment it
- * is the carry of an addition to the low byte that says that a magazine is full, or, of a subtraction, empty. Large
- * objects have smaller magazines, which begin later; the place before is 0. A magazine that is full goes to the list of
- * its class, and one from there takes the place of one that is empty: an object costs next to nothing beyond malloc and
- * free.
+ * For each class a CPU has a list of free objects, which are linked by their first words: malloc takes the first one,
+ * free puts one in front. So what was freed last, and is in the caches still, is used first, and neither looks at how
+ * many there are. A list that is empty gets some objects from the spans.
  *
- * Objects in magazines keep their spans from becoming empty. So there is a limit to them: a part of RAM, or of the
- * heap; beyond it magazines are given back to the spans. And before the heap takes another region from the frame
- * allocator, as when the program frees objects of one size to allocate others of another, all are.
+ * Objects in lists keep their spans from becoming empty, and what one class has another cannot. So lists are short of
+ * what is not used: from time to time all of a list is put aside. From there it comes back by and by, as it is needed;
+ * what is still aside the next time was not, and goes to the spans. Before the heap takes more memory, as when a
+ * program frees objects of one size to allocate others, lists go to the spans too, if that is worth it; and all do when
+ * memory is short.
  *
- * heap_tops is changed here and in the windows of malloc.S only, which are started again when an interrupt is to run
+ * What is freed in a run and is no object is in the list of CLASS_NONE: medium blocks, and mistakes. It is looked at
+ * when something is allocated the next time that a list does not have.
+ *
+ * heap_lists is changed here and in the windows of malloc.S only, which are started again when an interrupt is to run
  * something of the program (arch/x86_64/frame.c). Here signals wait, as everywhere in the core.
  */
 #include "core/base/assert.h"
@@ -21,70 +24,55 @@
 #include "vm/frames.h"
 #include "vm/heap/internal.h"
 
-#define PLACES 32u
 #define MEDIUM_SLICES (MEDIUM_MAX >> SLICE_SHIFT)
-#define LIMIT_OF_RAM 32u  /* objects in full magazines: at most this part of RAM, */
-#define LIMIT_OF_HEAP 32u /* or this one of the heap */
 #define WORTH_OF_HEAP                                                                                                  \
     64u /* what is less than this part of the heap, and the bytes below, is not given back before growth */
-#define WORTH_LEAST ((size_t)128 << 10)
+#define WORTH_LEAST ((size_t)256 << 10)
 #define TURN_OF_HEAP 256u /* of objects beyond a slice so much at a time */
 #define ZEROED_LARGE                                                                                                   \
-    ((size_t)128 << 10)    /* from here on what is to be zero is a large block: the pages that are touched are */
-#define DECAY 16384u       /* magazines filled by free: what a class did not need meanwhile goes back, */
-#define DECAY_OF_LIMIT 16u /* down to this part of the limit */
+    ((size_t)128 << 10) /* from here on what is to be zero is a large block: the pages that are touched are */
+#define DECAY 512u      /* lists that were empty until what is not needed goes */
 
-struct magazine {
-    uintptr_t objects[PLACES - 1];
-    struct magazine *next;
-};
-_Static_assert(sizeof(struct magazine) == 256, "what the low byte of a pointer counts");
-
-PERCPU uintptr_t *heap_tops[CLASSES];
+PERCPU uintptr_t heap_lists[CLASSES];
 
 struct heap program_heap;
 
 static struct {
     bool started;
-    struct pool pool;
-    struct magazine *full[CLASSES];
-    struct magazine *unused[CLASSES];       /* where the full ones begin that were so at the last decay */
-    const uintptr_t *tops[CLASSES];         /* heap_tops as they were then */
-    unsigned filled;                        /* since then */
-    size_t cached, cached_least;            /* bytes of objects in them, and what is always allowed */
+    uintptr_t aside[CLASSES];
+    unsigned filled;                        /* lists, since they were last put aside */
     unsigned turn;                          /* the class of objects beyond a slice that gives back next */
     struct span *medium[MEDIUM_SLICES + 1]; /* the last block freed of each number of slices, at most, */
-    size_t medium_bytes;                    /* and together not more than the longest */
-} magazines;
+    size_t medium_slices;                   /* and together not more than the longest */
+} program;
 
-static struct magazine nowhere __attribute__((aligned(256))); /* full: for what is no object */
+/* ---- lists ---- */
 
-/* ---- magazines ---- */
-
-static unsigned first_place(unsigned class)
+static inline uintptr_t *link_of(uintptr_t object)
 {
-    return PLACES - 1 - size_classes[class].cached;
+    return (uintptr_t *)object;
 }
 
-static struct magazine *magazine_of(const uintptr_t *top)
+/* The first object of the list; 0: there is none. */
+static inline uintptr_t list_take(uintptr_t *list)
 {
-    return (struct magazine *)((uintptr_t)top & ~(sizeof(struct magazine) - 1));
+    uintptr_t object = *list;
+
+    if (object)
+        *list = *link_of(object);
+    return object;
 }
 
-static inline struct magazine *magazine_make_of(void *structure, unsigned class)
+/* The list without its first `count` objects, which stay in it. */
+static uintptr_t list_cut(uintptr_t *list, size_t count)
 {
-    struct magazine *magazine = structure;
+    while (*list && count-- > 0)
+        list = link_of(*list);
+    uintptr_t rest = *list;
 
-    if (UNLIKELY(first_place(class) > 0))
-        magazine->objects[first_place(class) - 1] = 0;
-    return magazine;
-}
-
-static struct magazine *magazine_make(unsigned class)
-{
-    void *structure = pool_get(&program_heap, &magazines.pool);
-
-    return structure ? magazine_make_of(structure, class) : NULL;
+    if (rest)
+        *list = 0;
+    return rest;
 }
 
 static inline void give(uintptr_t object)
@@ -96,110 +84,163 @@ static inline void give(uintptr_t object)
     span_give(span, object);
 }
 
-static inline size_t bytes_of_full(unsigned class)
+/* The objects go to their spans, until that is so many bytes: how many it was. */
+static size_t list_give(unsigned class, uintptr_t *list, size_t most)
 {
-    return (size_t)size_classes[class].cached * size_classes[class].size;
+    size_t bytes = 0;
+
+    for (uintptr_t object; bytes < most && (object = list_take(list)); bytes += size_classes[class].size)
+        give(object);
+    return bytes;
 }
 
-/* Takes a full magazine from the list of its class. */
-static inline struct magazine *full_take(unsigned class, struct magazine **link)
+static size_t list_give_all(unsigned class, uintptr_t *list)
 {
-    struct magazine *magazine = *link;
-
-    *link = magazine->next;
-    if (magazines.unused[class] == magazine)
-        magazines.unused[class] = magazine->next;
-    magazines.cached -= bytes_of_full(class);
-    return magazine;
+    return list_give(class, list, SIZE_MAX);
 }
 
-/* The objects of a full magazine go to their spans. */
-static void empty_full(unsigned class, struct magazine **link)
+/* Bytes of the list's objects, or `most` if it is more. */
+static size_t list_bytes(unsigned class, uintptr_t list, size_t most)
 {
-    struct magazine *magazine = full_take(class, link);
+    size_t bytes = 0;
 
-    for (unsigned place = first_place(class); place < PLACES - 1; place++)
-        give(magazine->objects[place]);
-    pool_put(&program_heap, &magazines.pool, magazine);
+    for (; list && bytes < most; list = *link_of(list))
+        bytes += size_classes[class].size;
+    return bytes;
 }
+
+/* ---- what was freed and is no object ---- */
 
 static void free_medium_kept(unsigned slices)
 {
-    struct span *span = magazines.medium[slices];
+    struct span *span = program.medium[slices];
 
     if (!span)
         return;
-    magazines.medium[slices] = NULL;
-    magazines.medium_bytes -= slices * SLICE_SIZE;
+    program.medium[slices] = NULL;
+    program.medium_slices -= slices;
     span_free_medium(span);
 }
 
 /* False: none was kept. */
 static bool free_all_medium_kept(void)
 {
-    bool any = magazines.medium_bytes > 0;
+    bool any = program.medium_slices > 0;
 
-    for (unsigned slices = 1; slices <= MEDIUM_SLICES && magazines.medium_bytes; slices++)
+    for (unsigned slices = 1; slices <= MEDIUM_SLICES && program.medium_slices; slices++)
         free_medium_kept(slices);
     return any;
 }
 
+/* The span of a block that was just freed is kept in the place of the one before of its length. */
+static inline void medium_put(struct span *span)
+{
+    unsigned slices = span->slices;
+
+    span->used = 0;
+    if (slices > MEDIUM_SLICES) {
+        span_free_medium(span);
+        return;
+    }
+    free_medium_kept(slices);
+    if (program.medium_slices + slices > MEDIUM_SLICES) {
+        span_free_medium(span);
+        return;
+    }
+    program.medium[slices] = span;
+    program.medium_slices += slices;
+}
+
+/* Where the map of RAM is the program's addresses, as natively, large blocks are among what is pending, too. */
+static void large_put(uintptr_t block)
+{
+    if (!heap_large_put(&heap_large_driver, block))
+        heap_misused("free", block);
+}
+
+static __attribute__((noinline)) void free_pending_blocks(void)
+{
+    for (uintptr_t block; (block = list_take(&this_cpu(heap_lists)[CLASS_NONE]));) {
+        struct span *span = *heap_span_of_slice(block);
+
+        if (LIKELY(span && span->start == block && !span->class && span->used && span_heap(span) == &program_heap))
+            medium_put(span);
+        else
+            large_put(block);
+    }
+}
+
+static inline void free_pending(void)
+{
+    if (UNLIKELY(this_cpu(heap_lists)[CLASS_NONE]))
+        free_pending_blocks();
+}
+
+void heap_program_free_block(void *memory)
+{
+    uintptr_t block = (uintptr_t)memory;
+
+    HEAP_STEP(&program_heap);
+    if (block == 0)
+        return;
+    if (LIKELY(!heap_is_run(block))) {
+        large_put(block);
+        return;
+    }
+    *link_of(block) = this_cpu(heap_lists)[CLASS_NONE];
+    this_cpu(heap_lists)[CLASS_NONE] = block;
+    free_pending_blocks();
+}
+
+/* ---- what is not needed ---- */
+
+/* What is aside since the last time goes to the spans; then all is put aside. */
+static COLD void decay(void)
+{
+    program.filled = 0;
+    free_all_medium_kept();
+    for (unsigned class = 1; class < CLASSES; class ++) {
+        list_give_all(class, &program.aside[class]);
+        program.aside[class] = this_cpu(heap_lists)[class];
+        this_cpu(heap_lists)[class] = 0;
+    }
+}
+
+/* True if the lists, and what is aside, have so many bytes. */
+static bool are_worth(size_t worth)
+{
+    size_t bytes = 0;
+
+    for (unsigned class = 1; class < CLASSES && bytes < worth; class ++) {
+        bytes += list_bytes(class, program.aside[class], worth - bytes);
+        if (bytes < worth)
+            bytes += list_bytes(class, this_cpu(heap_lists)[class], worth - bytes);
+    }
+    return bytes >= worth;
+}
+
 /* Of the classes up to this one. */
-static void empty_all_full(unsigned last)
+static void give_all(unsigned last)
 {
     for (unsigned class = 1; class <= last; class ++) {
-        while (magazines.full[class])
-            empty_full(class, &magazines.full[class]);
+        list_give_all(class, &program.aside[class]);
+        list_give_all(class, &this_cpu(heap_lists)[class]);
     }
 }
 
 /* Some bytes of classes beyond this one, which take turns. */
-static void empty_some_full(unsigned last, size_t bytes)
+static void give_some(unsigned last, size_t bytes)
 {
-    size_t least = magazines.cached > bytes ? magazines.cached - bytes : 0;
+    size_t given = 0;
 
-    for (unsigned left = CLASS_LAST - last; left && magazines.cached > least;) {
-        if (magazines.turn <= last || magazines.turn > CLASS_LAST)
-            magazines.turn = last + 1;
-        if (magazines.full[magazines.turn])
-            empty_full(magazines.turn, &magazines.full[magazines.turn]);
-        else
-            magazines.turn++, left--;
-    }
-}
-
-/* The objects of the class's magazine that is not full, too. */
-static void empty_top(unsigned class)
-{
-    uintptr_t **top = &this_cpu(heap_tops)[class];
-    struct magazine *magazine = magazine_of(*top);
-
-    while (magazine && *top > &magazine->objects[first_place(class)])
-        give(*--*top);
-}
-
-/* The full magazines that the class never needed since the last time, the oldest first. */
-static void empty_unused(unsigned class)
-{
-    struct magazine **link = &magazines.full[class];
-
-    while (*link != magazines.unused[class])
-        link = &(*link)->next;
-    while (*link && magazines.cached > magazines.cached_least / DECAY_OF_LIMIT)
-        empty_full(class, link);
-    magazines.unused[class] = magazines.full[class];
-}
-
-/* What was not needed since the last time goes back: a few objects would keep many spans. */
-static COLD void decay(void)
-{
-    magazines.filled = 0;
-    free_all_medium_kept();
-    for (unsigned class = 1; class < CLASSES; class ++) {
-        empty_unused(class);
-        if (magazines.tops[class] == this_cpu(heap_tops)[class])
-            empty_top(class);
-        magazines.tops[class] = this_cpu(heap_tops)[class];
+    for (unsigned left = CLASS_LAST - last; left && given < bytes;) {
+        if (program.turn <= last || program.turn > CLASS_LAST)
+            program.turn = last + 1;
+        given += list_give(program.turn, &program.aside[program.turn], bytes - given);
+        if (given < bytes)
+            given += list_give(program.turn, &this_cpu(heap_lists)[program.turn], bytes - given);
+        if (given < bytes)
+            program.turn++, left--;
     }
 }
 
@@ -208,71 +249,67 @@ static COLD void decay(void)
  * of their class would have to get again: where sizes are random and what is free is on its way from class to class,
  * giving back all for each growth is most of the work. They go by and by.
  */
-bool magazines_give_back(struct heap *heap)
+bool lists_give_back(struct heap *heap)
 {
+    size_t worth = heap->held / WORTH_OF_HEAP;
+    unsigned slice = class_of_size(SLICE_SIZE);
     bool any;
 
     heap_large_make_room(REGION_SIZE);
     if (heap != &program_heap)
         return false;
+    free_pending();
     any = free_all_medium_kept();
-    if (magazines.cached < WORTH_LEAST || magazines.cached < heap->held / WORTH_OF_HEAP)
+    if (!are_worth(worth > WORTH_LEAST ? worth : WORTH_LEAST))
         return any;
-    empty_all_full(class_of_size(SLICE_SIZE));
-    empty_some_full(class_of_size(SLICE_SIZE), heap->held / TURN_OF_HEAP);
+    give_all(slice);
+    give_some(slice, heap->held / TURN_OF_HEAP);
     return true;
 }
 
-size_t magazines_objects(unsigned class)
+COLD void heap_program_trim(void)
 {
-    const uintptr_t *top = this_cpu(heap_tops)[class];
-    size_t count = top ? (size_t)(top - &magazine_of(top)->objects[first_place(class)]) : 0;
+    heap_large_trim();
+    free_pending();
+    free_all_medium_kept();
+    give_all(CLASS_LAST);
+    regions_trim(&program_heap);
+}
 
-    for (const struct magazine *magazine = magazines.full[class]; magazine; magazine = magazine->next)
-        count += size_classes[class].cached;
+/* ---- checks ---- */
+
+size_t lists_objects(unsigned class, size_t most)
+{
+    size_t count = 0;
+
+    for (uintptr_t object = this_cpu(heap_lists)[class]; object && count <= most; object = *link_of(object))
+        count++;
+    for (uintptr_t object = program.aside[class]; object && count <= most; object = *link_of(object))
+        count++;
     return count;
 }
 
-static const char *magazine_validate(unsigned class, const struct magazine *magazine, const uintptr_t *end)
+static const char *list_validate(unsigned class, uintptr_t object)
 {
-    const uintptr_t *object = &magazine->objects[first_place(class)];
+    for (; object; object = *link_of(object)) {
+        const struct span *span = heap_is_run(object) ? *heap_span_of_slice(object) : NULL;
 
-    if (end < object || end > &magazine->objects[PLACES - 1])
-        return "a magazine is filled beyond its ends";
-    for (; object < end; object++) {
-        const struct span *span = *heap_span_of_slice(*object);
-
-        if (!span || span->class != class || !span_holds(span, *object))
-            return "a magazine holds what is no object of its class, or is free";
+        if (!span || span->class != class || !span_holds(span, object))
+            return "a list holds what is no object of its class, or is free";
     }
     return NULL;
 }
 
-COLD const char *magazines_validate(const struct heap *heap)
+/* Of lists that end, as lists_objects has found. */
+COLD const char *lists_validate(const struct heap *heap)
 {
     const char *wrong = NULL;
-    size_t cached = 0;
 
     for (unsigned class = 1; heap == &program_heap && class < CLASSES && !wrong; class ++) {
-        const uintptr_t *top = this_cpu(heap_tops)[class];
-
-        wrong = top ? magazine_validate(class, magazine_of(top), top) : NULL;
-        for (const struct magazine *full = magazines.full[class]; full && !wrong; full = full->next) {
-            wrong = magazine_validate(class, full, &full->objects[PLACES - 1]);
-            cached += bytes_of_full(class);
-        }
+        wrong = list_validate(class, this_cpu(heap_lists)[class]);
+        wrong = wrong ? wrong : list_validate(class, program.aside[class]);
     }
-    return wrong || heap != &program_heap || cached == magazines.cached ? wrong : "the bytes in magazines are wrong";
-}
-
-void heap_program_trim(void)
-{
-    heap_large_trim();
-    free_all_medium_kept();
-    empty_all_full(CLASS_LAST);
-    for (unsigned class = 1; class < CLASSES; class ++)
-        empty_top(class);
-    regions_trim(&program_heap);
+    return wrong;
 }
 
 /* ---- start ---- */
@@ -283,111 +320,41 @@ static COLD bool start(void)
         return false;
     classes_make();
     heap_init(&program_heap, &vm_heap, 0, SIZE_MAX_ASKED);
-    magazines.pool.size = sizeof(struct magazine);
-    magazines.cached_least = heap_ram() / LIMIT_OF_RAM;
-    this_cpu(heap_tops)[CLASS_NONE] = (uintptr_t *)&nowhere.next;
     frames_reclaim = heap_program_trim;
-    magazines.started = true;
+    program.started = true;
     return true;
 }
 
 /* ---- objects ---- */
 
-static inline bool has_object(unsigned class)
-{
-    const uintptr_t *top = this_cpu(heap_tops)[class];
-
-    return top && top > &magazine_of(top)->objects[first_place(class)];
-}
-
-/* A full magazine takes the place of the empty one; 0: there is none. */
-static inline uintptr_t object_get_full(unsigned class)
-{
-    struct magazine *full = magazines.full[class];
-    uintptr_t **top = &this_cpu(heap_tops)[class];
-
-    if (!full)
-        return 0;
-    pool_put(&program_heap, &magazines.pool, magazine_of(*top));
-    full_take(class, &magazines.full[class]);
-    *top = &full->objects[PLACES - 2];
-    return **top;
-}
-
-/* Objects from the spans fill the magazine, which is empty; 0: no memory. */
+/* Some objects for the list, which is empty: from what is aside, or else the spans; the first of them; 0: no memory. */
 static uintptr_t object_get_new(unsigned class)
 {
-    uintptr_t **top = &this_cpu(heap_tops)[class];
-    struct magazine *magazine = *top ? magazine_of(*top) : magazine_make(class);
-    unsigned count = size_classes[class].cached;
+    uintptr_t first;
 
-    if (!magazine)
-        return 0;
-    uintptr_t *first = &magazine->objects[first_place(class)];
+    free_pending();
+    if (UNLIKELY(++program.filled >= DECAY))
+        decay();
+    first = program.aside[class];
+    if (first) {
+        program.aside[class] = list_cut(&first, size_classes[class].batch);
+    } else {
+        uintptr_t *end = span_take(&program_heap, class, &first, size_classes[class].batch);
 
-    *top = first; /* as taking may give back what is in others */
-    count = span_take(&program_heap, class, first, count);
-    if (count == 0)
-        return 0;
-    *top = first + count - 1;
-    return **top;
+        if (UNLIKELY(end == &first))
+            return 0;
+        *end = 0;
+    }
+    this_cpu(heap_lists)[class] = *link_of(first);
+    return first;
 }
 
-/* An object, from the magazine, one that is full, or else the spans; 0: no memory. */
+/* An object, from the list, or else for it; 0: no memory. */
 static uintptr_t object_get(unsigned class)
 {
-    uintptr_t object;
+    uintptr_t object = list_take(&this_cpu(heap_lists)[class]);
 
-    if (has_object(class))
-        return *--this_cpu(heap_tops)[class];
-    object = object_get_full(class);
     return object ? object : object_get_new(class);
-}
-
-/* There may be too much in full magazines: one of the class goes, not the latest if there is another. */
-static __attribute__((noinline)) void object_put_over(unsigned class)
-{
-    struct magazine *full = magazines.full[class];
-
-    if (full && magazines.cached > program_heap.held / LIMIT_OF_HEAP)
-        empty_full(class, full->next ? &full->next : &magazines.full[class]);
-}
-
-/* The magazine of the class is full (there is one, as there is an object): an empty one takes its place. */
-static inline void object_put_into(struct magazine *magazine, unsigned class, uintptr_t object)
-{
-    uintptr_t **top = &this_cpu(heap_tops)[class];
-    struct magazine *full = magazine_of(*top);
-
-    *top = &magazine->objects[first_place(class)];
-    *(*top)++ = object;
-    full->next = magazines.full[class];
-    magazines.full[class] = full;
-    magazines.cached += bytes_of_full(class);
-    if (UNLIKELY(++magazines.filled >= DECAY))
-        decay();
-    if (UNLIKELY(magazines.cached > magazines.cached_least))
-        object_put_over(class);
-}
-
-/* No empty magazine is at hand. */
-static COLD __attribute__((noinline)) void object_put_last(unsigned class, uintptr_t object)
-{
-    struct magazine *magazine = magazine_make(class);
-
-    if (magazine)
-        object_put_into(magazine, class, object);
-    else
-        give(object);
-}
-
-static __attribute__((noinline)) void object_put(uintptr_t object, unsigned class)
-{
-    HEAP_STEP(&program_heap);
-    if (LIKELY(magazines.pool.pages))
-        object_put_into(magazine_make_of(pool_take(&magazines.pool), class), class, object);
-    else
-        object_put_last(class, object);
 }
 
 /* ---- blocks ---- */
@@ -406,12 +373,12 @@ static uintptr_t large_get(size_t size, bool zero)
 /* One that was kept; 0: there is none. */
 static inline uintptr_t medium_get_kept(size_t slices)
 {
-    struct span *span = magazines.medium[slices];
+    struct span *span = program.medium[slices];
 
     if (!span)
         return 0;
-    magazines.medium[slices] = NULL;
-    magazines.medium_bytes -= slices * SLICE_SIZE;
+    program.medium[slices] = NULL;
+    program.medium_slices -= slices;
     span->used = 1;
     return span->start;
 }
@@ -424,31 +391,12 @@ static uintptr_t medium_get(size_t size, size_t align)
     return span ? span->start : block;
 }
 
-/* The span of a block that was just freed is kept in the place of the one before of its length. */
-static void medium_put(struct span *span)
-{
-    unsigned slices = span->slices;
-
-    span->used = 0;
-    if (slices > MEDIUM_SLICES) {
-        span_free_medium(span);
-        return;
-    }
-    free_medium_kept(slices);
-    if (magazines.medium_bytes + slices * SLICE_SIZE > MEDIUM_MAX) {
-        span_free_medium(span);
-        return;
-    }
-    magazines.medium[slices] = span;
-    magazines.medium_bytes += slices * SLICE_SIZE;
-}
-
 static inline uintptr_t span_block_get(size_t size)
 {
     return size <= CLASS_SIZE_MAX ? object_get(class_of_size(size)) : medium_get(size, 1);
 }
 
-/* When there is no memory: with what magazines hold. */
+/* When there is no memory: with what lists hold. */
 static COLD __attribute__((noinline)) uintptr_t span_block_get_last(size_t size)
 {
     heap_program_trim();
@@ -472,7 +420,7 @@ static uintptr_t block_get(size_t size, bool zero)
 
 static bool can_have(size_t size)
 {
-    return LIKELY(size <= SIZE_MAX_ASKED && (magazines.started || start()));
+    return LIKELY(size <= SIZE_MAX_ASKED && (program.started || start()));
 }
 
 static __attribute__((noinline)) void *alloc_large(size_t size)
@@ -488,6 +436,7 @@ static __attribute__((noinline)) void *alloc_block(size_t size)
 void *heap_program_alloc(size_t size)
 {
     HEAP_STEP(&program_heap);
+    free_pending();
     if (size > MEDIUM_MAX)
         return alloc_large(size);
     uintptr_t kept = size > CLASS_SIZE_MAX ? medium_get_kept(slices_of(size)) : 0;
@@ -495,21 +444,13 @@ void *heap_program_alloc(size_t size)
     return kept ? (void *)kept : alloc_block(size);
 }
 
-/* There is no class before the heap has started. A handler that ran behind the window may have filled the magazine. */
-static __attribute__((noinline)) void *refill_from_spans(size_t size, unsigned class)
-{
-    HEAP_STEP(&program_heap);
-    uintptr_t block = class != CLASS_NONE && !has_object(class) ? object_get_new(class) : 0;
-
-    return LIKELY(block) ? (void *)block : heap_program_alloc(size);
-}
-
+/* There is no class before the heap has started. A handler that ran behind the window may have filled the list. */
 void *heap_program_refill(size_t size, unsigned kind)
 {
-    unsigned class = CLASS_AT(kind);
-    uintptr_t block = has_object(class) ? 0 : object_get_full(class);
+    uintptr_t block = LIKELY(kind != CLASS_OFFSET(CLASS_NONE)) ? object_get(CLASS_AT(kind)) : 0;
 
-    return LIKELY(block) ? (void *)block : refill_from_spans(size, class);
+    HEAP_STEP(&program_heap);
+    return LIKELY(block) ? (void *)block : heap_program_alloc(size);
 }
 
 void *heap_program_alloc_zeroed(size_t size)
@@ -517,6 +458,7 @@ void *heap_program_alloc_zeroed(size_t size)
     uintptr_t block = 0;
 
     HEAP_STEP(&program_heap);
+    free_pending();
     if (!can_have(size))
         return NULL;
     if (size >= ZEROED_LARGE)
@@ -533,6 +475,7 @@ void *heap_program_alloc_aligned(size_t align, size_t size)
     uintptr_t block = 0;
 
     HEAP_STEP(&program_heap);
+    free_pending();
     if (align > SIZE_MAX_ASKED || !can_have(size))
         return NULL;
     if (align <= 16)
@@ -546,34 +489,6 @@ void *heap_program_alloc_aligned(size_t align, size_t size)
     return (void *)(block ? block : large_get(size < align ? align : size, false));
 }
 
-void heap_program_free_block(void *memory)
-{
-    uintptr_t block = (uintptr_t)memory;
-    struct span *span;
-
-    HEAP_STEP(&program_heap);
-    if (block == 0)
-        return;
-    if (!heap_is_run(block)) {
-        if (!heap_large_put(&heap_large_driver, block))
-            heap_misused("free", block);
-        return;
-    }
-    span = *heap_span_of_slice(block);
-    if (UNLIKELY(!span || span->start != block || span->class || !span->used || span_heap(span) != &program_heap))
-        heap_misused("free", block);
-    medium_put(span);
-}
-
-/* Neither needs a frame of this function's. */
-void heap_program_free(void *memory, unsigned kind)
-{
-    if (LIKELY(kind != CLASS_OFFSET(CLASS_NONE)))
-        object_put((uintptr_t)memory, CLASS_AT(kind));
-    else
-        heap_program_free_block(memory);
-}
-
 /* The size of a block; it ends the program with the name of the function if there is none. *span: NULL for large ones.
  */
 static size_t size_of_block(const char *function, uintptr_t block, struct span **span)
@@ -583,7 +498,7 @@ static size_t size_of_block(const char *function, uintptr_t block, struct span *
     *span = NULL;
     if (!heap_is_run(block)) {
         size = heap_large_size(&heap_large_driver, block);
-    } else if (magazines.started) {
+    } else if (program.started) {
         *span = heap_span_of(&program_heap, block);
         size = *span ? heap_span_size(*span) : 0;
     }
@@ -633,6 +548,8 @@ static void *realloc_other(void *memory, size_t size, heap_finish *finish)
 {
     struct span *span;
     size_t old = size_of_block("realloc", (uintptr_t)memory, &span);
+
+    free_pending();
     uintptr_t moved = resize((uintptr_t)memory, span, size);
 
     return moved ? (void *)moved : finish((void *)block_get_other(old, size), memory, old < size ? old : size);

@@ -381,11 +381,11 @@ static uintptr_t take_any(struct heap *heap, unsigned count, unsigned align, str
     return 0;
 }
 
-/* What magazines hold comes before growth. */
+/* What the program's lists hold comes before growth. */
 static __attribute__((noinline)) uintptr_t take_or_grow(struct heap *heap, unsigned count, unsigned align,
                                                         struct region **region)
 {
-    uintptr_t run = magazines_give_back(heap) ? take_any(heap, count, align, region) : 0;
+    uintptr_t run = lists_give_back(heap) ? take_any(heap, count, align, region) : 0;
     size_t least = SLICE_SIZE << log2_ceil(count > align ? count : align);
     size_t step = part_of_heap(heap, STEP_PART, STEP_LEAST);
 

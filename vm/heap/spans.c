@@ -1,10 +1,10 @@
 /*
  * Spans: runs of slices for objects of one class, or for one medium block.
  *
- * Which objects are free is a bit for each, out of line: freeing writes nothing to an object. A fresh span has no bits
- * to set up, as objects are taken from it one after the other as long as there are some that never were. Spans with
- * free objects are in four lists by how full they are: the fuller ones are used first, so that the others become empty.
- * A span that is empty goes back to its region at once; that it is not made again soon is up to the magazines.
+ * Which objects are free is a bit for each, out of line: a span has no bits to set up, as objects are taken from it one
+ * after the other as long as there are some that never were. Spans with free objects are in four lists by how full they
+ * are: the fuller ones are used first, so that the others become empty. A span that is empty goes back to its region at
+ * once; that it is not made again soon is up to the program's lists of free objects.
  */
 #include "core/base/assert.h"
 #include "core/base/string.h"
@@ -126,7 +126,7 @@ static void free_all(struct span *span)
 }
 
 /* One of the free ones at random; there is one. (xorshift64, Marsaglia 2003) */
-static unsigned take_at_random(struct span *span, uintptr_t *end)
+static uintptr_t *take_at_random(struct span *span, uintptr_t *link)
 {
     uint64_t *state = &span->region->heap->random;
     unsigned index;
@@ -138,8 +138,8 @@ static unsigned take_at_random(struct span *span, uintptr_t *end)
         index = (index + 1) % span->objects;
     span->free[index / 64] &= ~(1ull << index % 64);
     span->used++;
-    end[-1] = span->start + (uintptr_t)index * span->size;
-    return 1;
+    *link = span->start + (uintptr_t)index * span->size;
+    return (uintptr_t *)*link;
 }
 
 static struct span *span_new(struct heap *heap, unsigned class)
@@ -161,8 +161,8 @@ static struct span *span_new(struct heap *heap, unsigned class)
     return span;
 }
 
-/* NULL: no memory; or, if some objects were taken, there would be more in a new span of several slices only. To fill a
- * magazine is no reason for one: a small program would have two for each class that it uses. */
+/* NULL: no memory; or, if some objects were taken, there would be more in a new span of several slices only. To have
+ * some more is no reason for one: a small program would have two for each class that it uses. */
 static struct span *span_with_free(struct heap *heap, unsigned class, bool taken)
 {
     unsigned quarters = heap->quarters[class];
@@ -172,35 +172,37 @@ static struct span *span_with_free(struct heap *heap, unsigned class, bool taken
     return taken && size_classes[class].slices > 1 ? NULL : span_new(heap, class);
 }
 
-/* From the bits, and then those that were never handed out; objects are written from the end on. */
-static unsigned take_from(struct span *span, uintptr_t *end, unsigned count)
+/* From the bits, and then those that were never handed out: at most `count`, chained to the link; the last one's. */
+static uintptr_t *take_from(struct span *span, uintptr_t *link, unsigned count)
 {
-    uintptr_t *to = end, *last = end - count;
+    unsigned left = count;
     size_t size = span->size;
 
     if (span->used < span->fresh) {
-        for (unsigned word = 0; word * 64 < span->fresh && to > last; word++) {
+        for (unsigned word = 0; word * 64 < span->fresh && left > 0; word++) {
             uint64_t bits = span->free[word];
 
-            for (; bits && to > last; bits &= bits - 1)
-                *--to = span->start + (word * 64 + (unsigned)__builtin_ctzll(bits)) * size;
+            for (; bits && left > 0; bits &= bits - 1, left--) {
+                *link = span->start + (word * 64 + (unsigned)__builtin_ctzll(bits)) * size;
+                link = (uintptr_t *)*link;
+            }
             span->free[word] = bits;
         }
     }
-    unsigned fresh = span->objects - span->fresh, wanted = (unsigned)(to - last);
+    unsigned fresh = span->objects - span->fresh, wanted = left < fresh ? left : fresh;
     uintptr_t object = span->start + span->fresh * size;
 
-    if (wanted > fresh)
-        wanted = fresh;
     span->fresh = (uint16_t)(span->fresh + wanted);
+    span->used = (uint16_t)(span->used + count - left + wanted);
 #pragma clang loop unroll_count(8)
-    for (; wanted > 0; wanted--, object += size)
-        *--to = object;
-    span->used = (uint16_t)(span->used + (end - to));
-    return (unsigned)(end - to);
+    for (; wanted > 0; wanted--, object += size) {
+        *link = object;
+        link = (uintptr_t *)object;
+    }
+    return link;
 }
 
-unsigned span_take(struct heap *heap, unsigned class, uintptr_t *objects, unsigned count)
+uintptr_t *span_take(struct heap *heap, unsigned class, uintptr_t *link, unsigned count)
 {
     const struct size_class *kind = &size_classes[class];
     unsigned taken = 0;
@@ -212,15 +214,15 @@ unsigned span_take(struct heap *heap, unsigned class, uintptr_t *objects, unsign
 
         if (!span)
             break;
-        taken += UNLIKELY(heap->random) ? take_at_random(span, objects + count - taken)
-                                        : take_from(span, objects + count - taken, count - taken);
+        unsigned used = span->used;
+
+        link = UNLIKELY(heap->random) ? take_at_random(span, link) : take_from(span, link, count - taken);
+        taken += span->used - used;
         if (span->used >= span->high && (span->link || span->used < span->objects))
             span_place(span);
     }
-    if (UNLIKELY(taken < count))
-        memmove(objects, objects + count - taken, taken * sizeof(objects[0]));
-    heap->used += taken * (size_t)size_classes[class].size;
-    return taken;
+    heap->used += taken * (size_t)kind->size;
+    return link;
 }
 
 bool span_holds(const struct span *span, uintptr_t object)

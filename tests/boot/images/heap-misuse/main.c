@@ -9,6 +9,12 @@
 static char *volatile block, *volatile kept_other;
 static char outside[64];
 
+/* What is in a run and was freed as a block of its own is looked at now. */
+static void allocate_another(void)
+{
+    kept_other = malloc(500000);
+}
+
 static void free_twice(void)
 {
     char *other = malloc(100);
@@ -16,7 +22,7 @@ static void free_twice(void)
     block = malloc(100);
     free(block);
     free(block);
-    for (unsigned i = 0; i < 200; i++) { /* until the magazine is emptied */
+    for (unsigned i = 0; i < 200; i++) { /* until the list goes to its spans */
         void *more[64];
 
         for (unsigned j = 0; j < 64; j++)
@@ -39,18 +45,21 @@ static void free_medium_twice(void)
     block = malloc(200000);
     free(block);
     free(block);
+    allocate_another();
 }
 
 static void free_inside(void)
 {
     block = malloc(300000);
     free(block + 4096);
+    allocate_another();
 }
 
 static void free_foreign(void)
 {
     block = malloc(10);
     free(outside);
+    allocate_another();
 }
 
 static void write_behind(void)

@@ -20,7 +20,7 @@
 
 static const unsigned DEBUG_VECTOR = 1, TIMER_VECTOR = 0x30; /* arch/x86_64/arch.h */
 static const long TIMER_US = 500;
-static const unsigned ROUNDS = 3, LEAST_INSTRUCTIONS = 4;
+static const unsigned ROUNDS = 3, LEAST_INSTRUCTIONS = 3;
 
 struct window {
     int32_t start, end; /* relative to where they stand */
