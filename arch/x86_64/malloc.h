@@ -39,7 +39,7 @@
     .endm
 
 /* void *name(size_t size): `slow` is given the size, when there is no memory in a hurry. The tables reach to 1024
- * bytes, with an entry for each size, as that needs no rounding, and to 64 KiB, with one for 128 bytes. */
+ * bytes, with an entry for each size, as that needs no rounding, and to 64 KiB, with one for 16 bytes. */
     .macro allocate name, slow
     .section .text.\name, "ax", @progbits
     .balign 64
@@ -59,8 +59,8 @@
     ret
 1:
     leaq -1(%rdi), %rsi
-    shrq $7, %rsi
-    cmpq $512, %rsi
+    shrq $4, %rsi
+    cmpq $4096, %rsi
     jae \slow
     movzwl heap_medium_classes(, %rsi, 2), %esi
     jmp 3b

@@ -689,7 +689,7 @@ static void test_classes(void **unused)
         unsigned class = class_of_size(size);
 
         assert_true(size_classes[class].size >= size && (class == 1 || size_classes[class - 1].size < size));
-        assert_true(size <= 16 || size_classes[class].size - size < 16 || (size_classes[class].size - size) * 8 < size);
+        assert_true(size <= 16 || size_classes[class].size - size < 16 || (size_classes[class].size - size) * 7 < size);
         for (size_t align = 16; align <= SLICE_SIZE; align *= 2) {
             unsigned aligned = class_of_aligned(size, align);
 

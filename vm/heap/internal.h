@@ -8,11 +8,13 @@
 /* ---- size classes: classes.c ---- */
 
 /*
- * Classes 1 to CLASS_LAST: 16 bytes apart up to 256, from there on eight to each doubling, up to CLASS_SIZE_MAX. Larger
- * blocks up to MEDIUM_MAX are runs of slices, and what is larger still is a segment.
+ * Classes 1 to CLASS_LAST: 16 bytes apart up to 256, from there on eight to each doubling up to SMALL_MAX, and then, up
+ * to CLASS_SIZE_MAX, those of which a few fill a few slices. Larger blocks up to MEDIUM_MAX are runs of slices, and
+ * what is larger still is a segment.
  */
 #define CLASS_NONE 0u
-#define CLASS_LAST 80u
+#define CLASSES_SMALL 32u
+#define CLASS_LAST 77u
 #define CLASSES (CLASS_LAST + 1)
 #define SMALL_MAX ((size_t)1 << 10) /* sizes of the shortest path */
 #define CLASS_SIZE_MAX ((size_t)64 << 10)
@@ -31,15 +33,15 @@ extern struct size_class size_classes[CLASSES];
 
 void classes_make(void);
 
-/* CLASS_OFFSET of the class of a size, of which 0 is one, and of (size - 1) >> 7. */
-extern uint16_t heap_small_classes[SMALL_MAX + 1], heap_medium_classes[CLASS_SIZE_MAX >> 7];
+/* CLASS_OFFSET of the class of a size, of which 0 is one, and of (size - 1) >> 4. */
+extern uint16_t heap_small_classes[SMALL_MAX + 1], heap_medium_classes[CLASS_SIZE_MAX >> 4];
 /* Of the objects of a class, for realloc; 0: of none. Found by the offset. */
 extern uint64_t heap_object_sizes[CLASSES];
 
 /* Of a size from 1 to CLASS_SIZE_MAX. */
 static inline unsigned class_of_size(size_t size)
 {
-    return CLASS_AT(size <= SMALL_MAX ? heap_small_classes[size] : heap_medium_classes[(size - 1) >> 7]);
+    return CLASS_AT(size <= SMALL_MAX ? heap_small_classes[size] : heap_medium_classes[(size - 1) >> 4]);
 }
 
 /* Of a medium block. */

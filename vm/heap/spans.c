@@ -169,7 +169,7 @@ static struct span *span_with_free(struct heap *heap, unsigned class, bool taken
 
     if (LIKELY(quarters))
         return heap->spans[class][31 - __builtin_clz(quarters)];
-    return taken && size_classes[class].slices > 1 ? NULL : span_new(heap, class);
+    return taken && (class > CLASSES_SMALL || size_classes[class].slices > 1) ? NULL : span_new(heap, class);
 }
 
 /* From the bits, and then those that were never handed out: at most `count`, chained to the link; the last one's. */
@@ -207,7 +207,7 @@ uintptr_t *span_take(struct heap *heap, unsigned class, uintptr_t *link, unsigne
     const struct size_class *kind = &size_classes[class];
     unsigned taken = 0;
 
-    if (!heap->quarters[class] && kind->slices > 1 && count > kind->objects)
+    if (!heap->quarters[class] && (class > CLASSES_SMALL || kind->slices > 1) && count > kind->objects)
         count = kind->objects;
     while (taken < count) {
         struct span *span = span_with_free(heap, class, taken > 0);
