@@ -20,7 +20,8 @@
 #define SPARE ((size_t)1 << 20) /* bytes of pages that were put, in any case */
 #define BLOCKS_MAX 65536u       /* large ones at once */
 #define GROWTH 4u
-#define FIRST_WINDOW ((size_t)64 << 10) /* less than what grows there */
+#define WINDOW_PART 8u                  /* of a block that grows this part is backed in advance, */
+#define WINDOW_LEAST ((size_t)64 << 10) /* but so much, as in an image */
 
 #define PAGES (PHYSMAP_SIZE / VM_PAGE_SIZE)
 
@@ -179,7 +180,7 @@ void heap_page_put(void *page)
 
 static struct {
     uintptr_t block;
-    size_t size;
+    size_t size, asked; /* asked: what the program knows, 0 of a new one that grows */
 } blocks[BLOCKS_MAX];
 
 static size_t place_of(uintptr_t block)
@@ -197,12 +198,13 @@ static size_t find(uintptr_t block, uintptr_t wanted)
     return at;
 }
 
-static void enter(uintptr_t block, size_t size)
+static void enter(uintptr_t block, size_t size, size_t asked)
 {
     size_t at = find(block, block);
 
     blocks[at].block = block;
     blocks[at].size = size;
+    blocks[at].asked = asked;
 }
 
 /* What follows without a gap may belong where the hole is now. */
@@ -219,14 +221,19 @@ static void leave(size_t hole)
     blocks[hole].block = 0;
 }
 
-uintptr_t heap_large_get(const struct vm_segment_driver *driver, size_t size, vm_flags_t pages, bool zero)
+static uintptr_t map_block(size_t size, size_t asked)
 {
     uintptr_t block = (uintptr_t)map(0, size);
 
-    (void)driver, (void)pages, (void)zero;
     if (block)
-        enter(block, size);
+        enter(block, size, asked);
     return block;
+}
+
+uintptr_t heap_large_get(const struct vm_segment_driver *driver, size_t size, vm_flags_t pages, bool zero)
+{
+    (void)driver, (void)pages, (void)zero;
+    return map_block(size, size);
 }
 
 size_t heap_large_size(const struct vm_segment_driver *driver, uintptr_t block)
@@ -249,21 +256,26 @@ bool heap_large_put(const struct vm_segment_driver *driver, uintptr_t block)
     return true;
 }
 
+static size_t page_up(size_t size)
+{
+    return (size + VM_PAGE_SIZE - 1) & ~(VM_PAGE_SIZE - 1);
+}
+
 /* Of a block that grows. */
 static size_t capacity(size_t size)
 {
-    return (size + size / GROWTH + VM_PAGE_SIZE - 1) & ~(VM_PAGE_SIZE - 1);
+    return page_up(size + size / GROWTH);
 }
 
 static uintptr_t remap(uintptr_t block, size_t size, int flags)
 {
-    size_t at = find(block, block);
+    size_t at = find(block, block), asked = blocks[at].asked;
     void *moved = mremap((void *)block, blocks[at].size, size, flags);
 
     if (moved == MAP_FAILED)
         return 0;
     leave(at);
-    enter((uintptr_t)moved, size);
+    enter((uintptr_t)moved, size, asked < size ? asked : size);
     return (uintptr_t)moved;
 }
 
@@ -272,13 +284,30 @@ bool heap_large_resize(uintptr_t block, size_t size)
     return remap(block, size, 0) != 0;
 }
 
-/* What is copied to it comes first: as much of it as an image backs by the first fault is populated by one call. */
+/*
+ * To an image the first touch tells that a window is to be backed, and a fault costs it little. Here it is the growth
+ * that tells, and the window is what one call of the kernel's backs, never beyond the size that was asked for.
+ */
+static void back_ahead(uintptr_t block, size_t size)
+{
+    size_t *asked = &blocks[find(block, block)].asked, from = page_up(*asked), end = page_up(size);
+    size_t window = page_up(size / WINDOW_PART);
+
+    if (window < WINDOW_LEAST)
+        window = WINDOW_LEAST;
+    if (*asked == 0)
+        window += WINDOW_LEAST; /* what is copied to it */
+    if (end > from)
+        madvise((void *)(block + from), end - from < window ? end - from : window, MADV_POPULATE_WRITE);
+    *asked = size;
+}
+
 uintptr_t heap_large_get_growing(size_t size)
 {
-    uintptr_t block = heap_large_get(NULL, capacity(size), 0, false);
+    uintptr_t block = map_block(capacity(size), 0);
 
     if (block)
-        madvise((void *)block, FIRST_WINDOW, MADV_POPULATE_WRITE);
+        back_ahead(block, size);
     return block;
 }
 
@@ -292,14 +321,22 @@ static bool fits(uintptr_t block, size_t size)
 void *heap_large_fits(void *block, size_t size, heap_finish *finish,
                       void *(*otherwise)(void *block, size_t size, heap_finish *finish))
 {
-    return fits((uintptr_t)block, size) ? block : otherwise(block, size, finish);
+    if (!fits((uintptr_t)block, size))
+        return otherwise(block, size, finish);
+    back_ahead((uintptr_t)block, size);
+    return block;
 }
 
 uintptr_t heap_large_realloc(uintptr_t block, size_t size)
 {
     if (fits(block, size))
         return block;
-    return remap(block, size > heap_large_size(NULL, block) ? capacity(size) : size, MREMAP_MAYMOVE);
+    if (size <= heap_large_size(NULL, block))
+        return remap(block, size, MREMAP_MAYMOVE);
+    block = remap(block, capacity(size), MREMAP_MAYMOVE);
+    if (block)
+        back_ahead(block, size);
+    return block;
 }
 
 /* Nothing is kept. */
