@@ -28,7 +28,7 @@
 #define WORTH_OF_HEAP                                                                                                  \
     64u /* what is less than this part of the heap, and the bytes below, is not given back before growth */
 #define WORTH_LEAST ((size_t)256 << 10)
-#define TURN_OF_HEAP 256u /* of objects beyond a slice so much at a time */
+#define TURN_OF_HEAP 1024u /* of objects beyond a slice so much at a time */
 #define ZEROED_LARGE                                                                                                   \
     ((size_t)128 << 10) /* from here on what is to be zero is a large block: the pages that are touched are */
 #define DECAY 512u      /* lists that were empty until what is not needed goes */
