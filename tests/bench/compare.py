@@ -43,6 +43,12 @@ def group_of(workload: str, key: str) -> str:
     return "programs" if key == TOTAL else GROUPS.get(workload, "operations")
 
 
+def own_ns(run: dict, ns: int) -> float:
+    """Of ns by the clock that without what the host made the machine wait (waiting.py), which is known of the whole run."""
+    stats = run["stats"]
+    return ns * (1 - stats.get("waited", 0) / stats["ns"]) if stats.get("ns") else ns
+
+
 def measured(run: dict, summary: str = "") -> dict[str, Measured]:
     """By key; of a program that prints no figures its whole run."""
     figures = [figure for figure in figures_of(run) if figure.key != CALIBRATION and figure.operations]
@@ -50,7 +56,7 @@ def measured(run: dict, summary: str = "") -> dict[str, Measured]:
         whole = run["stats"]
         figures = [Figure(TOTAL, summary, 1, int(whole.get("ticks", 0)), int(whole.get("ns", 0)), 0)]
     return {
-        figure.key: Measured(figure.label, figure.ticks / figure.operations, figure.ns / figure.operations, figure.zeroed)
+        figure.key: Measured(figure.label, figure.ticks / figure.operations, own_ns(run, figure.ns) / figure.operations, figure.zeroed)
         for figure in figures
     }
 
@@ -244,7 +250,7 @@ def sweep_summary(plan: dict, subjects: list[dict], results: Results, problems: 
             cells.append(failed_cell(cell, (failed or ["it was not built"])[0]))
             continue
         whole = runs.counted["stats"]
-        by_clock = [run["stats"]["ns"] for run in runs.timed.values()]
+        by_clock = [own_ns(run, run["stats"]["ns"]) for run in runs.timed.values()]
         cells.append(
             cell
             | {

@@ -140,12 +140,15 @@ def program_goals(summary: dict) -> list[tuple[str, bool]]:
     if not rows:
         return []
     more, larger = worse(rows, "count", 1.0), worse(rows, "peak", PEAK_LIMIT)
+    timed = {row["workload"]: row["wall"]["median"] for row in rows if row["wall"]}
+    longer = [f"{name} {ratio:.2f}" for name, ratio in timed.items() if ratio > 1]
     ratios = {row["workload"]: row["ratio"] for row in rows if row["workload"] in ALLOCATING and row["ratio"]}
     absent = [name for name in ALLOCATING if name not in ratios]
     mean = table.mean(list(ratios.values())) if ratios else 0.0
     what = f"{', '.join(absent)} not measured" if absent else f"{mean:.3f}, at most {MEAN_LIMIT}"
     return [
         (f"fewer instructions than Linux in every program: {', '.join(more) or f'all {len(rows)}'}", not more),
+        *([(f"less wall time than Linux in every program: {', '.join(longer) or f'all {len(timed)}'}", not longer)] if timed else []),
         (f"geometric mean of {', '.join(ALLOCATING)}: {what}", not absent and mean <= MEAN_LIMIT),
         (f"peak memory at most {PEAK_LIMIT:.2f} of Linux: {', '.join(larger) or f'all {len(rows)}'}", not larger),
     ]

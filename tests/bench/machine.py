@@ -19,6 +19,7 @@ from root import ROOT  # isort: first
 
 import guest
 import qemu
+import waiting
 from tool import require
 
 LAUNCHER = ROOT / "images/qemu.py"
@@ -72,20 +73,29 @@ def end_all() -> None:
             process.terminate()
 
 
-def execute(command: list[str], timeout: float) -> tuple[int | None, bytes, bytes]:
-    """Status (None: it did not end in time), standard output and error. In a process group of its own."""
+class Ended(NamedTuple):
+    """A command that has ended. status: None if not in time; waits: of its threads."""
+
+    status: int | None
+    output: bytes
+    errors: bytes
+    waits: dict[str, list[waiting.Sample]]
+
+
+def execute(command: list[str], timeout: float) -> Ended:
+    """In a process group of its own."""
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, cwd=ROOT
-    ) as process:
+    ) as process, waiting.Watch(process.pid) as watch:
         with _lock:
             _running.add(process)
         try:
             output, errors = process.communicate(timeout=timeout)
-            return process.returncode, output, errors
+            return Ended(process.returncode, output, errors, watch.threads)
         except subprocess.TimeoutExpired:
             process.terminate()  # the launcher then ends its machine, which has a process group of its own
             output, errors = process.communicate()
-            return None, output, errors
+            return Ended(None, output, errors, watch.threads)
         finally:
             with _lock:
                 _running.discard(process)
@@ -179,6 +189,14 @@ def calibrations(outcome: Outcome) -> list[float]:
     return [float(outcome.stats.get("calibration", 0)), *own]
 
 
+def finish(outcome: Outcome, ended: Ended, status: int | None, mode: Mode, timeout: float, complaints: str) -> Outcome:
+    """Checks a run. By the clock, what the machine waited for the host while the program ran is kept with it."""
+    check(outcome, status, mode, timeout, complaints)
+    if not mode.count and not outcome.error:
+        outcome.stats["waited"] = waiting.waited(ended.waits, outcome.stats["ns"])
+    return outcome
+
+
 # ---- the two systems ----
 
 
@@ -192,11 +210,10 @@ def run_image(subject: dict, config: str, memory: int, mode: Mode, timeout: floa
             command.append(f"--qemu={word}")
         command += ["--icount"] if mode.count else ["--accelerator", "tcg"]
         command += ["--", *subject["arguments"]]
-        status, output, errors = execute(command, timeout)
-        outcome = Outcome(output.decode(errors="replace"), command=command)
+        ended = execute(command, timeout)
+        outcome = Outcome(ended.output.decode(errors="replace"), command=command)
         take_record(outcome, read_record(record))
-        check(outcome, status, mode, timeout, errors.decode(errors="replace"))
-        return outcome
+        return finish(outcome, ended, ended.status, mode, timeout, ended.errors.decode(errors="replace"))
 
 
 def machine_command(machine: str, memory: int, mode: Mode, record: Path) -> list[str]:
@@ -229,13 +246,13 @@ def run_guest(subject: dict, native: str, thp: str, memory: int, mode: Mode, tim
         guest.write_initrd(initrd, program, mode.interval)
         command = guest.command(machine_command(subject["machine"], memory, mode, record), initrd, thp)
         require(command[0])
-        status, console, errors = execute(command, timeout)
+        ended = execute(command, timeout)
         outcome = Outcome(command=command)
         take_record(outcome, read_record(record))
-        text = console.decode(errors="replace")
+        text = ended.output.decode(errors="replace")
         panic = panic_line(text)
         if panic and not outcome.stats:
             outcome.error = f"Linux: {panic}"
-        ended = status if status is None else int(outcome.stats.get("status", 0))
-        check(outcome, ended, mode, timeout, "" if outcome.stats else text + errors.decode(errors="replace"))
-        return outcome
+        status = ended.status if ended.status is None else int(outcome.stats.get("status", 0))
+        complaints = "" if outcome.stats else text + ended.errors.decode(errors="replace")
+        return finish(outcome, ended, status, mode, timeout, complaints)

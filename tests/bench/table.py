@@ -79,7 +79,8 @@ def print_table(summary: dict) -> None:
         print(f"\n{paint(group, '1')}: {verdict(found)}\n{paint(head, '2')}")
         for row in found:
             print(row_line(row))
-    print("\nInstructions an operation, or of all of a program. Ratios are here / Linux, wall time of runs in turn: median, least, most.")
+    print("\nInstructions an operation, or of all of a program. Ratios are here / Linux, wall time of runs in turn: median, least, most,")
+    print("each without what the host's other work made the machine wait for a processor.")
     worst = summary["calibration"]["worst"]
     if worst is not None:
         print(f"An instruction took a nanosecond of guest time in every run, to {max(worst, 1e-6):.1g}.")

@@ -74,6 +74,15 @@ class SummaryTest(unittest.TestCase):
         wall = self.rows()["map/4096"]["wall"]
         self.assertEqual(wall, {"median": 0.5, "min": 0.1, "max": 0.75, "turns": 3})
 
+    def test_what_the_host_made_it_wait_is_not_in_wall_time(self) -> None:
+        """Of a run of 1000 ns."""
+        self.add("here", "", "count", figures=[figure("map/4096", 500)])
+        self.add("linux", "libc/always", "count", figures=[figure("map/4096", 900)])
+        self.add("here", "", "time", figures=[figure("map/4096", 0, 400)], stats=STATS | {"waited": 750})
+        self.add("linux", "libc/always", "time", figures=[figure("map/4096", 0, 800)], stats=STATS | {"waited": 500})
+        row = self.rows()["map/4096"]
+        self.assertEqual((row["here"]["ns"], row["linux"]["ns"], row["wall"]["median"]), (10, 40, 0.25))
+
     def test_a_program_without_figures_is_measured_as_a_whole(self) -> None:
         self.add("here", "", "count", output="done")
         self.add("linux", "libc/always", "count", output="done", stats=STATS | {"ticks": 4000, "peak": 2 << 20})

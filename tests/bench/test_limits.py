@@ -35,11 +35,12 @@ class LimitsTest(unittest.TestCase):
             self.assertAlmostEqual(zeroed - plain, 1.1 * zeroing, delta=zeroing / 5)
 
 
-def summary_row(workload: str, here: float, linux: float, peak: float = 1.0) -> dict:
+def summary_row(workload: str, here: float, linux: float, peak: float = 1.0, wall: float | None = None) -> dict:
     return {
         "workload": workload,
         "group": "programs",
         "ratio": here / linux,
+        "wall": {"median": wall} if wall else None,
         "here": {"count": here, "peak": peak},
         "linux": {"count": linux, "peak": 1.0},
     }
@@ -76,6 +77,12 @@ class GoalsTest(unittest.TestCase):
         self.assertIn("nbody 1.20", lines[2][0])
         self.assertFalse(goals.program_goals({"rows": rows[1:]})[1][1])
         self.assertEqual(goals.program_goals({"rows": []}), [])
+
+    def test_wall_time_of_programs(self) -> None:
+        rows = [summary_row(name, 6.0, 10.0, wall=0.9) for name in goals.ALLOCATING]
+        self.assertIn(("less wall time than Linux in every program: all 5", True), goals.program_goals({"rows": rows}))
+        longer = [*rows, summary_row("nbody", 6.0, 10.0, wall=1.18)]
+        self.assertIn(("less wall time than Linux in every program: nbody 1.18", False), goals.program_goals({"rows": longer}))
 
     def test_heap(self) -> None:
         self.assertEqual([met for _, met in goals.heap_goals({"a": 0.9, "b": 0.7}, {"a": 1.1}, 0.79)], [True, True, True])
