@@ -45,7 +45,7 @@ HERE, LINUX = "here", "linux"
 MEMORY_LEAST = 1 << 30  # the Linux guest unpacks its file system into RAM
 TIMEOUT = 600.0
 INTERVAL_NS = 10_000_000
-TURNS = 3
+TURNS = 5
 
 
 class Run(NamedTuple):
