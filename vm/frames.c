@@ -75,6 +75,7 @@ bool frames_trust_virgin;
 #define RUNS 16u            /* of neighbours that are taken from the store before they are looked at */
 #define CLEAN_2M 2u         /* frames of 2 MiB that an idle CPU keeps clean, of those that were used */
 #define CLEAN_PIECE 0x8000u /* bytes of them that it zeroes before it looks around */
+#define SPLIT_PART 4u /* runs are taken of whole 2 MiB while these are more than so many times those in part free */
 #define SIZE_2M ((size_t)1 << CHILD_SHIFT)
 
 PERCPU struct frame_magazines frame_magazines;
@@ -1042,6 +1043,35 @@ COLD static bool part_take(size_t child, unsigned first, unsigned count)
         child_is_split(child);
     child_take_run(child, first, count);
     return true;
+}
+
+/* Single frames and runs of other orders shall not be the only ones left: in a GiB most of what is free is whole. */
+static inline bool may_be_split(size_t child)
+{
+    const struct group *group = &store.group[child / GROUP_CHILDREN];
+
+    return group->whole > SPLIT_PART * group->partial;
+}
+
+bool frames_get_at(paddr_t first, unsigned count)
+{
+    size_t child = first >> CHILD_SHIFT;
+
+    ASSERT(count > 0 && frame_index(first) + count <= CHILD_FRAMES);
+    return !get_fails() && child < store.children && part_is_free(child, frame_index(first), count) &&
+           part_take(child, frame_index(first), count);
+}
+
+paddr_t frames_get_beside(paddr_t first, unsigned count)
+{
+    if (frames_get_at(first, count))
+        return first;
+    size_t child = find_child(false);
+
+    if (child == NO_CHILD || !may_be_split(child))
+        return FRAME_NONE;
+    first = frame_address(child, frame_index(first));
+    return frames_get_at(first, count) ? first : FRAME_NONE;
 }
 
 COLD error_t frame_take(paddr_t start, size_t size)

@@ -100,6 +100,13 @@ static inline paddr_t frame_run_end(struct frame_run run)
  * magazines hold is left to frames_get_hot while there is anything else. */
 unsigned frames_get_runs(struct frame_run *runs, unsigned places, unsigned count, bool zeroed);
 
+/* Frames of 4 KiB that follow each other, from this one on, all in one 2 MiB: false: not all are free in the store, as
+ * none beyond RAM is. */
+bool frames_get_at(paddr_t first, unsigned count);
+/* Those, or else the same ones of a 2 MiB that is wholly free, as long as there are many of these: the first, or
+ * FRAME_NONE. */
+paddr_t frames_get_beside(paddr_t first, unsigned count);
+
 #ifdef QUIRE_DEBUG
 /* Panic if the frame is not out, or is clean and not zeros; a dirty one gets a pattern. */
 void frame_check_put(paddr_t frame, enum page_size size, enum frame_state state);

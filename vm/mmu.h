@@ -148,6 +148,12 @@ extern struct mmu *mmu_behind;
 /* Flushes what mmu_unmap_lazily left, if it did. */
 void mmu_settle(void);
 
+/* The frame of 2 MiB with whose first frames, `count` of them, the table at va begins, all with the same flags, if no
+ * other page is in it; else FRAME_NONE. mmu_complete_large: then makes one page of 2 MiB of them; the frame's others
+ * are the caller's to get before. */
+paddr_t mmu_begun_large(const struct mmu *mmu, vaddr_t va, unsigned *count);
+void mmu_complete_large(struct mmu *mmu, vaddr_t va);
+
 /* Makes one page of 2 MiB of the table of smaller ones that is at va, if they are all there, lie next to each other in
  * one frame of 2 MiB, and have the same flags. False: nothing was changed. */
 bool mmu_promote(struct mmu *mmu, vaddr_t va);

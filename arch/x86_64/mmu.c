@@ -1100,16 +1100,6 @@ COLD void mmu_unmap_borrowed(struct mmu *mmu, vaddr_t va, size_t size)
 
 /* ---- from small pages to a large one ---- */
 
-/* True if the small pages of the table are those of one large page, all with the same flags. */
-COLD static bool is_contiguous(const entry_t *table)
-{
-    for (unsigned i = 0; i < ENTRIES; i++) {
-        if (table[i] != table[0] + ((entry_t)i << VM_PAGE_SHIFT))
-            return false;
-    }
-    return is_aligned(table[0] & PTE_ADDRESS, page_bytes(PAGE_2M));
-}
-
 /* The entry of a table of small pages becomes that of the large one in their place. */
 static void replace_table(struct mmu *mmu, const struct path *path, entry_t leaf)
 {
@@ -1119,20 +1109,39 @@ static void replace_table(struct mmu *mmu, const struct path *path, entry_t leaf
     flush_all(mmu);
 }
 
-COLD bool mmu_promote(struct mmu *mmu, vaddr_t va)
+paddr_t mmu_begun_large(const struct mmu *mmu, vaddr_t va, unsigned *count)
 {
     struct path path = path_to(mmu, va, PAGE_2M);
-    entry_t *table, first;
 
-    if (path.level != PAGE_2M || !entry_is_table(*path.entry, PAGE_2M) || entry_used(*path.entry) != ENTRIES)
-        return false;
-    table = entry_table(*path.entry);
-    first = table[0];
-    if ((first & (PTE_BORROWED | PTE_PAT_4K)) || !is_contiguous(table))
-        return false;
-    memset(table, 0, VM_PAGE_SIZE);
-    count_pages(mmu, PAGE_4K, -(long)ENTRIES);
+    if (path.level != PAGE_2M || !entry_is_table(*path.entry, PAGE_2M) || entry_used(*path.entry) == 0)
+        return FRAME_NONE;
+    const entry_t *table = entry_table(*path.entry);
+
+    *count = entry_used(*path.entry);
+    if ((table[0] & (PTE_BORROWED | PTE_PAT_4K)) || !is_aligned(table[0] & PTE_ADDRESS, page_bytes(PAGE_2M)) ||
+        table[*count - 1] == 0 || neighbours(table, *count, 0) != *count)
+        return FRAME_NONE;
+    return table[0] & PTE_ADDRESS;
+}
+
+void mmu_complete_large(struct mmu *mmu, vaddr_t va)
+{
+    struct path path = path_to(mmu, va, PAGE_2M);
+    entry_t *table = entry_table(*path.entry), first = table[0];
+    unsigned count = entry_used(*path.entry);
+
+    memset(table, 0, count * sizeof(*table));
+    count_pages(mmu, PAGE_4K, -(long)count);
     replace_table(mmu, &path, first | PTE_LARGE);
+}
+
+bool mmu_promote(struct mmu *mmu, vaddr_t va)
+{
+    unsigned count;
+
+    if (mmu_begun_large(mmu, va, &count) == FRAME_NONE || count != ENTRIES)
+        return false;
+    mmu_complete_large(mmu, va);
     return true;
 }
 

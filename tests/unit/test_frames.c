@@ -757,11 +757,44 @@ static void put_some(struct random *random)
         put_run(one.first, one.order);
 }
 
+static paddr_t get_beside(paddr_t first, unsigned count)
+{
+    paddr_t got = frames_get_beside(first, count);
+
+    if (got != FRAME_NONE) {
+        assert_int_equal((got ^ first) % page_bytes(PAGE_2M), 0);
+        model_get(got, count);
+    }
+    return got;
+}
+
+/* Around what is held already: there, exactly if all of it is free. */
+static void get_some_beside(struct random *random, unsigned order)
+{
+    paddr_t next = align_down(held[random_below(random, held_count)].first, FRAME << order) ^ (FRAME << order);
+    bool free = false;
+
+    for (size_t i = 0; i < model.count && !free; i++)
+        free = next >= model.ranges[i].start && next + (FRAME << order) <= model.ranges[i].end &&
+               memchr(model.owned + next / FRAME, 1, (size_t)1 << order) == NULL;
+    frames_drain();
+    if (frames_get_at(next, 1u << order) != free)
+        fail_msg("%u frames from %#lx on are %sfree", 1u << order, (unsigned long)next, free ? "" : "not ");
+    if (free)
+        model_get(next, (size_t)1 << order);
+    else
+        next = get_beside(next, 1u << order);
+    if (next != FRAME_NONE)
+        hold(next, order);
+}
+
 static void get_some(struct random *random)
 {
     unsigned order = random_below(random, 2) ? 0 : (unsigned)random_below(random, FRAME_RUN_ORDER_MAX + 1);
     paddr_t first = order == 9 && random_below(random, 2) ? get(PAGE_2M) : get_run(order);
 
+    if (order < 9 && held_count > 0 && random_below(random, 4) == 0)
+        get_some_beside(random, order);
     if (first != FRAME_NONE)
         hold(first, order);
     else if (free_block_exists(order))
@@ -1231,6 +1264,47 @@ static void test_bad_states_panic(void **state)
     assert_panics(put_twice_at_once, NULL);
 }
 
+/* Where they were asked for, else at the same place of another 2 MiB, as long as there are many; none is taken then. */
+static void test_beside(void **state)
+{
+    paddr_t none = align_down(FRAME_NONE, page_bytes(PAGE_2M)), first, other;
+    size_t whole;
+
+    (void)state;
+    start(plain, ARRAY_LENGTH(plain));
+    first = get_beside(none + 30 * FRAME, 70); /* over two seams of words */
+    assert_true(first != FRAME_NONE);
+    assert_int_equal(get_beside(first + 70 * FRAME, PER_2M - 100), first + 70 * FRAME);
+    assert_int_equal(get_beside(first - 30 * FRAME, 30), first - 30 * FRAME);
+    assert_false(frames_get_at(first, 1));
+    assert_false(frames_get_at(none, 1));
+    assert_counts();
+    other = get_beside(first, 70);
+    assert_true(other != FRAME_NONE && other != first);
+    assert_false(frames_get_at(other - FRAME, 2));
+    assert_true(frames_get_at(other - FRAME, 1));
+    model_get(other - FRAME, 1);
+    frames_fail_nth(0);
+    assert_false(frames_get_at(other + 70 * FRAME, 1));
+    assert_counts();
+    while (get_beside(none, 8) != FRAME_NONE)
+        ;
+    whole = frames_stats().free_2m;
+    assert_true(whole > 20); /* of 32 */
+    put(get(PAGE_2M), PAGE_2M);
+    assert_counts();
+    model_put(other - FRAME, 71);
+    frames_put_neighbours(other - FRAME, PAGE_4K, 71);
+    frames_drain();
+    assert_int_equal(frames_stats().free_2m, whole + 1);
+    assert_true(get_beside(none, 8) != FRAME_NONE);
+    assert_counts();
+    model_put(first - 30 * FRAME, PER_2M);
+    frame_put(first - 30 * FRAME, PAGE_2M); /* got in pieces */
+    frames_drain();
+    assert_int_equal(frames_stats().free_2m, whole + 1);
+}
+
 #define STATES_HELD 2000u
 
 static void get_in_state(struct random *random, paddr_t *frames, unsigned *out)
@@ -1348,6 +1422,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_many_large),
         cmocka_unit_test(test_cleaning),
         cmocka_unit_test(test_virgin),
+        cmocka_unit_test(test_beside),
         cmocka_unit_test(test_bad_states_panic),
         cmocka_unit_test(test_random_states),
     };

@@ -454,6 +454,82 @@ static void test_tail(void **unused)
     fixture_check();
 }
 
+static size_t large_pages(uintptr_t block)
+{
+    return vm_segment_statistics(vm_space(), vm_find(vm_space(), block)).resident[PAGE_2M];
+}
+
+/* Grows by doubling, and is written to in order; where a fault fails, the next one does not. */
+static uintptr_t grow(uintptr_t block, size_t from, size_t to)
+{
+    for (size_t at = from; from < to; from *= 2) {
+        block = (uintptr_t)program_realloc((void *)block, 2 * from);
+        assert_int_not_equal(block, 0);
+        for (; at < 2 * from; at += VM_PAGE_SIZE) {
+            if (fake_write(block + at, &at, sizeof(at)) != E_SUCCESS)
+                assert_int_equal(fake_write(block + at, &at, sizeof(at)), E_SUCCESS);
+        }
+    }
+    return block;
+}
+
+static void check_grown(uintptr_t block, size_t from, size_t to)
+{
+    for (size_t at = from, found; at < to; at += VM_PAGE_SIZE) {
+        assert_int_equal(fake_read(block + at, &found, sizeof(found)), E_SUCCESS);
+        assert_int_equal(found, at);
+    }
+    check_heap();
+    fixture_check();
+}
+
+#define GROWN_FROM ((size_t)64 << 10)
+
+/* The small pages that a block began with become a large one when it has grown over that, unless others have the frames
+ * between, and whatever fails. */
+static void test_joining(void **unused)
+{
+    struct mmu_entry entry;
+    uintptr_t block;
+    size_t used;
+
+    (void)unused;
+    fixture_start(RAM);
+    heap = NULL;
+    block = grow((uintptr_t)program_malloc(GROWN_FROM), GROWN_FROM, 8 * MIB);
+    assert_int_equal(large_pages(block), 4);
+    check_grown(block, GROWN_FROM, 8 * MIB);
+    block = (uintptr_t)program_realloc((void *)block, MIB);
+    assert_int_equal(large_pages(block), 0);
+    check_grown(block, GROWN_FROM, MIB);
+    program_free((void *)block);
+    heap_program_trim();
+    used = frames_used();
+
+    block = grow((uintptr_t)program_malloc(GROWN_FROM), GROWN_FROM, MIB);
+    assert_true(mmu_query(&space->mmu, block, &entry));
+    assert_int_equal(frame_take(entry.frame + 3 * MIB / 2, VM_PAGE_SIZE), E_SUCCESS);
+    block = grow(block, MIB, 4 * MIB);
+    assert_int_equal(large_pages(block), 1);
+    check_grown(block, GROWN_FROM, 4 * MIB);
+    frame_put(entry.frame + 3 * MIB / 2, PAGE_4K);
+    program_free((void *)block);
+    heap_program_trim();
+
+    for (long nth = 0; nth < 40; nth++) {
+        frames_fail_nth(-1);
+        block = (uintptr_t)program_malloc(GROWN_FROM);
+        block = (uintptr_t)program_realloc((void *)block, 2 * GROWN_FROM);
+        frames_fail_nth(nth);
+        block = grow(block, 2 * GROWN_FROM, 4 * MIB);
+        frames_fail_nth(-1);
+        check_grown(block, 2 * GROWN_FROM, 4 * MIB);
+        program_free((void *)block);
+        heap_program_trim();
+    }
+    assert_in_range(frames_used(), used - 8, used + 8); /* tables; less than a frame for each of these */
+}
+
 /* The next zeroed block is that one, and is zeros. */
 static void check_zeroed(uintptr_t block, size_t size)
 {
@@ -805,7 +881,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_kept),         cmocka_unit_test(test_kept_goes),
         cmocka_unit_test(test_growth_fails), cmocka_unit_test(test_kept_is_unmapped),
         cmocka_unit_test(test_give_back),    cmocka_unit_test(test_few),
-        cmocka_unit_test(test_aside),
+        cmocka_unit_test(test_aside),        cmocka_unit_test(test_joining),
     };
 
     return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));

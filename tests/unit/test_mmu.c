@@ -818,6 +818,54 @@ static void test_is_unused(void **state)
     finish();
 }
 
+static void map_many(vaddr_t va, paddr_t pa, unsigned count, vm_flags_t flags)
+{
+    for (unsigned i = 0; i < count; i++, va += VM_PAGE_SIZE, pa += VM_PAGE_SIZE)
+        assert_int_equal(mmu_map(&mmu, va, pa, PAGE_4K, flags), E_SUCCESS);
+}
+
+/* Small pages that are the first frames of 2 MiB become a page of all of it; others do not. */
+static void test_begun_large(void **state)
+{
+    static const unsigned counts[] = {1, 3, 100, 511, 512};
+    unsigned count;
+
+    (void)state;
+    setup();
+    assert_int_equal(mmu_begun_large(&mmu, VA, &count), FRAME_NONE);
+    for (unsigned i = 0; i < ARRAY_LENGTH(counts); i++) {
+        map_many(VA, PA, counts[i], VM_RW);
+        fill_tlb(VA, counts[i] * VM_PAGE_SIZE, VM_PAGE_SIZE);
+        assert_int_equal(mmu_begun_large(&mmu, VA, &count), PA);
+        assert_int_equal(count, counts[i]);
+        assert_int_equal(mmu_promote(&mmu, VA), count == 512);
+        if (count < 512)
+            mmu_complete_large(&mmu, VA);
+        assert_mapped(VA, PA, PAGE_2M, VM_RW);
+        assert_count(VA, 2 * MIB, 0, 1, 0);
+        assert_int_equal(mmu_begun_large(&mmu, VA, &count), FRAME_NONE);
+        mmu_unmap(&mmu, VA, 2 * MIB, true);
+        assert_unmapped(VA);
+        assert_accounts();
+    }
+    map_many(VA, PA + VM_PAGE_SIZE, 8, VM_RW); /* of others */
+    assert_int_equal(mmu_begun_large(&mmu, VA, &count), FRAME_NONE);
+    mmu_unmap(&mmu, VA, 2 * MIB, false);
+    map_many(VA, PA, 8, VM_RW);
+    map_many(VA + 9 * VM_PAGE_SIZE, PA + 9 * VM_PAGE_SIZE, 1, VM_RW); /* behind a hole */
+    assert_int_equal(mmu_begun_large(&mmu, VA, &count), FRAME_NONE);
+    map_many(VA + 8 * VM_PAGE_SIZE, PA + 8 * VM_PAGE_SIZE, 1, VM_READ); /* another protection */
+    assert_int_equal(mmu_begun_large(&mmu, VA, &count), FRAME_NONE);
+    mmu_protect(&mmu, VA + 8 * VM_PAGE_SIZE, VM_PAGE_SIZE, VM_RW);
+    assert_int_equal(mmu_begun_large(&mmu, VA, &count), PA);
+    assert_int_equal(count, 10);
+    mmu_unmap(&mmu, VA, 2 * MIB, false);
+    map_many(VA, PA, 8, VM_RW | VM_BORROWED);
+    assert_int_equal(mmu_begun_large(&mmu, VA, &count), FRAME_NONE);
+    mmu_unmap(&mmu, VA, 2 * MIB, false);
+    finish();
+}
+
 static void test_move_of_nothing(void **state)
 {
     (void)state;
@@ -1027,6 +1075,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_move_in_a_directory),
         cmocka_unit_test(test_move_of_few_large_pages),
         cmocka_unit_test(test_is_unused),
+        cmocka_unit_test(test_begun_large),
         cmocka_unit_test(test_table_cache),
         cmocka_unit_test(test_borrowed),
         cmocka_unit_test(test_random),

@@ -24,9 +24,12 @@
 #define ROOM_MAX ((size_t)1 << 34)
 
 #define BEYOND 4u                          /* pages reach beyond what was asked for by this part of it, at most, */
-#define WINDOW_PART 8u                     /* and a touch backs this part of it, */
+#define WINDOW_PART 8u                     /* and a touch backs this part of it, the double in large pages, */
 #define WINDOW_LEAST ((size_t)64 << 10)    /* but so much, */
 #define WINDOW_MOST_4K ((size_t)512 << 10) /* and not more where pages are small */
+
+#define PER_2M ((unsigned)(page_bytes(PAGE_2M) >> VM_PAGE_SHIFT))
+#define RUN_LEAST 8u /* pages of a window for which frames that follow each other are looked for */
 
 #define KEPT 4u         /* blocks that were freed, */
 #define KEPT_OF_RAM 32u /* of this part of RAM together, as far as they have pages */
@@ -94,13 +97,21 @@ static bool back_2m(struct address_space *space, struct vm_segment *segment, vad
     return true;
 }
 
+/* True if the segment can have one around va that ends before `end`. */
+static inline bool fits_2m(const struct vm_segment *segment, vaddr_t va, vaddr_t end)
+{
+    vaddr_t page = align_down(va, page_bytes(PAGE_2M));
+
+    return segment->largest == PAGE_2M && page >= segment->start && end - page >= page_bytes(PAGE_2M);
+}
+
 /* True if there could be one. */
 static inline bool may_be_2m(const struct address_space *space, const struct vm_segment *segment, vaddr_t va,
                              vaddr_t end)
 {
     vaddr_t page = align_down(va, page_bytes(PAGE_2M));
 
-    if (segment->largest != PAGE_2M || page < segment->start || end - page < page_bytes(PAGE_2M))
+    if (!fits_2m(segment, va, end))
         return false;
     const uint64_t *entry = mmu_directory_entry(&space->mmu, page);
 
@@ -119,6 +130,54 @@ static bool is_free(uint64_t table, vaddr_t va, vaddr_t end)
     return true;
 }
 
+/* Where the frame of the page should be: beside that of a neighbour of the window, with the same place in 2 MiB. */
+static inline paddr_t frame_beside(const struct vm_segment *segment, uint64_t table, vaddr_t va, size_t size)
+{
+    const uint64_t *entry = mmu_small_entry(table, va);
+    paddr_t offset = va % page_bytes(PAGE_2M), beside = FRAME_NONE;
+
+    if (va > segment->start && offset > 0 && entry[-1] != 0)
+        beside = mmu_entry_frame(entry[-1]) + VM_PAGE_SIZE;
+    else if (va + size < segment_end(segment) && offset + size < page_bytes(PAGE_2M) &&
+             entry[size >> VM_PAGE_SHIFT] != 0)
+        beside = mmu_entry_frame(entry[size >> VM_PAGE_SHIFT]) - size;
+    return beside % page_bytes(PAGE_2M) == offset ? beside : align_down(FRAME_NONE, page_bytes(PAGE_2M)) + offset;
+}
+
+/* Where the block has grown over a page of 2 MiB: the small pages it began with become that one, if they are the first
+ * of its frames and the others can be had. */
+static bool complete_2m(struct address_space *space, struct vm_segment *segment, vaddr_t va, vaddr_t end)
+{
+    vaddr_t page = align_down(va, page_bytes(PAGE_2M));
+    unsigned count;
+
+    if (!(segment->flags & VM_NOZERO) || !fits_2m(segment, va, end))
+        return false;
+    paddr_t frame = mmu_begun_large(&space->mmu, page, &count);
+
+    if (frame == FRAME_NONE || count == PER_2M ||
+        !frames_get_at(frame + ((paddr_t)count << VM_PAGE_SHIFT), PER_2M - count))
+        return false;
+    mmu_complete_large(&space->mmu, page);
+    note_backed(segment, page, page + page_bytes(PAGE_2M));
+    return true;
+}
+
+/* Small pages of one run of frames, so that they can be a large one when the block has grown: how many. */
+static unsigned back_run(struct address_space *space, const struct vm_segment *segment, uint64_t *table, vaddr_t va,
+                         size_t size)
+{
+    struct frame_run run = {.count = mmu_free_small(*table, va, (unsigned)(size >> VM_PAGE_SHIFT))};
+
+    if (!(segment->flags & VM_NOZERO) || run.count < RUN_LEAST)
+        return 0;
+    run.first = frames_get_beside(frame_beside(segment, *table, va, (size_t)run.count << VM_PAGE_SHIFT), run.count);
+    if (UNLIKELY(run.first == FRAME_NONE))
+        return 0;
+    mmu_map_runs(&space->mmu, table, va, &run, 1, segment->flags);
+    return run.count;
+}
+
 /* Small pages: the window around the touch, for programs copy from the end on too; if some of it is there, what follows
  * the touch. */
 static error_t back_4k(struct address_space *space, struct vm_segment *segment, vaddr_t va, vaddr_t end, size_t window)
@@ -133,8 +192,11 @@ static error_t back_4k(struct address_space *space, struct vm_segment *segment, 
         at = segment->start;
     if (!is_free(*table, at, page))
         at = page;
-    size_t backed = (size_t)segment_back_small(space, segment, table, at, (end - at) >> VM_PAGE_SHIFT) << VM_PAGE_SHIFT;
+    size_t pages = back_run(space, segment, table, at, end - at), backed;
 
+    if (pages == 0)
+        pages = segment_back_small(space, segment, table, at, (end - at) >> VM_PAGE_SHIFT);
+    backed = pages << VM_PAGE_SHIFT;
     note_backed(segment, at, at + backed); /* the table at least is there */
     return at + backed > page ? E_SUCCESS : E_NOMEM;
 }
@@ -153,6 +215,8 @@ static inline size_t window_of(const struct address_space *space, const struct v
     vaddr_t page = align_down(va, VM_PAGE_SIZE);
     size_t part = asked_of(segment) / WINDOW_PART;
 
+    if (part >= REGION_SIZE / 2)
+        part *= 2; /* in pages of 2 MiB */
     if (part < 2 * WINDOW_LEAST || page == segment->start)
         return WINDOW_LEAST;
     if (page != segment->next && !mmu_query(&space->mmu, page - VM_PAGE_SIZE, NULL))
@@ -180,6 +244,8 @@ static error_t large_fault(struct address_space *space, struct vm_segment *segme
             size = PAGE_2M;
         else
             segment->fallbacks++;
+    } else if (complete_2m(space, segment, va, end)) {
+        size = PAGE_2M;
     }
     if (size == PAGE_4K) {
         error_t error = back_4k(space, segment, va, end, window < WINDOW_MOST_4K ? window : WINDOW_MOST_4K);
