@@ -68,7 +68,7 @@ ROWS = [
     Row("protect_fault_inside", "  the page in the middle of a mapping"),
     Row("read_4k", "read of 4 KiB, packed file, without the copy", 400),
     Row("malloc_called", "malloc + free, 64 bytes, without the calls", 17),
-    Row("malloc_inlined", "  of a constant size, without a call", 11),
+    Row("malloc_inlined", "  of a constant size, without a call", 12),
     Row("malloc_sized", "  freed by its size, as delete does", 10),
     Row("span", "vm_span_alloc + vm_span_free, 64 KiB"),
     Row("frame", "vm_frame_get + vm_frame_put", 25),
