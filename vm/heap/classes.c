@@ -5,8 +5,7 @@
 
 #define SMALL_OBJECTS 16u /* of a span, at least */
 #define BATCH_MOST 31u
-#define BATCH_BYTES ((size_t)64 << 10)       /* of objects that are put in a list at once, where each has its span, */
-#define BATCH_BYTES_SHARED ((size_t)8 << 10) /* and where several share one */
+#define BATCH_BYTES ((size_t)64 << 10)
 
 _Static_assert(__HEAP_SLICE_SHIFT == SLICE_SHIFT && __HEAP_INLINE_MAX == SMALL_MAX, "what the inlined windows know");
 
@@ -63,27 +62,18 @@ static uint32_t size_of_class(unsigned class)
     return (uint32_t)(slices * SLICE_SIZE / objects) & ~15u;
 }
 
-/* Objects that a list gets at once. */
-static unsigned batch_of_class(size_t size, unsigned objects)
-{
-    size_t bytes = objects > 1 && size > SMALL_MAX ? BATCH_BYTES_SHARED : BATCH_BYTES;
-    size_t batch = size < bytes ? bytes / size : 1;
-
-    return batch < BATCH_MOST ? (unsigned)batch : BATCH_MOST;
-}
-
 void classes_make(void)
 {
     for (unsigned class = 1; class <= CLASS_LAST; class ++) {
-        size_t size = size_of_class(class);
-        unsigned slices = slices_of_class(class), objects = (unsigned)(slices * SLICE_SIZE / size);
+        size_t size = size_of_class(class), batch = size < BATCH_BYTES ? BATCH_BYTES / size : 1;
+        unsigned slices = slices_of_class(class);
 
         size_classes[class] = (struct size_class){
             .size = (uint32_t)size,
             .reciprocal = (uint32_t)((((uint64_t)1 << 32) + size - 1) / size),
-            .objects = (uint16_t)objects,
+            .objects = (uint16_t)(slices * SLICE_SIZE / size),
             .slices = (uint8_t)slices,
-            .batch = (uint8_t)batch_of_class(size, objects),
+            .batch = (uint8_t)(batch > BATCH_MOST ? BATCH_MOST : batch),
         };
         heap_object_sizes[class] = size;
         size_t below = class == 1 ? 0 : size_of_class(class - 1);

@@ -16,8 +16,8 @@
 
 #define STEP_LEAST ((size_t)64 << 10)  /* growth */
 #define STEP_PART 16u                  /* of the heap */
-#define STEP_MOST (REGION_SIZE / 2)    /* of it half is free as a rule, with the waves of a load */
-#define LONG_SLICES 16u                /* such a run comes alone, or short ones would fill what is left around it */
+#define STEP_MOST (REGION_SIZE / 2)    /* half of it is free as a rule */
+#define LONG_SLICES 17u                /* a medium block comes alone, or short runs would fill what is left around it */
 #define FREE_LEAST ((size_t)256 << 10) /* free slices that are kept, */
 #define FREE_PART 128u                 /* or this part of the heap */
 #define FREE_OTHERS (4 * REGION_SIZE)  /* of other drivers, whose addresses are new each time */
@@ -383,15 +383,16 @@ static uintptr_t take_any(struct heap *heap, unsigned count, unsigned align, str
     return 0;
 }
 
-/* How many bytes the heap asks the driver for, a power of two, when it needs such a run. */
-static size_t step_of(const struct heap *heap, size_t run)
+/* How many bytes the heap asks the driver for, a power of two, when it needs a run of so many slices; if that is less
+ * than the run, for the run. */
+static size_t step_of(const struct heap *heap, unsigned count)
 {
     size_t step = part_of_heap(heap, STEP_PART, STEP_LEAST);
 
     if (heap->driver != &vm_heap)
         return REGION_SIZE;
-    if (run >= LONG_SLICES * SLICE_SIZE)
-        return run;
+    if (count >= LONG_SLICES)
+        return 0;
     return step >= STEP_MOST ? STEP_MOST : (size_t)1 << (log2_ceil(step + 1) - 1);
 }
 
@@ -400,9 +401,9 @@ static __attribute__((noinline)) uintptr_t take_or_grow(struct heap *heap, unsig
                                                         struct region **region)
 {
     uintptr_t run = lists_give_back(heap) ? take_any(heap, count, align, region) : 0;
-    size_t least = SLICE_SIZE << log2_ceil(count > align ? count : align), step = step_of(heap, least);
+    size_t least = SLICE_SIZE << log2_ceil(count > align ? count : align), step = step_of(heap, count);
 
-    if (!run && regions_fill(heap, count, step >> SLICE_SHIFT))
+    if (!run && regions_fill(heap, count, (step > least ? step : least) >> SLICE_SHIFT))
         run = take_any(heap, count, align, region);
     for (; !run && step > least; step /= 2) {
         if (region_add(heap, step))
