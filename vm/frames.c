@@ -398,7 +398,7 @@ static bool child_is(size_t child, bool partial)
 }
 
 /* The first child that is partly free, or else wholly free; groups without one are passed over. */
-static size_t find_child(bool partial)
+static __attribute__((noinline)) size_t find_child(bool partial)
 {
     size_t *lowest = partial ? &store.lowest_partial : &store.lowest_whole;
 
@@ -1056,10 +1056,21 @@ static inline bool may_be_split(size_t child)
 bool frames_get_at(paddr_t first, unsigned count)
 {
     size_t child = first >> CHILD_SHIFT;
+    unsigned place = frame_index(first), free;
 
-    ASSERT(count > 0 && frame_index(first) + count <= CHILD_FRAMES);
-    return !get_fails() && child < store.children && part_is_free(child, frame_index(first), count) &&
-           part_take(child, frame_index(first), count);
+    ASSERT(count > 0 && place + count <= CHILD_FRAMES);
+    if (get_fails() || child >= store.children || (free = child_free(child)) < count)
+        return false;
+    if (free == CHILD_FRAMES || place % 64 + count > 64)
+        return part_is_free(child, place, count) && part_take(child, place, count);
+    uint64_t *word = &store.bits[child][place / 64], mask = bit_run(place, count);
+
+    if ((*word & mask) != mask)
+        return false;
+    *word ^= mask;
+    note_taken(count, first + ((paddr_t)count << VM_PAGE_SHIFT));
+    child_set_free(child, free - count, BITS_VALID);
+    return true;
 }
 
 paddr_t frames_get_beside(paddr_t first, unsigned count)
