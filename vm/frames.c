@@ -398,7 +398,7 @@ static bool child_is(size_t child, bool partial)
 }
 
 /* The first child that is partly free, or else wholly free; groups without one are passed over. */
-static __attribute__((noinline)) size_t find_child(bool partial)
+static inline __attribute__((always_inline)) size_t find_child(bool partial)
 {
     size_t *lowest = partial ? &store.lowest_partial : &store.lowest_whole;
 

@@ -7,7 +7,9 @@
  *
  * Pages come with the first touch, several at once: a part of the block, so that what is touched in vain is a part of
  * what is not. `own` of the segment is what the program asked for, which pages reach beyond by little only, though the
- * segment may be larger: so a page of 2 MiB is used where the block fills it.
+ * segment may be larger: so a page of 2 MiB is used where the block fills it. The frames of small pages follow each
+ * other where that can be had without a search, so that a block that grows over its first 2 MiB turns them into a page
+ * of 2 MiB, with the rest of its frames, and nothing is copied.
  *
  * The blocks that were freed last are kept with their pages, up to a part of RAM, as programs often free a block to
  * allocate one like it. That shall cost no memory: what is kept goes before the program holds more than it ever did,
