@@ -870,6 +870,39 @@ static void test_aside(void **unused)
     assert_int_equal(lists_objects(class, SIZE_MAX), 0);
 }
 
+/* A class that would need a new span gets objects of a larger one that has many, and nothing that is not aligned. */
+static void test_lent(void **unused)
+{
+    enum { COUNT = 200 };
+    void *some[COUNT], *small;
+    size_t used;
+
+    (void)unused;
+    fixture_start(RAM);
+    heap = NULL;
+    heap_program_trim();
+    for (unsigned i = 0; i < COUNT; i++)
+        assert_non_null(some[i] = program_malloc(144));
+    for (unsigned i = 0; i < COUNT; i++)
+        program_free(some[i * 7 % COUNT]);
+    used = heap_statistics(heap_program()).used;
+    small = program_malloc(112);
+    check_heap();
+    assert_int_equal(heap_program_size(small), 144);
+    assert_int_equal(heap_statistics(heap_program()).used, used);
+    for (unsigned i = 0; i < COUNT; i++) { /* all that could be lent, and more */
+        assert_non_null(some[i] = heap_program_alloc_aligned(128, 128));
+        assert_int_equal((uintptr_t)some[i] % 128, 0);
+    }
+    check_heap();
+    for (unsigned i = 0; i < COUNT; i++)
+        program_free(some[i]);
+    program_free(small);
+    check_heap();
+    heap_program_trim();
+    check_heap();
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -882,6 +915,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_growth_fails), cmocka_unit_test(test_kept_is_unmapped),
         cmocka_unit_test(test_give_back),    cmocka_unit_test(test_few),
         cmocka_unit_test(test_aside),        cmocka_unit_test(test_joining),
+        cmocka_unit_test(test_lent),
     };
 
     return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));

@@ -111,6 +111,7 @@ const char *heap_validate(struct heap *asked)
 {
     struct heap *heap = asked ? asked : &program_heap;
     struct sums sums = {.held = heap->large};
+    size_t taken = 0;
 
     for (const struct region *region = NULL; (region = region_after(heap, region));) {
         const char *wrong = check_region(heap, region, &sums);
@@ -120,9 +121,14 @@ const char *heap_validate(struct heap *asked)
     }
     if (sums.held != heap->held || sums.used != heap->used || sums.free_slices != heap->free_slices)
         return "the heap's sums are wrong";
+    for (unsigned class = 1; class < CLASSES; class ++)
+        taken += sums.objects[class];
     for (unsigned class = 1; heap == &program_heap && class < CLASSES; class ++) {
-        if (lists_objects(class, sums.objects[class]) > sums.objects[class])
+        size_t count = lists_objects(class, taken);
+
+        if (count > taken)
             return "the lists hold more objects than were taken";
+        taken -= count;
     }
     return lists_validate(heap);
 }

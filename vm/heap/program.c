@@ -8,9 +8,10 @@
  *
  * Objects in lists keep their spans from becoming empty, and what one class has another cannot. So lists are short of
  * what is not used: from time to time all of a list is put aside. From there it comes back by and by, as it is needed;
- * what is still aside the next time was not, and goes to the spans. Before the heap takes more memory, as when a
- * program frees objects of one size to allocate others, lists go to the spans too, if that is worth it; and all do when
- * memory is short.
+ * what is still aside the next time was not, and goes to the spans. A class that would have to get a new span is lent
+ * objects of a larger one that has many: how many of a class are alive goes up and down, and each would keep the most
+ * it ever had. Before the heap takes more memory, as when a program frees objects of one size to allocate others, lists
+ * go to the spans too, if that is worth it; and all do when memory is short.
  *
  * What is freed in a run and is no object is in the list of CLASS_NONE: medium blocks, and mistakes. It is looked at
  * when something is allocated the next time that a list does not have.
@@ -32,6 +33,7 @@
 #define ZEROED_LARGE                                                                                                   \
     ((size_t)128 << 10) /* from here on what is to be zero is a large block: the pages that are touched are */
 #define DECAY 512u      /* lists that were empty until what is not needed goes */
+#define LENDERS 4u      /* classes above that may lend: objects of up to one and a half times the size */
 
 PERCPU uintptr_t heap_lists[CLASSES];
 
@@ -97,6 +99,14 @@ static size_t list_give(unsigned class, uintptr_t *list, size_t most)
 static size_t list_give_all(unsigned class, uintptr_t *list)
 {
     return list_give(class, list, SIZE_MAX);
+}
+
+/* True if it has more objects than are put into it at once. */
+static bool list_is_long(unsigned class, uintptr_t list)
+{
+    for (unsigned left = size_classes[class].batch; list && left > 0; left--)
+        list = *link_of(list);
+    return list != 0;
 }
 
 /* Bytes of the list's objects, or `most` if it is more. */
@@ -294,8 +304,8 @@ static const char *list_validate(unsigned class, uintptr_t object)
     for (; object; object = *link_of(object)) {
         const struct span *span = heap_is_run(object) ? *heap_span_of_slice(object) : NULL;
 
-        if (!span || span->class != class || !span_holds(span, object))
-            return "a list holds what is no object of its class, or is free";
+        if (!span || span->class < class || !span_holds(span, object))
+            return "a list holds what is no object of its class or a larger one, or is free";
     }
     return NULL;
 }
@@ -327,7 +337,43 @@ static COLD bool start(void)
 
 /* ---- objects ---- */
 
-/* Some objects for the list, which is empty: from what is aside, or else the spans; the first of them; 0: no memory. */
+/* True if the list is as it was filled: an object behind the other. */
+static inline bool list_is_new(unsigned class, uintptr_t list)
+{
+    return *link_of(list) == list + size_classes[class].size;
+}
+
+/* Half a batch of the first larger class whose list is long; 0: there is none. Where one is new as yet, the heap grows,
+ * and there is nothing to look for. */
+static uintptr_t objects_lent(unsigned class)
+{
+    unsigned last = class + LENDERS < CLASS_LAST ? class + LENDERS : CLASS_LAST;
+
+    for (unsigned lender = class + 1; lender <= last; lender++) {
+        uintptr_t *list = &this_cpu(heap_lists)[lender], first = *list;
+
+        if (first && list_is_new(lender, first))
+            break;
+        if (first && list_is_long(lender, first)) {
+            *list = list_cut(&first, (size_classes[lender].batch + 1u) / 2);
+            return first;
+        }
+    }
+    return 0;
+}
+
+/* Some objects from the spans; 0: no memory. */
+static uintptr_t objects_new(unsigned class)
+{
+    uintptr_t first, *end = span_take(&program_heap, class, &first, size_classes[class].batch);
+
+    if (UNLIKELY(end == &first))
+        return 0;
+    *end = 0;
+    return first;
+}
+
+/* Some objects for the list, which is empty; the first of them; 0: no memory. */
 static uintptr_t object_get_new(unsigned class)
 {
     uintptr_t first;
@@ -336,16 +382,14 @@ static uintptr_t object_get_new(unsigned class)
     if (UNLIKELY(++program.filled >= DECAY))
         decay();
     first = program.aside[class];
-    if (first) {
+    if (first)
         program.aside[class] = list_cut(&first, size_classes[class].batch);
-    } else {
-        uintptr_t *end = span_take(&program_heap, class, &first, size_classes[class].batch);
-
-        if (UNLIKELY(end == &first))
-            return 0;
-        *end = 0;
-    }
-    this_cpu(heap_lists)[class] = *link_of(first);
+    else if (!program_heap.quarters[class])
+        first = objects_lent(class);
+    if (!first)
+        first = objects_new(class);
+    if (first)
+        this_cpu(heap_lists)[class] = *link_of(first);
     return first;
 }
 
@@ -355,6 +399,20 @@ static uintptr_t object_get(unsigned class)
     uintptr_t object = list_take(&this_cpu(heap_lists)[class]);
 
     return object ? object : object_get_new(class);
+}
+
+/* The same, aligned, of a class whose own objects are; one that was lent may not be. */
+static uintptr_t object_get_aligned(unsigned class, size_t align)
+{
+    uintptr_t object = object_get(class);
+
+    if (LIKELY((object & (align - 1)) == 0))
+        return object;
+    *link_of(object) = this_cpu(heap_lists)[class];
+    this_cpu(heap_lists)[class] = object;
+    object = 0;
+    span_take(&program_heap, class, &object, 1);
+    return object;
 }
 
 /* ---- blocks ---- */
@@ -482,7 +540,7 @@ void *heap_program_alloc_aligned(size_t align, size_t size)
         return (void *)block_get(size, false);
     class = class_of_aligned(size ? size : 1, align);
     if (class)
-        block = object_get(class);
+        block = object_get_aligned(class, align);
     else if (size <= MEDIUM_MAX && align <= MEDIUM_MAX)
         block = medium_get(size, align);
     /* A slot is a power of two of at least the size, and aligned to it. */

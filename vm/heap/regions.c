@@ -16,7 +16,7 @@
 
 #define STEP_LEAST ((size_t)64 << 10)  /* growth */
 #define STEP_PART 16u                  /* of the heap */
-#define STEP_MOST (REGION_SIZE / 2)    /* half of it is free as a rule */
+#define STEP_MOST (REGION_SIZE)        /* of it half is free as a rule, with the waves of a load */
 #define LONG_SLICES 17u                /* a medium block comes alone, or short runs would fill what is left around it */
 #define FREE_LEAST ((size_t)256 << 10) /* free slices that are kept, */
 #define FREE_PART 128u                 /* or this part of the heap */
