@@ -16,7 +16,6 @@
 
 #define STEP_LEAST ((size_t)64 << 10)  /* growth */
 #define STEP_PART 16u                  /* of the heap */
-#define STEP_MOST (REGION_SIZE)        /* of it half is free as a rule, with the waves of a load */
 #define LONG_SLICES 17u                /* a medium block comes alone, or short runs would fill what is left around it */
 #define FREE_LEAST ((size_t)256 << 10) /* free slices that are kept, */
 #define FREE_PART 128u                 /* or this part of the heap */
@@ -393,7 +392,7 @@ static size_t step_of(const struct heap *heap, unsigned count)
         return REGION_SIZE;
     if (count >= LONG_SLICES)
         return 0;
-    return step >= STEP_MOST ? STEP_MOST : (size_t)1 << (log2_ceil(step + 1) - 1);
+    return step >= REGION_SIZE ? REGION_SIZE : (size_t)1 << (log2_ceil(step + 1) - 1);
 }
 
 /* What the program's lists hold comes before growth. */
