@@ -147,7 +147,7 @@ static void test_span_of_a_large_heap(void **unused)
     expect(operate_on_heap, heap, "the heap is damaged after heap_", "the objects of a span are not as many");
 }
 
-/* Malloc's, where a block in a magazine is given back behind its back. */
+/* Malloc's, where a block in a list is given back behind its back. */
 static void test_program_heap(void **unused)
 {
     (void)unused;

@@ -730,7 +730,7 @@ static void test_misuse(void **unused)
     check_heap();
 }
 
-/* An object of each class costs a span of it, whatever a magazine holds; two if they are a slice each. */
+/* An object of each class costs a span of it, whatever a batch is; two if they are a slice each. */
 static void test_few(void **unused)
 {
     struct heap_statistics statistics;
