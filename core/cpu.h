@@ -21,7 +21,19 @@ uint64_t cpu_cycles(void);
 uint64_t cpu_time_instructions(uint64_t count);
 /* Page faults call this from now on in place of vm_handle_fault (vm/fault.h), which it calls itself. */
 void cpu_watch_faults(error_t (*watcher)(vaddr_t address, vm_flags_t access, bool present));
+/* CPUs that run: from 0 on (core/percpu.h). More than one only where the program can create threads. */
 unsigned cpu_count(void);
+
+/* Where CPUs wait for each other: a pause, and what others ask of this one (cpu_call). For loops in the core. */
+void cpu_relax(void);
+/*
+ * Has every CPU of the mask (a bit for each; those that are not there, and this one, do not count) run the function
+ * with interrupts off, and returns when all have. Several CPUs may do so at once, with locks held: so the function
+ * takes no lock and waits for nobody. A CPU that is waiting in cpu_idle runs it, too.
+ */
+void cpu_call(uint64_t mask, void (*function)(void *), void *argument);
+/* Interrupts the CPU: what it runs of the program is interrupted (core/thread.h), or cpu_idle returns. */
+void cpu_kick(unsigned cpu);
 /* "GenuineIntel ..." brand string for reports. */
 const char *cpu_name(void);
 /* What /proc/cpuinfo shows, from CPUID. */

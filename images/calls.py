@@ -26,6 +26,7 @@ from tool import Failure, read_input, run_main, write_output
 LIST = Path("core/linux/calls.def")
 # Of the core's symbols: no name of a C program has a dot.
 PREFIX = "quire."
+THREADS = "threads"  # the part that needs a core which is compiled for several CPUs
 LINE = re.compile(r"(PART|INIT|CALL|NONE)\((.*)\)")
 MAPPED = re.compile(r" *[0-9a-f]+ +[0-9a-f]+ +[0-9a-f]+ +\d+ {9}(\S.*):\(([^()]+)\)")
 SHF_EXECINSTR = 4
@@ -253,6 +254,14 @@ def assembly(interface: Interface, selection: Selection) -> str:
     return "\n".join(rows)
 
 
+def write_core_choice(options: argparse.Namespace, selection: Selection) -> None:
+    """The core for the linker, and for ninja as what the links need besides."""
+    core = options.cores[THREADS in selection.parts]
+    write_output(options.core, f"INPUT({core})\n".encode())
+    rows = ["ninja_dyndep_version = 1", *(f"build {link}: dyndep | {core}" for link in options.links), ""]
+    write_output(options.core_dependency, "\n".join(rows).encode())
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Chooses the system calls of an image.")
     parser.add_argument("--symbols", type=Path, help="write how the core's functions are renamed, and nothing else")
@@ -262,6 +271,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--need", default="", help="parts that the image must have, separated by commas")
     parser.add_argument("--output", type=Path, help="the tables, as assembly")
     parser.add_argument("--report", type=Path, help="what was chosen, for configure.py")
+    parser.add_argument("--cores", nargs=2, type=Path, help="the cores without and with threads")
+    parser.add_argument("--core", type=Path, help="the one that the image is linked with, as a linker script")
+    parser.add_argument("--core-dependency", type=Path, help="the same as ninja's dyndep")
+    parser.add_argument("--links", nargs="*", default=[], help="what is linked with it")
     options = parser.parse_args(arguments)
     interface = Interface.read()
     if options.symbols:
@@ -276,6 +289,8 @@ def main(arguments: list[str]) -> int:
     if options.report:
         report = {"linked": len(selection.linked), "there": len(interface.there), "parts": selection.parts, "why": selection.why}
         write_output(options.report, (json.dumps(report) + "\n").encode())
+    if options.core:
+        write_core_choice(options, selection)
     return 0
 
 

@@ -117,14 +117,18 @@ class Writer:
         self.rows += [f"  {name} = {text}" for name, text in variables.items() if text]
 
 
-def core_object(ninja: Writer, variant: str) -> Path:
-    """The core, one relocatable object: the same for every application."""
-    folder = BUILD / "core" / variant
+def core_folder(variant: str, threads: bool) -> Path:
+    return BUILD / "core" / (f"{variant}-threads" if threads else variant)
+
+
+def core_object(ninja: Writer, variant: str, threads: bool) -> Path:
+    """The core, one relocatable object: the same for every application, but for whether its program can create threads."""
+    folder = core_folder(variant, threads)
     objects = []
-    for source in sources.CORE:
+    for source in [*sources.CORE, *(sources.THREADS if threads else [])]:
         objects.append(folder / f"{source}.o")
         modes = LARGE_MODES if source in sources.HOT_LARGE else HOT_MODES if source in sources.HOT else MODES
-        ninja.edge(objects[-1], "cc_core", [source], mode=modes[variant])
+        ninja.edge(objects[-1], "cc_core", [source], mode=f"{modes[variant]} -DQUIRE_THREADS={threads:d}")
     result = folder / "quire-core.o"
     renamed = BUILD / "core" / "calls.txt"
     ninja.edge(renamed, "call_symbols", [], [sources.CALLS, *CALL_TOOLS])
@@ -139,32 +143,51 @@ def core_object(ninja: Writer, variant: str) -> Path:
     return result
 
 
-def calls_object(ninja: Writer, folder: Path, report: list[Path], options: list, inputs: list) -> Path:
-    """The tables of system calls, made by images/calls.py with these options."""
+def calls_object(ninja: Writer, folder: Path, made: list[Path], options: list, inputs: list) -> Path:
+    """The tables of system calls, made by images/calls.py with these options, which name what else it makes."""
     source = folder / "calls.S"
-    words = shell(*options, *(["--report", *report] if report else []))
-    ninja.edge([source, *report], "calls", [], [sources.CALLS, *CALL_TOOLS, *inputs], options=words, output=shell(source))
+    ninja.edge([source, *made], "calls", [], [sources.CALLS, *CALL_TOOLS, *inputs], options=shell(*options), output=shell(source))
     ninja.edge(folder / "calls.o", "cc_core", [source])
     return folder / "calls.o"
 
 
-def image_calls(ninja: Writer, image: Image, inputs: list, ldflags: str, script: Path) -> Path:
+def image_calls(ninja: Writer, image: Image, inputs: list, ldflags: str, script: Path, core: CoreChoice) -> Path:
     """
     The system calls of an image. inputs: of its link, without them. Without a libc the numbers could stand in any code,
     and packed files are there to be opened.
     """
+    report = [image.calls_report, core.input, core.dependency]
     options = ["--need", "files"] if image.manifest.files else []
-    report = [image.calls_report]
+    options += ["--report", image.calls_report, *core.options]
     if image.manifest.calls is not None:
         parts = ["--parts", ",".join(image.manifest.calls)] if image.manifest.calls != "all" else []
         return calls_object(ninja, image.folder, report, [*options, *parts], [])
     if image.libc == "none":
         return calls_object(ninja, image.folder, report, options, [])
     every = calls_object(ninja, BUILD / "core", [], [], [])
+    own = [core.plain, inputs[1], every]
     link_map = image.folder / "program.map"
-    ninja.edge(link_map, "link_map", [*inputs[:2], every, *inputs[2:]], [script], script=str(script), ldflags=ldflags)
-    options += ["--map", link_map, "--ignore", *inputs[:2], every]
+    ninja.edge(link_map, "link_map", [*own, *inputs[2:]], [script], script=str(script), ldflags=ldflags)
+    options += ["--map", link_map, "--ignore", *own]
     return calls_object(ninja, image.folder, report, options, [link_map])
+
+
+@dataclass
+class CoreChoice:
+    """Which core an image is linked with is known with its calls: images/calls.py says it to the linker and to ninja."""
+
+    plain: Path
+    threads: Path
+    input: Path  # of the links: a linker script that names the core
+    dependency: Path  # of the links, as ninja's dyndep
+    options: list
+
+    @staticmethod
+    def of(ninja: Writer, image: Image, links: list[Path]) -> CoreChoice:
+        plain, threads = (core_object(ninja, image.variant, threads) for threads in (False, True))
+        name, dependency = image.folder / "core.ld", image.folder / "core.dd"
+        options = ["--cores", plain, threads, "--core", name, "--core-dependency", dependency, "--links", *links]
+        return CoreChoice(plain, threads, name, dependency, options)
 
 
 def link_script(ninja: Writer) -> Path:
@@ -312,13 +335,24 @@ def linked_program(ninja: Writer, image: Image, files: list[Path], toolchain: To
     config, first, blob = image.folder / "config.o", image.output(".first"), image.folder / "symbols.bin"
     plan, options, names = image.folder / "plan.txt", image.folder / "plan.link", image.folder / "symbols.o"
     ninja.edge(config, "cc_core", [image.folder / "config.c"], mode=MODES[image.variant])
-    inputs = [core_object(ninja, image.variant), config, *program_inputs(ninja, image, toolchain)]
+    result = image.output(".debug")
+    core = CoreChoice.of(ninja, image, [first, result])
+    inputs = [core.input, config, *program_inputs(ninja, image, toolchain)]
     # The core refers to _start weakly, and without a libc it lies in an archive.
     entry = [] if image.manifest.program else ["--undefined=_start"]
     ldflags = shell_words([*entry, *program_ldflags(image)])
-    inputs.insert(2, image_calls(ninja, image, inputs, ldflags, script))
+    inputs.insert(2, image_calls(ninja, image, inputs, ldflags, script, core))
     no_plan = "--defsym=quire_plan_ram=0"
-    ninja.edge(first, "link", inputs, [script], script=str(script), link_options=no_plan, ldflags=ldflags)
+    ninja.edge(
+        first,
+        "link",
+        inputs,
+        [script, core.dependency],
+        script=str(script),
+        link_options=no_plan,
+        ldflags=ldflags,
+        dyndep=str(core.dependency),
+    )
     program = [image.manifest.program_path] if image.manifest.program else []
     options_of_blob = shell("--program", *program) if program else ""
     ninja.edge(blob, "symbols", [first], ["images/symbols.py", *program], options=options_of_blob)
@@ -336,15 +370,15 @@ def linked_program(ninja: Writer, image: Image, files: list[Path], toolchain: To
         text=shell(plan),
         link_options_file=shell(options),
     )
-    result = image.output(".debug")
     ninja.edge(
         result,
         "link",
         [*inputs, names],
-        [script, options],
+        [script, options, core.dependency],
         script=str(script),
         link_options="@" + shell(options),
         ldflags=ldflags,
+        dyndep=str(core.dependency),
     )
     return result
 
@@ -472,7 +506,7 @@ def write_depfile(inputs: list[Path]) -> None:
 
 
 def check_sources() -> None:
-    lists = [sources.CORE, *sources.LIBC_SOURCES.values(), sources.HEAP_SOURCES, sources.HEAP_CXX_SOURCES, sources.HARDENED_SOURCES, [sources.IMAGE_SCRIPT, sources.PUBLIC_SYMBOLS]]
+    lists = [sources.CORE, sources.THREADS, *sources.LIBC_SOURCES.values(), sources.HEAP_SOURCES, sources.HEAP_CXX_SOURCES, sources.HARDENED_SOURCES, [sources.IMAGE_SCRIPT, sources.PUBLIC_SYMBOLS]]
     for source in (item for group in lists for item in group):
         if not Path(source).is_file():
             raise Failure(f"images/sources.py lists {source}, which is not there")

@@ -130,6 +130,11 @@ CORE = [
     "vm/stats.c",
 ]
 
+# What a core has besides that is linked where the program can create threads.
+THREADS = [
+    "core/spinlock.c",
+]
+
 # Where instructions are counted: faults, frames, page tables, segments, the clock. Compiled for speed; everything else in the release
 # variant for size, because hello.elf is to stay below 120 KiB.
 HOT = {

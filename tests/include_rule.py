@@ -27,7 +27,7 @@ RULES: list[tuple[str, list[str]]] = [
     ("core/libc/", [r"vm/heap\.h", r"vm/malloc_inline\.h", r"core/libc/malloc\.c"]),
     ("core/base/", [r"core/base/[^/]+\.h", r"core/console\.h"]),
     ("core/", [r"core/.+\.(h|def)", r"vm/.+\.h", r"machine\.h"]),
-    ("vm/", [r"core/base/[^/]+\.h", r"core/percpu\.h", r"core/cpu\.h", r"vm/.+\.h", r"machine\.h"]),
+    ("vm/", [r"core/base/[^/]+\.h", r"core/percpu\.h", r"core/spinlock\.h", r"core/cpu\.h", r"vm/.+\.h", r"machine\.h"]),
     ("arch/x86_64/", [r"core/base/[^/]+\.h", r"core/[^/]+\.h", *map(re.escape, ARCH_CONTRACTS), r"arch/x86_64/.+\.h", r"machine\.h"]),
     ("apps/", [r"core/base/[^/]+\.h", *map(re.escape, PUBLIC)]),
 ]

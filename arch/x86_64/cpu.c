@@ -48,7 +48,11 @@ struct gate { /* Intel SDM vol. 3, figure 6-8 */
 #define XCR0_AVX 4u
 #define XCR0_AVX512 0xe0u
 
+#if QUIRE_THREADS
 PERCPU uintptr_t percpu_self_offset;
+PERCPU unsigned percpu_number;
+uintptr_t percpu_offsets[CPUS_MAX];
+#endif
 PERCPU uint64_t cpu_gdt[GDT_ENTRIES];
 PERCPU struct tss cpu_tss;
 /* Top of the running thread's kernel stack, 8 bytes below a multiple of 16; 0: on it, or on another of the core's. */
@@ -288,6 +292,21 @@ uint32_t cpu_capabilities_2(void)
 unsigned cpu_count(void)
 {
     return 1;
+}
+
+void cpu_relax(void)
+{
+    cpu_pause();
+}
+
+void cpu_call(uint64_t mask, void (*function)(void *), void *argument)
+{
+    (void)mask, (void)function, (void)argument; /* there is no other CPU */
+}
+
+void cpu_kick(unsigned cpu)
+{
+    (void)cpu;
 }
 
 /* The instructions clear carry when the generator has nothing ready; Intel advises ten tries. */

@@ -20,14 +20,18 @@ static inline paddr_t virt_to_phys(const void *mapped_ram)
     return (uintptr_t)mapped_ram - PHYSMAP_BASE;
 }
 
-/* Linked address of CPU 0's per-CPU block to the running CPU's: kept in its own per-CPU word. */
+/* Linked address of CPU 0's per-CPU block to the running CPU's: kept in its own per-CPU word. One CPU: 0. */
 static inline uintptr_t percpu_offset(void)
 {
+#if QUIRE_THREADS
     extern uintptr_t percpu_self_offset;
     uintptr_t offset;
 
     __asm__("movq %%gs:%c1, %0" : "=r"(offset) : "i"(&percpu_self_offset));
     return offset;
+#else
+    return 0;
+#endif
 }
 
 static inline void machine_flush_page(vaddr_t address)

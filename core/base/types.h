@@ -9,6 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Whether the core is compiled for programs that create threads, and for several CPUs (images/graph.py). */
+#ifndef QUIRE_THREADS
+#define QUIRE_THREADS 0
+#endif
+
 /* Around the declarations of public headers: applications may be C++. */
 #ifdef __cplusplus
 #define C_DECLARATIONS_BEGIN extern "C" {

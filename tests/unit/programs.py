@@ -1,7 +1,7 @@
 """Test programs of vm/ and of the page-table code that run on the host: the name, and the sources it is made of."""
 
 # The simulated machine without a CPU: RAM and panics. Fuzzers have no test harness.
-MACHINE = ["tests/unit/fake/ram.c", "tests/unit/fake/core.c"]
+MACHINE = ["tests/unit/fake/ram.c", "tests/unit/fake/core.c", "tests/unit/fake/cpus.c", "core/spinlock.c"]
 HARNESS = ["tests/unit/fake/harness.c"]
 CPU = ["tests/unit/fake/cpu.c", "tests/unit/fake/mmu.c"]
 VM = [

@@ -35,6 +35,8 @@ PROGRAMS: dict[str, list[str]] = {
         "vm/frames.c",
         "tests/unit/fake/ram.c",
         "tests/unit/fake/core.c",
+        "tests/unit/fake/cpus.c",
+        "core/spinlock.c",
         "tests/unit/fake/harness.c",
     ],
 }

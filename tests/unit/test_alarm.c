@@ -8,6 +8,8 @@
 #include "core/percpu.h"
 #include "harness.h"
 
+_Thread_local uintptr_t fake_percpu_offset; /* of the machine, which is not here */
+
 PERCPU uint32_t linux_attention;
 
 static uint64_t now = 1000, armed = UINT64_MAX;

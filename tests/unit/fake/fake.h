@@ -73,6 +73,16 @@ void fake_tlb_excuse(bool (*excused)(vaddr_t start, size_t size));
 /* Saves and loads of extended state so far; a violation when they do not pair. */
 size_t fake_extended_state_saves(void);
 
+/*
+ * Several CPUs (cpus.c). fake_cpus: from now on there are so many, at most 64; once. fake_cpus_run: each runs the
+ * function on a thread of the host that plays it, until all have returned; the caller then is CPU 0 again. A CPU that
+ * runs for long without cpu_relax calls fake_cpu_look, where a real one would be interrupted.
+ */
+void fake_cpus(unsigned count);
+void fake_cpus_run(void (*function)(unsigned cpu, void *argument), void *argument);
+void fake_cpu_look(void);
+size_t fake_cpu_kicks(unsigned cpu);
+
 /* The text that kprintf has printed since the last call. */
 const char *fake_console(void);
 

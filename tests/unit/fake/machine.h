@@ -24,11 +24,15 @@
 void *phys_to_virt(paddr_t physical);
 paddr_t virt_to_phys(const void *mapped_ram);
 
-/* One CPU: its per-CPU block is the linked one. */
+/* Of the CPU that the running thread of the host plays (fake_cpu_begin of fake.h); CPU 0 has the linked block itself. */
+extern _Thread_local uintptr_t fake_percpu_offset;
 static inline uintptr_t percpu_offset(void)
 {
-    return 0;
+    return fake_percpu_offset;
 }
+
+/* A section that the host's linker bounds by name. */
+#define PERCPU __attribute__((section("percpu"), aligned(8)))
 
 void machine_flush_page(vaddr_t address);
 void machine_flush_all(void);

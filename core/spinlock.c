@@ -1,0 +1,39 @@
+#include "core/spinlock.h"
+
+#if QUIRE_THREADS
+
+#include "core/base/assert.h"
+#include "core/cpu.h"
+
+PERCPU uint64_t spin_contended;
+
+/* Looks before it tries again: only a store takes the line from whoever holds the lock. */
+COLD void spin_wait(struct spinlock *lock, uint32_t owner)
+{
+    uint32_t expected;
+
+    this_cpu(spin_contended)++;
+    do {
+        while (__atomic_load_n(&lock->taken, __ATOMIC_RELAXED) != 0)
+            cpu_relax();
+        expected = 0;
+    } while (!__atomic_compare_exchange_n(&lock->taken, &expected, owner, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED));
+}
+
+#ifdef QUIRE_DEBUG
+void spin_check_take(const struct spinlock *lock)
+{
+    CHECK(!spin_is_held(lock), "spin lock %p is taken by a CPU that holds it already", (const void *)lock);
+}
+
+void spin_check_taken(const struct spinlock *lock)
+{
+    (void)lock;
+}
+
+void spin_check_release(const struct spinlock *lock)
+{
+    CHECK(spin_is_held(lock), "spin lock %p is released by a CPU that does not hold it", (const void *)lock);
+}
+#endif
+#endif

@@ -1,0 +1,167 @@
+/*
+ * Several CPUs: threads of the host, each with a per-CPU block of its own. What they ask of each other (core/cpu.h) is
+ * done where the one who is asked looks, in cpu_relax or fake_cpu_look, or when it is not running.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/cpu.h"
+#include "core/percpu.h"
+#include "fake.h"
+
+#define CPUS 64u
+
+extern char __start_percpu[], __stop_percpu[];
+
+_Thread_local uintptr_t fake_percpu_offset;
+
+PERCPU unsigned percpu_number;
+uintptr_t percpu_offsets[CPUS_MAX];
+
+struct request {
+    void (*function)(void *);
+    void *argument;
+    unsigned left; /* CPUs that have not run it */
+};
+
+static unsigned cpus = 1;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what follows */
+static struct request *asked[CPUS][CPUS];                /* of each CPU by each other */
+static bool running[CPUS];
+static size_t kicks[CPUS];
+static unsigned pending[CPUS]; /* atomic: whether there is anything in `asked` */
+
+unsigned cpu_count(void)
+{
+    return cpus;
+}
+
+void fake_cpus(unsigned count)
+{
+    size_t size = (size_t)(__stop_percpu - __start_percpu);
+
+    if (count == 0 || count > CPUS)
+        fake_violation("%u CPUs", count);
+    for (; cpus < count; cpus++) {
+        char *block = aligned_alloc(64, align_up(size, 64));
+
+        memset(block, 0, size);
+        percpu_offsets[cpus] = (uintptr_t)block - (uintptr_t)__start_percpu;
+        cpu_variable(cpus, percpu_number) = cpus;
+    }
+}
+
+/* With the lock held. */
+static void serve(unsigned cpu)
+{
+    __atomic_store_n(&pending[cpu], 0, __ATOMIC_RELAXED);
+    for (unsigned by = 0; by < cpus; by++) {
+        struct request *request = asked[cpu][by];
+
+        if (request == NULL)
+            continue;
+        asked[cpu][by] = NULL;
+        request->function(request->argument);
+        __atomic_fetch_sub(&request->left, 1, __ATOMIC_RELEASE);
+    }
+}
+
+void fake_cpu_look(void)
+{
+    unsigned cpu = cpu_number();
+
+    if (__atomic_load_n(&pending[cpu], __ATOMIC_RELAXED) == 0)
+        return;
+    pthread_mutex_lock(&lock);
+    serve(cpu);
+    pthread_mutex_unlock(&lock);
+}
+
+void cpu_relax(void)
+{
+    fake_cpu_look();
+    sched_yield();
+}
+
+/* For one that does not run: on its block. */
+static void serve_for(unsigned cpu)
+{
+    uintptr_t own = fake_percpu_offset;
+
+    fake_percpu_offset = percpu_offsets[cpu];
+    serve(cpu);
+    fake_percpu_offset = own;
+}
+
+void cpu_call(uint64_t mask, void (*function)(void *), void *argument)
+{
+    struct request request = {.function = function, .argument = argument};
+    unsigned self = cpu_number();
+
+    pthread_mutex_lock(&lock);
+    for (unsigned cpu = 0; cpu < cpus; cpu++) {
+        if (cpu == self || !(mask >> cpu & 1))
+            continue;
+        asked[cpu][self] = &request;
+        __atomic_fetch_add(&request.left, 1, __ATOMIC_RELAXED);
+        __atomic_store_n(&pending[cpu], 1, __ATOMIC_RELAXED);
+        if (!running[cpu])
+            serve_for(cpu);
+    }
+    pthread_mutex_unlock(&lock);
+    while (__atomic_load_n(&request.left, __ATOMIC_ACQUIRE) > 0)
+        cpu_relax();
+}
+
+void cpu_kick(unsigned cpu)
+{
+    __atomic_fetch_add(&kicks[cpu], 1, __ATOMIC_RELAXED);
+}
+
+size_t fake_cpu_kicks(unsigned cpu)
+{
+    return __atomic_load_n(&kicks[cpu], __ATOMIC_RELAXED);
+}
+
+/* ---- threads that play CPUs ---- */
+
+struct play {
+    unsigned cpu;
+    void (*function)(unsigned cpu, void *argument);
+    void *argument;
+    pthread_t thread;
+};
+
+static void set_running(unsigned cpu, bool on)
+{
+    pthread_mutex_lock(&lock);
+    if (!on)
+        serve(cpu);
+    running[cpu] = on;
+    pthread_mutex_unlock(&lock);
+}
+
+static void *play(void *argument)
+{
+    struct play *own = argument;
+
+    fake_percpu_offset = percpu_offsets[own->cpu];
+    set_running(own->cpu, true);
+    own->function(own->cpu, own->argument);
+    set_running(own->cpu, false);
+    return NULL;
+}
+
+void fake_cpus_run(void (*function)(unsigned cpu, void *argument), void *argument)
+{
+    struct play plays[CPUS];
+
+    for (unsigned cpu = 0; cpu < cpus; cpu++) {
+        plays[cpu] = (struct play){.cpu = cpu, .function = function, .argument = argument};
+        if (pthread_create(&plays[cpu].thread, NULL, play, &plays[cpu]) != 0)
+            fake_violation("the host has no thread for CPU %u", cpu);
+    }
+    for (unsigned cpu = 0; cpu < cpus; cpu++)
+        pthread_join(plays[cpu].thread, NULL);
+}
