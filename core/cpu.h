@@ -29,10 +29,10 @@ void cpu_relax(void);
 /*
  * Has every CPU of the mask (a bit for each; those that are not there, and this one, do not count) run the function
  * with interrupts off, and returns when all have. Several CPUs may do so at once, with locks held: so the function
- * takes no lock and waits for nobody. A CPU that is waiting in cpu_idle runs it, too.
+ * takes no lock and waits for nobody. A CPU that waits in cpu_wait_until runs it, too.
  */
 void cpu_call(uint64_t mask, void (*function)(void *), void *argument);
-/* Interrupts the CPU: what it runs of the program is interrupted (core/thread.h), or cpu_idle returns. */
+/* Interrupts the CPU: what it runs of the program, or its cpu_wait_until. */
 void cpu_kick(unsigned cpu);
 /* "GenuineIntel ..." brand string for reports. */
 const char *cpu_name(void);

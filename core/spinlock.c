@@ -26,11 +26,6 @@ void spin_check_take(const struct spinlock *lock)
     CHECK(!spin_is_held(lock), "spin lock %p is taken by a CPU that holds it already", (const void *)lock);
 }
 
-void spin_check_taken(const struct spinlock *lock)
-{
-    (void)lock;
-}
-
 void spin_check_release(const struct spinlock *lock)
 {
     CHECK(spin_is_held(lock), "spin lock %p is released by a CPU that does not hold it", (const void *)lock);

@@ -6,10 +6,10 @@
  * An image whose program cannot create threads (images/calls.py) has a core that is compiled without: there the
  * functions do nothing.
  *
- * A lock that is free costs one atomic exchange. Who finds it taken counts that and waits, and serves meanwhile what
+ * A lock that is free costs one compare-and-swap. Who finds it taken counts that and waits, and serves meanwhile what
  * other CPUs ask of this one (cpu_relax): so a CPU may wait for an answer of all others (cpu_call) with locks held, if
  * the function that they run takes none. Locks are not fair; sections are short. Debug builds panic when a CPU takes a
- * lock that it holds, releases one that it does not.
+ * lock that it holds, or releases one that it does not.
  */
 #ifndef CORE_SPINLOCK_H
 #define CORE_SPINLOCK_H
@@ -25,17 +25,15 @@ struct spinlock {
 /* Out of line: the lock is taken by another CPU. */
 void spin_wait(struct spinlock *lock, uint32_t owner);
 
-/* How often this CPU found a lock taken. Per CPU; see vm_stats. */
+/* How often this CPU found a lock taken. */
 extern uint64_t spin_contended; /* PERCPU */
 
 #ifdef QUIRE_DEBUG
 /* Checks around the operations; they panic. */
 void spin_check_take(const struct spinlock *lock);
-void spin_check_taken(const struct spinlock *lock);
 void spin_check_release(const struct spinlock *lock);
 #else
 #define spin_check_take(lock) ((void)(lock))
-#define spin_check_taken(lock) ((void)(lock))
 #define spin_check_release(lock) ((void)(lock))
 #endif
 
@@ -52,18 +50,14 @@ static inline void spin_lock(struct spinlock *lock)
     if (UNLIKELY(
             !__atomic_compare_exchange_n(&lock->taken, &expected, owner, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
         spin_wait(lock, owner);
-    spin_check_taken(lock);
 }
 
 /* False: it is taken. */
 static inline bool spin_try(struct spinlock *lock)
 {
     uint32_t owner = 1 + cpu_number(), expected = 0;
-    bool taken = __atomic_compare_exchange_n(&lock->taken, &expected, owner, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 
-    if (taken)
-        spin_check_taken(lock);
-    return taken;
+    return __atomic_compare_exchange_n(&lock->taken, &expected, owner, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
 static inline void spin_unlock(struct spinlock *lock)

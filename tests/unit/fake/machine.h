@@ -24,7 +24,7 @@
 void *phys_to_virt(paddr_t physical);
 paddr_t virt_to_phys(const void *mapped_ram);
 
-/* Of the CPU that the running thread of the host plays (fake_cpu_begin of fake.h); CPU 0 has the linked block itself. */
+/* Of the CPU that the running thread of the host plays (fake_cpus_run); CPU 0 has the linked block itself. */
 extern _Thread_local uintptr_t fake_percpu_offset;
 static inline uintptr_t percpu_offset(void)
 {
