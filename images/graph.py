@@ -49,6 +49,7 @@ GUEST_INIT = BUILD / "linux/init"  # of the Linux guest, tests/bench/guest.py
 GUEST_SOURCE = "tests/bench/guest/init.c"
 PACK_ALONE = 256 << 20  # bytes from which on packing has the terminal, to show how far it is
 UNIT_SANITIZE = "-fsanitize=address,undefined"
+RACE_SANITIZE = "-fsanitize=thread"  # of programs named *_tsan, whose CPUs are threads of the host
 FUZZ_SANITIZE = "-fsanitize=fuzzer,address,undefined"
 
 
@@ -416,16 +417,17 @@ def image_edges(ninja: Writer, image: Image, toolchain: Toolchain) -> list[Path]
 
 
 def program_edges(ninja: Writer, folder: Path, programs: dict[str, list[str]], sanitize: str, libraries: str) -> list[Path]:
-    """Test programs for the host; an object that several of them need is compiled once."""
-    compile_only = sanitize.replace("fuzzer,", "fuzzer-no-link,")
+    """Test programs for the host; an object that several of them need is compiled once for each sanitizer."""
     results = []
     for name, files in programs.items():
+        of_races = name.endswith("_tsan")
+        checks = RACE_SANITIZE if of_races else sanitize
         objects = []
         for source in files:
-            objects.append(folder / "obj" / f"{source}.o")
-            ninja.edge(objects[-1], "cc_host", [source], sanitize=compile_only)
+            objects.append(folder / ("obj-tsan" if of_races else "obj") / f"{source}.o")
+            ninja.edge(objects[-1], "cc_host", [source], sanitize=checks.replace("fuzzer,", "fuzzer-no-link,"))
         results.append(folder / name)
-        ninja.edge(results[-1], "link_host", objects, sanitize=sanitize, libraries=libraries)
+        ninja.edge(results[-1], "link_host", objects, sanitize=checks, libraries=libraries)
     return results
 
 

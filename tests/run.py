@@ -142,7 +142,7 @@ def run_python(results: Results, plan: dict) -> None:
 
 def run_unit(results: Results, plan: dict) -> None:
     """cmocka programs; each case counts (TAP on stdout), and a program that dies early has failed."""
-    results.suite("Unit tests (host, ASan and UBSan)")
+    results.suite("Unit tests (host, ASan and UBSan; *_tsan: TSan)")
     for name in plan["unit"]:
         run_program(results, name, [str(ROOT / "build/unit" / name)])
 

@@ -1,4 +1,7 @@
-"""Test programs of vm/ and of the page-table code that run on the host: the name, and the sources it is made of."""
+"""
+Test programs of vm/ and of the page-table code that run on the host: the name, and the sources it is made of. Those
+named *_tsan are compiled with ThreadSanitizer, the others with AddressSanitizer and UndefinedBehaviorSanitizer.
+"""
 
 # The simulated machine without a CPU: RAM and panics. Fuzzers have no test harness.
 MACHINE = ["tests/unit/fake/ram.c", "tests/unit/fake/core.c", "tests/unit/fake/cpus.c", "core/spinlock.c"]
@@ -62,7 +65,11 @@ TREE = [
     "tests/unit/native_calls.c",
 ]
 
+CPUS_TEST = ["tests/unit/test_cpus.c", *MACHINE, *HARNESS]
+
 PROGRAMS: dict[str, list[str]] = {
+    "test_cpus": CPUS_TEST,
+    "test_cpus_tsan": CPUS_TEST,
     "test_frames": ["tests/unit/test_frames.c", "vm/frames.c", *MACHINE, *HARNESS],
     "test_mmu": ["tests/unit/test_mmu.c", *MACHINE, *CPU, *HARNESS],
     "test_space": ["tests/unit/test_space.c", *SPACE],

@@ -9,17 +9,22 @@
 #include "arch/x86_64/layout.h"
 #include "core/base/types.h"
 
-/* Where simulated RAM is in this process: away from what the host and the sanitizers use. */
+/* Where simulated RAM and the tables of the heap are in this process: away from what the host and the sanitizers use.
+ * ThreadSanitizer has no shadow for most of the address space: below 512 GiB it has. */
 #undef PHYSMAP_BASE
 #undef PHYSMAP_SIZE
-#define PHYSMAP_BASE LAYOUT_ADDRESS(0x0000500000000000)
-#define PHYSMAP_SIZE LAYOUT_ADDRESS(0x0000001000000000)
-
-/* And the tables of the heap. */
 #undef HEAP_CLASS_TABLE
 #undef HEAP_SPAN_TABLE
+#define PHYSMAP_SIZE LAYOUT_ADDRESS(0x0000001000000000)
+#if __has_feature(thread_sanitizer)
+#define PHYSMAP_BASE LAYOUT_ADDRESS(0x0000001000000000)
+#define HEAP_CLASS_TABLE LAYOUT_ADDRESS(0x0000002000000000)
+#define HEAP_SPAN_TABLE LAYOUT_ADDRESS(0x0000003000000000)
+#else
+#define PHYSMAP_BASE LAYOUT_ADDRESS(0x0000500000000000)
 #define HEAP_CLASS_TABLE LAYOUT_ADDRESS(0x0000520000000000)
 #define HEAP_SPAN_TABLE LAYOUT_ADDRESS(0x0000530000000000)
+#endif
 
 void *phys_to_virt(paddr_t physical);
 paddr_t virt_to_phys(const void *mapped_ram);

@@ -12,7 +12,7 @@
 
 static struct frame_range ram[RANGES_MAX];
 static size_t ram_count;
-static size_t zeroed, lookups;
+static size_t zeroed, lookups; /* atomic */
 
 _Noreturn void fake_violation(const char *format, ...)
 {
@@ -91,7 +91,7 @@ size_t fake_ram_touched(void)
 
 void *phys_to_virt(paddr_t physical)
 {
-    lookups++;
+    __atomic_fetch_add(&lookups, 1, __ATOMIC_RELAXED);
     if (!fake_is_ram(physical, 1))
         fake_violation("phys_to_virt(%#lx): no RAM there", (unsigned long)physical);
     return (void *)(PHYSMAP_BASE + physical);
@@ -111,7 +111,7 @@ void machine_zero_pages(void *start, size_t size)
     if (size == 0 || !is_aligned((uintptr_t)start | size, VM_PAGE_SIZE) || !fake_is_ram(virt_to_phys(start), size))
         fake_violation("machine_zero_pages(%p, %#zx): not whole pages of RAM", start, size);
     memset(start, 0, size);
-    zeroed += size;
+    __atomic_fetch_add(&zeroed, size, __ATOMIC_RELAXED);
 }
 
 const uint64_t *machine_skip_zeros(const uint64_t *words, size_t count)
@@ -127,10 +127,10 @@ const uint64_t *machine_skip_zeros(const uint64_t *words, size_t count)
 
 size_t fake_lookups(void)
 {
-    return lookups;
+    return __atomic_load_n(&lookups, __ATOMIC_RELAXED);
 }
 
 size_t fake_zeroed(void)
 {
-    return zeroed;
+    return __atomic_load_n(&zeroed, __ATOMIC_RELAXED);
 }
