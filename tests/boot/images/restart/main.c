@@ -182,13 +182,14 @@ static void step_by_step(void)
 #define INSTRUCTIONS_TAKE 5 /* of so many instructions; others have */
 #define INSTRUCTIONS_LEAST 3
 #define LEAST_NS 200 /* less than it takes to set a timer */
-#define MOST_NS 6000 /* more than that and the turn behind it */
+#define MOST_NS 8000 /* more than that and the turn behind it */
+#define SWEEPS 4     /* now and then a turn is longer, and an instruction behind that is passed over */
 
 extern const struct window {
     int32_t start, end; /* relative to where they stand */
 } __restarts_start[], __restarts_end[];
 
-static unsigned caught[WINDOWS];
+static unsigned caught[WINDOWS], most[WINDOWS]; /* in this sweep, and in any */
 static void *(*volatile called_malloc)(size_t) = malloc;
 static void (*volatile called_free)(void *) = free;
 static volatile size_t some_size = 100;
@@ -272,13 +273,30 @@ static void check_windows(void)
 
         if (!is_inside(start) && start - (uintptr_t)use_windows >= (uintptr_t)behind_windows - (uintptr_t)use_windows)
             continue;
-        found += caught[i] > 0; /* or it is where another found no object */
-        if (caught[i] > 0 && caught[i] < window_instructions(i)) {
-            fprintf(stderr, "window %u: interrupted %u times; ", i, caught[i]);
+        found += most[i] > 0; /* or it is where another found no object */
+        if (most[i] > 0 && most[i] < window_instructions(i)) {
+            fprintf(stderr, "window %u: interrupted %u times; ", i, most[i]);
             fail("not at each instruction");
         }
     }
     printf("%s\n", found >= WINDOWS_LEAST ? "interrupted at each instruction" : "too few windows");
+}
+
+static void sweep(timer_t timer)
+{
+    for (long ns = LEAST_NS; ns < MOST_NS; ns++) {
+        struct itimerspec once = {.it_value = {.tv_nsec = ns}};
+        unsigned before = ticks;
+
+        timer_settime(timer, 0, &once, NULL);
+        use_windows();
+        while (ticks == before)
+            ;
+    }
+    for (unsigned i = 0; i < window_count(); i++) {
+        most[i] = caught[i] > most[i] ? caught[i] : most[i];
+        caught[i] = 0;
+    }
 }
 
 static void every_instruction(void)
@@ -289,15 +307,8 @@ static void every_instruction(void)
     if (window_count() > WINDOWS || timer_create(CLOCK_MONOTONIC, NULL, &timer))
         fail("no timer");
     sigaction(SIGALRM, &action, NULL);
-    for (long ns = LEAST_NS; ns < MOST_NS; ns++) {
-        struct itimerspec once = {.it_value = {.tv_nsec = ns}};
-        unsigned before = ticks;
-
-        timer_settime(timer, 0, &once, NULL);
-        use_windows();
-        while (ticks == before)
-            ;
-    }
+    for (unsigned i = 0; i < SWEEPS; i++)
+        sweep(timer);
     timer_delete(timer);
     check("after each instruction");
     check_windows();
