@@ -253,11 +253,13 @@ def compile_native(test: Test, folder: Path) -> Path:
     """The same source for this host; what lies in folders below is for the image alone."""
     folder_of_image = Path(__file__).with_name("images") / test.image
     sources = sorted(folder_of_image.glob("*.c*"))
-    gcc = tomllib.loads((folder_of_image / "app.toml").read_text()).get("compiler") == "gcc"
+    manifest = tomllib.loads((folder_of_image / "app.toml").read_text())
+    gcc = manifest.get("compiler") == "gcc"
     compiler = ["gcc", "-std=gnu11"] if gcc else ["clang", "-std=gnu11"]
     if sources[0].suffix == ".cpp":
         compiler = ["g++" if gcc else "clang++", "-std=gnu++17"]
-    command = [*compiler, "-O1", "-w", "-I", str(ROOT), *map(str, sources), "-o", str(folder / "native"), "-lm"]
+    command = [*compiler, "-O1", "-w", *manifest.get("cflags", []), "-I", str(ROOT)]
+    command += [*map(str, sources), "-o", str(folder / "native"), "-lm"]
     subprocess.run(command, check=True)
     return folder / "native"
 
