@@ -68,6 +68,9 @@ size_t cpu_extended_state_size(void);
  */
 error_t user_read(void *to, const void *user, size_t length);
 error_t user_write(void *user, const void *from, size_t length);
+/* Atomically: *user becomes value if it is *expected, which becomes what was there. E_FAULT, also if it is not aligned.
+ */
+error_t user_compare_exchange(uint32_t *user, uint32_t *expected, uint32_t value);
 /* The same: the number of bytes at the end that were not copied, 0 if all were. */
 size_t user_read_left(void *to, const void *user, size_t length);
 size_t user_write_left(void *user, const void *from, size_t length);

@@ -27,7 +27,8 @@ LIST = Path("core/linux/calls.def")
 # Of the core's symbols: no name of a C program has a dot.
 PREFIX = "quire."
 THREADS = "threads"  # the part that needs a core which is compiled for several CPUs
-LINE = re.compile(r"(PART|INIT|CALL|NONE)\((.*)\)")
+LINE = re.compile(r"(PART|INIT|CALL|NONE|UNLOCKED)\((.*)\)")
+UNLOCKED = 0x8000  # with the number of a call: core/linux/table.h
 MAPPED = re.compile(r" *[0-9a-f]+ +[0-9a-f]+ +[0-9a-f]+ +\d+ {9}(\S.*):\(([^()]+)\)")
 SHF_EXECINSTR = 4
 
@@ -72,21 +73,24 @@ class Interface:
     parts: list[Part]
     inits: list[tuple[str, str]]  # part or call, function
     calls: list[Call]
+    unlocked: set[str]  # names of calls
 
     @staticmethod
     def read(path: Path = LIST) -> Interface:
-        result = Interface([], [], [])
+        result = Interface([], [], [], set())
         for number, row in enumerate(read_input(path).decode().splitlines(), 1):
             match = LINE.fullmatch(row)
             if not match:
-                if row.startswith(("PART", "INIT", "CALL", "NONE")):
+                if row.startswith(("PART", "INIT", "CALL", "NONE", "UNLOCKED")):
                     raise Failure(f"{path}:{number}: a line that is not understood")
                 continue
-            fields = [field.strip().strip('"') for field in match[2].split(",", {"CALL": 4, "NONE": 2}.get(match[1], 1))]
+            fields = [field.strip().strip('"') for field in match[2].split(",", {"CALL": 4, "NONE": 2, "UNLOCKED": 0}.get(match[1], 1))]
             if match[1] == "PART":
                 result.parts.append(Part(*fields))
             elif match[1] == "INIT":
                 result.inits.append((fields[0], fields[1]))
+            elif match[1] == "UNLOCKED":
+                result.unlocked.add(fields[0])
             elif match[1] == "CALL":
                 result.calls.append(Call(int(fields[0]), *fields[1:]))
             else:
@@ -102,6 +106,8 @@ class Interface:
         for owner, function in self.inits:
             if owner not in names and owner not in {call.name for call in self.there}:
                 raise Failure(f"{path}: {function}: there is no part or call {owner}")
+        if unknown := self.unlocked - {call.name for call in self.there}:
+            raise Failure(f"{path}: there is no call {', '.join(sorted(unknown))} that could be unlocked")
         numbers = [call.number for call in self.calls]
         if numbers != sorted(set(numbers)):
             raise Failure(f"{path}: the calls are not in the order of their numbers")
@@ -244,7 +250,8 @@ def assembly(interface: Interface, selection: Selection) -> str:
     rows.append("    .long 0")
     label("linux_calls")
     for call in selection.linked:
-        rows += [f"    .long {PREFIX}{call.function} - .", f"    .short {call.number}"]
+        mark = UNLOCKED if call.name in interface.unlocked else 0
+        rows += [f"    .long {PREFIX}{call.function} - .", f"    .short {call.number | mark}"]
     rows.append("    .long 0")
     label("linux_absent_calls")
     for call in selection.absent:

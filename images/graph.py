@@ -126,7 +126,7 @@ def core_object(ninja: Writer, variant: str, threads: bool) -> Path:
     """The core, one relocatable object: the same for every application, but for whether its program can create threads."""
     folder = core_folder(variant, threads)
     objects = []
-    for source in [*sources.CORE, *(sources.THREADS if threads else [])]:
+    for source in [*sources.CORE, *(sources.THREADS if threads else sources.ALONE)]:
         objects.append(folder / f"{source}.o")
         modes = LARGE_MODES if source in sources.HOT_LARGE else HOT_MODES if source in sources.HOT else MODES
         ninja.edge(objects[-1], "cc_core", [source], mode=f"{modes[variant]} -DQUIRE_THREADS={threads:d}")
@@ -508,7 +508,7 @@ def write_depfile(inputs: list[Path]) -> None:
 
 
 def check_sources() -> None:
-    lists = [sources.CORE, sources.THREADS, *sources.LIBC_SOURCES.values(), sources.HEAP_SOURCES, sources.HEAP_CXX_SOURCES, sources.HARDENED_SOURCES, [sources.IMAGE_SCRIPT, sources.PUBLIC_SYMBOLS]]
+    lists = [sources.CORE, sources.THREADS, sources.ALONE, *sources.LIBC_SOURCES.values(), sources.HEAP_SOURCES, sources.HEAP_CXX_SOURCES, sources.HARDENED_SOURCES, [sources.IMAGE_SCRIPT, sources.PUBLIC_SYMBOLS]]
     for source in (item for group in lists for item in group):
         if not Path(source).is_file():
             raise Failure(f"images/sources.py lists {source}, which is not there")

@@ -100,6 +100,7 @@ CORE = [
     "core/program.c",
     "core/random.c",
     "core/symbols.c",
+    "core/threads/deadlines.c",
     "vm/anon.c",
     "vm/backing.c",
     "vm/collapse.c",
@@ -132,7 +133,17 @@ CORE = [
 
 # What a core has besides that is linked where the program can create threads.
 THREADS = [
+    "arch/x86_64/context.S",
+    "arch/x86_64/context.c",
+    "core/linux/futex.c",
+    "core/linux/thread.c",
     "core/spinlock.c",
+    "core/threads/scheduler.c",
+]
+
+# What it has where the program cannot.
+ALONE = [
+    "core/linux/alone.c",
 ]
 
 # Where instructions are counted: faults, frames, page tables, segments, the clock. Compiled for speed; everything else in the release

@@ -61,7 +61,8 @@
 /* Where the fault stack's entry is in the task state segment (Intel SDM vol. 3, 8.7). */
 #define TSS_IST_PAGE (0x24 + 8 * (IST_PAGE - 1))
 
-/* Bytes of struct trap_frame before cs. */
+/* Bytes of struct trap_frame, and of it before cs. */
+#define TRAP_FRAME_SIZE 192
 #define TRAP_FRAME_BELOW_CS 160
 
 /* What lies above the kernel stack pointer while a system call runs (syscall.S), and stays there when it has ended. */
@@ -108,7 +109,8 @@ struct trap_frame {
     uint64_t rip, cs, rflags, rsp, ss;
 };
 
-_Static_assert(offsetof(struct trap_frame, cs) == TRAP_FRAME_BELOW_CS, "for syscall.S");
+_Static_assert(offsetof(struct trap_frame, cs) == TRAP_FRAME_BELOW_CS && sizeof(struct trap_frame) == TRAP_FRAME_SIZE,
+               "for syscall.S");
 
 struct cpu_features {
     bool xsave, fsgsbase, rdrand, rdseed, apic, x2apic, tsc_deadline, invariant_tsc, hypervisor, pages_1g;

@@ -160,6 +160,22 @@ void frame_restart_call(struct trap_frame *frame)
     frame->rip -= SYSCALL_LENGTH;
 }
 
+unsigned long frame_argument(const struct trap_frame *frame, unsigned number)
+{
+    const uint64_t arguments[] = {frame->rdi, frame->rsi, frame->rdx, frame->r10, frame->r8, frame->r9};
+
+    return arguments[number];
+}
+
+void frame_make_thread(struct trap_frame *frame, const struct trap_frame *call, uintptr_t stack)
+{
+    *frame = *call;
+    frame->rax = 0;
+    frame->rflags |= FLAG_INTERRUPT;
+    if (stack != 0)
+        frame->rsp = stack;
+}
+
 void frame_enable_interrupts(struct trap_frame *frame)
 {
     frame->rflags |= FLAG_INTERRUPT;

@@ -27,7 +27,8 @@ static inline uintptr_t percpu_offset(void)
     extern uintptr_t percpu_self_offset;
     uintptr_t offset;
 
-    __asm__("movq %%gs:%c1, %0" : "=r"(offset) : "i"(&percpu_self_offset));
+    /* Read anew behind whatever may have changed memory: a call that waits may return on another CPU. */
+    __asm__("movq %%gs:%c1, %0" : "=r"(offset) : "i"(&percpu_self_offset), "m"(percpu_self_offset));
     return offset;
 #else
     return 0;
@@ -66,5 +67,7 @@ static inline const uint64_t *machine_skip_zeros(const uint64_t *words, size_t c
 
 #include "arch/x86_64/leaf.h"
 #include "arch/x86_64/state.h"
+
+#include "arch/x86_64/context.h"
 
 #endif

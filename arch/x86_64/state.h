@@ -23,27 +23,37 @@ struct machine_state {
 
 extern enum state_instruction { STATE_FXSAVE, STATE_XSAVE, STATE_XSAVEC } state_instruction;
 
+static inline void machine_save_state(struct machine_state *to)
+{
+    uint64_t *header = (uint64_t *)(to->area + STATE_HEADER); /* without a loop */
+
+    header[0] = header[1] = header[2] = header[3] = header[4] = header[5] = header[6] = header[7] = 0;
+    if (state_instruction == STATE_XSAVEC)
+        __asm__ volatile("xsavec64 %0" : "+m"(*to) : "a"(STATE_COMPONENTS), "d"(0) : "memory");
+    else if (LIKELY(state_instruction == STATE_XSAVE))
+        __asm__ volatile("xsave64 %0" : "+m"(*to) : "a"(STATE_COMPONENTS), "d"(0) : "memory");
+    else
+        __asm__ volatile("fxsave64 %0" : "+m"(*to) : : "memory");
+}
+
+static inline void machine_load_state(const struct machine_state *from)
+{
+    if (LIKELY(state_instruction != STATE_FXSAVE))
+        __asm__ volatile("xrstor64 %0" : : "m"(*from), "a"(STATE_COMPONENTS), "d"(0) : "memory");
+    else
+        __asm__ volatile("fxrstor64 %0" : : "m"(*from) : "memory");
+}
+
 /* Saves the state of the interrupted code, and suspends the checks of what the program names (core/cpu.h). */
 static inline void machine_enter_program_code(struct machine_state *interrupted)
 {
-    uint64_t *header = (uint64_t *)(interrupted->area + STATE_HEADER); /* without a loop */
-
     __asm__ volatile("incl %%gs:%c0" : : "i"(&user_check_suspended) : "memory", "cc");
-    header[0] = header[1] = header[2] = header[3] = header[4] = header[5] = header[6] = header[7] = 0;
-    if (state_instruction == STATE_XSAVEC)
-        __asm__ volatile("xsavec64 %0" : "+m"(*interrupted) : "a"(STATE_COMPONENTS), "d"(0) : "memory");
-    else if (LIKELY(state_instruction == STATE_XSAVE))
-        __asm__ volatile("xsave64 %0" : "+m"(*interrupted) : "a"(STATE_COMPONENTS), "d"(0) : "memory");
-    else
-        __asm__ volatile("fxsave64 %0" : "+m"(*interrupted) : : "memory");
+    machine_save_state(interrupted);
 }
 
 static inline void machine_leave_program_code(const struct machine_state *interrupted)
 {
-    if (LIKELY(state_instruction != STATE_FXSAVE))
-        __asm__ volatile("xrstor64 %0" : : "m"(*interrupted), "a"(STATE_COMPONENTS), "d"(0) : "memory");
-    else
-        __asm__ volatile("fxrstor64 %0" : : "m"(*interrupted) : "memory");
+    machine_load_state(interrupted);
     __asm__ volatile("decl %%gs:%c0" : : "i"(&user_check_suspended) : "memory", "cc");
 }
 

@@ -104,7 +104,8 @@ syscall_large:
     .set at, at + 8
     .endm
 
-syscall_attend:
+/* The frame of the running call; `result` for %rax. */
+    .macro push_frame result
     push_value $SELECTOR_DATA
     push_word CALL_RSP
     push_word CALL_FLAGS
@@ -114,7 +115,7 @@ syscall_attend:
     push_word CALL_RDI
     push_value $0
     push_word CALL_RIP
-    push_value %rax
+    push_value \result
     push_word CALL_RDX
     push_word CALL_RSI
     push_word CALL_FLAGS
@@ -129,8 +130,13 @@ syscall_attend:
     push_value %r12
     push_word CALL_STACK
     push_value $VECTOR_SYSCALL
+    .endm
+
+syscall_attend:
+    push_frame %rax
     movq %rsp, %rdi
     call syscall_finish
+    .globl syscall_resume
 syscall_resume:
     movq 8(%rsp), %rax
     movq %rax, %gs:syscall_stack
@@ -164,5 +170,31 @@ linux_rt_sigreturn:
 sigreturn_nested:
     movq $-E_INVAL, %rax
     ret
+
+#if QUIRE_THREADS
+/*
+ * long linux_clone(void), linux_clone3(void), the system calls: linux_begin_thread (core/linux/clone.c) is given a struct
+ * trap_frame with all registers of the caller, which those of the new thread are made of.
+ */
+    .macro clone_call name, is_clone3
+    .section .text.\name, "ax", @progbits
+    .globl \name
+\name:
+    leaq (8 + CALL_SIZE)(%rsp), %rax
+    cmpq %rax, %gs:kernel_stack
+    jne sigreturn_nested
+    .set at, 8
+    push_value $0               /* aligns the frame */
+    push_frame $0
+    movq %rsp, %rdi
+    movl $\is_clone3, %esi
+    call linux_begin_thread
+    addq $(TRAP_FRAME_SIZE + 8), %rsp
+    ret
+    .endm
+
+    clone_call linux_clone, 0
+    clone_call linux_clone3, 1
+#endif
 
     .section .note.GNU-stack, "", @progbits

@@ -10,6 +10,7 @@
  * All else there is E_FAULT to a system call, as the kernel's half is on Linux.
  */
 #include "arch/x86_64/user.h"
+#include "arch/x86_64/arch.h"
 #include "arch/x86_64/layout.h"
 #include "core/cpu.h"
 #include "core/percpu.h"
@@ -49,6 +50,28 @@ static uintptr_t spans_end(uintptr_t address, uintptr_t end)
         segment = vm_find(vm_space(), found);
     }
     return found;
+}
+
+struct exchange {
+    uint32_t *user, *expected, value;
+};
+
+static error_t compare_exchange(void *argument)
+{
+    const struct exchange *exchange = argument;
+
+    __atomic_compare_exchange_n(exchange->user, exchange->expected, exchange->value, false, __ATOMIC_SEQ_CST,
+                                __ATOMIC_SEQ_CST);
+    return E_SUCCESS;
+}
+
+error_t user_compare_exchange(uint32_t *user, uint32_t *expected, uint32_t value)
+{
+    struct exchange exchange = {user, expected, value};
+
+    if (!is_aligned((uintptr_t)user, sizeof(*user)) || user_room((uintptr_t)user, sizeof(*user)) != sizeof(*user))
+        return E_FAULT;
+    return user_try(compare_exchange, &exchange);
 }
 
 size_t user_room(uintptr_t address, size_t length)

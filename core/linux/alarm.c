@@ -5,6 +5,13 @@
 #include "core/linux/signals.h"
 #include "core/percpu.h"
 
+#if QUIRE_THREADS
+#include "core/threads/scheduler.h"
+#define set_timer scheduler_set_alarm
+#else
+#define set_timer cpu_set_alarm
+#endif
+
 static struct alarm *alarms; /* in the order in which they were first set; there are few */
 static uint64_t armed = UINT64_MAX;
 
@@ -18,13 +25,18 @@ static bool arm_earliest(void)
             earliest = alarm->deadline;
     if (earliest != armed) {
         armed = earliest;
-        works = cpu_set_alarm(earliest);
+        works = set_timer(earliest);
     }
     return works;
 }
 
+bool alarm_is_due(void)
+{
+    return armed <= clock_monotonic();
+}
+
 /* The timer may be early. */
-static void interrupt(struct trap_frame *program)
+void alarm_interrupt(struct trap_frame *program)
 {
     uint64_t now = clock_monotonic();
 
@@ -43,8 +55,10 @@ static void add(struct alarm *alarm)
     struct alarm **end = &alarms;
 
     if (alarms == NULL) {
-        frame_on_interrupt(interrupt);
+#if !QUIRE_THREADS
+        frame_on_interrupt(alarm_interrupt);
         this_cpu(linux_attention) |= ATTEND_INTERRUPTS;
+#endif
     }
     while (*end != NULL)
         end = &(*end)->next;

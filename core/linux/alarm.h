@@ -27,4 +27,8 @@ struct alarm {
  */
 bool alarm_set(struct alarm *, uint64_t deadline);
 
+/* What the timer's interrupt does about them, where threads have one of their own (core/linux/thread.c). */
+bool alarm_is_due(void);
+void alarm_interrupt(struct trap_frame *program);
+
 #endif

@@ -52,8 +52,8 @@ long linux_chdir(const char *path);
 long linux_fchdir(int fd);
 long linux_getdents64(int fd, void *buffer, unsigned size);
 
-/* console.c: takes in what has arrived, in which Ctrl-C may be. */
-void console_look(void);
+/* console.c: takes in what has arrived, in which Ctrl-C may be. True: something had. */
+bool console_look(void);
 
 /* time.c */
 long linux_clock_gettime(int clock, struct linux_timespec *);
@@ -68,9 +68,8 @@ long linux_times(struct linux_tms *);
 error_t linux_read_span(const struct linux_timespec *, uint64_t *nanoseconds);
 
 /* process.c */
-_Noreturn void linux_exit(int status);
 long linux_zero(void);  /* calls that succeed and do nothing: sched_yield, getuid, getppid ... */
-long linux_one(void);   /* getpid, gettid: the program is process 1 */
+long linux_one(void);   /* getpid: the program is process 1 */
 long linux_quiet(void); /* ENOSYS that every libc knows how to take */
 long linux_arch_prctl(int operation, unsigned long argument);
 long linux_getrandom(void *buffer, size_t length, unsigned flags);
@@ -82,6 +81,25 @@ long linux_setrlimit(unsigned resource, const struct linux_rlimit *);
 uint64_t linux_descriptor_limit(void); /* RLIMIT_NOFILE: descriptors are below it */
 uint64_t linux_file_size_limit(void);  /* RLIMIT_FSIZE */
 uint64_t linux_signal_limit(void);     /* RLIMIT_SIGPENDING: real-time signals in the queue */
+
+/* CPU time of the thread with the number, of the running one if that is 0, in ns; false: there is none (thread.c,
+ * alone.c). */
+bool linux_thread_cpu_time(int id, uint64_t *time);
+
+/* thread.c, futex.c; alone.c, without threads. exit ends the running thread, exit_group the program. */
+_Noreturn void linux_exit(int status);
+_Noreturn void linux_exit_group(int status);
+long linux_gettid(void);
+long linux_set_tid_address(uint32_t *);
+long linux_set_robust_list(uintptr_t head, size_t size);
+long linux_get_robust_list(int thread, uintptr_t *head, size_t *size);
+long linux_sched_yield(void);
+long linux_clone(void); /* arch/x86_64/syscall.S, over linux_begin_thread */
+long linux_clone3(void);
+struct trap_frame;
+/* The call's frame: the number of the new thread, or -E_*. */
+long linux_begin_thread(struct trap_frame *call, int is_clone3);
+void linux_threads_init(void);
 long linux_futex(const uint32_t *word, int operation, uint32_t value, const struct linux_timespec *timeout,
                  const uint32_t *second, uint32_t bitset);
 

@@ -133,9 +133,10 @@ static void receive(char c)
         line_complete = line_length;
 }
 
-/* Takes in what has arrived, as long as the line has room: more stays in the port. */
-static void collect(void)
+/* Takes in what has arrived, as long as the line has room: more stays in the port. True: something had. */
+static bool collect(void)
 {
+    bool any = false;
     char c;
 
     if (line_taken > 0) {
@@ -145,13 +146,16 @@ static void collect(void)
         line_taken = 0;
     }
     /* A line that is too long by itself is taken in to its end all the same. */
-    while ((line_length < LINE_SIZE - 1 || line_complete == 0) && !line_stopped && console_read(&c, 1) == 1)
+    while ((line_length < LINE_SIZE - 1 || line_complete == 0) && !line_stopped && console_read(&c, 1) == 1) {
         receive(c);
+        any = true;
+    }
+    return any;
 }
 
-void console_look(void)
+bool console_look(void)
 {
-    collect();
+    return collect();
 }
 
 static bool has_input(void)

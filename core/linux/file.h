@@ -7,6 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/base/types.h"
+#include "core/linux/wait.h"
 
 struct file;
 struct node;      /* core/linux/node.h */
@@ -73,6 +74,7 @@ struct file {
  */
 static inline void file_wake(struct file *file, unsigned events)
 {
+    linux_wake_waiting();
     for (struct watch *watch = file->watches; watch != NULL; watch = watch->next)
         watch->wake(watch, events);
 }

@@ -100,6 +100,7 @@ void file_release(struct file *file)
 {
     if (--file->references > 0)
         return;
+    linux_wake_waiting();
     while (file->watches != NULL)
         file->watches->close(file->watches);
     if (LIKELY(!file_defer_release())) {

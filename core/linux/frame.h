@@ -17,6 +17,11 @@ long frame_result(const struct trap_frame *);
 void frame_set_result(struct trap_frame *, long result);
 void frame_restart_call(struct trap_frame *);
 
+/* Of a call: its arguments, from 0 on; and registers with which another thread comes out of it, with the result 0, on
+ * the stack, or 0: the same. */
+unsigned long frame_argument(const struct trap_frame *, unsigned number);
+void frame_make_thread(struct trap_frame *, const struct trap_frame *call, uintptr_t stack);
+
 /* True if the running call may have been made by a segment driver inside of another one or of a fault. */
 bool frame_in_driver(void);
 

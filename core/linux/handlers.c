@@ -7,6 +7,7 @@
 #include "core/clock.h"
 #include "core/cpu.h"
 #include "core/linux/calls.h"
+#include "core/linux/lock.h"
 #include "core/linux/signals.h"
 #include "core/linux/wait.h"
 #include "core/percpu.h"
@@ -21,7 +22,7 @@
 /* Inside the range of the alternate stack, armed or not. */
 static bool in_alternate(uintptr_t stack)
 {
-    const struct linux_stack *alternate = &thread_signals.alternate;
+    const struct linux_stack *alternate = &own_signals.alternate;
 
     return stack > alternate->start && stack - alternate->start <= alternate->size;
 }
@@ -29,7 +30,7 @@ static bool in_alternate(uintptr_t stack)
 /* With SS_AUTODISARM there is none while a handler runs on it, so that the handler may leave it for another. */
 static bool on_alternate(uintptr_t stack)
 {
-    return !(thread_signals.alternate.flags & (int32_t)SS_AUTODISARM) && in_alternate(stack);
+    return !(own_signals.alternate.flags & (int32_t)SS_AUTODISARM) && in_alternate(stack);
 }
 
 static error_t set_alternate(const struct linux_stack *wanted, uintptr_t stack)
@@ -42,16 +43,16 @@ static error_t set_alternate(const struct linux_stack *wanted, uintptr_t stack)
         return E_INVAL;
     if (mode != SS_DISABLE && wanted->size < LINUX_MINSIGSTKSZ)
         return E_NOMEM;
-    thread_signals.alternate = *wanted;
+    own_signals.alternate = *wanted;
     if (mode == SS_DISABLE)
-        thread_signals.alternate = (struct linux_stack){.flags = wanted->flags};
+        own_signals.alternate = (struct linux_stack){.flags = wanted->flags};
     return E_SUCCESS;
 }
 
 long linux_sigaltstack(const struct linux_stack *new, struct linux_stack *old)
 {
     uintptr_t stack = frame_call_stack_pointer();
-    struct linux_stack wanted, before = thread_signals.alternate;
+    struct linux_stack wanted, before = own_signals.alternate;
     error_t error = E_SUCCESS;
 
     before.flags &= (int32_t)SS_AUTODISARM;
@@ -79,10 +80,10 @@ static void force_segmentation_fault(struct trap_frame *frame, const char *why)
 {
     const struct signal_info info = {.signal = SIGSEGV, .code = SI_KERNEL};
 
-    if ((thread_signals.blocked | process_signals.ignored) & signal_bit(SIGSEGV) ||
+    if ((own_signals.blocked | process_signals.ignored) & signal_bit(SIGSEGV) ||
         process_signals.actions[SIGSEGV].handler == SIG_DFL)
         end_without_handler(frame, why);
-    signal_send(&thread_signals.pending, &info);
+    signal_send(&own_signals.pending, &info);
 }
 
 static void note_disposition(int signal)
@@ -98,10 +99,10 @@ static void note_disposition(int signal)
 /* The mask, disposition and alternate stack as long as the handler runs. */
 static void begin_handler(int signal, const struct linux_sigaction *action)
 {
-    thread_signals.blocked |= process_signals.masks[signal];
-    thread_signals.has_saved = false;
-    if (thread_signals.alternate.flags & (int32_t)SS_AUTODISARM)
-        thread_signals.alternate = (struct linux_stack){.flags = SS_DISABLE};
+    own_signals.blocked |= process_signals.masks[signal];
+    own_signals.has_saved = false;
+    if (own_signals.alternate.flags & (int32_t)SS_AUTODISARM)
+        own_signals.alternate = (struct linux_stack){.flags = SS_DISABLE};
     if (action->flags & SA_RESETHAND) {
         process_signals.actions[signal].handler = SIG_DFL;
         note_disposition(signal);
@@ -111,7 +112,7 @@ static void begin_handler(int signal, const struct linux_sigaction *action)
 /* There is an alternate stack: whether to run on it, or in it already. */
 static void choose_stack(const struct trap_frame *frame, struct handler_call *call)
 {
-    const struct linux_stack *alternate = &thread_signals.alternate;
+    const struct linux_stack *alternate = &own_signals.alternate;
     bool nested = on_alternate(frame_stack_pointer(frame));
 
     if ((call->action->flags & SA_ONSTACK) && !nested)
@@ -126,11 +127,11 @@ static inline __attribute__((always_inline)) void run_handler(struct trap_frame 
                                                               const struct signal_info *info)
 {
     const struct linux_sigaction *action = &process_signals.actions[signal];
-    struct linux_stack *alternate = &thread_signals.alternate;
+    struct linux_stack *alternate = &own_signals.alternate;
     struct handler_call call = {
         .info = info,
         .action = action,
-        .mask = thread_signals.has_saved ? thread_signals.saved : thread_signals.blocked,
+        .mask = own_signals.has_saved ? own_signals.saved : own_signals.blocked,
         .reported = alternate,
     };
 
@@ -149,17 +150,27 @@ static void deliver(struct trap_frame *frame, int signal, const struct signal_in
     run_handler(frame, signal, info);
 }
 
-static bool exception(struct trap_frame *frame, const struct signal_info *info)
+static inline bool handle_exception(struct trap_frame *frame, const struct signal_info *info)
 {
     int signal = info->signal;
 
-    if ((thread_signals.blocked | process_signals.ignored) & signal_bit(signal) ||
+    if ((own_signals.blocked | process_signals.ignored) & signal_bit(signal) ||
         process_signals.actions[signal].handler == SIG_DFL)
         return false;
     run_handler(frame, signal, info);
-    if (UNLIKELY((thread_signals.pending.set | process_signals.pending.set) != 0))
+    if (UNLIKELY((own_signals.pending.set | process_signals.pending.set) != 0))
         signals_deliver(frame, false);
     return true;
+}
+
+static bool exception(struct trap_frame *frame, const struct signal_info *info)
+{
+    bool handled;
+
+    linux_enter();
+    handled = handle_exception(frame, info);
+    linux_leave();
+    return handled;
 }
 
 static const struct signal_handlers handlers = {.deliver = deliver};
@@ -176,21 +187,28 @@ static inline bool is_same(const struct linux_stack *a, const struct linux_stack
     return a->start == b->start && a->size == b->size && a->flags == b->flags;
 }
 
-void linux_signal_return(struct trap_frame *frame)
+static inline void return_from_handler(struct trap_frame *frame)
 {
     struct handler_return back;
 
     if (LIKELY(frame_leave_handler(frame, &back) == E_SUCCESS)) {
-        thread_signals.blocked = back.mask & ~UNBLOCKABLE;
-        if (UNLIKELY(!is_same(&back.stack, &thread_signals.alternate)))
+        own_signals.blocked = back.mask & ~UNBLOCKABLE;
+        if (UNLIKELY(!is_same(&back.stack, &own_signals.alternate)))
             set_alternate(&back.stack, frame_stack_pointer(frame));
     } else {
         force_segmentation_fault(frame, "rt_sigreturn without a valid frame");
     }
-    if (UNLIKELY((thread_signals.pending.set | process_signals.pending.set) != 0)) {
-        signals_block(thread_signals.blocked);
+    if (UNLIKELY((own_signals.pending.set | process_signals.pending.set) != 0)) {
+        signals_block(own_signals.blocked);
         signals_deliver(frame, false);
     }
+}
+
+void linux_signal_return(struct trap_frame *frame)
+{
+    linux_enter();
+    return_from_handler(frame);
+    linux_leave();
 }
 
 /* ---- dispositions ---- */
@@ -273,9 +291,9 @@ long linux_rt_sigtimedwait(const uint64_t *user_set, void *user_info, const stru
     }
     set &= ~UNBLOCKABLE;
     while ((signal = signal_take(set, &info)) == 0 && error == E_SUCCESS) {
-        thread_signals.waited = set;
+        own_signals.waited = set;
         error = linux_wait(deadline);
-        thread_signals.waited = 0;
+        own_signals.waited = 0;
     }
     if (signal == 0)
         return error == E_TIMEDOUT ? -E_AGAIN : -E_INTR;
@@ -313,11 +331,12 @@ long linux_rt_sigqueueinfo(int pid, int signal, const void *user)
 long linux_rt_tgsigqueueinfo(int group, int thread, int signal, const void *user)
 {
     struct signal_info info;
-    error_t error = read_info(signal, user, thread == 1, &info);
+    error_t error = read_info(signal, user, true, &info);
+    struct pending_signals *to = thread > 0 ? signals_of_thread(thread) : NULL;
 
     if (error != E_FAULT && (group <= 0 || thread <= 0))
         return -E_INVAL;
     if (error != E_SUCCESS)
         return -error;
-    return group != 1 || thread != 1 ? -E_SRCH : send_info(&thread_signals.pending, &info);
+    return group != 1 || to == NULL ? -E_SRCH : send_info(to, &info);
 }

@@ -32,8 +32,14 @@ enum {
 #define NAME_SIZE 16
 #define TIMER_SLACK 50000 /* nanoseconds */
 
+#if QUIRE_THREADS
+#include "core/linux/thread.h"
+#define own_name (linux_thread()->name)
+#else
+static char own_name[NAME_SIZE];
+#endif
+
 static struct {
-    char name[NAME_SIZE];
     int parent_death_signal;
     bool not_dumpable, subreaper, no_new_privileges, small_pages;
     unsigned long timer_slack; /* 0: the default */
@@ -47,9 +53,9 @@ static long set_name(const char *user)
 
     if (length < 0 || user_read(name, user, (size_t)length) != E_SUCCESS)
         return -E_FAULT;
-    memcpy(state.name, name, sizeof(name));
+    memcpy(own_name, name, NAME_SIZE);
     if (length == 0)
-        state.name[1] = 1; /* empty, and not the default */
+        own_name[1] = 1; /* empty, and not the default */
     return 0;
 }
 
@@ -57,10 +63,10 @@ static long get_name(char *user)
 {
     char name[NAME_SIZE] = "";
 
-    if (state.name[0] == '\0' && state.name[1] == '\0')
+    if (own_name[0] == '\0' && own_name[1] == '\0')
         text_format(name, sizeof(name), "%.15s", quire_config.name);
-    else if (state.name[0] != '\0')
-        memcpy(name, state.name, sizeof(name));
+    else if (own_name[0] != '\0')
+        memcpy(name, own_name, sizeof(name));
     return -user_write(user, name, sizeof(name));
 }
 

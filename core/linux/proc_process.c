@@ -117,7 +117,7 @@ static long set_comm(const char *from, size_t length)
 
 static uint64_t pending_signals(void)
 {
-    return thread_signals.pending.set | process_signals.pending.set;
+    return own_signals.pending.set | process_signals.pending.set;
 }
 
 static uint64_t caught_signals(void)
@@ -163,7 +163,7 @@ static void stat(struct text *text)
              (long)usage.minor_faults, ticks, (unsigned long)use.size, (unsigned long)(use.resident / VM_PAGE_SIZE));
     text_add(text, "%lu %lu %lu 0 0 %lu %lu %lu %lu 0 0 0 17 0 0 0 0 0 0 ", (unsigned long)vm_start(code),
              (unsigned long)(vm_start(code) + vm_size(code)), (unsigned long)program->stack,
-             (unsigned long)pending_signals(), (unsigned long)thread_signals.blocked, (unsigned long)ignored_signals(),
+             (unsigned long)pending_signals(), (unsigned long)own_signals.blocked, (unsigned long)ignored_signals(),
              (unsigned long)caught_signals());
     text_add(text, "0 0 0 %lu %lu %lu %lu 0\n", (unsigned long)program->arguments,
              (unsigned long)program->arguments_end, (unsigned long)program->arguments_end,
@@ -221,8 +221,8 @@ static void add_users(struct text *text)
 static void add_signals(struct text *text)
 {
     text_add(text, "SigQ:\t0/0\nSigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\n",
-             (unsigned long)thread_signals.pending.set, (unsigned long)process_signals.pending.set,
-             (unsigned long)thread_signals.blocked);
+             (unsigned long)own_signals.pending.set, (unsigned long)process_signals.pending.set,
+             (unsigned long)own_signals.blocked);
     text_add(text, "SigIgn:\t%016lx\nSigCgt:\t%016lx\n", (unsigned long)ignored_signals(),
              (unsigned long)caught_signals());
 }
@@ -262,7 +262,8 @@ static void status(struct text *text)
     text_add(text, "FDSize:\t%d\nGroups:\t \nNStgid:\t1\nNSpid:\t1\nNSpgid:\t1\nNSsid:\t1\n",
              linux_descriptor_places());
     add_memory_status(text);
-    text_add(text, "CoreDumping:\t0\nTHP_enabled:\t%d\nThreads:\t1\n", process_option(PR_GET_THP_DISABLE, NULL) == 0);
+    text_add(text, "CoreDumping:\t0\nTHP_enabled:\t%d\nThreads:\t%u\n", process_option(PR_GET_THP_DISABLE, NULL) == 0,
+             linux_thread_count());
     add_signals(text);
     add_capabilities(text);
     text_add(text, "NoNewPrivs:\t%ld\nSeccomp:\t0\nSeccomp_filters:\t0\n", process_option(PR_GET_NO_NEW_PRIVS, NULL));

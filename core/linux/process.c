@@ -1,10 +1,11 @@
-/* The one process as it sees itself: number 1, root, without parent, children or other threads. */
+/* The one process as it sees itself: number 1, root, without parent or children. */
 #include "core/base/print.h"
 #include "core/base/string.h"
 #include "core/clock.h"
 #include "core/config.h"
 #include "core/cpu.h"
 #include "core/linux/calls.h"
+#include "core/linux/futex.h"
 #include "core/linux/timers.h"
 #include "core/linux/wait.h"
 #include "core/power.h"
@@ -14,11 +15,6 @@
 
 #define DESCRIPTORS_SOFT 1024
 #define DESCRIPTORS_MAX 65536 /* their table has to fit into one allocation (core/allocate.h) */
-
-_Noreturn void linux_exit(int status)
-{
-    power_off(status & 0xff);
-}
 
 long linux_zero(void)
 {
@@ -167,61 +163,11 @@ long linux_setrlimit(unsigned resource, const struct linux_rlimit *from)
     return from == NULL ? -E_FAULT : linux_prlimit64(0, resource, from, NULL);
 }
 
-static long wait_for_signal(void)
+void futex_check_alone(const uint32_t *word)
 {
-    while (linux_wait(WAIT_FOR_EVER) == E_SUCCESS)
-        ;
-    return -E_RESTART;
-}
-
-/*
- * With one thread nobody is ever woken and nobody else can wake: a wait that would have to sleep ends by its time-out,
- * by the handler of a timer's signal, or never. In the last case the program is ended, as the only useful thing to do.
- */
-long linux_futex(const uint32_t *word, int operation, uint32_t value, const struct linux_timespec *timeout,
-                 const uint32_t *second, uint32_t bitset)
-{
-    int command = operation & FUTEX_COMMAND;
-    uint32_t now;
-    uint64_t span, base;
-    error_t error;
-
-    if ((command == FUTEX_WAIT_BITSET || command == FUTEX_WAKE_BITSET) && bitset == 0)
-        return -E_INVAL;
-    if (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET)
-        return is_aligned((uintptr_t)word, sizeof(*word)) ? 0 : -E_INVAL;
-    if (command == FUTEX_REQUEUE || command == FUTEX_CMP_REQUEUE) { /* nobody waits who could be moved */
-        if (!is_aligned((uintptr_t)word, sizeof(*word)) || !is_aligned((uintptr_t)second, sizeof(*second)))
-            return -E_INVAL;
-        if (user_read(&now, word, sizeof(now)) != E_SUCCESS)
-            return -E_FAULT;
-        return command == FUTEX_CMP_REQUEUE && now != bitset ? -E_AGAIN : 0;
-    }
-    if (command != FUTEX_WAIT && command != FUTEX_WAIT_BITSET)
-        return -E_NOSYS;
-    if (!is_aligned((uintptr_t)word, sizeof(*word)))
-        return -E_INVAL;
-    if (user_read(&now, word, sizeof(now)) != E_SUCCESS)
-        return -E_FAULT;
-    if (now != value)
-        return -E_AGAIN;
-    if (timeout == NULL && (linux_timers == NULL || linux_timers->next() == UINT64_MAX)) {
-        kprintf("quire: %s waits for ever: no other thread could wake it from its futex at %p\n", quire_config.name,
-                (const void *)word);
-        power_off(128 + SIGABRT);
-    }
-    if (timeout == NULL)
-        return wait_for_signal();
-    error = linux_read_span(timeout, &span);
-    if (error != E_SUCCESS)
-        return -error;
-    if (command == FUTEX_WAIT_BITSET) { /* a moment; FUTEX_WAIT takes a time span */
-        base = operation & FUTEX_CLOCK_REALTIME ? clock_realtime() : clock_monotonic();
-        span = span > base ? span - base : 0;
-    }
-    base = clock_monotonic();
-    do
-        error = linux_wait(base + span);
-    while (error == E_SUCCESS);
-    return -error;
+    if (linux_timers != NULL && linux_timers->next() != UINT64_MAX)
+        return;
+    kprintf("quire: %s waits for ever: no other thread could wake it from its futex at %p\n", quire_config.name,
+            (const void *)word);
+    power_off(128 + SIGABRT);
 }

@@ -18,6 +18,9 @@ static inline bool process_is_own(int pid)
     return pid == 0 || pid == PROCESS;
 }
 
+/* Threads that there are: thread.c, alone.c. */
+unsigned linux_thread_count(void);
+
 /* users.c */
 enum { CAPABILITY_SETGID = 6, CAPABILITY_SETUID = 7, CAPABILITY_LAST = 40 };
 /* What the process may do: of its effective set. */
@@ -52,7 +55,11 @@ struct linux_capability_header {
 long linux_capget(struct linux_capability_header *, void *data);
 long linux_capset(struct linux_capability_header *, const void *data);
 
-/* schedule.c */
+/* schedule.c: what is kept of a thread's. */
+struct thread_scheduling {
+    int policy, priority, nice; /* all 0 at first: SCHED_OTHER */
+    bool reset_on_fork;
+};
 struct linux_sched_attr {
     uint32_t size, policy;
     uint64_t flags;

@@ -1,6 +1,6 @@
 /*
- * Scheduling: nobody competes with the one thread for its CPU, so policies, priorities and affinity are checked, kept
- * and returned as on Linux (sched(7)), and change nothing.
+ * Scheduling: policies and priorities are checked, kept for each thread, and returned as on Linux (sched(7)), and
+ * change nothing: threads take turns (core/threads/scheduler.c). Affinity is heeded.
  */
 #include "core/base/string.h"
 #include "core/cpu.h"
@@ -17,9 +17,55 @@ enum { PRIO_PROCESS, PRIO_PGRP, PRIO_USER };
 #define NICE_LEAST (-20)
 #define NICE_MOST 19
 
-static int policy = SCHED_OTHER, priority, nice;
-static bool reset_on_fork;
-static uint64_t forbidden; /* CPUs that the affinity leaves out */
+#if QUIRE_THREADS
+#include "core/linux/thread.h"
+
+/* Of the thread with the number, of the running one if that is 0; NULL: there is none. */
+static struct thread_scheduling *scheduling_of(int id)
+{
+    struct linux_thread *thread = linux_thread_find(id);
+
+    return thread != NULL ? &thread->scheduling : NULL;
+}
+
+static uint64_t get_affinity(int id)
+{
+    return linux_thread_find(id)->thread.affinity;
+}
+
+static void set_affinity(int id, uint64_t cpus)
+{
+    thread_set_affinity(&linux_thread_find(id)->thread, cpus);
+}
+
+static unsigned running_cpu(void)
+{
+    return cpu_number();
+}
+#else
+static struct thread_scheduling own;
+
+static struct thread_scheduling *scheduling_of(int id)
+{
+    return process_is_own(id) ? &own : NULL;
+}
+
+static uint64_t get_affinity(int id)
+{
+    (void)id;
+    return UINT64_MAX;
+}
+
+static void set_affinity(int id, uint64_t cpus)
+{
+    (void)id, (void)cpus; /* there is one CPU */
+}
+
+static unsigned running_cpu(void)
+{
+    return 0;
+}
+#endif
 
 static bool is_real_time(int which)
 {
@@ -41,7 +87,7 @@ static error_t check(int which, int wanted)
 
 long linux_sched_setscheduler(int pid, int which, const int *user_priority)
 {
-    bool reset = (which & RESET_ON_FORK) != 0;
+    struct thread_scheduling *of = pid >= 0 ? scheduling_of(pid) : NULL;
     int wanted;
     error_t error;
 
@@ -49,34 +95,41 @@ long linux_sched_setscheduler(int pid, int which, const int *user_priority)
         return -E_INVAL;
     if (user_read(&wanted, user_priority, sizeof(wanted)) != E_SUCCESS)
         return -E_FAULT;
-    if (!process_is_own(pid))
+    if (of == NULL)
         return -E_SRCH;
     error = check(which & ~RESET_ON_FORK, wanted);
     if (error != E_SUCCESS)
         return -error;
-    policy = which & ~RESET_ON_FORK;
-    priority = wanted;
-    reset_on_fork = reset;
+    of->policy = which & ~RESET_ON_FORK;
+    of->priority = wanted;
+    of->reset_on_fork = (which & RESET_ON_FORK) != 0;
     return 0;
 }
 
 long linux_sched_getscheduler(int pid)
 {
+    const struct thread_scheduling *of = pid >= 0 ? scheduling_of(pid) : NULL;
+
     if (pid < 0)
         return -E_INVAL;
-    return process_is_own(pid) ? policy | (reset_on_fork ? RESET_ON_FORK : 0) : -E_SRCH;
+    return of != NULL ? of->policy | (of->reset_on_fork ? RESET_ON_FORK : 0) : -E_SRCH;
 }
 
 long linux_sched_setparam(int pid, const int *user_priority)
 {
-    return linux_sched_setscheduler(pid, policy | (reset_on_fork ? RESET_ON_FORK : 0), user_priority);
+    long which = linux_sched_getscheduler(pid);
+
+    return which == -E_SRCH && user_priority != NULL ? -E_SRCH
+                                                     : linux_sched_setscheduler(pid, (int)which, user_priority);
 }
 
 long linux_sched_getparam(int pid, int *to)
 {
+    const struct thread_scheduling *of = pid >= 0 ? scheduling_of(pid) : NULL;
+
     if (to == NULL || pid < 0)
         return -E_INVAL;
-    return process_is_own(pid) ? -user_write(to, &priority, sizeof(priority)) : -E_SRCH;
+    return of != NULL ? -user_write(to, &of->priority, sizeof(of->priority)) : -E_SRCH;
 }
 
 long linux_sched_get_priority_max(int which)
@@ -91,14 +144,17 @@ long linux_sched_get_priority_min(int which)
 
 long linux_sched_rr_get_interval(int pid, struct linux_timespec *to)
 {
-    /* Linux's RR_TIMESLICE, none for SCHED_FIFO, a tick of 250 Hz for the others. */
-    struct linux_timespec interval = {.nanoseconds = policy == SCHED_RR     ? 100000000
-                                                     : policy == SCHED_FIFO ? 0
-                                                                            : 4000000};
+    const struct thread_scheduling *of = pid >= 0 ? scheduling_of(pid) : NULL;
+    struct linux_timespec interval = {.nanoseconds = 0};
 
     if (pid < 0)
         return -E_INVAL;
-    return process_is_own(pid) ? -user_write(to, &interval, sizeof(interval)) : -E_SRCH;
+    if (of == NULL)
+        return -E_SRCH;
+    /* Linux's RR_TIMESLICE, none for SCHED_FIFO, a tick of 250 Hz for the others. */
+    if (of->policy != SCHED_FIFO)
+        interval.nanoseconds = of->policy == SCHED_RR ? 100000000 : 4000000;
+    return -user_write(to, &interval, sizeof(interval));
 }
 
 /* Reads the structure of whatever version: what this one does not know must be 0. E_2BIG tells the size that is known.
@@ -132,6 +188,7 @@ too_large:
 long linux_sched_setattr(int pid, struct linux_sched_attr *user, unsigned flags)
 {
     struct linux_sched_attr attr;
+    struct thread_scheduling *of;
     error_t error;
 
     if (user == NULL || pid < 0 || flags != 0)
@@ -141,34 +198,33 @@ long linux_sched_setattr(int pid, struct linux_sched_attr *user, unsigned flags)
         return -error;
     if ((int32_t)attr.policy < 0 || (attr.flags & ~(uint64_t)ATTR_FLAGS))
         return -E_INVAL;
-    if (!process_is_own(pid))
+    of = scheduling_of(pid);
+    if (of == NULL)
         return -E_SRCH;
     error = attr.priority > PRIORITY_MAX ? E_INVAL : check((int)attr.policy, (int)attr.priority);
     if (error != E_SUCCESS)
         return -error;
-    policy = (int)attr.policy;
-    priority = (int)attr.priority;
-    reset_on_fork = attr.flags & ATTR_RESET_ON_FORK;
-    if (!is_real_time(policy))
-        nice = attr.nice < NICE_LEAST ? NICE_LEAST : attr.nice > NICE_MOST ? NICE_MOST : attr.nice;
+    of->policy = (int)attr.policy;
+    of->priority = (int)attr.priority;
+    of->reset_on_fork = attr.flags & ATTR_RESET_ON_FORK;
+    if (!is_real_time(of->policy))
+        of->nice = attr.nice < NICE_LEAST ? NICE_LEAST : attr.nice > NICE_MOST ? NICE_MOST : attr.nice;
     return 0;
 }
 
 long linux_sched_getattr(int pid, struct linux_sched_attr *user, unsigned size, unsigned flags)
 {
-    struct linux_sched_attr attr = {
-        .size = size < sizeof(attr) ? size : sizeof(attr),
-        .policy = (uint32_t)policy,
-        .flags = reset_on_fork ? ATTR_RESET_ON_FORK : 0,
-        .nice = is_real_time(policy) ? 0 : nice,
-        .priority = (uint32_t)priority,
-        .clamp_most = 1024,
-    };
+    const struct thread_scheduling *of = pid >= 0 ? scheduling_of(pid) : NULL;
+    struct linux_sched_attr attr = {.size = size < sizeof(attr) ? size : sizeof(attr), .clamp_most = 1024};
 
     if (user == NULL || pid < 0 || size < ATTR_SIZE_FIRST || size > ATTR_SIZE_MOST || flags != 0)
         return -E_INVAL;
-    if (!process_is_own(pid))
+    if (of == NULL)
         return -E_SRCH;
+    attr.policy = (uint32_t)of->policy;
+    attr.flags = of->reset_on_fork ? ATTR_RESET_ON_FORK : 0;
+    attr.nice = is_real_time(of->policy) ? 0 : of->nice;
+    attr.priority = (uint32_t)of->priority;
     return -user_write(user, &attr, attr.size);
 }
 
@@ -187,59 +243,68 @@ long linux_sched_setaffinity(int pid, unsigned size, const void *user)
 
     if (user_read(&mask, user, size < sizeof(mask) ? size : sizeof(mask)) != E_SUCCESS)
         return -E_FAULT;
-    if (!process_is_own(pid))
+    if (scheduling_of(pid) == NULL)
         return -E_SRCH;
     if ((mask & all_cpus()) == 0)
         return -E_INVAL;
-    forbidden = all_cpus() & ~mask;
+    set_affinity(pid, mask & all_cpus());
     return 0;
 }
 
 /* As Linux: the bytes of the kernel's own mask, which is a word for up to 64 CPUs. */
 long linux_sched_getaffinity(int pid, unsigned size, uint64_t *user)
 {
-    uint64_t mask = all_cpus() & ~forbidden;
+    uint64_t mask;
 
     if (size < sizeof(mask) || size % sizeof(mask) != 0)
         return -E_INVAL;
-    if (!process_is_own(pid))
+    if (scheduling_of(pid) == NULL)
         return -E_SRCH;
+    mask = all_cpus() & get_affinity(pid);
     return user_write(user, &mask, sizeof(mask)) != E_SUCCESS ? -E_FAULT : (long)sizeof(mask);
 }
 
 long linux_getcpu(unsigned *cpu, unsigned *node)
 {
-    unsigned zero = 0;
+    const unsigned zero = 0, running = running_cpu();
 
-    if (cpu != NULL && user_write(cpu, &zero, sizeof(zero)) != E_SUCCESS)
+    if (cpu != NULL && user_write(cpu, &running, sizeof(running)) != E_SUCCESS)
         return -E_FAULT;
     return node != NULL ? -user_write(node, &zero, sizeof(zero)) : 0;
 }
 
 /* ---- nice ---- */
 
-static error_t check_priority(int which, int who)
+/* NULL: *error says why. Of all of a user's threads or a group's the running one stands for the others. */
+static struct thread_scheduling *find_nice(int which, int who, error_t *error)
 {
+    struct thread_scheduling *of = scheduling_of(which == PRIO_PROCESS ? who : 0);
+
+    *error = E_SRCH;
     if (which < PRIO_PROCESS || which > PRIO_USER)
-        return E_INVAL;
-    if (which == PRIO_USER)
-        return who == 0 || (uint32_t)who == process_user() ? E_SUCCESS : E_SRCH;
-    return process_is_own(who) ? E_SUCCESS : E_SRCH;
+        *error = E_INVAL;
+    else if (which == PRIO_USER ? who == 0 || (uint32_t)who == process_user()
+                                : which == PRIO_PROCESS || process_is_own(who))
+        return of;
+    return NULL;
 }
 
 /* 20 less nice, so that it is never negative: man 2 getpriority, "C library/kernel differences". */
 long linux_getpriority(int which, int who)
 {
-    error_t error = check_priority(which, who);
+    error_t error;
+    const struct thread_scheduling *of = find_nice(which, who, &error);
 
-    return error != E_SUCCESS ? -error : 20 - nice;
+    return of == NULL ? -error : 20 - of->nice;
 }
 
 long linux_setpriority(int which, int who, int wanted)
 {
-    error_t error = check_priority(which, who);
+    error_t error;
+    struct thread_scheduling *of = find_nice(which, who, &error);
 
-    if (error == E_SUCCESS)
-        nice = wanted < NICE_LEAST ? NICE_LEAST : wanted > NICE_MOST ? NICE_MOST : wanted;
-    return -error;
+    if (of == NULL)
+        return -error;
+    of->nice = wanted < NICE_LEAST ? NICE_LEAST : wanted > NICE_MOST ? NICE_MOST : wanted;
+    return 0;
 }

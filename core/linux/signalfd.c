@@ -86,7 +86,7 @@ static unsigned signals_poll(struct file *file)
 {
     const struct signalfd *signals = file->own;
 
-    return (thread_signals.pending.set | process_signals.pending.set) & signals->mask ? POLLIN : 0;
+    return (own_signals.pending.set | process_signals.pending.set) & signals->mask ? POLLIN : 0;
 }
 
 static long signals_seek(struct file *file, int64_t offset, int whence)

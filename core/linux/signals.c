@@ -12,6 +12,7 @@
 #include "core/cpu.h"
 #include "core/linux/calls.h"
 #include "core/linux/file.h"
+#include "core/linux/lock.h"
 #include "core/linux/timers.h"
 #include "core/linux/wait.h"
 #include "core/percpu.h"
@@ -27,7 +28,9 @@
      1ull << (SIGFPE - 1) | 1ull << (SIGSYS - 1))
 #define UNBLOCKABLE (1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1))
 
-struct thread_signals thread_signals;
+#if !QUIRE_THREADS
+struct thread_signals own_signals;
+#endif
 struct process_signals process_signals;
 const struct signal_handlers *signal_handlers;
 PERCPU uint32_t linux_attention;
@@ -47,7 +50,7 @@ static const char *signal_name(int signal)
 /* Not initialisers: the file would hold the queues, too. */
 void linux_signals_init(void)
 {
-    thread_signals.alternate.flags = SS_DISABLE;
+    own_signals.alternate.flags = SS_DISABLE;
     process_signals.ignored = HARMLESS;
 }
 
@@ -70,6 +73,66 @@ static void notice(void)
         this_cpu(linux_attention) |= ATTEND_SIGNALS;
 }
 
+#if QUIRE_THREADS
+
+static bool can_take(const struct linux_thread *thread, int signal)
+{
+    return !thread->exiting && (~thread->signals.blocked | thread->signals.waited) & signal_bit(signal);
+}
+
+/* A thread that takes a signal of the process: the running one if it can. NULL: none does now. */
+static struct linux_thread *find_taker(int signal)
+{
+    struct linux_thread *thread = linux_thread();
+
+    if (thread != NULL && can_take(thread, signal))
+        return thread;
+    thread = &linux_first_thread;
+    while (thread != NULL && !can_take(thread, signal))
+        thread = thread->next;
+    return thread;
+}
+
+/* Whose it may be hears of it: the one that runs at the end of its call, one that runs elsewhere by an interrupt, and
+ * one that waits wakes. */
+static void tell(const struct pending_signals *to, int signal)
+{
+    struct linux_thread *thread =
+        to == &process_signals.pending ? find_taker(signal) : CONTAINER_OF(to, struct linux_thread, signals.pending);
+
+    linux_wake_waiting(); /* signalfd */
+    if (thread == NULL)
+        return;
+    if (thread == linux_thread()) {
+        notice();
+        return;
+    }
+    thread_unpark(&thread->thread);
+    thread_interrupt(&thread->thread);
+}
+
+uint64_t signals_blocked_by(const struct pending_signals *to)
+{
+    return to == &process_signals.pending ? linux_first_thread.signals.blocked
+                                          : CONTAINER_OF(to, struct linux_thread, signals.pending)->signals.blocked;
+}
+
+#else
+
+static void tell(const struct pending_signals *to, int signal)
+{
+    (void)to, (void)signal;
+    notice();
+}
+
+uint64_t signals_blocked_by(const struct pending_signals *to)
+{
+    (void)to;
+    return own_signals.blocked;
+}
+
+#endif
+
 void signal_send_entry(struct pending_signals *to, struct signal_entry *entry)
 {
     int signal = entry->info.signal;
@@ -81,7 +144,7 @@ void signal_send_entry(struct pending_signals *to, struct signal_entry *entry)
         to->last[signal]->next = entry;
     to->last[signal] = entry;
     to->set |= signal_bit(signal);
-    notice();
+    tell(to, signal);
 }
 
 static uint64_t queued; /* entries that signal_send made */
@@ -98,7 +161,7 @@ error_t signal_send(struct pending_signals *to, const struct signal_info *info)
     int signal = info->signal;
     struct signal_entry *entry;
 
-    if (process_signals.ignored & ~thread_signals.blocked & signal_bit(signal))
+    if (process_signals.ignored & ~signals_blocked_by(to) & signal_bit(signal))
         return E_SUCCESS;
     if (signal < SIGNAL_REALTIME) {
         if (to->set & signal_bit(signal))
@@ -110,7 +173,7 @@ error_t signal_send(struct pending_signals *to, const struct signal_info *info)
             return E_AGAIN;
         if (entry == NULL) {
             to->set |= signal_bit(signal);
-            notice();
+            tell(to, signal);
             return E_SUCCESS;
         }
         entry->taken = free_entry;
@@ -152,7 +215,7 @@ static void take_first(struct pending_signals *from, int signal, struct signal_i
 
 int signal_take(uint64_t set, struct signal_info *info)
 {
-    struct pending_signals *from = &thread_signals.pending;
+    struct pending_signals *from = &own_signals.pending;
     uint64_t found = from->set & set;
     int signal;
 
@@ -169,24 +232,43 @@ int signal_take(uint64_t set, struct signal_info *info)
     return signal;
 }
 
-void signal_forget(int signal)
+#if QUIRE_THREADS
+void signals_end_thread(struct thread_signals *signals)
 {
     struct signal_info info;
 
-    while (thread_signals.pending.set & signal_bit(signal))
-        take_first(&thread_signals.pending, signal, &info);
-    while (process_signals.pending.set & signal_bit(signal))
-        take_first(&process_signals.pending, signal, &info);
+    while (signals->pending.set != 0)
+        take_first(&signals->pending, __builtin_ctzll(signals->pending.set) + 1, &info);
+}
+#endif
+
+static void forget_in(struct pending_signals *from, int signal)
+{
+    struct signal_info info;
+
+    while (from->set & signal_bit(signal))
+        take_first(from, signal, &info);
+}
+
+void signal_forget(int signal)
+{
+#if QUIRE_THREADS
+    for (struct linux_thread *thread = &linux_first_thread; thread != NULL; thread = thread->next)
+        forget_in(&thread->signals.pending, signal);
+#else
+    forget_in(&own_signals.pending, signal);
+#endif
+    forget_in(&process_signals.pending, signal);
 }
 
 void signals_block(uint64_t blocked)
 {
-    thread_signals.blocked = blocked & ~UNBLOCKABLE;
-    if (LIKELY((thread_signals.pending.set | process_signals.pending.set) == 0))
+    own_signals.blocked = blocked & ~UNBLOCKABLE;
+    if (LIKELY((own_signals.pending.set | process_signals.pending.set) == 0))
         return;
     /* What is ignored is kept as long as it is blocked. */
-    for (uint64_t set = (thread_signals.pending.set | process_signals.pending.set) & process_signals.ignored &
-                        ~thread_signals.blocked;
+    for (uint64_t set =
+             (own_signals.pending.set | process_signals.pending.set) & process_signals.ignored & ~own_signals.blocked;
          set != 0; set &= set - 1)
         signal_forget(__builtin_ctzll(set) + 1);
     notice();
@@ -223,7 +305,7 @@ void signals_deliver(struct trap_frame *frame, bool in_call)
         frame_restart_call(frame);
 }
 
-void linux_attend(struct trap_frame *frame)
+static inline void attend(struct trap_frame *frame)
 {
     uint32_t why = this_cpu(linux_attention);
     long result = frame_result(frame);
@@ -235,16 +317,23 @@ void linux_attend(struct trap_frame *frame)
         linux_timers->run();
     if (why & ATTEND_INTERRUPTS)
         frame_enable_interrupts(frame);
-    if (thread_signals.has_saved && result != -E_INTR && result != -E_RESTART) {
-        thread_signals.has_saved = false;
-        signals_block(thread_signals.saved);
+    if (own_signals.has_saved && result != -E_INTR && result != -E_RESTART) {
+        own_signals.has_saved = false;
+        signals_block(own_signals.saved);
     }
     signals_deliver(frame, true);
-    if (thread_signals.has_saved) { /* no handler's frame took it */
-        thread_signals.has_saved = false;
-        signals_block(thread_signals.saved);
+    if (own_signals.has_saved) { /* no handler's frame took it */
+        own_signals.has_saved = false;
+        signals_block(own_signals.saved);
     }
     this_cpu(linux_attention) &= ~(uint32_t)(ATTEND_SIGNALS | ATTEND_MASK);
+}
+
+void linux_attend(struct trap_frame *frame)
+{
+    linux_enter();
+    attend(frame);
+    linux_leave();
 }
 
 void linux_attend_nested(struct trap_frame *frame)
@@ -272,9 +361,9 @@ error_t linux_temporary_mask(const uint64_t *user, size_t size)
         return E_INVAL;
     if (user_read(&mask, user, sizeof(mask)) != E_SUCCESS)
         return E_FAULT;
-    if (!thread_signals.has_saved) /* else it is a call of a driver inside of one, or behind another one of it */
-        thread_signals.saved = thread_signals.blocked;
-    thread_signals.has_saved = true;
+    if (!own_signals.has_saved) /* else it is a call of a driver inside of one, or behind another one of it */
+        own_signals.saved = own_signals.blocked;
+    own_signals.has_saved = true;
     this_cpu(linux_attention) |= ATTEND_MASK;
     signals_block(mask);
     return E_SUCCESS;
@@ -282,7 +371,7 @@ error_t linux_temporary_mask(const uint64_t *user, size_t size)
 
 bool linux_signal_waits(void)
 {
-    if ((thread_signals.pending.set | process_signals.pending.set) & thread_signals.waited)
+    if ((own_signals.pending.set | process_signals.pending.set) & own_signals.waited)
         return true;
     if (signals_deliverable() == 0)
         return false;
@@ -306,6 +395,17 @@ static long send_as_user(struct pending_signals *to, int signal, int code)
     return signal == 0 ? 0 : -signal_send(to, &info);
 }
 
+struct pending_signals *signals_of_thread(int thread)
+{
+#if QUIRE_THREADS
+    struct linux_thread *found = linux_thread_find(thread);
+
+    return found == NULL || (found->exiting && found != &linux_first_thread) ? NULL : &found->signals.pending;
+#else
+    return thread == 1 ? &own_signals.pending : NULL;
+#endif
+}
+
 long linux_kill(int pid, int signal)
 {
     /* 0: the process group. -1: all processes, of which Linux leaves out the sender. */
@@ -314,9 +414,11 @@ long linux_kill(int pid, int signal)
 
 long linux_tkill(int thread, int signal)
 {
+    struct pending_signals *to = thread > 0 ? signals_of_thread(thread) : NULL;
+
     if (thread <= 0)
         return -E_INVAL;
-    return thread == 1 ? send_as_user(&thread_signals.pending, signal, SI_TKILL) : -E_SRCH;
+    return to != NULL ? send_as_user(to, signal, SI_TKILL) : -E_SRCH;
 }
 
 long linux_tgkill(int group, int thread, int signal)
@@ -330,7 +432,7 @@ long linux_tgkill(int group, int thread, int signal)
 
 long linux_rt_sigprocmask(int how, const uint64_t *new, uint64_t *old, size_t set_size)
 {
-    uint64_t set, before = thread_signals.blocked;
+    uint64_t set, before = own_signals.blocked;
 
     if (set_size != sizeof(set))
         return -E_INVAL;
@@ -348,7 +450,7 @@ long linux_rt_sigprocmask(int how, const uint64_t *new, uint64_t *old, size_t se
 
 long linux_rt_sigpending(uint64_t *set, size_t set_size)
 {
-    uint64_t waiting = (thread_signals.pending.set | process_signals.pending.set) & thread_signals.blocked;
+    uint64_t waiting = (own_signals.pending.set | process_signals.pending.set) & own_signals.blocked;
 
     return set_size > sizeof(waiting) ? -E_INVAL : -user_write(set, &waiting, set_size);
 }

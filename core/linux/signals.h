@@ -10,39 +10,16 @@
 #include "core/linux/abi.h"
 #include "core/linux/frame.h"
 #include "core/linux/linux.h"
+#include "core/linux/pending.h"
+#if QUIRE_THREADS
+#include "core/linux/thread.h"
+#endif
 
-#define SIGNAL_REALTIME 32 /* the first one that queues */
-
-static inline uint64_t signal_bit(int signal)
-{
-    return (uint64_t)1 << (signal - 1);
-}
-
-/* Of one number there may be one (standard signals from kill and the core) or many (real-time signals, timers). */
-struct signal_entry {
-    struct signal_entry *next;
-    struct signal_info info;
-    /* The entry is out of the queue, to be freed or used again; may still change the info that the program gets. NULL:
-     * one of pending_signals. */
-    void (*taken)(struct signal_entry *, struct signal_info *);
-};
-
-struct pending_signals {
-    uint64_t set;
-    struct signal_entry *first[SIGNALS + 1], *last[SIGNALS + 1]; /* by number */
-    struct signal_entry standard[SIGNAL_REALTIME];
-};
-
-/* Of the one thread. */
-struct thread_signals {
-    uint64_t blocked;
-    uint64_t saved; /* the mask before a call that has one of its own (ppoll), if there is one */
-    bool has_saved;
-    uint64_t waited; /* by rt_sigtimedwait: these end a wait though they are blocked */
-    struct linux_stack alternate;
-    struct pending_signals pending;
-};
-extern struct thread_signals thread_signals;
+#if QUIRE_THREADS
+#define own_signals (linux_thread()->signals) /* of the running thread */
+#else
+extern struct thread_signals own_signals;
+#endif
 
 /* Of the process. */
 struct process_signals {
@@ -52,6 +29,15 @@ struct process_signals {
     struct pending_signals pending;
 };
 extern struct process_signals process_signals;
+
+#if QUIRE_THREADS
+/* A thread is no more: what was sent to it is forgotten. */
+void signals_end_thread(struct thread_signals *);
+#endif
+
+/* The mask that decides whether what is sent there is ignored: the thread's, for the process the first thread's, as on
+ * Linux. */
+uint64_t signals_blocked_by(const struct pending_signals *to);
 
 void linux_signals_init(void);
 
@@ -72,11 +58,13 @@ int signal_take(uint64_t set, struct signal_info *);
 /* Forgets what is pending of a signal. */
 void signal_forget(int signal);
 
+/* Where signals are sent to a thread by its number, not 0; NULL: there is none. */
+struct pending_signals *signals_of_thread(int thread);
+
 /* What is pending and neither blocked nor ignored. */
 static inline uint64_t signals_deliverable(void)
 {
-    return (thread_signals.pending.set | process_signals.pending.set) & ~thread_signals.blocked &
-           ~process_signals.ignored;
+    return (own_signals.pending.set | process_signals.pending.set) & ~own_signals.blocked & ~process_signals.ignored;
 }
 
 /* The mask of the thread; SIGKILL and SIGSTOP are never blocked. */

@@ -9,6 +9,7 @@
 #include "core/base/string.h"
 #include "core/linux/calls.h"
 #include "core/linux/linux.h"
+#include "core/linux/lock.h"
 #include "core/linux/signals.h"
 
 #define NUMBER_SIZE 2
@@ -21,12 +22,46 @@ static void *at_distance(const void *from, int32_t distance)
     return (void *)((intptr_t)from + distance);
 }
 
+#if QUIRE_THREADS
+
+static linux_syscall locked[LINUX_SYSCALL_COUNT];
+
+/* In the place of a call that is made with the lock held. */
+static long locked_call(unsigned long a, unsigned long b, unsigned long c, unsigned long d, unsigned long e,
+                        unsigned long f, unsigned long number)
+{
+    long result;
+
+    linux_enter();
+    result = locked[number](a, b, c, d, e, f, number);
+    linux_leave();
+    return result;
+}
+
+static void add(uint16_t number, linux_syscall function)
+{
+    if (!(number & LINUX_CALL_UNLOCKED)) {
+        locked[number] = function;
+        function = locked_call;
+    }
+    linux_syscalls[number & ~LINUX_CALL_UNLOCKED] = function;
+}
+
+#else
+
+static void add(uint16_t number, linux_syscall function)
+{
+    linux_syscalls[number & ~LINUX_CALL_UNLOCKED] = function;
+}
+
+#endif
+
 void linux_init(void)
 {
     for (size_t i = 0; i < LINUX_SYSCALL_COUNT; i++)
         linux_syscalls[i] = linux_absent;
     for (const struct linux_call *call = linux_calls; call->function != 0; call++)
-        linux_syscalls[call->number] = (linux_syscall)at_distance(call, call->function);
+        add(call->number, (linux_syscall)at_distance(call, call->function));
     for (const int32_t *init = linux_inits; *init != 0; init++)
         ((void (*)(void))at_distance(init, *init))();
 }

@@ -9,8 +9,10 @@
 
 struct linux_call {
     int32_t function; /* distance from here; 0 ends the list */
-    uint16_t number;
+    uint16_t number;  /* with LINUX_CALL_UNLOCKED if linux_lock is not held (core/linux/lock.h) */
 } __attribute__((packed));
+#define LINUX_CALL_UNLOCKED 0x8000u
+
 extern const struct linux_call linux_calls[];
 
 /* Functions that take and return nothing, each by its distance from here; 0 ends the list. */

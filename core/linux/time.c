@@ -9,9 +9,10 @@
 
 /*
  * Clocks of a process or thread by its number (clock_getcpuclockid): the number's complement above three bits, of which
- * the lower two say what counts, and the third that it is a thread's (linux/include/linux/posix-timers.h). All of the
- * program's CPU time is one clock: nothing tells what the core used of it.
+ * the lower two say what counts, and the third that it is a thread's (linux/include/linux/posix-timers.h). Nothing
+ * tells what the core used of a CPU time. Timers on a thread's clock are on that of the program.
  */
+#define LINUX_RUSAGE_THREAD 1
 #define CPU_CLOCK_KIND 3
 #define CPU_CLOCK_EXACT 2
 #define CPU_CLOCK_THREAD 4
@@ -20,10 +21,13 @@ enum { THIS_PROCESS = 0, FIRST_PROCESS = 1 };
 /* True for the clocks of a CPU time by number. */
 static bool is_numbered(int clock)
 {
-    int process = ~(clock >> 3);
+    int number = ~(clock >> 3);
+    uint64_t time;
 
-    return clock < 0 && (clock & CPU_CLOCK_KIND) != CPU_CLOCK_KIND &&
-           (process == THIS_PROCESS || process == FIRST_PROCESS);
+    if (clock >= 0 || (clock & CPU_CLOCK_KIND) == CPU_CLOCK_KIND)
+        return false;
+    return clock & CPU_CLOCK_THREAD ? linux_thread_cpu_time(number, &time)
+                                    : number == THIS_PROCESS || number == FIRST_PROCESS;
 }
 
 error_t linux_find_clock(int clock, enum timer_clock *kind)
@@ -55,6 +59,17 @@ uint64_t linux_clock_now(enum timer_clock clock)
     return clock == TIMER_REALTIME ? clock_realtime() : clock == TIMER_CPU ? linux_cpu_time() : clock_monotonic();
 }
 
+/* What a clock that is there shows. */
+static uint64_t time_of(int clock, enum timer_clock kind)
+{
+    bool of_thread = clock == CLOCK_THREAD_CPUTIME_ID || (clock < 0 && (clock & CPU_CLOCK_THREAD));
+    uint64_t time;
+
+    if (kind != TIMER_CPU || !of_thread)
+        return linux_clock_now(kind);
+    return linux_thread_cpu_time(clock < 0 ? ~(clock >> 3) : 0, &time) ? time : 0;
+}
+
 static struct linux_timeval timeval_of(uint64_t time)
 {
     return (struct linux_timeval){.seconds = (int64_t)(time / SECOND), .microseconds = (int64_t)(time % SECOND / 1000)};
@@ -68,7 +83,7 @@ long linux_clock_gettime(int clock, struct linux_timespec *to)
 
     if (error != E_SUCCESS)
         return -error;
-    now = linux_timespec_of(linux_clock_now(kind));
+    now = linux_timespec_of(time_of(clock, kind));
     return -user_write(to, &now, sizeof(now));
 }
 
@@ -197,11 +212,14 @@ long linux_nanosleep(const struct linux_timespec *request, struct linux_timespec
 long linux_getrusage(int who, struct linux_rusage *to)
 {
     struct linux_rusage usage = {.user = {0}};
+    uint64_t time;
 
     if (who < -1 || who > 1)
         return -E_INVAL;
     if (who >= 0) { /* not RUSAGE_CHILDREN: there are none */
-        usage.user = timeval_of(linux_cpu_time());
+        if (who != LINUX_RUSAGE_THREAD || !linux_thread_cpu_time(0, &time))
+            time = linux_cpu_time();
+        usage.user = timeval_of(time);
         usage.resident_max = (int64_t)(vm_resident_peak(vm_space()) / 1024);
         usage.minor_faults = (int64_t)vm_faults(vm_space());
     }

@@ -41,8 +41,10 @@ static void interval_expired(struct timer *timer)
     static const int signals[ITIMERS] = {SIGALRM, SIGVTALRM, SIGPROF};
     struct interval_timer *own = CONTAINER_OF(timer, struct interval_timer, timer);
     long which = own - interval_timers;
-    uint64_t deadline = timer->deadline, bit = signal_bit(signals[which]);
-    bool unseen = ((process_signals.pending.set | (process_signals.ignored & ~thread_signals.blocked)) & bit) != 0;
+    uint64_t deadline = timer->due.time, bit = signal_bit(signals[which]);
+    bool unseen =
+        ((process_signals.pending.set | (process_signals.ignored & ~signals_blocked_by(&process_signals.pending))) &
+         bit) != 0;
 
     linux_send_signal(signals[which]);
     if (own->interval == 0)
@@ -64,8 +66,8 @@ static struct linux_itimerval interval_state(int which)
     const struct interval_timer *own = &interval_timers[which];
     uint64_t now = timer_now(interval_clock(which)), left = 0;
 
-    if (own->timer.queued) /* never 0 as long as it runs */
-        left = own->timer.deadline >= now + MICROSECOND ? own->timer.deadline - now : MICROSECOND;
+    if (own->timer.due.queued) /* never 0 as long as it runs */
+        left = own->timer.due.time >= now + MICROSECOND ? own->timer.due.time - now : MICROSECOND;
     return (struct linux_itimerval){timeval_of(own->interval), timeval_of(left)};
 }
 
@@ -126,13 +128,15 @@ long linux_alarm(unsigned seconds)
 
 enum { SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD, SIGEV_THREAD_ID = 4 };
 
+enum { TO_NOBODY = -1, TO_PROCESS = 0 };
+
 struct posix_timer {
     struct posix_timer *next;
     struct timer timer;
     struct signal_entry entry;
-    struct pending_signals *to; /* NULL: no signal is sent */
-    enum timer_clock clock;     /* of the absolute times */
-    bool sent;                  /* the entry is in the queue */
+    int thread;             /* that signals are sent to: TO_PROCESS, or TO_NOBODY */
+    enum timer_clock clock; /* of the absolute times */
+    bool sent;              /* the entry is in the queue */
     int id;
     uint64_t interval;
     uint64_t missed;  /* expiries since the one whose signal waits */
@@ -152,14 +156,22 @@ static struct posix_timer *find_timer(int id)
 
 static void posix_expired(struct timer *timer);
 
+/* NULL: nobody, or a thread that is no more. */
+static struct pending_signals *target_of(const struct posix_timer *own)
+{
+    return own->thread > 0             ? signals_of_thread(own->thread)
+           : own->thread == TO_PROCESS ? &process_signals.pending
+                                       : NULL;
+}
+
 /* A resting periodic timer: its deadline is moved to the next one to come. */
 static void catch_up(struct posix_timer *own)
 {
     struct timer *timer = &own->timer;
     uint64_t now = timer_now(timer->clock);
 
-    if (timer->deadline <= now)
-        own->missed += timer_advance(&timer->deadline, own->interval, now);
+    if (timer->due.time <= now)
+        own->missed += timer_advance(&timer->due.time, own->interval, now);
 }
 
 static void posix_delivered(struct signal_entry *entry, struct signal_info *info)
@@ -169,7 +181,7 @@ static void posix_delivered(struct signal_entry *entry, struct signal_info *info
     own->sent = false;
     if (own->interval != 0) {
         catch_up(own);
-        timer_set(&own->timer, own->timer.clock, own->timer.deadline, posix_expired, true);
+        timer_set(&own->timer, own->timer.clock, own->timer.due.time, posix_expired, true);
     }
     own->overrun = own->missed < INT32_MAX ? own->missed : INT32_MAX;
     own->missed = 0;
@@ -179,15 +191,16 @@ static void posix_delivered(struct signal_entry *entry, struct signal_info *info
 static void posix_expired(struct timer *timer)
 {
     struct posix_timer *own = CONTAINER_OF(timer, struct posix_timer, timer);
-    uint64_t bit = signal_bit(own->entry.info.signal), deadline = timer->deadline;
+    uint64_t bit = signal_bit(own->entry.info.signal), deadline = timer->due.time;
+    struct pending_signals *to = target_of(own);
 
-    if (own->to == NULL)
+    if (to == NULL)
         return;
-    if (!(process_signals.ignored & ~thread_signals.blocked & bit)) {
+    if (!(process_signals.ignored & ~signals_blocked_by(to) & bit)) {
         if (own->interval != 0)
-            timer_advance(&timer->deadline, own->interval, deadline);
+            timer_advance(&timer->due.time, own->interval, deadline);
         own->sent = true;
-        signal_send_entry(own->to, &own->entry);
+        signal_send_entry(to, &own->entry);
     } else if (own->interval != 0) {
         advance_unseen(&deadline, own->interval, timer->clock);
         timer_set(timer, timer->clock, deadline, posix_expired, true);
@@ -211,7 +224,7 @@ static error_t check_event(const struct linux_sigevent *event)
     case SIGEV_NONE:
         return E_SUCCESS;
     case SIGEV_SIGNAL | SIGEV_THREAD_ID:
-        if (event->thread != 1)
+        if (event->thread <= 0 || signals_of_thread(event->thread) == NULL)
             return E_INVAL;
         break;
     case SIGEV_SIGNAL:
@@ -246,11 +259,10 @@ long linux_timer_create(int clock, const struct linux_sigevent *user, int *user_
     own->id = ids;
     ids = ids == INT32_MAX ? 0 : ids + 1;
     own->clock = kind;
-    own->to = event.notify == SIGEV_NONE       ? NULL
-              : event.notify & SIGEV_THREAD_ID ? &thread_signals.pending
-                                               : &process_signals.pending;
+    own->thread = event.notify == SIGEV_NONE ? TO_NOBODY : event.notify & SIGEV_THREAD_ID ? event.thread : TO_PROCESS;
     own->entry.taken = posix_delivered;
-    own->entry.info = (struct signal_info){.signal = own->to != NULL ? event.signal : SIGALRM, .code = SI_TIMER};
+    own->entry.info =
+        (struct signal_info){.signal = own->thread != TO_NOBODY ? event.signal : SIGALRM, .code = SI_TIMER};
     own->entry.info.timer.id = own->id;
     own->entry.info.timer.value = event.value;
     own->next = posix_timers;
@@ -261,12 +273,12 @@ long linux_timer_create(int clock, const struct linux_sigevent *user, int *user_
 static struct linux_itimerspec posix_state(struct posix_timer *own)
 {
     uint64_t now = timer_now(own->timer.clock), left = 0;
-    bool rests = own->interval != 0 && !own->timer.queued;
+    bool rests = own->interval != 0 && !own->timer.due.queued;
 
     if (rests)
         catch_up(own);
-    if (own->timer.queued || rests)
-        left = own->timer.deadline > now ? own->timer.deadline - now : own->to != NULL;
+    if (own->timer.due.queued || rests)
+        left = own->timer.due.time > now ? own->timer.due.time - now : own->thread != TO_NOBODY;
     return (struct linux_itimerspec){linux_timespec_of(own->interval), linux_timespec_of(left)};
 }
 
@@ -274,7 +286,7 @@ static void stop(struct posix_timer *own)
 {
     timer_cancel(&own->timer);
     if (own->sent)
-        signal_withdraw(own->to, &own->entry);
+        signal_withdraw(target_of(own), &own->entry);
     own->sent = false;
     own->missed = own->overrun = 0;
 }
@@ -284,7 +296,7 @@ static void start(struct posix_timer *own, uint64_t value, bool absolute)
 {
     enum timer_clock clock = !absolute && own->clock == TIMER_REALTIME ? TIMER_MONOTONIC : own->clock;
 
-    timer_set(&own->timer, clock, absolute ? value : timer_now(clock) + value, posix_expired, own->to != NULL);
+    timer_set(&own->timer, clock, absolute ? value : timer_now(clock) + value, posix_expired, own->thread != TO_NOBODY);
 }
 
 long linux_timer_settime(int id, int flags, const struct linux_itimerspec *new, struct linux_itimerspec *old)

@@ -196,7 +196,7 @@ static struct linux_itimerspec setting_of(struct alarm *alarm)
 
     catch_up(alarm);
     now = timer_now(alarm->clock);
-    if (alarm->timer.queued && alarm->deadline > now)
+    if (alarm->timer.due.queued && alarm->deadline > now)
         rest = alarm->deadline - now;
     return (struct linux_itimerspec){.interval = timespec_of(alarm->interval), .value = timespec_of(rest)};
 }

@@ -1,7 +1,5 @@
 /*
- * The timer queue: a pairing heap for each clock (Fredman, Sedgewick, Sleator, Tarjan, 1986), linked through the
- * timers, so that setting one costs nothing but a comparison and needs no memory. The root is the next one due.
- * `previous` is the left sibling, or the parent of a first child.
+ * The timer queue: deadlines for each clock, in the order of the times.
  *
  * Who computes is interrupted by an alarm, which is set to the next deadline once a timer asks for that. Who sleeps
  * wakes for it by himself (wait.c).
@@ -9,13 +7,15 @@
 #include "core/linux/timers.h"
 
 #include "core/clock.h"
+#include "core/cpu.h"
 #include "core/linux/alarm.h"
 #include "core/linux/signals.h"
+#include "core/linux/wait.h"
 #include "core/percpu.h"
 
 static void interrupt(struct alarm *, struct trap_frame *program);
 
-static struct timer *queues[TIMER_CLOCKS];
+static struct deadline *queues[TIMER_CLOCKS];
 static bool interrupting; /* a timer was set that interrupts the program */
 static struct alarm alarm = {.deadline = UINT64_MAX, .due = interrupt};
 
@@ -24,88 +24,25 @@ uint64_t timer_now(enum timer_clock clock)
     return clock == TIMER_REALTIME ? clock_realtime() : clock == TIMER_CPU ? linux_cpu_time() : clock_monotonic();
 }
 
-/* ---- the heap ---- */
-
-static struct timer *meld(struct timer *first, struct timer *second)
-{
-    struct timer *least = first, *other = second;
-
-    if (first == NULL || second == NULL)
-        return first != NULL ? first : second;
-    if (second->deadline < first->deadline) {
-        least = second;
-        other = first;
-    }
-    other->next = least->child;
-    if (other->next != NULL)
-        other->next->previous = other;
-    other->previous = least;
-    least->child = other;
-    least->next = least->previous = NULL;
-    return least;
-}
-
-/* One heap of the children of a root that goes: in pairs from the left, then the pairs from the right. */
-static struct timer *meld_children(struct timer *child)
-{
-    struct timer *pairs = NULL, *result = NULL;
-
-    while (child != NULL) {
-        struct timer *first = child, *second = child->next, *pair;
-
-        child = second != NULL ? second->next : NULL;
-        first->next = first->previous = NULL;
-        if (second != NULL)
-            second->next = second->previous = NULL;
-        pair = meld(first, second);
-        pair->next = pairs;
-        pairs = pair;
-    }
-    while (pairs != NULL) {
-        struct timer *next = pairs->next;
-
-        pairs->next = NULL;
-        result = meld(result, pairs);
-        pairs = next;
-    }
-    return result;
-}
-
-static void take_out(struct timer *timer)
-{
-    struct timer **root = &queues[timer->clock], *rest = meld_children(timer->child);
-
-    if (timer == *root) {
-        *root = rest;
-    } else {
-        if (timer->previous->child == timer)
-            timer->previous->child = timer->next;
-        else
-            timer->previous->next = timer->next;
-        if (timer->next != NULL)
-            timer->next->previous = timer->previous;
-        *root = meld(*root, rest);
-    }
-    timer->child = timer->next = timer->previous = NULL;
-    timer->queued = false;
-}
-
 /* ---- what is due ---- */
 
 /* The monotonic time at which the first timer of the clock is due, if the clock runs from now on. */
 static uint64_t due(enum timer_clock clock, uint64_t now)
 {
-    const struct timer *first = queues[clock];
-    uint64_t time;
+    const struct deadline *first = queues[clock];
+    uint64_t time, left;
 
-    if (first == NULL || first->deadline == UINT64_MAX)
+    if (first == NULL || first->time == UINT64_MAX)
         return UINT64_MAX;
     if (clock == TIMER_MONOTONIC)
-        return first->deadline;
+        return first->time;
     time = timer_now(clock);
-    if (first->deadline <= time)
+    if (first->time <= time)
         return now;
-    return first->deadline - time < UINT64_MAX - now ? now + (first->deadline - time) : UINT64_MAX;
+    left = first->time - time;
+    if (clock == TIMER_CPU)
+        left /= cpu_count(); /* so much sooner if all of them compute */
+    return left < UINT64_MAX - now ? now + left : UINT64_MAX;
 }
 
 uint64_t timers_next(void)
@@ -142,10 +79,10 @@ void timers_run(void)
         /* Looked at once: one that is set anew with a short period may be due again already. */
         uint64_t now = queues[clock] != NULL ? timer_now(clock) : 0;
 
-        while (queues[clock] != NULL && queues[clock]->deadline <= now && queues[clock]->deadline != UINT64_MAX) {
-            struct timer *timer = queues[clock];
+        while (queues[clock] != NULL && queues[clock]->time <= now && queues[clock]->time != UINT64_MAX) {
+            struct timer *timer = CONTAINER_OF(queues[clock], struct timer, due);
 
-            take_out(timer);
+            deadline_remove(&queues[clock], &timer->due);
             timer->expired(timer);
         }
     }
@@ -159,7 +96,7 @@ static void interrupt(struct alarm *own, struct trap_frame *program)
 {
     (void)own;
     timers_run();
-    if (signals_deliverable() == 0)
+    if (QUIRE_THREADS || signals_deliverable() == 0) /* threads look for themselves */
         return;
     if (program != NULL)
         signals_deliver(program, false);
@@ -175,18 +112,20 @@ void timer_set(struct timer *timer, enum timer_clock clock, uint64_t deadline, v
                bool interrupts)
 {
     timer_cancel(timer);
-    *timer = (struct timer){.deadline = deadline, .expired = expired, .clock = clock, .queued = true};
-    queues[clock] = meld(queues[clock], timer);
+    timer->expired = expired;
+    timer->clock = clock;
+    deadline_add(&queues[clock], &timer->due, deadline);
     linux_timers = &hooks;
     interrupting |= interrupts;
+    linux_wake_waiting(); /* who waits may have to wake earlier now */
     adjust_alarm();
 }
 
 bool timer_cancel(struct timer *timer)
 {
-    if (!timer->queued)
+    if (!timer->due.queued)
         return false;
-    take_out(timer);
+    deadline_remove(&queues[timer->clock], &timer->due);
     return true;
 }
 

@@ -7,20 +7,19 @@
 #define CORE_LINUX_TIMERS_H
 
 #include "core/base/types.h"
+#include "core/threads/deadlines.h"
 
 /* What a deadline counts: ns of clock_monotonic(), of clock_realtime() (which the program may set: timers follow), or
  * of the program's CPU time, which stands still while the core sleeps. */
 enum timer_clock { TIMER_MONOTONIC, TIMER_REALTIME, TIMER_CPU, TIMER_CLOCKS };
 
-/* All zero before it is first set. The queue owns the fields; `deadline` and `clock` may be read. */
+/* All zero before it is first set. The queue owns the fields; `due` and `clock` may be read. */
 struct timer {
-    uint64_t deadline;
+    struct deadline due;
     /* The timer is out of the queue and may be set again. Runs with interrupts off, possibly inside an interrupt: may
      * neither sleep nor allocate nor touch memory of the program. */
     void (*expired)(struct timer *);
-    struct timer *child, *next, *previous; /* pairing heap: core/linux/timers.c */
     enum timer_clock clock;
-    bool queued;
 };
 
 /*

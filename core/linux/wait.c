@@ -1,19 +1,81 @@
 /*
- * One thread: it sleeps where the CPU does. What wakes it is a timer, or the look at the console every so often, whose
- * port does not interrupt. CPU time is all time that was not slept. Before the CPU halts it cleans frames, a piece at a
- * time until the wait is over: nothing but the end of the wait interrupts.
+ * How a system call sleeps. What wakes it is a timer, or the look at the console every so often, whose port does not
+ * interrupt.
+ *
+ * Alone, the one thread sleeps where the CPU does; CPU time is all time that was not slept. Before the CPU halts it
+ * cleans frames, a piece at a time until the wait is over: nothing but the end of the wait interrupts.
+ *
+ * Where there are threads, one that waits is parked, and whatever may have changed what it waits for wakes all of them:
+ * each looks for itself (core/linux/wait.h). At the console looks CPU 0, when it has nothing else to do.
  */
 #include "core/linux/wait.h"
 
 #include "core/clock.h"
 #include "core/cpu.h"
 #include "core/linux/calls.h"
+#include "core/linux/lock.h"
 #include "core/linux/timers.h"
 #include "vm/frames.h"
 
 #define CONSOLE_INTERVAL 10000000u /* ns between looks at the port */
 
 const struct timer_hooks *linux_timers;
+
+static void run_timers(void)
+{
+    if (linux_timers != NULL)
+        linux_timers->run();
+}
+
+#if QUIRE_THREADS
+
+#include "core/linux/thread.h"
+
+static struct linux_thread *waiting;
+
+void linux_wake_waiting(void)
+{
+    for (struct linux_thread *thread = waiting; thread != NULL; thread = thread->next_waiting)
+        thread_unpark(&thread->thread);
+}
+
+uint64_t linux_cpu_time(void)
+{
+    return linux_threads_cpu_time();
+}
+
+static void sleep_until(uint64_t time)
+{
+    struct linux_thread *self = linux_thread(), **link = &waiting;
+
+    self->next_waiting = waiting;
+    waiting = self;
+    linux_leave();
+    thread_park(time);
+    linux_enter();
+    while (*link != self)
+        link = &(*link)->next_waiting;
+    *link = self->next_waiting;
+}
+
+static uint64_t next_look(uint64_t now)
+{
+    (void)now;
+    return UINT64_MAX;
+}
+
+/* Signals that were typed find their thread by themselves. */
+uint64_t linux_idle(void)
+{
+    if (spin_try(&linux_lock)) {
+        if (console_look())
+            linux_wake_waiting();
+        linux_leave();
+    }
+    return clock_monotonic() + CONSOLE_INTERVAL;
+}
+
+#else
 
 static uint64_t slept; /* ns in all, without the sleep that is going on */
 static uint64_t asleep_since;
@@ -24,28 +86,39 @@ uint64_t linux_cpu_time(void)
     return (asleep ? asleep_since : clock_monotonic()) - slept;
 }
 
-error_t linux_wait(uint64_t deadline)
+static void sleep_until(uint64_t time)
 {
-    uint64_t until, next;
-
-    console_look(); /* takes in what was typed: Ctrl-C is a signal */
-    if (linux_timers != NULL)
-        linux_timers->run();
-    if (linux_signal_waits())
-        return E_INTR;
     asleep_since = clock_monotonic();
-    if (asleep_since >= deadline)
-        return E_TIMEDOUT;
-    until = deadline - asleep_since < CONSOLE_INTERVAL ? deadline : asleep_since + CONSOLE_INTERVAL;
-    next = linux_timers != NULL ? linux_timers->next() : UINT64_MAX;
     asleep = true;
-    next = next < until ? next : until;
-    while (clock_monotonic() < next && frames_clean())
+    while (clock_monotonic() < time && frames_clean())
         ;
-    cpu_wait_until(next);
+    cpu_wait_until(time);
     asleep = false;
     slept += clock_monotonic() - asleep_since;
-    if (linux_timers != NULL)
-        linux_timers->run();
+}
+
+static uint64_t next_look(uint64_t now)
+{
+    return now + CONSOLE_INTERVAL;
+}
+
+#endif
+
+error_t linux_wait(uint64_t deadline)
+{
+    uint64_t now, until = deadline, next;
+
+    console_look(); /* takes in what was typed: Ctrl-C is a signal */
+    run_timers();
+    if (linux_signal_waits())
+        return E_INTR;
+    now = clock_monotonic();
+    if (now >= deadline)
+        return E_TIMEDOUT;
+    next = next_look(now);
+    until = next < until ? next : until;
+    next = linux_timers != NULL ? linux_timers->next() : UINT64_MAX;
+    sleep_until(next < until ? next : until);
+    run_timers();
     return linux_signal_waits() ? E_INTR : E_SUCCESS;
 }

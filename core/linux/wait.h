@@ -23,6 +23,17 @@
  */
 error_t linux_wait(uint64_t deadline);
 
+#if QUIRE_THREADS
+/* Whatever linux_wait waits for may have changed: all threads that are in it look again. */
+void linux_wake_waiting(void);
+/* What CPU 0 does when it has nothing to run: until when it may sleep (monotonic ns). */
+uint64_t linux_idle(void);
+#else
+static inline void linux_wake_waiting(void)
+{
+}
+#endif
+
 /* True if a signal is waiting that the program has not blocked: the call should end. */
 bool linux_signal_waits(void);
 

@@ -2,6 +2,7 @@
 #include "core/base/print.h"
 #include "core/clock.h"
 #include "core/cpu.h"
+#include "core/linux/alarm.h"
 #include "core/linux/linux.h"
 #include "core/linux/signals.h"
 #include "core/observe/ticker.h"
@@ -10,11 +11,8 @@
 
 _Thread_local uintptr_t fake_percpu_offset; /* of the machine, which is not here */
 
-PERCPU uint32_t linux_attention;
-
 static uint64_t now = 1000, armed = UINT64_MAX;
 static bool has_timer = true;
-static void (*on_interrupt)(struct trap_frame *);
 static unsigned printed;
 
 uint64_t clock_monotonic(void)
@@ -22,16 +20,10 @@ uint64_t clock_monotonic(void)
     return now;
 }
 
-bool cpu_set_alarm(uint64_t deadline)
+bool scheduler_set_alarm(uint64_t deadline)
 {
     armed = deadline;
     return has_timer;
-}
-
-void frame_on_interrupt(void (*interrupt)(struct trap_frame *))
-{
-    assert_null(on_interrupt);
-    on_interrupt = interrupt;
 }
 
 void kprintf(const char *format, ...)
@@ -43,7 +35,7 @@ void kprintf(const char *format, ...)
 static void interrupt(struct trap_frame *program)
 {
     armed = UINT64_MAX;
-    on_interrupt(program);
+    alarm_interrupt(program);
 }
 
 /* Lets time pass, with the interrupts that come on the way. */
@@ -93,7 +85,6 @@ static void earliest_is_armed(void **state)
     (void)state;
     set(&first, 5000);
     assert_int_equal(armed, 5000);
-    assert_int_equal(linux_attention, ATTEND_INTERRUPTS);
     set(&second, 3000);
     set(&third, 4000);
     assert_int_equal(armed, 3000);

@@ -26,6 +26,10 @@ const struct file_operations console_operations = {.name = "/dev/console"};
 const struct timer_hooks *linux_timers;
 static unsigned signals_sent, waits;
 
+void linux_wake_waiting(void)
+{
+}
+
 error_t linux_wait(uint64_t deadline)
 {
     waits++;

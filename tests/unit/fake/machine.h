@@ -29,7 +29,8 @@
 void *phys_to_virt(paddr_t physical);
 paddr_t virt_to_phys(const void *mapped_ram);
 
-/* Of the CPU that the running thread of the host plays (fake_cpus_run); CPU 0 has the linked block itself. */
+/* Of the CPU that the running thread of the host plays (fake_cpu_begin of fake.h); CPU 0 has the linked block itself.
+ */
 extern _Thread_local uintptr_t fake_percpu_offset;
 static inline uintptr_t percpu_offset(void)
 {
@@ -50,6 +51,11 @@ struct machine_state {
 };
 void machine_enter_program_code(struct machine_state *interrupted);
 void machine_leave_program_code(const struct machine_state *interrupted);
+
+/* Threads of the core are not switched here. */
+struct machine_context {
+    char nothing;
+};
 
 #include "arch/x86_64/leaf.h"
 

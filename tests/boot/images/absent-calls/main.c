@@ -12,6 +12,7 @@ static const struct {
 #define INIT(part, function)
 #define CALL(number, name, function, part, missing)
 #define NONE(number, name, reason) {number, #name},
+#define UNLOCKED(name)
 #include "core/linux/calls.def"
 };
 

@@ -1,0 +1,19 @@
+/* A thread that does not run (core/context.h). Seen through machine.h; tests/unit/fake has its own. */
+#ifndef ARCH_CONTEXT_H
+#define ARCH_CONTEXT_H
+
+#include "core/base/types.h"
+
+/* Per-CPU words that follow the thread, which other files define; their values while it does not run. */
+struct machine_context {
+    uintptr_t stack;               /* pointer, below what context_swap pushed */
+    uintptr_t low, high;           /* of the core stack */
+    uintptr_t syscall_stack;       /* not 0 only where the thread begins */
+    uint64_t thread_pointer;       /* fs base */
+    unsigned user_check_suspended; /* core/cpu.h */
+    uint32_t attention;            /* linux_attention */
+    bool program;                  /* has a thread pointer, and extended state */
+    struct machine_state state;
+};
+
+#endif

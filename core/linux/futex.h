@@ -1,0 +1,19 @@
+/* Futexes from inside the core: what the end of a thread does to those that wait for it (man 2 futex). */
+#ifndef CORE_LINUX_FUTEX_H
+#define CORE_LINUX_FUTEX_H
+
+#include "core/base/types.h"
+
+/* Wakes at most `count` threads that wait at the address; the number of them. */
+unsigned futex_wake(const uint32_t *word, unsigned count);
+/* A thread ends that by its list owns the lock with this word: the word says so (FUTEX_OWNER_DIED), and the next one
+ * that waits is woken. pi: it has inheritance of priorities; who waits then is told by futex_thread_ends. Memory that
+ * is not there is left alone. */
+void futex_owner_died(uint32_t *word, uint32_t owner, bool pi);
+void futex_thread_ends(uint32_t owner);
+
+/* The only thread is about to wait for ever: unless a timer's signal may come, that ends the program with a line, as
+ * the only useful thing to do. process.c */
+void futex_check_alone(const uint32_t *word);
+
+#endif

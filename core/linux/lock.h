@@ -1,0 +1,36 @@
+/*
+ * One lock for what core/linux keeps: files, descriptors, timers, signals, the list of threads. A call that is not
+ * UNLOCKED in calls.def runs with it held, from the first instruction of its function to the last but while it waits
+ * (linux_wait); so do handlers of signals being set up, and timers that expire. Faults, and calls that only deal with
+ * memory or threads, do without it.
+ *
+ * It is the first of all locks: those of futexes, the address space, the heap and the scheduler are taken with it held.
+ * A fault, which may hold one of the address space, only tries it.
+ */
+#ifndef CORE_LINUX_LOCK_H
+#define CORE_LINUX_LOCK_H
+
+#include "core/spinlock.h"
+
+#if QUIRE_THREADS
+extern struct spinlock linux_lock;
+
+static inline void linux_enter(void)
+{
+    spin_lock(&linux_lock);
+}
+
+static inline void linux_leave(void)
+{
+    spin_unlock(&linux_lock);
+}
+#else
+static inline void linux_enter(void)
+{
+}
+
+static inline void linux_leave(void)
+{
+}
+#endif
+#endif

@@ -1,0 +1,46 @@
+/*
+ * Threads of the program: what Linux knows of one. The list of them, and all that says nothing else, is read and
+ * changed with linux_lock held. Only where the core is compiled for threads.
+ */
+#ifndef CORE_LINUX_THREAD_H
+#define CORE_LINUX_THREAD_H
+
+#include "core/linux/pending.h"
+#include "core/linux/process.h"
+#include "core/threads/scheduler.h"
+
+#define THREAD_NAME_SIZE 16
+
+struct linux_thread {
+    struct thread thread;
+    struct linux_thread *next, *previous; /* of all, in the order of their numbers; the first is the program's own */
+    int id;
+    bool exiting;
+    int *child_id;            /* where its number goes when it begins; NULL: nowhere */
+    uint32_t *clear_id;       /* set_tid_address: 0 goes there, and a futex is woken, at the end */
+    uintptr_t robust;         /* struct robust_list_head of the program; 0: none */
+    struct vm_segment *stack; /* that holds this structure above its core stack; NULL: the first thread's */
+    struct linux_thread *next_waiting;
+    bool waiting; /* in linux_wait */
+    char name[THREAD_NAME_SIZE];
+    struct thread_scheduling scheduling;
+    struct thread_signals signals;
+};
+
+/* The running one. Not where a CPU has nothing to run. */
+static inline struct linux_thread *linux_thread(void)
+{
+    return (struct linux_thread *)thread_current();
+}
+_Static_assert(offsetof(struct linux_thread, thread) == 0, "linux_thread()");
+
+extern struct linux_thread linux_first_thread;
+
+/* The next in the list, the first behind NULL. */
+struct linux_thread *linux_thread_next(const struct linux_thread *);
+/* NULL: there is none. 0: the running one. */
+struct linux_thread *linux_thread_find(int id);
+/* The CPU time of all threads that are and were, ns. */
+uint64_t linux_threads_cpu_time(void);
+
+#endif

@@ -1,0 +1,541 @@
+/*
+ * The scheduler. Each CPU has a queue of threads that are ready, in the order in which they became so, and runs each
+ * for a slice of time. A thread that becomes ready goes to the CPU where it ran last if that is idle (its caches may
+ * hold what it needs), else to another one that is, else to where it ran last. A CPU that has nothing to do takes a
+ * thread from the queue of another one before it sleeps. The timer of a CPU runs only if there is something that it is
+ * for: somebody waits for the CPU, or sleeps until a time.
+ *
+ * Waiting is parking (after Java's LockSupport): a thread has a permit or not; thread_unpark gives it, thread_park
+ * takes it and waits as long as there is none. So who waits says first where it can be found, looks once more whether
+ * there is something to wait for, and parks: nothing can be lost in between.
+ *
+ *     RUNNING ── park ──> PARKING ── off its stack ──> PARKED
+ *        ^                   │ unpark                    │ unpark
+ *        └──── WOKEN <───────┴───────────────────────────┘        WOKEN: has the permit
+ *
+ * Nobody may run a thread whose context is not saved yet. The CPU that leaves it says so when it is on the next stack
+ * (arrive): only then does the thread go to a queue, or become PARKED; who unparks it before leaves that to this CPU.
+ * So no CPU ever waits for another one here.
+ *
+ * Locks: that of a CPU's scheduler is the last one; only one of them is held at a time.
+ */
+#include "core/threads/scheduler.h"
+
+#include "core/base/assert.h"
+#include "core/clock.h"
+#include "core/cpu.h"
+#include "core/linux/frame.h"
+#include "core/percpu.h"
+
+#define SLICE_NS 3000000u
+/* Where an interrupt came at a bad moment, in the middle of what the core does, it is tried again so much later. */
+#define AGAIN_NS 50000u
+#define IDLE_STACK 16384u
+
+enum thread_state { RUNNING, PARKING, PARKED, WOKEN };
+
+struct scheduler {
+    struct spinlock lock; /* of the queue and the sleepers */
+    struct thread *first, *last;
+    unsigned length; /* read without the lock, too */
+    struct deadline *sleepers;
+    struct thread *current, *previous;
+    uint64_t slice_end;
+    uint64_t armed; /* the timer is set to this time */
+    struct scheduler_counts counts;
+    struct thread idle;
+};
+
+PERCPU struct scheduler scheduler;
+
+/* A bit for each CPU that is about to sleep, or does. Written where a CPU has nothing to do, and by who wakes it. */
+static uint64_t idle_cpus;
+static uint64_t alarm = UINT64_MAX; /* of CPU 0 */
+static void (*on_interrupt)(struct trap_frame *program);
+static uint64_t (*on_idle)(void);
+
+static inline struct scheduler *own(void)
+{
+    return &this_cpu(scheduler);
+}
+
+static inline uint64_t cpu_bit(unsigned cpu)
+{
+    return (uint64_t)1 << cpu;
+}
+
+static inline bool is_idle(void)
+{
+    return own()->current == &own()->idle;
+}
+
+struct thread *thread_current(void)
+{
+    return is_idle() ? NULL : own()->current;
+}
+
+/* ---- the timer ---- */
+
+static uint64_t earliest(const struct scheduler *self)
+{
+    uint64_t time = self->length > 0 && !is_idle() ? self->slice_end : UINT64_MAX;
+
+    if (self->sleepers != NULL && self->sleepers->time < time)
+        time = self->sleepers->time;
+    if (cpu_number() == 0 && __atomic_load_n(&alarm, __ATOMIC_RELAXED) < time)
+        time = __atomic_load_n(&alarm, __ATOMIC_RELAXED);
+    return time;
+}
+
+/* One that is set too early costs an interrupt, which sets it anew. */
+static bool arm(void)
+{
+    struct scheduler *self = own();
+    uint64_t time = earliest(self);
+
+    if (time >= self->armed)
+        return true;
+    self->armed = time;
+    return cpu_set_alarm(time);
+}
+
+bool scheduler_set_alarm(uint64_t time)
+{
+    __atomic_store_n(&alarm, time, __ATOMIC_RELAXED);
+    if (cpu_number() == 0)
+        return arm();
+    cpu_kick(0);
+    return true;
+}
+
+/* ---- queues ---- */
+
+static void append(struct scheduler *to, struct thread *thread)
+{
+    thread->next = NULL;
+    if (to->length == 0)
+        to->first = thread;
+    else
+        to->last->next = thread;
+    to->last = thread;
+    __atomic_store_n(&to->length, to->length + 1, __ATOMIC_RELAXED);
+}
+
+/* The first thread that one of the CPUs may run, or NULL. With the lock. */
+static struct thread *take_first(struct scheduler *from, uint64_t cpus)
+{
+    struct thread *before = NULL, *thread = from->first;
+
+    while (thread != NULL && !(__atomic_load_n(&thread->affinity, __ATOMIC_RELAXED) & cpus)) {
+        before = thread;
+        thread = thread->next;
+    }
+    if (thread == NULL)
+        return NULL;
+    if (before == NULL)
+        from->first = thread->next;
+    else
+        before->next = thread->next;
+    if (from->last == thread)
+        from->last = before;
+    __atomic_store_n(&from->length, from->length - 1, __ATOMIC_RELAXED);
+    return thread;
+}
+
+/* An idle CPU of these, which now counts as woken; -1: none is. */
+static int claim_idle(uint64_t cpus)
+{
+    uint64_t idle = __atomic_load_n(&idle_cpus, __ATOMIC_RELAXED) & cpus;
+
+    while (idle != 0) {
+        uint64_t bit = idle & -idle;
+
+        if (__atomic_fetch_and(&idle_cpus, ~bit, __ATOMIC_RELAXED) & bit)
+            return __builtin_ctzll(bit);
+        idle &= ~bit;
+    }
+    return -1;
+}
+
+static unsigned choose_cpu(const struct thread *thread)
+{
+    uint64_t last = thread->affinity & cpu_bit(thread->cpu);
+    int idle = claim_idle(last);
+
+    if (idle < 0)
+        idle = claim_idle(thread->affinity);
+    if (idle >= 0)
+        return (unsigned)idle;
+    return last ? thread->cpu : (unsigned)__builtin_ctzll(thread->affinity);
+}
+
+/* Where the queue was empty the CPU may sleep, or run a thread without a timer. */
+static void enqueue(struct thread *thread)
+{
+    unsigned cpu = choose_cpu(thread);
+    struct scheduler *to = &cpu_variable(cpu, scheduler);
+    bool was_empty;
+
+    spin_lock(&to->lock);
+    was_empty = to->length == 0;
+    append(to, thread);
+    spin_unlock(&to->lock);
+    if (!was_empty)
+        return;
+    if (cpu == cpu_number())
+        arm();
+    else
+        cpu_kick(cpu);
+}
+
+/* Threads that may not run here any more are passed on. */
+static struct thread *take_own(void)
+{
+    struct scheduler *self = own();
+
+    while (self->length > 0) {
+        struct thread *thread;
+
+        spin_lock(&self->lock);
+        thread = take_first(self, UINT64_MAX);
+        spin_unlock(&self->lock);
+        if (thread == NULL || (thread->affinity & cpu_bit(cpu_number())))
+            return thread;
+        enqueue(thread);
+    }
+    return NULL;
+}
+
+/* From the next CPU that has some. */
+static struct thread *steal(void)
+{
+    unsigned count = cpu_count(), self = cpu_number();
+
+    for (unsigned i = 1; i < count; i++) {
+        struct scheduler *from = &cpu_variable((self + i) % count, scheduler);
+        struct thread *thread;
+
+        if (__atomic_load_n(&from->length, __ATOMIC_RELAXED) == 0 || !spin_try(&from->lock))
+            continue;
+        thread = take_first(from, cpu_bit(self));
+        spin_unlock(&from->lock);
+        if (thread != NULL)
+            return thread;
+    }
+    return NULL;
+}
+
+/* ---- switching ---- */
+
+/* On the stack of the thread that runs now: the one before has been left. */
+static __attribute__((noinline)) void arrive(void)
+{
+    struct thread *previous = own()->previous;
+    uint32_t parking = PARKING;
+
+    switch (previous->leaving) {
+    case LEAVE_READY:
+        enqueue(previous);
+        break;
+    case LEAVE_PARKED:
+        if (!__atomic_compare_exchange_n(&previous->state, &parking, PARKED, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+            enqueue(previous);
+        break;
+    case LEAVE_FOR_EVER:
+        previous->gone(previous);
+        break;
+    case LEAVE_IDLE:
+        break;
+    }
+}
+
+static __attribute__((noinline)) void switch_to(struct thread *next, enum leaving leaving)
+{
+    struct scheduler *self = own();
+    struct thread *previous = self->current;
+    uint64_t now = clock_monotonic();
+
+    previous->leaving = leaving;
+    __atomic_store_n(&previous->ran, previous->ran + (now - previous->since), __ATOMIC_RELAXED);
+    next->since = now;
+    self->counts.migrations += next->cpu != cpu_number();
+    self->counts.switches++;
+    next->cpu = cpu_number();
+    self->previous = previous;
+    __atomic_store_n(&self->current, next, __ATOMIC_RELAXED);
+    self->slice_end = now + SLICE_NS;
+    if (self->length > 0)
+        arm();
+    context_switch(&previous->context, &next->context);
+    arrive();
+}
+
+static inline bool may_run_here(const struct thread *thread)
+{
+    return (__atomic_load_n(&thread->affinity, __ATOMIC_RELAXED) & cpu_bit(cpu_number())) != 0;
+}
+
+/* Where no other is ready a thread that could go on does. */
+static void leave(enum leaving leaving)
+{
+    struct thread *next = take_own();
+    bool may_stay = leaving == LEAVE_READY && may_run_here(own()->current);
+
+    if (next == NULL && !may_stay)
+        next = steal();
+    if (next == NULL && !may_stay)
+        next = &own()->idle;
+    if (next != NULL)
+        switch_to(next, leaving);
+}
+
+void thread_yield(void)
+{
+    leave(LEAVE_READY);
+}
+
+_Noreturn void thread_end(void (*gone)(struct thread *))
+{
+    own()->current->gone = gone;
+    leave(LEAVE_FOR_EVER);
+    __builtin_unreachable();
+}
+
+void thread_set_affinity(struct thread *thread, uint64_t cpus)
+{
+    __atomic_store_n(&thread->affinity, cpus, __ATOMIC_RELAXED);
+    if (thread != own()->current) {
+        thread_interrupt(thread);
+        return;
+    }
+    if (!may_run_here(thread))
+        leave(LEAVE_READY);
+}
+
+void thread_interrupt(struct thread *thread)
+{
+    unsigned cpu = thread->cpu;
+
+    if (cpu != cpu_number() && __atomic_load_n(&cpu_variable(cpu, scheduler).current, __ATOMIC_RELAXED) == thread)
+        cpu_kick(cpu);
+}
+
+/* ---- parking ---- */
+
+static void sleep_until(struct thread *thread, uint64_t deadline)
+{
+    struct scheduler *self = own();
+
+    if (deadline == UINT64_MAX)
+        return;
+    thread->wake_cpu = cpu_number();
+    spin_lock(&self->lock);
+    deadline_add(&self->sleepers, &thread->wake, deadline);
+    spin_unlock(&self->lock);
+    arm();
+}
+
+static void sleep_no_more(struct thread *thread)
+{
+    struct scheduler *on = &cpu_variable(thread->wake_cpu, scheduler);
+
+    if (!__atomic_load_n(&thread->wake.queued, __ATOMIC_RELAXED))
+        return;
+    spin_lock(&on->lock);
+    if (thread->wake.queued)
+        deadline_remove(&on->sleepers, &thread->wake);
+    spin_unlock(&on->lock);
+}
+
+/* Wakes those whose time is over. */
+static void wake_sleepers(void)
+{
+    struct scheduler *self = own();
+
+    while (self->sleepers != NULL) {
+        struct thread *thread = NULL;
+
+        spin_lock(&self->lock);
+        if (self->sleepers != NULL && self->sleepers->time <= clock_monotonic()) {
+            thread = CONTAINER_OF(self->sleepers, struct thread, wake);
+            deadline_remove(&self->sleepers, &thread->wake);
+        }
+        spin_unlock(&self->lock);
+        if (thread == NULL)
+            return;
+        thread_unpark(thread);
+    }
+}
+
+/* In a page fault. */
+static __attribute__((noinline, cold)) void park_here(struct thread *thread, uint64_t deadline)
+{
+    while (__atomic_load_n(&thread->state, __ATOMIC_ACQUIRE) != WOKEN && clock_monotonic() < deadline)
+        cpu_relax();
+    __atomic_store_n(&thread->state, RUNNING, __ATOMIC_RELAXED);
+}
+
+void thread_park(uint64_t deadline)
+{
+    struct thread *thread = own()->current;
+    uint32_t running = RUNNING;
+
+    if (context_is_pinned()) {
+        park_here(thread, deadline);
+        return;
+    }
+    sleep_until(thread, deadline);
+    if (__atomic_compare_exchange_n(&thread->state, &running, PARKING, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE))
+        leave(LEAVE_PARKED);
+    __atomic_exchange_n(&thread->state, RUNNING, __ATOMIC_ACQUIRE);
+    sleep_no_more(thread);
+}
+
+void thread_unpark(struct thread *thread)
+{
+    if (__atomic_exchange_n(&thread->state, WOKEN, __ATOMIC_ACQ_REL) != PARKED)
+        return;
+    own()->counts.wakes++;
+    enqueue(thread);
+}
+
+static void begin(void *argument)
+{
+    struct thread *thread = argument;
+
+    arrive();
+    thread->begin(thread);
+}
+
+void thread_make(struct thread *thread, uintptr_t low, uintptr_t high, void (*function)(struct thread *), bool program)
+{
+    *thread = (struct thread){.affinity = UINT64_MAX, .begin = function};
+    context_make(&thread->context, low, high, begin, thread, program);
+}
+
+void thread_start(struct thread *thread)
+{
+    thread->cpu = cpu_number();
+    thread->state = WOKEN;
+    enqueue(thread);
+}
+
+/* ---- interrupts ---- */
+
+static void preempted(void)
+{
+    own()->counts.preemptions++;
+    leave(LEAVE_READY);
+}
+
+/* Of the timer and of other CPUs. */
+static void interrupt(struct trap_frame *program)
+{
+    struct scheduler *self = own();
+    bool can = program != NULL || is_idle();
+    uint64_t now = clock_monotonic();
+
+    self->armed = UINT64_MAX;
+    wake_sleepers();
+    if (can && on_interrupt != NULL)
+        on_interrupt(program);
+    if (program != NULL && ((self->length > 0 && now >= self->slice_end) || !may_run_here(self->current)))
+        context_interrupt_program(program, preempted);
+    if (!can) {
+        self->armed = now + AGAIN_NS;
+        cpu_set_alarm(now + AGAIN_NS);
+    } else {
+        arm();
+    }
+}
+
+void scheduler_on_interrupt(void (*function)(struct trap_frame *program))
+{
+    on_interrupt = function;
+}
+
+void scheduler_on_idle(uint64_t (*function)(void))
+{
+    on_idle = function;
+}
+
+/* ---- CPUs ---- */
+
+/* Sleeps unless something has come in the meantime: who puts a thread into the queue after the bit is set kicks. */
+static void sleep(void)
+{
+    struct scheduler *self = own();
+    uint64_t until = cpu_number() == 0 && on_idle != NULL ? on_idle() : UINT64_MAX;
+
+    __atomic_fetch_or(&idle_cpus, cpu_bit(cpu_number()), __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&self->length, __ATOMIC_SEQ_CST) == 0) {
+        uint64_t time = earliest(self);
+
+        cpu_wait_until(time < until ? time : until);
+        wake_sleepers();
+    }
+    __atomic_fetch_and(&idle_cpus, ~cpu_bit(cpu_number()), __ATOMIC_RELAXED);
+}
+
+static _Noreturn void run_threads(void)
+{
+    for (;;) {
+        struct thread *next = take_own();
+
+        if (next == NULL)
+            next = steal();
+        if (next == NULL)
+            sleep();
+        else
+            switch_to(next, LEAVE_IDLE);
+    }
+}
+
+static void idle(void *argument)
+{
+    (void)argument;
+    arrive();
+    run_threads();
+}
+
+/* Further CPUs, on the stacks that they were started on. */
+static void run_cpu(void)
+{
+    struct scheduler *self = own();
+
+    self->current = &self->idle;
+    self->idle.cpu = cpu_number();
+    self->idle.since = clock_monotonic();
+    self->armed = UINT64_MAX;
+    run_threads();
+}
+
+void scheduler_begin(struct thread *first, uintptr_t low, uintptr_t high)
+{
+    static _Alignas(4096) char stack[IDLE_STACK];
+    struct scheduler *self = own();
+
+    context_adopt(&first->context, low, high);
+    first->affinity = UINT64_MAX;
+    first->since = clock_monotonic();
+    self->current = first;
+    self->armed = UINT64_MAX;
+    context_make(&self->idle.context, (uintptr_t)stack, (uintptr_t)stack + IDLE_STACK, idle, NULL, false);
+    frame_on_interrupt(interrupt);
+    (void)run_cpu;
+}
+
+uint64_t thread_cpu_time(const struct thread *thread)
+{
+    uint64_t ran = __atomic_load_n(&thread->ran, __ATOMIC_RELAXED);
+    uint64_t since = __atomic_load_n(&thread->since, __ATOMIC_RELAXED), now = clock_monotonic();
+
+    if (__atomic_load_n(&cpu_variable(thread->cpu, scheduler).current, __ATOMIC_RELAXED) != thread || now < since)
+        return ran;
+    return ran + (now - since);
+}
+
+struct scheduler_counts scheduler_counts(unsigned cpu)
+{
+    return cpu_variable(cpu, scheduler).counts;
+}

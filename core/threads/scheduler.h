@@ -1,0 +1,81 @@
+/*
+ * Threads and the CPUs that they run on; the theory is at the top of scheduler.c. For the core; of a program's threads
+ * core/linux/thread.h knows the rest. Interrupts are off in all of this.
+ */
+#ifndef CORE_THREADS_SCHEDULER_H
+#define CORE_THREADS_SCHEDULER_H
+
+#include "core/context.h"
+#include "core/spinlock.h"
+#include "core/threads/deadlines.h"
+
+struct trap_frame;
+
+/* Why a thread leaves its CPU. */
+enum leaving { LEAVE_READY, LEAVE_PARKED, LEAVE_FOR_EVER, LEAVE_IDLE };
+
+struct thread {
+    struct machine_context context;
+    uint32_t state;       /* enum thread_state, atomic */
+    enum leaving leaving; /* of the CPU that it leaves */
+    unsigned cpu;         /* where it runs, or ran last */
+    uint64_t affinity;    /* CPUs that it may run on, a bit for each */
+    struct thread *next;  /* in a run queue */
+    struct deadline wake; /* while it is parked, in the sleepers of its CPU */
+    unsigned wake_cpu;    /* whose those are */
+    uint64_t ran, since;  /* ns of CPU time, and when it got the CPU that it has (monotonic) */
+    void (*begin)(struct thread *);
+    void (*gone)(struct thread *);
+};
+
+/* The running CPU's thread; NULL: it has none. */
+struct thread *thread_current(void);
+
+/*
+ * From now on what runs is this thread, on the stack [low, high), and the other CPUs of the machine look for others to
+ * run. Once.
+ */
+void scheduler_begin(struct thread *first, uintptr_t low, uintptr_t high);
+
+/* What the timer, and cpu_kick, call after what the scheduler does itself: with the frame of the program, or NULL
+ * (core/ linux/frame.h); then no thread is running, or this CPU will be interrupted again soon. */
+void scheduler_on_interrupt(void (*interrupt)(struct trap_frame *program));
+/* The monotonic time at which CPU 0 is interrupted; UINT64_MAX: not at all. False: this machine has no such timer. From
+ * any CPU. */
+bool scheduler_set_alarm(uint64_t time);
+/* What CPU 0 does when it has nothing else to do, the time until which it may sleep. */
+void scheduler_on_idle(uint64_t (*idle)(void));
+
+/* Makes a thread, of the program or one of the core (core/context.h), that runs `begin`, which never returns, on the
+ * stack [low, high); it may run on all CPUs of `affinity`. thread_start: it does. */
+void thread_make(struct thread *, uintptr_t low, uintptr_t high, void (*begin)(struct thread *), bool program);
+void thread_start(struct thread *);
+
+/*
+ * The running thread waits until thread_unpark is called for it, or was since the last wait, or the time is over
+ * (monotonic ns; UINT64_MAX: never). May return without a reason, too: what is waited for is looked at in a loop.
+ * Without a lock held. Inside of a page fault the CPU waits with the thread.
+ */
+void thread_park(uint64_t deadline);
+/* From any CPU, with locks held, by an interrupt too. */
+void thread_unpark(struct thread *);
+
+/* Others that are ready run first. */
+void thread_yield(void);
+/* The running thread is no more; gone is called, on another stack, when its own is of no use any more. */
+_Noreturn void thread_end(void (*gone)(struct thread *));
+
+/* CPUs that the thread may run on, of those that there are not none; it leaves this CPU if that is none of them. */
+void thread_set_affinity(struct thread *, uint64_t cpus);
+/* Interrupts the thread if it runs on another CPU; otherwise nothing happens. */
+void thread_interrupt(struct thread *);
+/* ns of CPU time so far, of any thread. */
+uint64_t thread_cpu_time(const struct thread *);
+
+struct scheduler_counts {
+    uint64_t switches, preemptions, migrations, wakes;
+};
+/* Since boot, of one CPU. */
+struct scheduler_counts scheduler_counts(unsigned cpu);
+
+#endif
