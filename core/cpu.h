@@ -32,7 +32,10 @@ void cpu_relax(void);
  * takes no lock and waits for nobody. A CPU that waits in cpu_wait_until runs it, too.
  */
 void cpu_call(uint64_t mask, void (*function)(void *), void *argument);
-/* Interrupts the CPU: what it runs of the program, or its cpu_wait_until. */
+/* For that function: this CPU was not waiting, and not running the program, but in the middle of the core, which a
+ * program has called directly: what that may be changing must be left alone. */
+bool cpu_is_inside_core(void);
+/* Interrupts the CPU: what it runs of the program is interrupted (core/thread.h), or cpu_idle returns. */
 void cpu_kick(unsigned cpu);
 /* "GenuineIntel ..." brand string for reports. */
 const char *cpu_name(void);

@@ -226,7 +226,8 @@ class Store:
                 count = number(magazine["count"])
                 frames = [number(magazine["frames"][i]) for i in range(min(count, places))]
                 self.magazines.append(Magazine(what, PAGE_SIZES[size], places, count, frames))
-        self.cleaning = number(magazines["cleaning"])  # 2 MiB that the idle CPU is zeroing
+        # 2 MiB that the idle CPU is zeroing
+        self.cleaning = number(magazines["cleaning"]) if number(magazines["uncleaned"]) else FRAME_NONE
 
     def held(self) -> int:
         """Bytes of the frames in magazines."""

@@ -259,7 +259,7 @@ static bool back_from_magazine(struct address_space *space, const struct vm_segm
     else if (UNLIKELY((frames = frames_get_hot(count, FRAME_DIRTY)) == NULL))
         return false;
     if (zeroing)
-        frames_zeroed += (uint64_t)count << VM_PAGE_SHIFT;
+        this_cpu(frames_zeroed) += (uint64_t)count << VM_PAGE_SHIFT;
     for (end = frames + count; frames < end; frames++) {
         if (zeroing)
             machine_zero_pages(phys_to_virt(*frames), VM_PAGE_SIZE);

@@ -23,7 +23,9 @@
 
 #include "core/base/assert.h"
 #include "core/base/string.h"
+#include "core/cpu.h"
 #include "core/percpu.h"
+#include "core/spinlock.h"
 #include "machine.h"
 
 #define CHILD_SHIFT 21u
@@ -48,6 +50,7 @@ struct group {
 };
 
 static struct {
+    struct spinlock lock; /* of all that changes in here, but not the magazines */
     struct frame_range ranges[RANGES_MAX], declared[RANGES_MAX];
     size_t range_count, declared_count;
     size_t children, groups;
@@ -61,10 +64,13 @@ static struct {
     size_t metadata;
     size_t least_free;
     paddr_t virgin; /* from here on no frame was ever handed out */
-    uint64_t taken, refills, spills, splits, cleaned;
 } store;
 
-uint64_t frames_zeroed;
+static PERCPU struct {
+    uint64_t taken, refills, spills, splits, cleaned; /* as in frame_stats */
+} counts;
+
+PERCPU uint64_t frames_zeroed;
 
 size_t frames_stored;
 
@@ -80,17 +86,54 @@ bool frames_trust_virgin;
 
 PERCPU struct frame_magazines frame_magazines;
 
+/*
+ * Whoever trusts that virgin frames are zeros asks for the mark before frames are taken. Other CPUs may move it until
+ * then: so there it is noted what it was, and of several the highest.
+ */
+#if QUIRE_THREADS
+static PERCPU paddr_t virgin_before;
+#endif
+
+static inline paddr_t virgin_mark(void)
+{
+#if QUIRE_THREADS
+    this_cpu(virgin_before) = 0;
+    return frames_trust_virgin ? 0 : FRAME_NONE;
+#else
+    return frames_trust_virgin ? store.virgin : FRAME_NONE;
+#endif
+}
+
+/* With the lock held, before frames are taken. */
+static inline void note_virgin(void)
+{
+#if QUIRE_THREADS
+    if (store.virgin > this_cpu(virgin_before))
+        this_cpu(virgin_before) = store.virgin;
+#endif
+}
+
+/* When they are taken: they are zeros from here on. */
+static inline paddr_t virgin_mark_then(paddr_t mark)
+{
+#if QUIRE_THREADS
+    return mark == FRAME_NONE ? mark : this_cpu(virgin_before);
+#else
+    return mark;
+#endif
+}
+
 #ifdef QUIRE_FAULT_INJECTION
-long frames_failing = -1;
+PERCPU long frames_failing;
 
 void frames_fail_nth(long nth)
 {
-    frames_failing = nth;
+    this_cpu(frames_failing) = nth + 1;
 }
 
 static bool get_fails(void)
 {
-    return frames_failing >= 0 && frames_failing-- == 0;
+    return this_cpu(frames_failing) > 0 && --this_cpu(frames_failing) == 0;
 }
 #else
 static inline bool get_fails(void)
@@ -99,18 +142,32 @@ static inline bool get_fails(void)
 }
 #endif
 
+static inline unsigned cpus(void)
+{
+    return QUIRE_THREADS ? cpu_count() : 1;
+}
+
 /* Frames of 4 KiB that the magazines hold. */
-static size_t magazines_free(const struct frame_magazines *own)
+RACY static size_t magazines_free(const struct frame_magazines *own)
 {
     size_t large = own->of[PAGE_2M][FRAME_DIRTY].count + own->of[PAGE_2M][FRAME_CLEAN].count;
 
-    large += own->cleaning != FRAME_NONE;
+    large += own->uncleaned > 0;
     return own->of[PAGE_4K][FRAME_DIRTY].count + own->of[PAGE_4K][FRAME_CLEAN].count + large * CHILD_FRAMES;
 }
 
-size_t frames_free(void)
+RACY static size_t stored(void)
 {
-    return frames_stored + magazines_free(&this_cpu(frame_magazines));
+    return frames_stored;
+}
+
+RACY size_t frames_free(void)
+{
+    size_t free = frames_stored;
+
+    for (unsigned cpu = 0; cpu < cpus(); cpu++)
+        free += magazines_free(&cpu_variable(cpu, frame_magazines));
+    return free;
 }
 
 /* Before frames come back to the store, or after large ones left it: what is free is least then. */
@@ -118,8 +175,10 @@ COLD static __attribute__((noinline)) void note_least_free(void)
 {
     size_t free = frames_free();
 
+    spin_lock(&store.lock);
     if (free < store.least_free)
         store.least_free = free;
+    spin_unlock(&store.lock);
 }
 
 /* ---- children ---- */
@@ -201,7 +260,7 @@ static void child_run_flip(uint64_t *bits, unsigned first, unsigned count)
 /* Frames up to the address are about to be handed out. */
 static inline void note_taken(unsigned count, paddr_t end)
 {
-    store.taken += count;
+    this_cpu(counts).taken += count;
     if (end > store.virgin)
         store.virgin = end;
 }
@@ -246,7 +305,7 @@ static inline void runs_may_be_in(size_t child)
 /* A part of a wholly free child is about to be taken. */
 COLD static void child_is_split(size_t child)
 {
-    store.splits++;
+    this_cpu(counts).splits++;
     runs_may_be_in(child);
 }
 
@@ -265,6 +324,7 @@ static void child_put_run(size_t child, unsigned first, unsigned count)
 {
     paddr_t start = frame_address(child, first);
 
+    spin_lock(&store.lock);
     check_ours(child, start, start + ((paddr_t)count << VM_PAGE_SHIFT));
     uint64_t *bits = child_bits(child);
 
@@ -273,6 +333,7 @@ static void child_put_run(size_t child, unsigned first, unsigned count)
     unsigned free = child_free(child) + count;
     child_set_free(child, free, free == CHILD_FRAMES ? 0 : BITS_VALID);
     runs_may_be_in(child);
+    spin_unlock(&store.lock);
 }
 
 /* Neighbours that have so many free frames, none or all, have the other number then: how many children, up to the first
@@ -298,10 +359,12 @@ static void put_children(size_t child, size_t count)
 {
     CHECK(child + count <= store.children, "frame_put: %#llx is not RAM of ours",
           (unsigned long long)frame_address(child, 0));
+    spin_lock(&store.lock);
     if (child < store.lowest_whole)
         store.lowest_whole = child;
     size_t put = set_children(child, count, 0, CHILD_FRAMES);
 
+    spin_unlock(&store.lock);
     child += put;
     CHECK(put == count, "frame_put: %#llx is %s", (unsigned long long)frame_address(child, 0),
           child_free(child) ? "free already" : "not RAM of ours");
@@ -380,12 +443,14 @@ static unsigned put_child(const paddr_t *frames, unsigned count)
 
 static void put_singles(const paddr_t *frames, unsigned count)
 {
+    spin_lock(&store.lock);
     while (count > 0) {
         unsigned put = put_child(frames, count);
 
         frames += put;
         count -= put;
     }
+    spin_unlock(&store.lock);
 }
 
 /* ---- searching ---- */
@@ -486,6 +551,8 @@ static void whole_take(size_t child, struct taking *taking)
 /* From the store, as far as it has some and there are places. */
 static void take_runs(struct frame_magazines *own, struct taking *taking)
 {
+    spin_lock(&store.lock);
+    note_virgin();
     while (taking->want > 0 && taking->count < taking->places) {
         if (own->reserved >= store.children || child_free(own->reserved) == 0) {
             own->reserved = find_child(true);
@@ -499,6 +566,7 @@ static void take_runs(struct frame_magazines *own, struct taking *taking)
         else
             partial_take(own->reserved, taking);
     }
+    spin_unlock(&store.lock);
 }
 
 /* The same one by one: the number of them. */
@@ -574,7 +642,7 @@ COLD static unsigned find_run(unsigned order, size_t *child)
     return CHILD_FRAMES;
 }
 
-COLD static paddr_t take_run(struct frame_magazines *own, unsigned order)
+COLD static paddr_t take_run_locked(struct frame_magazines *own, unsigned order)
 {
     size_t child = own->reserved;
     unsigned first = child < store.children ? child_find_run(child, order) : CHILD_FRAMES;
@@ -592,40 +660,191 @@ COLD static paddr_t take_run(struct frame_magazines *own, unsigned order)
     return frame_address(child, first);
 }
 
+static paddr_t take_run(struct frame_magazines *own, unsigned order)
+{
+    spin_lock(&store.lock);
+    paddr_t first = take_run_locked(own, order);
+
+    spin_unlock(&store.lock);
+    return first;
+}
+
 static paddr_t take_2m(void)
 {
+    spin_lock(&store.lock);
+    note_virgin();
     size_t child = find_child(false);
 
-    if (child == NO_CHILD)
-        return FRAME_NONE;
-    child_take_run(child, 0, CHILD_FRAMES);
-    return frame_address(child, 0);
+    if (child != NO_CHILD)
+        child_take_run(child, 0, CHILD_FRAMES);
+    spin_unlock(&store.lock);
+    return child != NO_CHILD ? frame_address(child, 0) : FRAME_NONE;
 }
 
 /* Neighbours, at most `most` wholly free ones: the first frame of 2 MiB, or FRAME_NONE. */
 static paddr_t take_children(size_t most, size_t *count)
 {
+    spin_lock(&store.lock);
     size_t first = find_child(false);
 
-    if (first == NO_CHILD)
+    if (first == NO_CHILD) {
+        spin_unlock(&store.lock);
         return FRAME_NONE;
+    }
     *count = set_children(first, most < store.children - first ? most : store.children - first, CHILD_FRAMES, 0);
     store.lowest_whole = first + *count;
     note_taken((unsigned)*count * CHILD_FRAMES, frame_address(first + *count, 0));
+    spin_unlock(&store.lock);
     return frame_address(first, 0);
 }
 
 static paddr_t take_1g(void)
 {
-    for (size_t g = 0; g < store.groups; g++) {
+    paddr_t frame = FRAME_NONE;
+
+    spin_lock(&store.lock);
+    note_virgin();
+    for (size_t g = 0; g < store.groups && frame == FRAME_NONE; g++) {
         if (store.group[g].whole != GROUP_CHILDREN)
             continue;
         for (size_t child = g * GROUP_CHILDREN; child < (g + 1) * GROUP_CHILDREN; child++)
             child_take_run(child, 0, CHILD_FRAMES);
-        return (paddr_t)g << GROUP_SHIFT;
+        frame = (paddr_t)g << GROUP_SHIFT;
     }
-    return FRAME_NONE;
+    spin_unlock(&store.lock);
+    return frame;
 }
+
+/* ---- the way back ---- */
+
+/*
+ * Around what moves frames between magazines and the store: they are in neither, so another CPU that wants them waits
+ * (drain_others), and this one may be asked meanwhile, where it waits for a lock. Nests.
+ */
+static inline void begin_moving(struct frame_magazines *own)
+{
+    if (QUIRE_THREADS)
+        __atomic_store_n(&own->moving, own->moving + 1, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static inline void end_moving(struct frame_magazines *own)
+{
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (QUIRE_THREADS)
+        __atomic_store_n(&own->moving, own->moving - 1, __ATOMIC_RELAXED);
+}
+
+COLD void frames_drain(void)
+{
+    struct frame_magazines *own = &this_cpu(frame_magazines);
+
+    begin_moving(own);
+    for (unsigned state = 0; state < FRAME_STATES; state++) {
+        struct frame_magazine *single = &own->of[PAGE_4K][state], *large = &own->of[PAGE_2M][state];
+
+        put_singles(single->frames, single->count);
+        single->count = 0;
+        while (large->count > 0)
+            put_children(large->frames[--large->count] >> CHILD_SHIFT, 1);
+    }
+    if (own->uncleaned > 0)
+        put_children(own->cleaning >> CHILD_SHIFT, 1);
+    own->uncleaned = 0;
+    end_moving(own);
+}
+
+#if QUIRE_THREADS
+
+/* What CPUs are asked for: their frames come as a chain, each of which says which is the next and how large it is. */
+struct draining {
+    bool large;    /* those of 2 MiB alone */
+    uint64_t busy; /* CPUs that are moving frames just now */
+    paddr_t first; /* FRAME_NONE: the end */
+};
+
+struct link {
+    paddr_t next;
+    enum page_size size;
+};
+
+static void chain_push(paddr_t *first, paddr_t frame, enum page_size size)
+{
+    struct link *link = phys_to_virt(frame);
+
+    link->size = size;
+    link->next = __atomic_load_n(first, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(first, &link->next, frame, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        ;
+}
+
+/* On the CPU that is asked. */
+COLD static void give_frames(void *argument)
+{
+    struct draining *draining = argument;
+    struct frame_magazines *own = &this_cpu(frame_magazines);
+
+    if (own->moving > 0 || cpu_is_inside_core()) {
+        __atomic_fetch_or(&draining->busy, 1ull << cpu_number(), __ATOMIC_RELAXED);
+        return;
+    }
+    for (unsigned i = draining->large ? FRAME_STATES : 0; i < 2 * FRAME_STATES; i++) {
+        enum page_size size = i < FRAME_STATES ? PAGE_4K : PAGE_2M;
+        struct frame_magazine *magazine = &own->of[size][i % FRAME_STATES];
+
+        while (magazine->count > 0)
+            chain_push(&draining->first, magazine->frames[--magazine->count], size);
+    }
+    if (own->uncleaned > 0)
+        chain_push(&draining->first, own->cleaning, PAGE_2M);
+    own->uncleaned = 0;
+}
+
+/* CPUs besides this one that have frames, or are moving some. */
+RACY COLD static uint64_t cpus_with_frames(bool large)
+{
+    uint64_t mask = 0;
+
+    for (unsigned cpu = 0; cpu < cpus(); cpu++) {
+        const struct frame_magazines *other = &cpu_variable(cpu, frame_magazines);
+
+        if (cpu != cpu_number() && (magazines_free(other) >= (large ? CHILD_FRAMES : 1) || other->moving > 0))
+            mask |= 1ull << cpu;
+    }
+    return mask;
+}
+
+/* What the magazines of the other CPUs hold goes to the store: false: nothing. They are interrupted: for who would have
+ * to refuse memory otherwise. */
+COLD static bool drain_others(bool large)
+{
+    struct draining draining = {.large = large, .busy = cpus_with_frames(large), .first = FRAME_NONE};
+    bool any = draining.busy != 0;
+
+    while (draining.busy != 0)
+        cpu_call(__atomic_exchange_n(&draining.busy, 0, __ATOMIC_RELAXED), give_frames, &draining);
+    while (draining.first != FRAME_NONE) {
+        paddr_t frame = draining.first;
+        struct link link = *(struct link *)phys_to_virt(frame);
+
+        draining.first = link.next;
+        if (link.size == PAGE_4K)
+            put_singles(&frame, 1);
+        else
+            put_children(frame >> CHILD_SHIFT, 1);
+    }
+    return any;
+}
+
+#else
+
+static inline bool drain_others(bool large)
+{
+    (void)large;
+    return false;
+}
+
+#endif
 
 /* ---- the interface ---- */
 
@@ -649,12 +868,14 @@ static __attribute__((noinline, cold)) void sort_out_virgin(struct frame_magazin
 static void refill(struct frame_magazines *own)
 {
     struct frame_magazine *dirty = &own->of[PAGE_4K][FRAME_DIRTY];
-    paddr_t virgin = store.virgin;
+    paddr_t virgin = virgin_mark();
 
+    begin_moving(own);
     dirty->count = take_singles(own, dirty->frames, REFILL);
-    store.refills++;
+    end_moving(own);
+    this_cpu(counts).refills++;
     if (UNLIKELY(frames_trust_virgin))
-        sort_out_virgin(own, virgin);
+        sort_out_virgin(own, virgin_mark_then(virgin));
 }
 
 /* From the store. When it is asked for large frames the magazine has none left: no less was free before. */
@@ -678,6 +899,8 @@ static paddr_t get(struct frame_magazines *own, enum page_size size)
         (frame = pop(size, FRAME_CLEAN)) != FRAME_NONE)
         return frame;
     frames_drain();
+    if ((frame = take(own, size)) != FRAME_NONE || !drain_others(size > PAGE_4K))
+        return frame;
     return take(own, size);
 }
 
@@ -696,15 +919,18 @@ paddr_t frame_get(enum page_size size)
 static __attribute__((noinline)) paddr_t get_zeroed(enum page_size size)
 {
     struct frame_magazines *own = &this_cpu(frame_magazines);
-    paddr_t frame, virgin = frames_trust_virgin ? store.virgin : FRAME_NONE;
+    paddr_t frame, virgin = virgin_mark();
 
     if (get_fails())
         return FRAME_NONE;
     if ((frame = pop(size, FRAME_CLEAN)) != FRAME_NONE)
         return frame_check_zeroed(frame);
     frame = virgin != FRAME_NONE && size > PAGE_4K ? take(own, size) : FRAME_NONE;
-    if (frame == FRAME_NONE)
-        frame = get(own, size);
+    virgin = virgin_mark_then(virgin);
+    if (frame == FRAME_NONE) {
+        frame = get(own, size); /* which need not be one that was just taken */
+        virgin = QUIRE_THREADS ? FRAME_NONE : virgin;
+    }
     if (frame != FRAME_NONE && frame < virgin)
         frame_zero(phys_to_virt(frame), page_bytes(size));
     return frame;
@@ -737,11 +963,13 @@ paddr_t frames_get_large(size_t most, size_t *count)
 /* The half of the magazine that was put first goes to the store. */
 static void spill(struct frame_magazine *own)
 {
-    store.spills++;
+    this_cpu(counts).spills++;
     note_least_free();
+    begin_moving(&this_cpu(frame_magazines));
     put_singles(own->frames, FRAME_MAGAZINE_MAX - REFILL);
     own->count = REFILL;
     memmove(own->frames, own->frames + FRAME_MAGAZINE_MAX - REFILL, REFILL * sizeof(own->frames[0]));
+    end_moving(&this_cpu(frame_magazines));
 }
 
 COLD static __attribute__((noinline)) void put_overflow(paddr_t frame, enum page_size size)
@@ -788,7 +1016,10 @@ unsigned frames_get(paddr_t *frames, unsigned count)
     if (LIKELY(got == count))
         return got;
     frames_drain();
-    return got + take_singles(own, frames + got, count - got);
+    got += take_singles(own, frames + got, count - got);
+    if (got < count && drain_others(false))
+        got += take_singles(own, frames + got, count - got);
+    return got;
 }
 
 /* What is behind `virgin` is zeros. */
@@ -806,7 +1037,7 @@ unsigned frames_get_runs(struct frame_run *runs, unsigned places, unsigned count
 {
     struct frame_magazines *own = &this_cpu(frame_magazines);
     struct taking taking = {.runs = runs, .places = places, .want = count};
-    paddr_t virgin = frames_trust_virgin ? store.virgin : FRAME_NONE;
+    paddr_t virgin = virgin_mark();
 
     if (get_fails())
         return 0;
@@ -814,9 +1045,12 @@ unsigned frames_get_runs(struct frame_run *runs, unsigned places, unsigned count
     if (UNLIKELY(taking.want > 0 && taking.count < taking.places)) {
         frames_drain();
         take_runs(own, &taking);
-    } else if (count <= FEW && own->of[PAGE_4K][FRAME_DIRTY].count == 0) {
-        refill(own);
+        if (taking.want > 0 && taking.count < taking.places && drain_others(false))
+            take_runs(own, &taking);
     }
+    virgin = virgin_mark_then(virgin);
+    if (count <= FEW && own->of[PAGE_4K][FRAME_DIRTY].count == 0)
+        refill(own);
     if (zeroed)
         zero_runs(taking.runs, taking.count, virgin);
     return taking.count;
@@ -858,23 +1092,17 @@ void frames_put_neighbours(paddr_t first, enum page_size size, size_t count)
 /* A piece of 2 MiB; true while there is more to do. */
 static bool clean_2m(struct frame_magazines *own)
 {
-    if (own->cleaning == FRAME_NONE) {
-        if (own->of[PAGE_2M][FRAME_CLEAN].count >= CLEAN_2M)
+    if (own->uncleaned == 0) {
+        if (own->of[PAGE_2M][FRAME_CLEAN].count >= CLEAN_2M ||
+            (own->cleaning = pop(PAGE_2M, FRAME_DIRTY)) == FRAME_NONE)
             return false;
-        own->cleaning = pop(PAGE_2M, FRAME_DIRTY);
-        own->cleaned = 0;
+        own->uncleaned = SIZE_2M;
     }
-    if (own->cleaning == FRAME_NONE)
-        return false;
-    frame_zero((char *)phys_to_virt(own->cleaning) + own->cleaned, CLEAN_PIECE);
-    store.cleaned += CLEAN_PIECE;
-    own->cleaned += CLEAN_PIECE;
-    if (own->cleaned == SIZE_2M) {
-        paddr_t frame = own->cleaning;
-
-        own->cleaning = FRAME_NONE;
-        frame_put_clean(frame, PAGE_2M);
-    }
+    own->uncleaned -= CLEAN_PIECE;
+    frame_zero((char *)phys_to_virt(own->cleaning) + own->uncleaned, CLEAN_PIECE);
+    this_cpu(counts).cleaned += CLEAN_PIECE;
+    if (own->uncleaned == 0)
+        frame_put_clean(own->cleaning, PAGE_2M);
     return true;
 }
 
@@ -885,7 +1113,7 @@ static bool clean_4k(struct frame_magazines *own)
     unsigned done = 0;
 
     while (done < CLEAN_PIECE && clean->count < FRAME_MAGAZINE_MAX) {
-        if (dirty->count == 0 && frames_stored >= REFILL)
+        if (dirty->count == 0 && stored() >= REFILL)
             refill(own);
         if (dirty->count == 0)
             break;
@@ -895,7 +1123,7 @@ static bool clean_4k(struct frame_magazines *own)
         frame_put_clean(frame, PAGE_4K);
         done += VM_PAGE_SIZE;
     }
-    store.cleaned += done;
+    this_cpu(counts).cleaned += done;
     return done > 0;
 }
 
@@ -903,7 +1131,11 @@ COLD bool frames_clean(void)
 {
     struct frame_magazines *own = &this_cpu(frame_magazines);
 
-    return clean_4k(own) || clean_2m(own);
+    begin_moving(own); /* it may be interrupted */
+    bool done = clean_4k(own) || clean_2m(own);
+
+    end_moving(own);
+    return done;
 }
 
 /* ---- debugging ---- */
@@ -920,7 +1152,7 @@ COLD static bool magazines_hold(const struct frame_magazines *own, paddr_t start
                 return true;
         }
     }
-    return own->cleaning != FRAME_NONE && own->cleaning < end && own->cleaning + SIZE_2M > start;
+    return own->uncleaned > 0 && own->cleaning < end && own->cleaning + SIZE_2M > start;
 }
 
 #ifdef QUIRE_DEBUG
@@ -951,10 +1183,12 @@ static void check_is_out(paddr_t frame, size_t size)
     CHECK(!magazines_hold(&this_cpu(frame_magazines), frame, last + 1), "frame_put: %#llx is free already",
           (unsigned long long)frame);
     for (paddr_t at = frame; at < last; child++, at = (paddr_t)child << CHILD_SHIFT) {
+        spin_lock(&store.lock);
         unsigned count = size < SIZE_2M ? (unsigned)(size >> VM_PAGE_SHIFT) : CHILD_FRAMES;
         bool out = store.state[child] & BITS_VALID ? child_run_is(store.bits[child], frame_index(at), count, false)
                                                    : child_free(child) == 0;
 
+        spin_unlock(&store.lock);
         CHECK(out, "frame_put: %#llx is free already", (unsigned long long)at);
     }
 }
@@ -999,6 +1233,8 @@ paddr_t frame_get_run(unsigned order)
         frames_drain();
         first = take_run(own, order);
     }
+    if (first == FRAME_NONE && drain_others(false))
+        first = take_run(own, order);
     return first;
 }
 
@@ -1053,13 +1289,13 @@ static inline bool may_be_split(size_t child)
     return group->whole > SPLIT_PART * group->partial;
 }
 
-bool frames_get_at(paddr_t first, unsigned count)
+static bool take_at(paddr_t first, unsigned count)
 {
     size_t child = first >> CHILD_SHIFT;
     unsigned place = frame_index(first), free;
 
     ASSERT(count > 0 && place + count <= CHILD_FRAMES);
-    if (get_fails() || child >= store.children || (free = child_free(child)) < count)
+    if (child >= store.children || (free = child_free(child)) < count)
         return false;
     if (free == CHILD_FRAMES || place % 64 + count > 64)
         return part_is_free(child, place, count) && part_take(child, place, count);
@@ -1073,16 +1309,43 @@ bool frames_get_at(paddr_t first, unsigned count)
     return true;
 }
 
+bool frames_get_at(paddr_t first, unsigned count)
+{
+    if (get_fails())
+        return false;
+    spin_lock(&store.lock);
+    bool taken = take_at(first, count);
+
+    spin_unlock(&store.lock);
+    return taken;
+}
+
 paddr_t frames_get_beside(paddr_t first, unsigned count)
 {
     if (frames_get_at(first, count))
         return first;
+    spin_lock(&store.lock);
     size_t child = find_child(false);
 
-    if (child == NO_CHILD || !may_be_split(child))
-        return FRAME_NONE;
-    first = frame_address(child, frame_index(first));
-    return frames_get_at(first, count) ? first : FRAME_NONE;
+    if (child != NO_CHILD && may_be_split(child)) {
+        first = frame_address(child, frame_index(first));
+        take_at(first, count);
+    } else {
+        first = FRAME_NONE;
+    }
+    spin_unlock(&store.lock);
+    return first;
+}
+
+COLD static bool take_range(paddr_t start, paddr_t end)
+{
+    spin_lock(&store.lock);
+    bool free = for_each_child(start, end, part_is_free);
+
+    if (free)
+        for_each_child(start, end, part_take);
+    spin_unlock(&store.lock);
+    return free;
 }
 
 COLD error_t frame_take(paddr_t start, size_t size)
@@ -1096,27 +1359,7 @@ COLD error_t frame_take(paddr_t start, size_t size)
         return E_NOMEM;
     if (magazines_hold(&this_cpu(frame_magazines), start, end))
         frames_drain();
-    if (!for_each_child(start, end, part_is_free))
-        return E_BUSY;
-    for_each_child(start, end, part_take);
-    return E_SUCCESS;
-}
-
-COLD void frames_drain(void)
-{
-    struct frame_magazines *own = &this_cpu(frame_magazines);
-
-    for (unsigned state = 0; state < FRAME_STATES; state++) {
-        struct frame_magazine *single = &own->of[PAGE_4K][state], *large = &own->of[PAGE_2M][state];
-
-        put_singles(single->frames, single->count);
-        single->count = 0;
-        while (large->count > 0)
-            put_children(large->frames[--large->count] >> CHILD_SHIFT, 1);
-    }
-    if (own->cleaning != FRAME_NONE)
-        put_children(own->cleaning >> CHILD_SHIFT, 1);
-    own->cleaning = FRAME_NONE;
+    return take_range(start, end) || (drain_others(false) && take_range(start, end)) ? E_SUCCESS : E_BUSY;
 }
 
 void frames_declare_ram(const struct frame_range *ranges, size_t count)
@@ -1149,28 +1392,38 @@ void (*frames_reclaim)(void);
 
 /* ---- statistics ---- */
 
+RACY static void add_counts(struct frame_stats *stats, unsigned cpu)
+{
+    const __typeof__(counts) *own = &cpu_variable(cpu, counts);
+    const struct frame_magazines *magazines = &cpu_variable(cpu, frame_magazines);
+
+    stats->taken += own->taken;
+    stats->refills += own->refills;
+    stats->spills += own->spills;
+    stats->splits += own->splits;
+    stats->cleaned += own->cleaned;
+    stats->zeroed += cpu_variable(cpu, frames_zeroed);
+    stats->clean +=
+        magazines->of[PAGE_4K][FRAME_CLEAN].count + (size_t)magazines->of[PAGE_2M][FRAME_CLEAN].count * CHILD_FRAMES;
+}
+
 COLD struct frame_stats frames_stats(void)
 {
     note_least_free();
-    struct frame_stats stats = {.metadata = store.metadata,
-                                .least_free = store.least_free,
-                                .taken = store.taken,
-                                .refills = store.refills,
-                                .spills = store.spills,
-                                .splits = store.splits,
-                                .cleaned = store.cleaned};
+    struct frame_stats stats = {.metadata = store.metadata, .least_free = store.least_free, .free = frames_free()};
 
+    spin_lock(&store.lock);
     for (size_t g = 0; g < store.groups; g++) {
         stats.free_2m += store.group[g].whole;
         stats.free_1g += store.group[g].whole == GROUP_CHILDREN;
     }
+    spin_unlock(&store.lock);
     for (size_t i = 0; i < store.range_count; i++)
         stats.total += (store.ranges[i].end - store.ranges[i].start) >> VM_PAGE_SHIFT;
     stats.total -= store.metadata >> VM_PAGE_SHIFT;
-    stats.free = frames_free();
-    stats.clean = frame_magazine(PAGE_4K, FRAME_CLEAN)->count +
-                  (size_t)frame_magazine(PAGE_2M, FRAME_CLEAN)->count * CHILD_FRAMES;
     stats.highest = store.range_count ? store.ranges[store.range_count - 1].end : 0;
+    for (unsigned cpu = 0; cpu < cpus(); cpu++)
+        add_counts(&stats, cpu);
     return stats;
 }
 
@@ -1216,7 +1469,6 @@ COLD error_t frames_init(const struct frame_range *ranges, size_t count)
     frames_stored = 0;
     memset(&this_cpu(frame_magazines), 0, sizeof(frame_magazines));
     this_cpu(frame_magazines).reserved = NO_CHILD;
-    this_cpu(frame_magazines).cleaning = FRAME_NONE;
     if (count == 0 || count > RANGES_MAX)
         return E_NOMEM;
     keep_ranges(ranges, count);
@@ -1251,7 +1503,8 @@ COLD error_t frames_init(const struct frame_range *ranges, size_t count)
     for (paddr_t at = place; at < place + size; at += VM_PAGE_SIZE)
         store.state[at >> CHILD_SHIFT] |= EDGE;
     store.least_free = frames_stored;
-    store.virgin = store.taken = store.splits = 0;
+    store.virgin = 0;
+    memset(&this_cpu(counts), 0, sizeof(counts));
     return E_SUCCESS;
 }
 

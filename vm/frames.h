@@ -46,8 +46,9 @@ struct frame_magazine {
 struct frame_magazines {
     struct frame_magazine of[PAGE_2M + 1][FRAME_STATES]; /* 2 MiB: at most FRAME_MAGAZINE_2M */
     size_t reserved;                                     /* the 2 MiB that single frames come from */
-    paddr_t cleaning;                                    /* 2 MiB of which so much is zero; FRAME_NONE */
-    size_t cleaned;
+    paddr_t cleaning;                                    /* 2 MiB of which so many bytes at the end */
+    size_t uncleaned;                                    /* are not zeroed yet; none: there is no such frame */
+    unsigned moving;                                     /* frames are on their way from or to the store */
 };
 
 #define FRAME_MAGAZINE_2M 8u
@@ -66,10 +67,10 @@ static inline unsigned frame_magazine_places(enum page_size size)
 }
 
 #ifdef QUIRE_FAULT_INJECTION
-/* The nth following get of any kind fails once (0: the next one); negative: none does. */
+/* The nth following get of any kind on this CPU fails once (0: the next one); negative: none does. */
 void frames_fail_nth(long nth);
-extern long frames_failing;
-#define FRAMES_MAY_FAIL (frames_failing >= 0)
+extern long frames_failing; /* PERCPU; which one fails, from 1 on; 0: none */
+#define FRAMES_MAY_FAIL (this_cpu(frames_failing) > 0)
 #else
 #define FRAMES_MAY_FAIL 0
 #endif
@@ -192,7 +193,8 @@ void frames_declare_ram(const struct frame_range *ranges, size_t count);
 /* True if any byte of the range is RAM, ours or declared. */
 bool frames_overlap(paddr_t start, uint64_t size);
 
-/* Frames of 4 KiB that are not handed out, those in magazines included. Constant time. */
+/* Frames of 4 KiB that are not handed out, those in magazines included: a look at each CPU, which may be changing it.
+ */
 size_t frames_free(void);
 /* Those of them that no magazine holds. */
 extern size_t frames_stored;
@@ -216,16 +218,17 @@ struct frame_stats {
     uint64_t splits;          /* whole 2 MiB of which a smaller piece was taken */
     size_t clean;             /* of the free ones: known to be zeros */
     uint64_t cleaned;         /* bytes that frames_clean has zeroed */
+    uint64_t zeroed;          /* bytes of frames that were zeroed for whoever asked for zeros */
 };
 struct frame_stats frames_stats(void);
 
-/* Bytes of frames that were zeroed: for the program, for structures and page tables. */
-extern uint64_t frames_zeroed;
+/* Bytes of frames that this CPU has zeroed: for the program, for structures and page tables. */
+extern uint64_t frames_zeroed; /* PERCPU */
 
 /* Zeroes whole pages of RAM, and counts them. */
 static inline void frame_zero(void *start, size_t size)
 {
-    frames_zeroed += size;
+    this_cpu(frames_zeroed) += size;
     machine_zero_pages(start, size);
 }
 

@@ -129,13 +129,13 @@ static void add_frames(struct vm_stats *stats)
     stats->splits = frames.splits;
     stats->clean = (uint64_t)frames.clean << VM_PAGE_SHIFT;
     stats->cleaned = frames.cleaned;
+    stats->zeroed = frames.zeroed;
     stats->trusts_virgin = frames_trust_virgin;
 }
 
 COLD struct vm_stats vm_stats(struct address_space *space)
 {
     struct vm_stats stats = {
-        .zeroed = frames_zeroed,
         .flushed_pages = space->mmu.flushed_pages,
         .flushed_all = space->mmu.flushed_all,
         .tables = (uint64_t)mmu_tables(&space->mmu) << VM_PAGE_SHIFT,

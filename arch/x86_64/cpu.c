@@ -304,6 +304,11 @@ void cpu_call(uint64_t mask, void (*function)(void *), void *argument)
     (void)mask, (void)function, (void)argument; /* there is no other CPU */
 }
 
+bool cpu_is_inside_core(void)
+{
+    return false;
+}
+
 void cpu_kick(unsigned cpu)
 {
     (void)cpu;

@@ -80,5 +80,7 @@ static inline unsigned log2_ceil(uint64_t value)
 #else
 #define COLD __attribute__((cold))
 #endif
+/* Reads what other CPUs may be changing, where any value that was there will do: no race for ThreadSanitizer. */
+#define RACY __attribute__((no_sanitize("thread")))
 
 #endif

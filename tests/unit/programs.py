@@ -66,8 +66,11 @@ TREE = [
 ]
 
 CPUS_TEST = ["tests/unit/test_cpus.c", *MACHINE, *HARNESS]
+FRAMES_CPUS_TEST = ["tests/unit/test_frames_cpus.c", "vm/frames.c", *MACHINE, *HARNESS]
 
 PROGRAMS: dict[str, list[str]] = {
+    "test_frames_cpus": FRAMES_CPUS_TEST,
+    "test_frames_cpus_tsan": FRAMES_CPUS_TEST,
     "test_cpus": CPUS_TEST,
     "test_cpus_tsan": CPUS_TEST,
     "test_frames": ["tests/unit/test_frames.c", "vm/frames.c", *MACHINE, *HARNESS],

@@ -114,6 +114,18 @@ void cpu_call(uint64_t mask, void (*function)(void *), void *argument)
         cpu_relax();
 }
 
+static _Thread_local bool inside_core;
+
+void fake_cpu_inside_core(bool inside)
+{
+    inside_core = inside;
+}
+
+bool cpu_is_inside_core(void)
+{
+    return inside_core && running[cpu_number()];
+}
+
 void cpu_kick(unsigned cpu)
 {
     __atomic_fetch_add(&kicks[cpu], 1, __ATOMIC_RELAXED);

@@ -82,6 +82,8 @@ void fake_cpus(unsigned count);
 void fake_cpus_run(void (*function)(unsigned cpu, void *argument), void *argument);
 void fake_cpu_look(void);
 size_t fake_cpu_kicks(unsigned cpu);
+/* What cpu_is_inside_core says on this CPU from now on. */
+void fake_cpu_inside_core(bool inside);
 
 /* The text that kprintf has printed since the last call. */
 const char *fake_console(void);
