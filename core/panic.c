@@ -8,7 +8,7 @@
 #include "core/power.h"
 #include "core/program.h"
 #include "core/symbols.h"
-#include "vm/vm.h"
+#include "vm/space.h"
 
 #define MESSAGE_MAX 240
 #define TRACE_MAX 32
@@ -31,7 +31,10 @@ struct address_space *panic_space(void)
     struct address_space *space = vm_space();
 
     /* It is a variable of the image (boot.c). */
-    return panic_reports < 2 && (char *)space >= __core_data_start && (char *)space < __core_data_end ? space : NULL;
+    if (panic_reports > 1 || (char *)space < __core_data_start || (char *)space >= __core_data_end)
+        return NULL;
+    space_seize(&space->lock);
+    return space;
 }
 
 void panic_cause(const char *subject, const char *cause)

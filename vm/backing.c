@@ -95,6 +95,7 @@ static __attribute__((noinline)) error_t map_elsewhere(struct address_space *spa
 __attribute__((noinline)) error_t vm_segment_map(struct address_space *space, struct vm_segment *segment, vaddr_t va,
                                                  paddr_t frame, enum page_size size)
 {
+    SPACE_HOLD(space);
     ASSERT(va >= segment->start && va + page_bytes(size) <= segment_end(segment));
     ASSERT(is_aligned(va | frame, page_bytes(size)));
     if (UNLIKELY(size != PAGE_4K))
@@ -128,7 +129,7 @@ bool space_put_few(struct address_space *space, vaddr_t va, size_t size)
     uint64_t *table = mmu_few_in_table(&space->mmu, va, size), *entry, *end;
     size_t borrowed = 0;
 
-    if (UNLIKELY(!table))
+    if (UNLIKELY(!table || other_cpus_run()))
         return false;
     paddr_t *frames = frames_put_room(size >> VM_PAGE_SHIFT), *next = frames;
 
@@ -156,6 +157,7 @@ bool space_put_few(struct address_space *space, vaddr_t va, size_t size)
 
 void vm_segment_unmap(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size, bool release)
 {
+    SPACE_HOLD(space);
     if (!segment->mapped)
         return;
     if (!release || !space_put_few(space, va, size)) {
@@ -232,6 +234,7 @@ static inline error_t back_alone(struct address_space *space, struct vm_segment 
 
 error_t vm_segment_back(struct address_space *space, struct vm_segment *segment, vaddr_t va)
 {
+    SPACE_HOLD(space);
     enum page_size size = PAGE_4K;
     error_t error = back_alone(space, segment, va, &size);
 
@@ -360,6 +363,8 @@ static error_t touch_rare(struct address_space *space, struct vm_segment *segmen
 static __attribute__((noinline)) error_t touch_counting(struct address_space *space, struct vm_segment *segment,
                                                         vaddr_t va)
 {
+    if (other_cpus_run() && space_allows(space, va, VM_READ))
+        return E_SUCCESS;
     error_t error = touch_rare(space, segment, va);
 
     if (UNLIKELY(error == E_NOMEM) && space_reclaim(space))
@@ -459,6 +464,7 @@ error_t vm_segment_fault_owned(struct address_space *space, struct vm_segment *s
 
 COLD error_t vm_segment_populate(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size)
 {
+    SPACE_HOLD(space);
     vaddr_t end = va + size;
 
     for (vaddr_t at = va; at < end;) {
@@ -519,8 +525,9 @@ long segment_free_touched(vaddr_t start, size_t size, struct address_space *spac
 
     if (UNLIKELY(!table))
         return segment_free_slowly(space, segment);
-    if (UNLIKELY(size > VM_PAGE_SIZE || !mmu_has_only_table(*table) || segment_rare_counts(segment) ||
-                 !segment_may_be_kept(space, segment) || space_resident(space) > space->peak))
+    if (UNLIKELY(size > VM_PAGE_SIZE || other_cpus_run() || !mmu_has_only_table(*table) ||
+                 segment_rare_counts(segment) || !segment_may_be_kept(space, segment) ||
+                 space_resident(space) > space->peak))
         return segment_free_slowly(space, segment);
     entry = mmu_small_entry(*table, start);
     __asm__("" : "+r"(entry)); /* as in segment_touch */
@@ -631,6 +638,7 @@ static error_t give_up_contents(struct address_space *space, struct vm_segment *
 
 COLD bool space_reclaim(struct address_space *space)
 {
+    SPACE_HOLD(space);
     struct vm_segment *segment = space->has_clean ? segment_next(space, 0, LOW_HALF_END) : NULL;
     size_t before = frames_free();
 

@@ -28,6 +28,9 @@ static error_t collapse_block(struct address_space *space, struct vm_segment *se
 
     if (frame == FRAME_NONE)
         return E_NOMEM;
+    /* Nobody is to write to what was copied: who touches it waits for the lock. */
+    if (other_cpus_run())
+        mmu_protect(&space->mmu, block, page_bytes(PAGE_2M), 0);
     gather(space, block, phys_to_virt(frame));
     error_t error = E_SUCCESS;
 
@@ -42,11 +45,11 @@ static error_t collapse_block(struct address_space *space, struct vm_segment *se
 
 error_t vm_collapse(struct address_space *space, vaddr_t start, size_t size)
 {
+    VM_OPERATION(space);
     struct vm_segment *segment = segment_find(space, start);
     vaddr_t block = align_up(start, page_bytes(PAGE_2M)), end = start + size;
     error_t error = E_SUCCESS;
 
-    VM_STEP(space);
     if (!segment || segment->driver != &vm_anon || (segment->flags & VM_PAGES) == VM_PAGES_4K ||
         end > segment_end(segment) ||
         align_up(segment->start, page_bytes(PAGE_2M)) + page_bytes(PAGE_2M) > segment_end(segment))

@@ -31,6 +31,7 @@ error_t vm_driver_register(const struct vm_segment_driver *driver)
 
     if (!driver || !driver->name || !*driver->name || !driver->vm_fault || (!driver->vm_alloc && !driver->vm_alloc_at))
         return E_INVAL;
+    SPACE_HOLD(current_space);
     if (vm_driver(driver->name))
         return E_EXIST;
     while (i < DRIVERS_MAX && drivers[i])
@@ -68,6 +69,7 @@ void driver_remember_counts(struct vm_segment *segment)
 
 struct vm_statistics vm_segment_statistics(struct address_space *space, const struct vm_segment *segment)
 {
+    SPACE_HOLD(space);
     struct vm_statistics statistics = {.segments = 1};
 
     add_faults(&statistics, segment);
@@ -77,6 +79,7 @@ struct vm_statistics vm_segment_statistics(struct address_space *space, const st
 
 struct vm_statistics vm_driver_statistics(struct address_space *space, const struct vm_segment_driver *driver)
 {
+    SPACE_HOLD(space);
     struct vm_statistics sum = {.segments = 0};
 
     for (size_t i = 0; i < DRIVERS_MAX; i++) {
@@ -116,6 +119,7 @@ static uint64_t segment_faults(const struct vm_segment *segment)
 
 uint64_t vm_faults(struct address_space *space)
 {
+    SPACE_HOLD(space);
     uint64_t faults = past_faults();
 
     for (const struct vm_segment *segment = vm_next(space, 0); segment; segment = vm_next(space, segment_end(segment)))
@@ -133,6 +137,7 @@ static void add_to_usage(void *context, const struct vm_segment *segment)
 
 struct vm_usage vm_usage(struct address_space *space)
 {
+    SPACE_HOLD(space);
     struct vm_usage usage = {.faults = past_faults(), .taken = frames_stats().taken << VM_PAGE_SHIFT};
 
     vm_resident_by_page(space, usage.resident);

@@ -31,6 +31,20 @@ static __attribute__((noinline, cold)) error_t fault_outside(vaddr_t address, vm
     return error ? error : vm_handle_fault(address, access, present);
 }
 
+#if QUIRE_THREADS
+/* A CPU may fault although the tables allow the access: another one has backed the page, or made it less protected,
+ * which nobody is told of. */
+COLD __attribute__((noinline)) bool space_allows(struct address_space *space, vaddr_t va, vm_flags_t access)
+{
+    struct mmu_entry entry;
+
+    if (!mmu_query(&space->mmu, va, &entry) || !(entry.flags & VM_READ) || (access & ~entry.flags))
+        return false;
+    machine_flush_page(va);
+    return true;
+}
+#endif
+
 static inline uint64_t faults_of(const struct vm_segment *segment)
 {
     return segment->faults[PAGE_4K] + segment->faults[PAGE_2M] + segment->faults[PAGE_1G];
@@ -108,6 +122,7 @@ static __attribute__((noinline)) error_t serve_elsewhere(vaddr_t address, vm_fla
 error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present)
 {
     struct address_space *space = current_space;
+    SPACE_HOLD(space);
 
     if (UNLIKELY(!space || address - space->last->start >= space->last->size))
         return serve_elsewhere(address, access, present);
@@ -117,8 +132,11 @@ error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present)
         segment->faults_refused++;
         return E_ACCES;
     }
-    if (UNLIKELY(present || segment->driver->vm_fault != vm_segment_fault_owned))
+    if (UNLIKELY(present || segment->driver->vm_fault != vm_segment_fault_owned)) {
+        if (other_cpus_run() && space_allows(space, address, access))
+            return E_SUCCESS;
         return driver_is_plain(segment) ? serve_by_core(space, segment, address, access, present)
                                         : serve_by_program(space, segment, address, access, present);
+    }
     return segment_touch(space, segment, address);
 }

@@ -119,6 +119,7 @@ static void record_put(struct vm_mapping *record)
 
 bool vm_object_prepare(void)
 {
+    SPACE_HOLD(current_space);
     return record_pages || record_page_make();
 }
 
@@ -368,6 +369,7 @@ const struct vm_segment_driver vm_file = {
 struct vm_segment *vm_object_map(struct address_space *space, struct vm_object *object, uint64_t first_page, vaddr_t va,
                                  size_t size, vm_flags_t flags, bool shared, bool may_write)
 {
+    SPACE_HOLD(space);
     struct vm_mapping wanted = {.object = object, .space = space, .shared = shared, .may_write = may_write};
     error_t error = segment_check_arguments(va, size, flags);
     struct vm_segment *segment;
@@ -398,6 +400,7 @@ struct vm_segment *vm_object_map(struct address_space *space, struct vm_object *
 
 bool vm_object_is_writable(struct vm_object *object)
 {
+    SPACE_HOLD(current_space);
     const struct vm_mapping *mapping = object->mappings;
 
     while (mapping && !(mapping->shared && mapping->may_write))
@@ -439,6 +442,7 @@ static void forget(struct vm_segment *segment, const struct vm_mapping *mapping,
 
 void vm_object_invalidate(struct vm_object *object, uint64_t first, uint64_t count, bool private_too)
 {
+    SPACE_HOLD(current_space);
     uint64_t last;
 
     if (count == 0)

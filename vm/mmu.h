@@ -2,6 +2,10 @@
  * The page-table contract: what vm/ asks of the machine. Implemented by arch/x86_64/mmu.c, which also runs on the
  * host over simulated RAM (tests/unit/fake gives it its machine.h).
  *
+ * Nobody else changes the tables meanwhile (vm/lock.h), but other CPUs may use them. Whatever is said here of stale
+ * translations holds for all CPUs, by asking them (cpu_call): only entries that have become more permissive may still
+ * be known as they were, for a CPU that faults on one forgets it.
+ *
  * Every range is page aligned and inside one half of the canonical address space. No operation blocks.
  * Operations that need table frames return E_NOMEM when there are none and have then changed nothing; the others
  * cannot fail. Stale translations of the running CPU are flushed before an operation returns, mmu_unmap_lazily
@@ -19,6 +23,7 @@
 
 #include "core/base/error.h"
 #include "core/base/types.h"
+#include "core/cpu.h"
 
 #define MMU_TABLE_CACHE 16
 #define MMU_TABLES_WAITING 32
@@ -30,6 +35,18 @@
 /* A flag of mmu_map beside VM_* of vm/vm.h: the frame belongs to somebody else (a memory object). Unmapping never gives
  * it back, and mmu_protect never makes it writable: who lends it decides at each write fault. */
 #define VM_BORROWED (1u << 31)
+
+/* True if other CPUs may know translations. */
+static inline bool other_cpus_run(void)
+{
+    return QUIRE_THREADS && cpu_count() > 1;
+}
+
+/* What a CPU has asked the others to flush. */
+struct mmu_shootdowns {
+    uint64_t calls, pages, cpus; /* pages: one by one; cpus: how many were asked, over all calls */
+};
+extern struct mmu_shootdowns mmu_shootdowns; /* PERCPU */
 
 /* One set of page tables. Owned by its address space; no field is for others but the counts, which may be read. */
 struct mmu {
@@ -145,8 +162,11 @@ void mmu_set_strict(bool strict);
 /* PERCPU: whose translations the running CPU may still know although they are unmapped; NULL: nobody's. */
 extern struct mmu *mmu_behind;
 
-/* Flushes what mmu_unmap_lazily left, if it did. */
+/* Flushes what mmu_unmap_lazily left on the running CPU, if it did. */
 void mmu_settle(void);
+
+/* Flushes everything on all CPUs: an epoch. */
+void mmu_flush(struct mmu *mmu);
 
 /* The frame of 2 MiB with whose first frames, `count` of them, the table at va begins, all with the same flags, if no
  * other page is in it; else FRAME_NONE. mmu_complete_large: then makes one page of 2 MiB of them; the frame's others

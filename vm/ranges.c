@@ -211,7 +211,7 @@ error_t vm_protect(struct address_space *space, vaddr_t start, size_t size, vm_f
     error_t error = check_range(start, size);
     vaddr_t end = start + size;
 
-    VM_STEP(space);
+    VM_OPERATION(space);
     if (error || (protection & ~VM_PROTECTION) || ((protection & (VM_WRITE | VM_EXEC)) && !(protection & VM_READ)))
         return E_INVAL;
     if (size == 0)
@@ -242,7 +242,7 @@ error_t vm_unmap(struct address_space *space, vaddr_t start, size_t size)
     error_t error = check_range(start, size);
     vaddr_t end = start + size;
 
-    VM_STEP(space);
+    VM_OPERATION(space);
     if (error || size == 0)
         return error;
     struct vm_segment *first = segment_find_again(space, start);
@@ -277,7 +277,7 @@ COLD error_t vm_advise(struct address_space *space, vaddr_t start, size_t size, 
     error_t error = check_range(start, size);
     vaddr_t end = start + size;
 
-    VM_STEP(space);
+    VM_OPERATION(space);
     if (error || advice < VM_ADVICE_DONTNEED || advice > VM_ADVICE_FREE)
         return E_INVAL;
     bool covered = is_covered(space, start, end);
@@ -299,7 +299,7 @@ COLD error_t vm_mark(struct address_space *space, vaddr_t start, size_t size, vm
     error_t error = check_range(start, size);
     vaddr_t end = start + size;
 
-    VM_STEP(space);
+    VM_OPERATION(space);
     if (error || ((clear | set) & ~(VM_MARKS | VM_PAGES)))
         return E_INVAL;
     if (!is_covered(space, start, end))
@@ -344,7 +344,7 @@ COLD error_t vm_populate(struct address_space *space, vaddr_t start, size_t size
     error_t error = check_range(start, size);
     vaddr_t end = start + size;
 
-    VM_STEP(space);
+    VM_OPERATION(space);
     while (!error && start < end) {
         struct mmu_entry entry;
         bool mapped = mmu_query(&space->mmu, start, &entry);
@@ -362,7 +362,7 @@ COLD error_t vm_populate(struct address_space *space, vaddr_t start, size_t size
 
 COLD error_t vm_join(struct address_space *space, struct vm_segment *first, struct vm_segment *second)
 {
-    VM_STEP(space);
+    VM_OPERATION(space);
     if (!(first->driver->properties & VM_DRIVER_MERGES))
         return E_NOTSUP;
     if (segment_end(first) != second->start || !are_alike(space, first, second))
@@ -373,6 +373,6 @@ COLD error_t vm_join(struct address_space *space, struct vm_segment *first, stru
 
 void vm_merge(struct address_space *space, vaddr_t at)
 {
-    VM_STEP(space);
+    VM_OPERATION(space);
     merge_at(space, at);
 }

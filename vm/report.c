@@ -40,6 +40,7 @@ static void describe(struct address_space *space, const struct vm_segment *segme
 
 void vm_dump(struct address_space *space, void (*line)(void *context, const char *text), void *context)
 {
+    SPACE_HOLD(space);
     char text[LINE_MAX];
 
     for (struct vm_segment *segment = vm_next(space, 0); segment; segment = vm_next(space, segment_end(segment))) {
@@ -83,6 +84,7 @@ static bool is_backed_above(const struct vm_segment *segment)
 
 const char *vm_validate(struct address_space *space)
 {
+    SPACE_HOLD(space);
     struct check check = {.space = space};
     struct mmu_count mapped = mmu_count(&space->mmu, 0, LOW_HALF_END), counted = {.pages = {0}}, made = mapped;
     size_t spans = 0, windows = 0, segments = 0;

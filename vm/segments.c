@@ -340,6 +340,7 @@ static void visit_tree(const struct vm_segment *segment, void (*visit)(void *, c
 
 COLD void segments_visit(struct address_space *space, void (*visit)(void *, const struct vm_segment *), void *context)
 {
+    SPACE_HOLD(space);
     for (const struct vm_region *region = space->regions; region < space->regions + VM_REGIONS; region++) {
         size_t tables = region->directory ? (region->slots + SLOTS_PER_PAGE - 1) / SLOTS_PER_PAGE : 0;
 
@@ -490,13 +491,13 @@ COLD static void settle_waiting(struct address_space *space)
     }
 }
 
-/* The segment, which was all of its slot, is dead; the CPU may know translations of its addresses. */
+/* The segment, which was all of its slot, is dead; CPUs may know translations of its addresses. */
 static void segment_wait(struct address_space *space, struct vm_segment *segment)
 {
     struct vm_reserve *reserve = &space->reserve;
 
     if (reserve->waiting == VM_WAITING_MAX && reserve->epoch == space->mmu.flushed_all)
-        mmu_settle();
+        mmu_flush(&space->mmu);
     if (reserve->epoch != space->mmu.flushed_all)
         settle_waiting(space);
     reserve->epoch = space->mmu.flushed_all;
@@ -511,7 +512,7 @@ COLD void reserve_release(struct address_space *space)
     struct vm_reserve *reserve = &space->reserve;
 
     if (reserve->waiting > 0 && reserve->epoch == space->mmu.flushed_all)
-        mmu_settle();
+        mmu_flush(&space->mmu);
     settle_waiting(space);
     for (unsigned order = 1; order <= VM_SLOT_ORDERS; order++) {
         while (reserve->kept[order]) {
@@ -595,6 +596,7 @@ COLD void segment_unlink(struct address_space *space, struct vm_segment *segment
 COLD struct vm_segment *vm_segment_create(struct address_space *space, const struct vm_segment_driver *driver,
                                           vaddr_t start, size_t size, vm_flags_t flags)
 {
+    SPACE_HOLD(space);
     struct vm_place place;
     struct vm_segment *segment = start == VM_ANYWHERE ? segment_reuse(space, driver, size, flags) : NULL;
 
@@ -637,6 +639,7 @@ void segment_change_place(struct address_space *space, struct vm_segment *segmen
 
 COLD void vm_segment_destroy(struct address_space *space, struct vm_segment *segment)
 {
+    SPACE_HOLD(space);
     driver_remember(segment);
     if (!segment->mapped && segment_may_be_kept(space, segment)) {
         segment_keep(space, segment);
@@ -693,6 +696,7 @@ bool segment_free_whole(struct address_space *space, vaddr_t start, size_t size)
 
 error_t vm_segment_set_size(struct address_space *space, struct vm_segment *segment, size_t size)
 {
+    SPACE_HOLD(space);
     vaddr_t end;
 
     if (size > segment->size) {
@@ -782,6 +786,7 @@ COLD void vm_space_destroy(struct address_space *space)
 {
     struct vm_segment *segment;
 
+    SPACE_HOLD(space);
     while ((segment = vm_next(space, 0))) {
         if (segment->driver->vm_free)
             segment->driver->vm_free(space, segment);
@@ -807,5 +812,6 @@ COLD void vm_space_destroy(struct address_space *space)
 
 size_t vm_bookkeeping_frames(const struct address_space *space)
 {
+    SPACE_HOLD((struct address_space *)space);
     return space->bookkeeping + mmu_tables(&space->mmu) + space->mmu.cached;
 }

@@ -22,6 +22,11 @@ void vm_step(struct address_space *, const char *operation);
 #define VM_STEP(space) ((void)0)
 #endif
 
+/* How each of them begins. */
+#define VM_OPERATION(space)                                                                                            \
+    SPACE_HOLD(space);                                                                                                 \
+    VM_STEP(space)
+
 /* What vm_fault_info() answers on each CPU. */
 extern const struct vm_fault_info *fault_record;
 
@@ -300,6 +305,9 @@ static inline uint64_t space_resident(const struct address_space *space)
 {
     return space->mmu.bytes + space->spans - space->windows;
 }
+
+/* True if the page at va is there and allows the access after all: this CPU forgets what it knew of it. */
+bool space_allows(struct address_space *space, vaddr_t va, vm_flags_t access);
 
 /* vm_segment_fault_owned for an address where nothing is mapped (vm/backing.c). */
 error_t segment_touch(struct address_space *space, struct vm_segment *segment, vaddr_t va);

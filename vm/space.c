@@ -51,7 +51,7 @@ struct vm_segment *vm_alloc(struct address_space *space, const struct vm_segment
 {
     struct vm_segment *segment;
 
-    VM_STEP(space);
+    VM_OPERATION(space);
     /* The usual one: readable, no other wishes. What may be wrong with the size finds no slot. */
     if (LIKELY(driver == &vm_anon && start == VM_ANYWHERE && (flags & (VM_READ | ~PLAIN_FLAGS)) == VM_READ &&
                is_aligned(size, VM_PAGE_SIZE))) {
@@ -67,7 +67,7 @@ struct vm_segment *vm_alloc(struct address_space *space, const struct vm_segment
 struct vm_segment *vm_alloc_at(struct address_space *space, const struct vm_segment_driver *driver, paddr_t start,
                                size_t size, vm_flags_t flags)
 {
-    VM_STEP(space);
+    VM_OPERATION(space);
     if (!driver || range_is_bad(start, size) || flags_are_bad(flags))
         return ERR_PTR(E_INVAL);
     return driver->vm_alloc_at ? driver->vm_alloc_at(space, start, size, flags) : ERR_PTR(E_NOTSUP);
@@ -75,7 +75,7 @@ struct vm_segment *vm_alloc_at(struct address_space *space, const struct vm_segm
 
 void vm_free(struct address_space *space, struct vm_segment *segment)
 {
-    VM_STEP(space);
+    VM_OPERATION(space);
     check_alive(segment, "vm_free");
     CHECK(segment->driver->vm_free, "vm_free: segment %#lx of driver %s is permanent", (unsigned long)segment->start,
           segment->driver->name);
@@ -87,7 +87,7 @@ void vm_free(struct address_space *space, struct vm_segment *segment)
 
 error_t vm_resize(struct address_space *space, struct vm_segment *segment, size_t size)
 {
-    VM_STEP(space);
+    VM_OPERATION(space);
     check_alive(segment, "vm_resize");
     if (size == 0) {
         vm_free(space, segment);
@@ -147,7 +147,7 @@ struct vm_segment *segment_cut(struct address_space *space, struct vm_segment *s
 
 COLD struct vm_segment *vm_split(struct address_space *space, struct vm_segment *segment, vaddr_t at)
 {
-    VM_STEP(space);
+    VM_OPERATION(space);
     check_alive(segment, "vm_split");
     if (!is_aligned(at, VM_PAGE_SIZE) || at <= segment->start || at >= segment_end(segment))
         return ERR_PTR(E_INVAL);
@@ -309,7 +309,7 @@ static inline error_t move_pages(struct address_space *space, struct vm_segment 
 
 error_t vm_move(struct address_space *space, struct vm_segment *segment, vaddr_t to, size_t size)
 {
-    VM_STEP(space);
+    VM_OPERATION(space);
     check_alive(segment, "vm_move");
     if (range_is_bad(to, size))
         return E_INVAL;
@@ -347,7 +347,7 @@ static bool copy_is_bad(const struct vm_segment *segment, vaddr_t from, vaddr_t 
 COLD struct vm_segment *vm_copy(struct address_space *space, struct vm_segment *segment, vaddr_t from, vaddr_t to,
                                 size_t size, bool take)
 {
-    VM_STEP(space);
+    VM_OPERATION(space);
     check_alive(segment, "vm_copy");
     if (copy_is_bad(segment, from, to, size, take))
         return ERR_PTR(E_INVAL);
@@ -375,11 +375,13 @@ COLD struct vm_segment *vm_copy(struct address_space *space, struct vm_segment *
 
 struct vm_segment *vm_find(struct address_space *space, vaddr_t va)
 {
+    SPACE_HOLD(space);
     return segment_find(space, va);
 }
 
 struct vm_segment *vm_next(struct address_space *space, vaddr_t va)
 {
+    SPACE_HOLD(space);
     if (va >= LOW_HALF_END && va < ~(LOW_HALF_END - 1)) /* not canonical */
         va = ~(LOW_HALF_END - 1);
     return segment_next(space, va, ~(vaddr_t)0);

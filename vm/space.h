@@ -3,6 +3,7 @@
 #define VM_SPACE_H
 
 #include "vm/driver.h"
+#include "vm/lock.h"
 #include "vm/mmu.h"
 
 /* One of the 128 parts of the address space, by bits 41 to 47 of the address; see vm/segments.c. */
@@ -49,6 +50,7 @@ struct vm_reserve {
 };
 
 struct address_space {
+    struct space_lock lock;
     struct mmu mmu;
     bool owns_tables;
     uint64_t origins;        /* segments made so far */

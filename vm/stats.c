@@ -52,11 +52,13 @@ static uint64_t image_bytes(struct address_space *space)
 
 uint64_t vm_resident(struct address_space *space)
 {
+    SPACE_HOLD(space);
     return space_resident(space) + image_bytes(space);
 }
 
 uint64_t vm_resident_peak(struct address_space *space)
 {
+    SPACE_HOLD(space);
     space_note_peak(space);
     return space->peak + image_bytes(space);
 }
@@ -91,6 +93,7 @@ static void to_bytes(struct address_space *space, const size_t *pages, uint64_t 
 
 void vm_resident_by_page(struct address_space *space, uint64_t bytes[PAGE_SIZES])
 {
+    SPACE_HOLD(space);
     size_t pages[PAGE_SIZES];
 
     for (unsigned i = 0; i < PAGE_SIZES; i++)
@@ -135,6 +138,7 @@ static void add_frames(struct vm_stats *stats)
 
 COLD struct vm_stats vm_stats(struct address_space *space)
 {
+    SPACE_HOLD(space);
     struct vm_stats stats = {
         .flushed_pages = space->mmu.flushed_pages,
         .flushed_all = space->mmu.flushed_all,

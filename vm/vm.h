@@ -11,7 +11,9 @@
  * vm_resize to 0, which is the same); the pointer is dead afterwards. Using a dead or foreign pointer is a bug
  * that is caught and panics.
  *
- * Not thread safe yet: one CPU, no preemption. Interrupt handlers may not call anything here.
+ * All of it may be called by several threads at once, on any CPU (vm/lock.h): each operation is done before or after
+ * another. But a segment is used by one at a time, for instance by who allocated it. Interrupt handlers may not call
+ * anything here.
  */
 #ifndef VM_VM_H
 #define VM_VM_H

@@ -14,6 +14,14 @@
  * An inaccessible page (no VM_READ) keeps its entry with the present bit clear and PTE_KEPT set.
  *
  * Operations that need tables take them first (prepare) and only then change anything (commit).
+ *
+ * Several CPUs walk the same tables, and the caller's lock keeps only others that change them away. What makes an entry
+ * less permissive, or puts another in its place, is told to all CPUs, once for each operation (struct flush); what adds
+ * an entry, or makes one more permissive, to none: a CPU that knows better faults, and forgets (vm/fault.c). The frames
+ * of pages that are unmapped one by one are given away only when no CPU can reach them any more: such pages are made
+ * inaccessible first, which is when the others are told, and then removed. A CPU that uses a table that went out of the
+ * tree finds nothing in it, and faults; so such a table may wait for the next flush of everything on all of them. A CPU
+ * sets the dirty bit of an entry at any time: entries that are present and not dirty are changed by atomic operations.
  */
 #include "vm/mmu.h"
 
@@ -39,6 +47,9 @@
 typedef uint64_t entry_t;
 
 PERCPU struct mmu *mmu_behind;
+#if QUIRE_THREADS
+PERCPU struct mmu_shootdowns mmu_shootdowns;
+#endif
 
 #ifdef QUIRE_DEBUG
 static bool strict = true;
@@ -119,8 +130,6 @@ const uint64_t mmu_leaf_bits[VM_PROTECTION + 1] = {
     LEAF_BITS(VM_READ | VM_WRITE | VM_EXEC, PTE_PRESENT | PTE_WRITE),
 };
 
-#define PROTECTION_BITS (PTE_PRESENT | PTE_KEPT | PTE_WRITE | PTE_NX)
-
 /* What ordinary memory has not. The page attribute table is laid out by arch/x86_64/cpu.c. */
 static entry_t rare_bits(vm_flags_t flags, unsigned level)
 {
@@ -144,6 +153,39 @@ static inline entry_t make_plain_leaf(paddr_t pa, unsigned level, vm_flags_t fla
 static entry_t make_leaf(paddr_t pa, unsigned level, vm_flags_t flags)
 {
     return make_plain_leaf(pa, level, flags) | (flags & RARE_FLAGS ? rare_bits(flags, level) : 0);
+}
+
+#define PROTECTION_BITS (PTE_PRESENT | PTE_KEPT | PTE_WRITE | PTE_NX)
+
+/* True if what a CPU may know of the old entry allows more than the new one. */
+static inline bool is_weaker(entry_t old, entry_t new)
+{
+    return (old & PTE_PRESENT) && ((old & ~new &(PTE_PRESENT | PTE_WRITE)) || (new & ~old &PTE_NX));
+}
+
+/* True if another CPU may be about to set the dirty bit. */
+static inline bool is_written_by_cpus(entry_t entry)
+{
+    return QUIRE_THREADS && (entry & (PTE_PRESENT | PTE_DIRTY)) == PTE_PRESENT;
+}
+
+static inline void entry_change(entry_t *entry, entry_t old, entry_t change)
+{
+    if (UNLIKELY(is_written_by_cpus(old)))
+        __atomic_fetch_xor(entry, change, __ATOMIC_RELAXED);
+    else
+        *entry = old ^ change;
+}
+
+/* What is in the entry, which is free afterwards. */
+static inline entry_t entry_take(entry_t *entry)
+{
+    entry_t old = *entry;
+
+    if (UNLIKELY(is_written_by_cpus(old)))
+        return __atomic_exchange_n(entry, 0, __ATOMIC_RELAXED);
+    *entry = 0;
+    return old;
 }
 
 static vm_flags_t leaf_flags(entry_t entry, unsigned level)
@@ -178,25 +220,121 @@ COLD static void tables_settle(struct mmu *mmu)
     }
 }
 
-COLD static void flush_all(struct mmu *mmu)
+/* Translations that have become stale: single ones as long as they are few. */
+struct flush {
+    unsigned count;
+#if QUIRE_THREADS
+    bool only_here; /* what other CPUs know does no harm */
+#endif
+    vaddr_t *pages; /* MMU_FLUSH_SINGLES of them, not part of this: nobody wants them cleared */
+};
+
+static inline bool flush_is_all(const struct flush *flush)
+{
+    return flush->count > MMU_FLUSH_SINGLES;
+}
+
+#if QUIRE_THREADS
+static void flush_everything(void)
+{
+    this_cpu(mmu_behind) = NULL; /* before: what comes after this may be known again */
+    machine_flush_all();
+}
+
+/* What another CPU asks of this one. */
+static void flush_for_other(void *argument)
+{
+    const struct flush *flush = argument;
+
+    if (flush_is_all(flush)) {
+        flush_everything();
+        return;
+    }
+    for (unsigned i = 0; i < flush->count; i++)
+        machine_flush_page(flush->pages[i]);
+}
+
+COLD static __attribute__((noinline)) void call_others(const struct flush *flush)
+{
+    struct mmu_shootdowns *counts = &this_cpu(mmu_shootdowns);
+
+    counts->calls++;
+    counts->pages += flush_is_all(flush) ? 0 : flush->count;
+    counts->cpus += cpu_count() - 1;
+    cpu_call(~(uint64_t)0, flush_for_other, (void *)flush);
+}
+
+static inline bool flush_is_only_here(const struct flush *flush)
+{
+    return flush->only_here;
+}
+
+static inline void flush_only_here(struct flush *flush, bool on)
+{
+    flush->only_here = on;
+}
+#else
+static inline void call_others(const struct flush *flush)
+{
+    (void)flush;
+}
+
+static inline bool flush_is_only_here(const struct flush *flush)
+{
+    (void)flush;
+    return false;
+}
+
+static inline void flush_only_here(struct flush *flush, bool on)
+{
+    (void)flush, (void)on;
+}
+#endif
+
+static inline void flush_others(const struct flush *flush)
+{
+    if (other_cpus_run() && !flush_is_only_here(flush))
+        call_others(flush);
+}
+
+/* On all CPUs. */
+COLD void mmu_flush(struct mmu *mmu)
 {
     mmu->flushed_all++;
     machine_flush_all();
     if (this_cpu(mmu_behind) == mmu)
         this_cpu(mmu_behind) = NULL;
+    flush_others(&(struct flush){.count = MMU_FLUSH_SINGLES + 1});
     tables_settle(mmu);
 }
 
+/* On this one. */
 static inline void flush_page(struct mmu *mmu, vaddr_t va)
 {
     mmu->flushed_pages++;
     machine_flush_page(va);
 }
 
+static inline void flush_page_everywhere(struct mmu *mmu, vaddr_t va)
+{
+    flush_page(mmu, va);
+    flush_others(&(struct flush){.count = 1, .pages = &va});
+}
+
+/* A table went out of the tree for one that is not empty any more or for a page: with a flush of any page it is ready,
+ * but where other CPUs would have to be asked for that it waits. */
+COLD static void tables_settle_soon(struct mmu *mmu, vaddr_t va)
+{
+    if (other_cpus_run())
+        return;
+    flush_page(mmu, va);
+    tables_settle(mmu);
+}
+
 static paddr_t table_get(struct mmu *mmu)
 {
     if (mmu->cached == 0 && mmu->waiting >= MMU_TABLES_WAITING / 2)
-        flush_all(mmu);
+        mmu_flush(mmu);
     if (mmu->cached > 0)
         return mmu->cache[--mmu->cached];
     return mmu_get_table_frame();
@@ -217,7 +355,7 @@ COLD static void table_retire(struct mmu *mmu, paddr_t table)
     if (phys_to_virt(table) == mmu->directory)
         mmu_forget_table(mmu);
     if (mmu->waiting == MMU_TABLES_WAITING)
-        flush_all(mmu);
+        mmu_flush(mmu);
     mmu->wait[mmu->waiting++] = table;
 }
 
@@ -386,10 +524,8 @@ COLD static __attribute__((noinline)) void note_empty(struct mmu *mmu, entry_t *
 COLD long mmu_note_empty(struct mmu *mmu, uint64_t *directory_entry, vaddr_t va)
 {
     note_empty(mmu, directory_entry, 1, va);
-    if (mmu->waiting > 0) { /* another table went for it */
-        flush_page(mmu, va);
-        tables_settle(mmu);
-    }
+    if (mmu->waiting > 0) /* another table went for it */
+        tables_settle_soon(mmu, va);
     return 0;
 }
 
@@ -420,8 +556,7 @@ COLD static error_t path_to_free(struct mmu *mmu, vaddr_t va, unsigned level, st
     if (!entry_is_table(*path->entry, level) || !table_is_empty(*path->entry, level))
         return E_EXIST;
     cut_empty(mmu, path->parent, path->entry, level);
-    flush_page(mmu, va);
-    tables_settle(mmu);
+    tables_settle_soon(mmu, va);
     return E_SUCCESS;
 }
 
@@ -451,8 +586,7 @@ COLD static void prune(struct mmu *mmu, vaddr_t va, size_t size)
             break;
         at = end + 1;
     }
-    flush_page(mmu, va);
-    tables_settle(mmu);
+    tables_settle_soon(mmu, va);
 }
 
 error_t mmu_init(struct mmu *mmu)
@@ -467,7 +601,7 @@ COLD void mmu_trim(struct mmu *mmu)
 {
     cut_all_noted(mmu);
     if (mmu->waiting > 0 || this_cpu(mmu_behind) == mmu)
-        flush_all(mmu);
+        mmu_flush(mmu);
     while (mmu->cached > 0)
         mmu_put_table_frame(mmu->cache[--mmu->cached]);
 }
@@ -480,10 +614,16 @@ COLD void mmu_destroy(struct mmu *mmu)
     mmu->root = FRAME_NONE;
 }
 
+/* Where there can be other CPUs the caller has no lock, so that it is no epoch. */
 void mmu_settle(void)
 {
+#if QUIRE_THREADS
     if (this_cpu(mmu_behind) != NULL)
-        flush_all(this_cpu(mmu_behind));
+        flush_everything();
+#else
+    if (this_cpu(mmu_behind) != NULL)
+        mmu_flush(this_cpu(mmu_behind));
+#endif
 }
 
 /* ---- mapping ---- */
@@ -654,8 +794,12 @@ void mmu_replace(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags)
     struct path path = path_to(mmu, va, 0);
 
     ASSERT(path.level == 0 && *path.entry != 0);
-    *path.entry = make_leaf(pa, 0, flags);
+    entry_t old = *path.entry, new = make_leaf(pa, 0, flags);
+
+    *path.entry = new;
     flush_page(mmu, va);
+    if (leaf_frame(old, 0) != pa || is_weaker(old, new))
+        flush_others(&(struct flush){.count = 1, .pages = &va});
 }
 
 /* The largest page that both addresses and the length allow. */
@@ -725,7 +869,7 @@ COLD static __attribute__((noinline)) error_t split_large(struct mmu *mmu, vaddr
         path.entry = &entry_table(*path.entry)[entry_index(va, path.level)];
     }
     if (count)
-        flush_page(mmu, va); /* also drops the large translation (SDM vol. 3, 4.10.4.1) */
+        flush_page_everywhere(mmu, va); /* also drops the large translation (SDM vol. 3, 4.10.4.1) */
     return E_SUCCESS;
 }
 
@@ -740,22 +884,11 @@ error_t mmu_split(struct mmu *mmu, vaddr_t va)
 
 /* ---- flushing ---- */
 
-/* Translations that have become stale: single ones as long as they are few. */
-struct flush {
-    unsigned count;
-    vaddr_t *pages; /* MMU_FLUSH_SINGLES of them, not part of this: nobody wants them cleared */
-};
-
 static inline void flush_add(struct flush *flush, vaddr_t va)
 {
     if (flush->count < MMU_FLUSH_SINGLES)
         flush->pages[flush->count] = va;
     flush->count++;
-}
-
-static inline bool flush_is_all(const struct flush *flush)
-{
-    return flush->count > MMU_FLUSH_SINGLES;
 }
 
 /* More than can be told one by one. */
@@ -764,20 +897,31 @@ static inline void flush_add_many(struct flush *flush)
     flush->count = MMU_FLUSH_SINGLES + 1;
 }
 
+static inline void flush_many(struct mmu *mmu, const struct flush *flush)
+{
+    if (flush_is_only_here(flush))
+        machine_flush_all(); /* no epoch */
+    else
+        mmu_flush(mmu);
+}
+
 /* va: an address of the range. One INVLPG drops all that the CPU remembers of tables (SDM vol. 3, 4.10.4.1). */
 static void flush_run(struct mmu *mmu, const struct flush *flush, vaddr_t va)
 {
     if (flush_is_all(flush)) {
-        flush_all(mmu);
+        flush_many(mmu, flush);
         return;
     }
     for (unsigned i = 0; i < flush->count; i++)
         flush_page(mmu, flush->pages[i]);
-    if (UNLIKELY(mmu->waiting > 0)) {
-        if (flush->count == 0)
-            flush_page(mmu, va);
+    if (flush->count > 0)
+        flush_others(flush);
+    if (LIKELY(mmu->waiting == 0))
+        return;
+    if (flush->count == 0 || flush_is_only_here(flush))
+        tables_settle_soon(mmu, va);
+    else
         tables_settle(mmu);
-    }
 }
 
 /* ---- walking ranges ---- */
@@ -1047,6 +1191,8 @@ COLD void mmu_unmap(struct mmu *mmu, vaddr_t va, size_t size, bool release)
 {
     struct walk walk = {.mmu = mmu, .run = run_remove, .pruning = true, .keep = release ? PTE_BORROWED : KEEP_ALL};
 
+    if (release && other_cpus_run()) /* what is given away nobody reaches any more */
+        mmu_protect(mmu, va, size, 0);
     walk_range(&walk, va, size);
     count_removed(&walk);
 }
@@ -1058,18 +1204,18 @@ bool mmu_unmap_lazily(struct mmu *mmu, vaddr_t va, size_t size, size_t room)
     vaddr_t pages[MMU_FLUSH_SINGLES];
     unsigned emptied = mmu->emptied;
 
+    if (strict && other_cpus_run())
+        mmu_protect(mmu, va, size, 0);
     walk.flush.pages = pages;
     walk_tables(&walk, va, va + size - 1);
     count_removed(&walk);
-    if (strict || !flush_is_all(&walk.flush)) {
+    if (strict || (!flush_is_all(&walk.flush) && !other_cpus_run())) {
         flush_run(mmu, &walk.flush, va);
         return false;
     }
     this_cpu(mmu_behind) = mmu;
-    if (mmu->emptied != emptied && mmu->waiting > 0) { /* a table of other addresses may have gone */
-        flush_page(mmu, va);
-        tables_settle(mmu);
-    }
+    if (mmu->emptied != emptied && mmu->waiting > 0) /* a table of other addresses may have gone */
+        tables_settle_soon(mmu, va);
     return true;
 }
 
@@ -1106,7 +1252,7 @@ static void replace_table(struct mmu *mmu, const struct path *path, entry_t leaf
     table_retire(mmu, *path->entry & PTE_ADDRESS);
     *path->entry = leaf;
     count_pages(mmu, PAGE_2M, 1);
-    flush_all(mmu);
+    mmu_flush(mmu);
 }
 
 paddr_t mmu_begun_large(const struct mmu *mmu, vaddr_t va, unsigned *count)
@@ -1130,6 +1276,8 @@ void mmu_complete_large(struct mmu *mmu, vaddr_t va)
     entry_t *table = entry_table(*path.entry), first = table[0];
     unsigned count = entry_used(*path.entry);
 
+    if (is_written_by_cpus(first)) /* any of them may have become dirty by now */
+        first |= PTE_DIRTY;
     memset(table, 0, count * sizeof(*table));
     count_pages(mmu, PAGE_4K, -(long)count);
     replace_table(mmu, &path, first | PTE_LARGE);
@@ -1158,15 +1306,12 @@ void mmu_collapse(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags)
 
 /* ---- protecting ---- */
 
-/* The new protection; true if the CPU may remember another one. */
-static inline bool entry_protect(entry_t *entry, entry_t protection)
+/* The bits that the protection changes. */
+static inline entry_t protection_change(entry_t old, entry_t protection)
 {
-    entry_t old = *entry;
-
-    *entry = (old & ~(entry_t)PROTECTION_BITS) | protection;
     if (UNLIKELY(old & PTE_BORROWED))
-        *entry &= ~(entry_t)PTE_WRITE;
-    return (old & PTE_PRESENT) && old != *entry;
+        protection &= ~(entry_t)PTE_WRITE;
+    return (old & PROTECTION_BITS) ^ protection;
 }
 
 /* What tells entries apart that are protected in the same way; where there are tables between pages, those too. */
@@ -1182,7 +1327,7 @@ static __attribute__((noinline)) unsigned protect_alike(entry_t *entry, unsigned
 
         if ((old ^ alike) & ALIKE_BITS)
             break;
-        *next = old ^ change;
+        entry_change(next, old, change);
     }
     return (unsigned)(next - entry);
 }
@@ -1195,16 +1340,15 @@ static unsigned run_protect(struct walk *walk, entry_t *parent, entry_t *entry, 
         i += zeros(&entry[i], count - i);
         if (i == count || (level > 0 && !(entry[i] & PTE_LARGE)))
             return i;
-        entry_t old = entry[i], protection = walk->protection;
+        entry_t old = entry[i], change = protection_change(old, walk->protection);
 
         ASSERT(is_aligned(run_va(va, i, level), 1ull << level_shift(level)));
-        if (UNLIKELY(old & PTE_BORROWED))
-            protection &= ~(entry_t)PTE_WRITE;
-        entry_t change = (old & PROTECTION_BITS) ^ protection;
         unsigned alike = protect_alike(&entry[i], count - i, change);
 
         if (change != 0 && (old & PTE_PRESENT))
             flush_add_run(&walk->flush, va, i, alike, level);
+        if (is_weaker(old, old ^ change))
+            flush_only_here(&walk->flush, false);
         i += alike;
     }
     return count;
@@ -1220,8 +1364,16 @@ static inline bool protect_single(struct mmu *mmu, vaddr_t va, entry_t protectio
         return false;
     entry_t *entry = mmu_small_entry(*directory, va);
 
-    if (*entry != 0 && entry_protect(entry, protection))
-        flush_page(mmu, va);
+    entry_t old = *entry, change = protection_change(old, protection);
+
+    if (old == 0 || change == 0)
+        return true;
+    entry_change(entry, old, change);
+    if (!(old & PTE_PRESENT))
+        return true;
+    flush_page(mmu, va);
+    if (is_weaker(old, old ^ change))
+        flush_others(&(struct flush){.count = 1, .pages = &va});
     return true;
 }
 
@@ -1230,6 +1382,7 @@ static __attribute__((noinline)) void protect_range(struct mmu *mmu, vaddr_t va,
     struct walk walk = {.mmu = mmu, .run = run_protect, .protection = protection};
 
     mmu_find_directory(mmu, va); /* for the next page */
+    flush_only_here(&walk.flush, true);
     walk_range(&walk, va, size);
 }
 
@@ -1273,7 +1426,7 @@ void mmu_clean(struct mmu *mmu, vaddr_t va, size_t size)
 {
     entry_t *directory = mmu_few_in_table(mmu, va, size), *entry;
 
-    if (!directory) {
+    if (!directory || other_cpus_run()) {
         clean_walking(mmu, va, size);
         return;
     }
@@ -1299,11 +1452,35 @@ COLD static unsigned run_remove_clean(struct walk *walk, entry_t *parent, entry_
     return count;
 }
 
+/* Makes pages that are not dirty inaccessible: from then on they stay so. */
+COLD static unsigned run_close_clean(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count, unsigned level,
+                                     vaddr_t va)
+{
+    (void)parent;
+    for (unsigned i = 0; i < count; i++) {
+        i += zeros(&entry[i], count - i);
+        if (i == count || (level > 0 && !(entry[i] & PTE_LARGE)))
+            return i;
+        entry_t old = entry[i];
+
+        if ((old & (PTE_PRESENT | PTE_DIRTY | PTE_BORROWED)) == PTE_PRESENT &&
+            __atomic_compare_exchange_n(&entry[i], &old, old ^ (PTE_PRESENT | PTE_KEPT), false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
+            flush_add(&walk->flush, run_va(va, i, level));
+    }
+    return count;
+}
+
 COLD size_t mmu_unmap_clean(struct mmu *mmu, vaddr_t va, size_t size)
 {
     struct walk walk = {.mmu = mmu, .run = run_remove_clean, .pruning = true, .keep = PTE_BORROWED};
     size_t bytes = 0;
 
+    if (other_cpus_run()) {
+        struct walk closing = {.mmu = mmu, .run = run_close_clean};
+
+        walk_range(&closing, va, size);
+    }
     walk_range(&walk, va, size);
     count_removed(&walk);
     for (unsigned i = 0; i < PAGE_SIZES; i++)
@@ -1445,8 +1622,7 @@ static unsigned move_small(struct flush *flush, const struct piece *piece, vaddr
 
         if (entry == 0)
             continue;
-        to[i] = entry;
-        from[i] = 0;
+        to[i] = entry_take(&from[i]);
         moved++;
     }
     if (moved > MMU_FLUSH_SINGLES) {
@@ -1507,8 +1683,7 @@ static __attribute__((noinline)) unsigned move_large(struct mmu *mmu, struct flu
         entry_t entry = from[i];
 
         if (LIKELY(entry & (PTE_LARGE | USED_MASK))) {
-            to[i] = entry;
-            from[i] = 0;
+            to[i] = entry_take(&from[i]);
             any |= entry;
         } else {
             moved--;

@@ -40,6 +40,7 @@ static uintptr_t image_end(uintptr_t address)
 /* Where the spans end that hold the addresses from this one on, at least as far as `end`; 0 if none does. */
 static uintptr_t spans_end(uintptr_t address, uintptr_t end)
 {
+    SPACE_HOLD(vm_space());
     struct vm_segment *segment = vm_find(vm_space(), address);
     uintptr_t found = 0;
 

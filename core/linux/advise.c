@@ -180,6 +180,7 @@ static __attribute__((noinline)) long advise_unusual(uintptr_t address, size_t l
 
 long linux_madvise(uintptr_t address, size_t length, int advice)
 {
+    SPACE_HOLD(current_space);
     struct address_space *space = current_space;
     struct vm_segment *segment = space->last;
     size_t size = align_up(length, VM_PAGE_SIZE), offset = address - segment->start;

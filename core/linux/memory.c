@@ -5,6 +5,8 @@
  *
  * Something at a MAP_FIXED address is replaced: all that can be refused is asked before, and what the new segment needs
  * is what the old ones leave behind, so that nothing is lost when there is no memory.
+ *
+ * Each call holds the lock of the address space from beginning to end: what it finds stays until it is done.
  */
 #include "core/linux/memory.h"
 
@@ -152,6 +154,7 @@ static __attribute__((noinline)) long unmap_unusual(uintptr_t address, size_t le
 
 long linux_munmap(uintptr_t address, size_t length)
 {
+    SPACE_HOLD(current_space);
     struct address_space *space = current_space;
     struct vm_segment *segment = space->last;
 
@@ -498,6 +501,7 @@ COLD static __attribute__((noinline)) long map_unusual(uintptr_t address, size_t
 
 long linux_mmap(uintptr_t address, size_t length, int protection, int flags, int fd, uint64_t offset)
 {
+    SPACE_HOLD(current_space);
     bool unusual = address | (offset & VM_PAGE_MASK) | linux_future_marks |
                    ((unsigned)(flags & ~(MAP_NORESERVE | MAP_STACK)) ^ FLAGS_SIMPLE);
 
@@ -617,6 +621,7 @@ static __attribute__((noinline)) long mprotect_slowly(uintptr_t address, size_t 
 
 long linux_mprotect(uintptr_t address, size_t length, unsigned long protection)
 {
+    SPACE_HOLD(current_space);
     struct address_space *space = current_space;
     size_t size = align_up(length, VM_PAGE_SIZE);
     struct vm_segment *segment = vm_found_again(space, address, size);
@@ -684,6 +689,7 @@ static error_t move_end(uintptr_t old_end, uintptr_t new_end)
 
 long linux_brk(uintptr_t end)
 {
+    SPACE_HOLD(current_space);
     uintptr_t old_pages, new_pages;
 
     if (data_segment.start == 0 && !make_data_segment())

@@ -5,6 +5,7 @@
 #include "core/cpu.h"
 #include "core/linux/calls.h"
 #include "core/linux/memory.h"
+#include "vm/space.h"
 
 enum { MS_ASYNC = 1, MS_INVALIDATE = 2, MS_SYNC = 4 };
 enum { MCL_CURRENT = 1, MCL_FUTURE = 2, MCL_ONFAULT = 4 };
@@ -53,6 +54,7 @@ static bool is_resident(const struct vm_segment *segment, uintptr_t address)
 
 long linux_mincore(uintptr_t address, size_t length, unsigned char *vector)
 {
+    SPACE_HOLD(vm_space());
     size_t size = align_up(length, VM_PAGE_SIZE), done = 0;
     unsigned char chunk[CHUNK];
 
@@ -82,6 +84,7 @@ long linux_mincore(uintptr_t address, size_t length, unsigned char *vector)
 
 long linux_msync(uintptr_t address, size_t length, int flags)
 {
+    SPACE_HOLD(vm_space());
     size_t size = align_up(length, VM_PAGE_SIZE);
     uintptr_t end = address + size;
     bool holes = false;
@@ -142,6 +145,7 @@ static error_t mark(uintptr_t *start, size_t length, uintptr_t *end, vm_flags_t 
 
 static long lock(uintptr_t start, size_t length, vm_flags_t marks)
 {
+    SPACE_HOLD(vm_space());
     uintptr_t end;
     error_t error = mark(&start, length, &end, marks);
 
@@ -164,6 +168,7 @@ long linux_mlock2(uintptr_t address, size_t length, int flags)
 
 long linux_munlock(uintptr_t address, size_t length)
 {
+    SPACE_HOLD(vm_space());
     uintptr_t end;
 
     return -mark(&address, length, &end, 0);
@@ -172,6 +177,7 @@ long linux_munlock(uintptr_t address, size_t length)
 /* Every mapping that programs can make; memory that cannot be had is left for later, as on Linux. */
 static void lock_all(vm_flags_t marks)
 {
+    SPACE_HOLD(vm_space());
     struct vm_segment *segment = vm_next(vm_space(), 0);
     uintptr_t end;
 

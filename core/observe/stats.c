@@ -8,6 +8,7 @@
 #include "core/observe/faults.h"
 #include "core/observe/json.h"
 #include "core/panic.h"
+#include "vm/space.h"
 
 /* Segments in the line; how many there are more is said. */
 #define SEGMENTS_MAX 4096
@@ -138,6 +139,7 @@ static void add_segment(struct json *line, struct address_space *space, const st
 /* In address order. */
 static void add_segments(struct json *line, struct address_space *space)
 {
+    SPACE_HOLD(space);
     uint64_t count = 0, left_out = 0;
 
     json_name(line, "segments");

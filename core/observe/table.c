@@ -4,6 +4,7 @@
 #include "core/config.h"
 #include "core/observe/faults.h"
 #include "core/observe/stats.h"
+#include "vm/space.h"
 
 #define SEGMENTS_SHOWN 12
 #define DRIVERS_SHOWN 12
@@ -212,6 +213,7 @@ static void print_segment(struct address_space *space, const struct vm_segment *
 
 static void print_segments(struct address_space *space)
 {
+    SPACE_HOLD(space);
     struct ranked list[SEGMENTS_SHOWN] = {{0, NULL}};
     uint64_t count = 0;
 

@@ -13,7 +13,10 @@ static size_t frames_at_start;
 
 static size_t frames_kept(void)
 {
-    frames_drain();
+    for (unsigned cpu = cpu_count(); cpu-- > 0;) {
+        fake_cpu_be(cpu);
+        frames_drain();
+    }
     mmu_trim(&the_space.mmu);
     return frames_stats().free + vm_bookkeeping_frames(&the_space);
 }
@@ -23,7 +26,8 @@ static bool is_waiting(vaddr_t start, size_t size)
 {
     struct vm_segment *next = vm_next(space, start);
 
-    return mmu_behind == &the_space.mmu && (!next || vm_start(next) >= start + size);
+    return (cpu_count() > 1 ? the_space.reserve.waiting > 0 : mmu_behind == &the_space.mmu) &&
+           (!next || vm_start(next) >= start + size);
 }
 
 void fixture_lazy(void)
@@ -38,6 +42,8 @@ void fixture_start(size_t ram)
 
     fake_ram(ranges, ARRAY_LENGTH(ranges));
     assert_int_equal(frames_init(ranges, ARRAY_LENGTH(ranges)), E_SUCCESS);
+    for (unsigned cpu = 1; cpu < cpu_count(); cpu++)
+        cpu_variable(cpu, frame_magazines) = frame_magazines;
     space = &the_space;
     assert_int_equal(vm_space_init(space, 0, 0), E_SUCCESS);
     vm_space_use(space);

@@ -369,7 +369,7 @@ static void do_touch(model_source next)
 
     SAY("access %u of %#lx", access, va);
     if (!is_there(va))
-        mmu_settle(); /* what was unmapped may be known until the next epoch */
+        mmu_flush(&space->mmu); /* what was unmapped may be known until the next epoch */
     error = access_page(va, access, stamps + 1, page);
     if (!is_there(va))
         EXPECT(error == E_FAULT, "nothing is there: error %d", error);

@@ -1,13 +1,15 @@
 /*
  * The simulated CPU: supervisor mode, CR0.WP, EFER.NXE, SMEP. It caches translations and upper-level entries like the
  * TLB and the paging-structure caches of a real one (Intel SDM vol. 3, 4.10), small and with round-robin replacement:
- * enough that a missing flush shows.
+ * enough that a missing flush shows. Each CPU has caches of its own, and an access is one step for the others: what
+ * they ask of the CPU is done before it or after it. The walker is hardware: ThreadSanitizer does not look at it.
  *
  * The PAT is the one that arch/x86_64 loads: WB, WT, UC-, UC as after reset, then WC. -1: nobody should use the entry.
  */
 #include <string.h>
 
 #include "core/cpu.h"
+#include "core/percpu.h"
 #include "fake.h"
 #include "vm/mmu.h"
 #include "vm/vm.h"
@@ -32,17 +34,21 @@ struct table_cache_entry {
     paddr_t table;
 };
 
-static struct {
-    bool valid;
-    struct fake_page page;
-} tlb[TLB_ENTRIES];
-static struct table_cache_entry tables[TLB_ENTRIES];
-static unsigned tlb_next, tables_next;
+struct caches {
+    struct {
+        bool valid;
+        struct fake_page page;
+    } tlb[TLB_ENTRIES];
+    struct table_cache_entry tables[TLB_ENTRIES];
+    unsigned tlb_next, tables_next;
+};
+
+static struct caches caches[CPUS_MAX];
 static paddr_t current_root;
 static bool write_execute_allowed;
 static error_t (*fault_handler)(vaddr_t, vm_flags_t, bool);
-static size_t faults, saves;
-static bool saved;
+static PERCPU size_t faults, saves;
+static PERCPU bool saved;
 static enum page_size largest_page = PAGE_1G;
 static unsigned physical_bits = 40;
 
@@ -60,6 +66,11 @@ void fake_cpu_features(enum page_size largest, unsigned bits)
 {
     largest_page = largest;
     physical_bits = bits;
+}
+
+static struct caches *own_caches(void)
+{
+    return &caches[cpu_number()];
 }
 
 static uint64_t *entry_of(paddr_t table, unsigned level, vaddr_t address)
@@ -112,11 +123,26 @@ static void fill_page(struct fake_page *page, uint64_t entry, unsigned level, va
 static void remember_table(unsigned level, vaddr_t address, paddr_t table)
 {
     vaddr_t prefix = address >> (VM_PAGE_SHIFT + 9 * level);
+    struct caches *own = own_caches();
 
     for (unsigned i = 0; i < TLB_ENTRIES; i++)
-        if (tables[i].valid && tables[i].level == level && tables[i].prefix == prefix)
+        if (own->tables[i].valid && own->tables[i].level == level && own->tables[i].prefix == prefix)
             return;
-    tables[tables_next++ % TLB_ENTRIES] = (struct table_cache_entry){true, level, prefix, table};
+    own->tables[own->tables_next++ % TLB_ENTRIES] = (struct table_cache_entry){true, level, prefix, table};
+}
+
+#define HARDWARE __attribute__((no_sanitize("thread")))
+
+HARDWARE static uint64_t load_entry(const uint64_t *entry)
+{
+    return __atomic_load_n(entry, __ATOMIC_ACQUIRE);
+}
+
+/* Sets accessed and dirty, unless the entry has changed. */
+HARDWARE static bool mark_entry(uint64_t *entry, uint64_t old, uint64_t bits)
+{
+    return (old & bits) == bits ||
+           __atomic_compare_exchange_n(entry, &old, old | bits, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
 /* The walk proper; as_hardware sets accessed and dirty bits and fills the caches of upper-level entries. */
@@ -128,23 +154,25 @@ static bool walk(paddr_t root, vaddr_t address, struct fake_page *page, bool as_
     if ((uint64_t)((int64_t)(address << 16) >> 16) != address)
         fake_violation("%#lx is not a canonical address", address);
     for (unsigned level = 4;; level--) {
-        uint64_t *entry = entry_of(table, level, address);
-        bool leaf = level == 1 || (level < 4 && (*entry & ENTRY_LARGE));
+        uint64_t *place = entry_of(table, level, address), entry = load_entry(place);
+        bool leaf = level == 1 || (level < 4 && (entry & ENTRY_LARGE));
 
-        if (!(*entry & ENTRY_PRESENT))
+        if (!(entry & ENTRY_PRESENT))
             return false;
-        check_entry(*entry, level, leaf, address);
-        writable = writable && (*entry & ENTRY_WRITE);
-        executable = executable && !(*entry & ENTRY_NO_EXECUTE);
-        if (as_hardware)
-            *entry |= ENTRY_ACCESSED | (leaf && write && writable ? ENTRY_DIRTY : 0);
+        check_entry(entry, level, leaf, address);
+        writable = writable && (entry & ENTRY_WRITE);
+        executable = executable && !(entry & ENTRY_NO_EXECUTE);
+        uint64_t marks = as_hardware ? ENTRY_ACCESSED | (leaf && write && writable ? ENTRY_DIRTY : 0) : 0;
+
+        if (!mark_entry(place, entry, marks))
+            return walk(root, address, page, as_hardware, write);
         if (leaf) {
-            fill_page(page, *entry, level, address);
+            fill_page(page, entry | marks, level, address);
             break;
         }
-        if (level == 4 && (*entry & ENTRY_LARGE))
-            fake_violation("entry %#lx for %#lx: page size bit in the top level", *entry, address);
-        table = *entry & ENTRY_ADDRESS;
+        if (level == 4 && (entry & ENTRY_LARGE))
+            fake_violation("entry %#lx for %#lx: page size bit in the top level", entry, address);
+        table = entry & ENTRY_ADDRESS;
         if (as_hardware)
             remember_table(level - 1, address, table);
     }
@@ -168,8 +196,7 @@ void fake_allow_write_execute(void)
 void fake_use_tables(paddr_t root)
 {
     current_root = root;
-    memset(tlb, 0, sizeof(tlb));
-    memset(tables, 0, sizeof(tables));
+    memset(caches, 0, sizeof(caches));
 }
 
 void fake_on_fault(error_t (*handler)(vaddr_t, vm_flags_t, bool))
@@ -184,24 +211,28 @@ static bool covers(const struct fake_page *page, vaddr_t address)
 
 static void forget(vaddr_t address)
 {
+    struct caches *own = own_caches();
+
     for (unsigned i = 0; i < TLB_ENTRIES; i++)
-        if (tlb[i].valid && covers(&tlb[i].page, address))
-            tlb[i].valid = false;
+        if (own->tlb[i].valid && covers(&own->tlb[i].page, address))
+            own->tlb[i].valid = false;
 }
 
 /* INVLPG drops all cached upper-level entries, whatever the address (4.10.4.1). */
 void machine_flush_page(vaddr_t address)
 {
     forget(address);
-    memset(tables, 0, sizeof(tables));
+    memset(own_caches()->tables, 0, sizeof(own_caches()->tables));
 }
 
 void machine_flush_all(void)
 {
+    struct caches *own = own_caches();
+
     for (unsigned i = 0; i < TLB_ENTRIES; i++)
-        if (!tlb[i].page.global)
-            tlb[i].valid = false;
-    memset(tables, 0, sizeof(tables));
+        if (!own->tlb[i].page.global)
+            own->tlb[i].valid = false;
+    memset(own->tables, 0, sizeof(own->tables));
 }
 
 static bool allows(const struct fake_page *page, vm_flags_t access)
@@ -212,12 +243,14 @@ static bool allows(const struct fake_page *page, vm_flags_t access)
 /* A translation for the access: from the TLB, or walked and remembered. present tells why there is none. */
 static bool translate(vaddr_t address, vm_flags_t access, struct fake_page *page, bool *present)
 {
+    struct caches *own = own_caches();
+
     *present = true;
     for (unsigned i = 0; i < TLB_ENTRIES; i++) {
-        if (tlb[i].valid && covers(&tlb[i].page, address)) {
-            *page = tlb[i].page;
+        if (own->tlb[i].valid && covers(&own->tlb[i].page, address)) {
+            *page = own->tlb[i].page;
             if (access == VM_WRITE && page->writable && !page->dirty) { /* the entry in memory is told (4.8) */
-                tlb[i].valid = false;
+                own->tlb[i].valid = false;
                 continue;
             }
             return allows(page, access);
@@ -226,8 +259,8 @@ static bool translate(vaddr_t address, vm_flags_t access, struct fake_page *page
     *present = walk(current_root, address, page, true, access == VM_WRITE);
     if (!*present || !allows(page, access))
         return false;
-    tlb[tlb_next % TLB_ENTRIES].valid = true;
-    tlb[tlb_next++ % TLB_ENTRIES].page = *page;
+    own->tlb[own->tlb_next % TLB_ENTRIES].valid = true;
+    own->tlb[own->tlb_next++ % TLB_ENTRIES].page = *page;
     return true;
 }
 
@@ -252,17 +285,24 @@ static error_t access_physical(vaddr_t address, vm_flags_t access, paddr_t *phys
             *physical = page.frame + (address - page.start);
             return E_SUCCESS;
         }
-        faults++;
+        this_cpu(faults)++;
         forget(address); /* a fault does that (4.10.4.1) */
         if (fault_handler == NULL)
             return E_FAULT;
         error = fault_handler(address, access, present);
-        if (saved)
+        if (this_cpu(saved))
             fake_violation("extended state was saved and not loaded again");
         if (error != E_SUCCESS)
             return error;
     }
     fake_violation("fault at %#lx, access %u, was served %d times and still is one", address, access, RETRIES_MAX);
+}
+
+/* Programs order what their CPUs do to the same memory, or do not care. */
+HARDWARE static void copy_bytes(volatile uint8_t *to, const volatile uint8_t *from, size_t length)
+{
+    while (length-- > 0)
+        *to++ = *from++;
 }
 
 /* Where there is no RAM nobody answers: reads are all ones, writes go nowhere. */
@@ -271,9 +311,9 @@ static void transfer_physical(paddr_t physical, uint8_t *to, const uint8_t *from
     bool ram = fake_is_ram(physical, length);
 
     if (from && ram)
-        memcpy(phys_to_virt(physical), from, length);
+        copy_bytes(phys_to_virt(physical), from, length);
     else if (to && ram)
-        memcpy(to, phys_to_virt(physical), length);
+        copy_bytes(to, phys_to_virt(physical), length);
     else if (to)
         memset(to, 0xff, length);
 }
@@ -283,6 +323,8 @@ static error_t transfer(vaddr_t address, uint8_t *to, const uint8_t *from, size_
     while (length > 0) {
         size_t rest = VM_PAGE_SIZE - (address & VM_PAGE_MASK), part = length < rest ? length : rest;
         paddr_t physical;
+
+        fake_cpu_look();
         error_t error = access_physical(address, from ? VM_WRITE : VM_READ, &physical);
 
         if (error != E_SUCCESS)
@@ -322,15 +364,25 @@ error_t fake_touch(vaddr_t address, vm_flags_t access, uint8_t value)
 
 size_t fake_faults(void)
 {
-    return faults;
+    size_t sum = 0;
+
+    for (unsigned cpu = 0; cpu < cpu_count(); cpu++)
+        sum += cpu_variable(cpu, faults);
+    return sum;
+}
+
+/* Where several CPUs run, they may know a page as more protected than it is. */
+static bool may_be_known_as(bool old, bool now)
+{
+    return old == now || (now && cpu_count() > 1);
 }
 
 static bool same_translation(const struct fake_page *old, vaddr_t address)
 {
     struct fake_page now;
 
-    return fake_walk(current_root, address, &now) && now.writable == old->writable &&
-           now.executable == old->executable && now.cache == old->cache && now.dirty >= old->dirty &&
+    return fake_walk(current_root, address, &now) && may_be_known_as(old->writable, now.writable) &&
+           may_be_known_as(old->executable, now.executable) && now.cache == old->cache && now.dirty >= old->dirty &&
            now.frame + (address - now.start) == old->frame + (address - old->start);
 }
 
@@ -352,13 +404,25 @@ static bool table_stale(const struct table_cache_entry *cached)
     paddr_t table = current_root;
 
     for (unsigned level = 4; level > cached->level; level--) {
-        uint64_t entry = *entry_of(table, level, address);
+        uint64_t entry = load_entry(entry_of(table, level, address));
 
         if (!(entry & ENTRY_PRESENT) || (level < 4 && (entry & ENTRY_LARGE)))
             return true;
         table = entry & ENTRY_ADDRESS;
     }
     return table != cached->table;
+}
+
+/* Where several CPUs run, one may use a table that is not in the tree any more, as long as nothing is in it: the CPU
+ * faults on what is there by now, and forgets it. */
+static bool table_is_harmless(const struct table_cache_entry *cached)
+{
+    const uint64_t *entries = phys_to_virt(cached->table);
+    uint64_t any = 0;
+
+    for (size_t i = 0; i < VM_PAGE_SIZE / sizeof(*entries); i++)
+        any |= entries[i];
+    return cpu_count() > 1 && any == 0;
 }
 
 static bool (*excuse)(vaddr_t, size_t);
@@ -373,23 +437,36 @@ static bool is_excused(vaddr_t start, size_t size)
     return excuse != NULL && excuse(start, size);
 }
 
-const char *fake_tlb_stale(void)
+static const char *caches_stale(unsigned cpu)
 {
     static char text[96];
+    const struct caches *of = &caches[cpu];
 
     for (unsigned i = 0; i < TLB_ENTRIES; i++) {
-        unsigned shift = VM_PAGE_SHIFT + 9 * tables[i].level;
+        const struct table_cache_entry *table = &of->tables[i];
+        const struct fake_page *page = &of->tlb[i].page;
+        unsigned shift = VM_PAGE_SHIFT + 9 * table->level;
 
-        if (tlb[i].valid && page_stale(&tlb[i].page) && !is_excused(tlb[i].page.start, page_bytes(tlb[i].page.size))) {
-            __builtin_snprintf(text, sizeof(text), "the TLB still translates %#lx", tlb[i].page.start);
+        if (of->tlb[i].valid && page_stale(page) && !is_excused(page->start, page_bytes(page->size))) {
+            __builtin_snprintf(text, sizeof(text), "the TLB of CPU %u still translates %#lx", cpu, page->start);
             return text;
         }
-        if (tables[i].valid && table_stale(&tables[i]) && !is_excused(tables[i].prefix << shift, (size_t)1 << shift)) {
-            __builtin_snprintf(text, sizeof(text), "the CPU still uses a freed table of level %u", tables[i].level);
+        if (table->valid && table_stale(table) && !is_excused(table->prefix << shift, (size_t)1 << shift) &&
+            !table_is_harmless(table)) {
+            __builtin_snprintf(text, sizeof(text), "CPU %u still uses a freed table of level %u", cpu, table->level);
             return text;
         }
     }
     return NULL;
+}
+
+const char *fake_tlb_stale(void)
+{
+    const char *stale = NULL;
+
+    for (unsigned cpu = 0; cpu < cpu_count() && !stale; cpu++)
+        stale = caches_stale(cpu);
+    return stale;
 }
 
 void user_check_suspend(void)
@@ -407,21 +484,21 @@ size_t cpu_extended_state_size(void)
 
 void machine_enter_program_code(struct machine_state *interrupted)
 {
-    if (saved || !is_aligned((uintptr_t)interrupted, 64))
+    if (this_cpu(saved) || !is_aligned((uintptr_t)interrupted, 64))
         fake_violation("extended state saved twice, or into a misaligned area");
     memset(interrupted->area, 0x5a, sizeof(interrupted->area));
-    saved = true;
-    saves++;
+    this_cpu(saved) = true;
+    this_cpu(saves)++;
 }
 
 void machine_leave_program_code(const struct machine_state *interrupted)
 {
-    if (!saved || interrupted->area[0] != 0x5a || interrupted->area[sizeof(interrupted->area) - 1] != 0x5a)
+    if (!this_cpu(saved) || interrupted->area[0] != 0x5a || interrupted->area[sizeof(interrupted->area) - 1] != 0x5a)
         fake_violation("extended state loaded that was not saved");
-    saved = false;
+    this_cpu(saved) = false;
 }
 
 size_t fake_extended_state_saves(void)
 {
-    return saves;
+    return this_cpu(saves);
 }

@@ -154,11 +154,16 @@ static void set_running(unsigned cpu, bool on)
     pthread_mutex_unlock(&lock);
 }
 
+void fake_cpu_be(unsigned cpu)
+{
+    fake_percpu_offset = percpu_offsets[cpu];
+}
+
 static void *play(void *argument)
 {
     struct play *own = argument;
 
-    fake_percpu_offset = percpu_offsets[own->cpu];
+    fake_cpu_be(own->cpu);
     set_running(own->cpu, true);
     own->function(own->cpu, own->argument);
     set_running(own->cpu, false);

@@ -65,7 +65,7 @@ error_t fake_execute(vaddr_t address);
 error_t fake_touch(vaddr_t address, vm_flags_t access, uint8_t value);
 size_t fake_faults(void); /* page faults taken so far */
 
-/* NULL, or which translation or table the CPU still remembers although the tables say otherwise. Nothing is wrong with
+/* NULL, or which translation or table a CPU still remembers although the tables say otherwise. Nothing is wrong with
  * addresses that are excused: with those of a table, if all in it are. NULL: none is. */
 const char *fake_tlb_stale(void);
 void fake_tlb_excuse(bool (*excused)(vaddr_t start, size_t size));
@@ -81,6 +81,8 @@ size_t fake_extended_state_saves(void);
 void fake_cpus(unsigned count);
 void fake_cpus_run(void (*function)(unsigned cpu, void *argument), void *argument);
 void fake_cpu_look(void);
+/* The caller plays this CPU from now on, which does not run in another thread: for several CPUs in a fixed order. */
+void fake_cpu_be(unsigned cpu);
 size_t fake_cpu_kicks(unsigned cpu);
 /* What cpu_is_inside_core says on this CPU from now on. */
 void fake_cpu_inside_core(bool inside);
