@@ -65,6 +65,7 @@ TREE = [
     "tests/unit/native_calls.c",
 ]
 
+SPACE_CPUS_TEST = ["tests/unit/test_space_cpus.c", *SPACE]
 CPUS_TEST = ["tests/unit/test_cpus.c", *MACHINE, *HARNESS]
 FRAMES_CPUS_TEST = ["tests/unit/test_frames_cpus.c", "vm/frames.c", *MACHINE, *HARNESS]
 
@@ -76,6 +77,8 @@ PROGRAMS: dict[str, list[str]] = {
     "test_frames": ["tests/unit/test_frames.c", "vm/frames.c", *MACHINE, *HARNESS],
     "test_mmu": ["tests/unit/test_mmu.c", *MACHINE, *CPU, *HARNESS],
     "test_space": ["tests/unit/test_space.c", *SPACE],
+    "test_space_cpus": SPACE_CPUS_TEST,
+    "test_space_cpus_tsan": SPACE_CPUS_TEST,
     "test_fault_times": ["tests/unit/test_fault_times.c", "core/observe/faults.c", *SPACE],
     "test_stats": ["tests/unit/test_stats.c", *SPACE],
     "test_drivers": ["tests/unit/test_drivers.c", "tests/unit/conformance.c", *SPACE],

@@ -133,16 +133,20 @@ static void remember_table(unsigned level, vaddr_t address, paddr_t table)
 
 #define HARDWARE __attribute__((no_sanitize("thread")))
 
-HARDWARE static uint64_t load_entry(const uint64_t *entry)
+HARDWARE static uint64_t load_entry(const volatile uint64_t *entry)
 {
-    return __atomic_load_n(entry, __ATOMIC_ACQUIRE);
+    return *entry;
 }
 
 /* Sets accessed and dirty, unless the entry has changed. */
 HARDWARE static bool mark_entry(uint64_t *entry, uint64_t old, uint64_t bits)
 {
-    return (old & bits) == bits ||
-           __atomic_compare_exchange_n(entry, &old, old | bits, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    uint64_t found = old;
+
+    if ((old & bits) == bits)
+        return true;
+    __asm__ volatile("lock cmpxchgq %2, %1" : "+a"(found), "+m"(*entry) : "r"(old | bits) : "memory", "cc");
+    return found == old;
 }
 
 /* The walk proper; as_hardware sets accessed and dirty bits and fills the caches of upper-level entries. */

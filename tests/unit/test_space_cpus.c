@@ -1,0 +1,364 @@
+/*
+ * The address space used by several CPUs at once, which threads of the host play. Each has segments of its own and
+ * every so many pages of one segment that they share, keeps a model of both (protection and contents of each page), and
+ * does what programs do, in random order: what one does to its memory no other may notice. In the end no CPU knows a
+ * translation that is gone, and every frame is back.
+ */
+#include <string.h>
+
+#include "core/cpu.h"
+#include "core/percpu.h"
+#include "fixture.h"
+#include "harness.h"
+#include "vm/frames.h"
+
+#define CPUS 4u
+#define RAM (96 * MIB)
+#define OWN 12u
+#define PAGES_MAX 96u
+#define SHARED_PAGES (CPUS * PAGES_MAX)
+
+#define EXPECT(condition, ...)                                                                                         \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            fake_violation(__VA_ARGS__);                                                                               \
+    } while (0)
+
+struct page {
+    bool there;
+    vm_flags_t protection;
+    uint64_t stamp; /* what was written last; 0: nothing yet */
+};
+
+/* Consecutive pages, or every CPUS-th of the shared segment. */
+struct memory {
+    vaddr_t start;
+    size_t pages, step;
+    struct page page[PAGES_MAX];
+};
+
+struct player {
+    unsigned cpu;
+    bool failing; /* frames are short at times */
+    struct random random;
+    uint64_t stamps;
+    struct memory own[OWN], shared;
+};
+
+static struct player players[CPUS];
+static vaddr_t shared_start;
+
+static uint32_t below(struct player *player, uint32_t bound)
+{
+    return (uint32_t)random_below(&player->random, bound);
+}
+
+static vaddr_t address_of(const struct memory *memory, size_t page)
+{
+    return memory->start + page * memory->step * VM_PAGE_SIZE;
+}
+
+static void fill(struct memory *memory, size_t from, size_t to, struct page page)
+{
+    for (; from < to; from++)
+        memory->page[from] = page;
+}
+
+/* False: frames are short, and nothing has happened. */
+static bool is_done(const struct player *player, error_t error, const char *what)
+{
+    EXPECT(!error || (player->failing && error == E_NOMEM), "CPU %u: %s: error %d", player->cpu, what, error);
+    return !error;
+}
+
+/* ---- touching ---- */
+
+static error_t expected(const struct page *page, vm_flags_t access)
+{
+    return !page->there ? E_FAULT : page->protection & access ? E_SUCCESS : E_ACCES;
+}
+
+static void touch(struct player *player, struct memory *memory, size_t index)
+{
+    struct page *page = &memory->page[index];
+    vaddr_t va = address_of(memory, index) + below(player, VM_PAGE_SIZE / 8) * 8;
+    vm_flags_t access = below(player, 2) ? VM_WRITE : VM_READ;
+    uint64_t value = (uint64_t)player->cpu << 56 | ++player->stamps, found[2] = {0};
+    vaddr_t ends[2] = {align_down(va, VM_PAGE_SIZE), align_down(va, VM_PAGE_SIZE) + VM_PAGE_SIZE - 8};
+    error_t error = E_SUCCESS;
+
+    if (!page->there) /* it may be known until the next epoch, or be another's by now */
+        return;
+    for (size_t i = 0; i < 2 && !error; i++)
+        error = access == VM_WRITE ? fake_write(ends[i], &value, 8) : fake_read(ends[i], &found[i], 8);
+    if (error == E_NOMEM && player->failing)
+        return;
+    EXPECT(error == expected(page, access), "CPU %u: access %u of %#lx: error %d, not %d", player->cpu, access, va,
+           error, expected(page, access));
+    if (error)
+        return;
+    if (access == VM_WRITE)
+        page->stamp = value;
+    else
+        EXPECT(found[0] == page->stamp && found[1] == page->stamp, "CPU %u: %#lx holds %#lx and %#lx, not %#lx",
+               player->cpu, va, (unsigned long)found[0], (unsigned long)found[1], (unsigned long)page->stamp);
+}
+
+/* ---- operations ---- */
+
+static void allocate(struct player *player, struct memory *memory)
+{
+    static const vm_flags_t kinds[] = {VM_RW, VM_RW, VM_RW | VM_MERGE, VM_RW | VM_POPULATE, VM_READ};
+    vm_flags_t flags = kinds[below(player, ARRAY_LENGTH(kinds))];
+    size_t pages = 1 + below(player, below(player, 2) ? PAGES_MAX : 3);
+    const struct vm_segment_driver *driver = below(player, 4) ? &vm_anon : &vm_heap;
+
+    if (driver == &vm_heap)
+        flags = VM_RW;
+    struct vm_segment *segment = vm_alloc(vm_space(), driver, VM_ANYWHERE, pages * VM_PAGE_SIZE, flags);
+
+    if (!is_done(player, IS_ERR(segment) ? ERR_OF(segment) : E_SUCCESS, "vm_alloc"))
+        return;
+    memory->start = vm_start(segment);
+    memory->pages = pages;
+    memory->step = 1;
+    fill(memory, 0, pages, (struct page){.there = true, .protection = flags & VM_PROTECTION});
+}
+
+/* The heap driver's spans cannot be cut. */
+static bool is_span(const struct memory *memory)
+{
+    return memory->start >= PHYSMAP_BASE && memory->start < PHYSMAP_BASE + PHYSMAP_SIZE;
+}
+
+static void free_all(struct player *player, struct memory *memory)
+{
+    struct vm_segment *whole = vm_find(vm_space(), memory->start);
+
+    if (is_span(memory) || (whole && below(player, 2) && vm_start(whole) == memory->start &&
+                            vm_size(whole) == memory->pages * VM_PAGE_SIZE))
+        vm_free(vm_space(), whole);
+    else if (!is_done(player, vm_unmap(vm_space(), memory->start, memory->pages * VM_PAGE_SIZE), "vm_unmap of all"))
+        return;
+    memory->pages = 0;
+}
+
+static bool all_there(const struct memory *memory, size_t from, size_t to)
+{
+    while (from < to && memory->page[from].there)
+        from++;
+    return from == to;
+}
+
+static bool none_there(const struct memory *memory)
+{
+    size_t page = 0;
+
+    while (page < memory->pages && !memory->page[page].there)
+        page++;
+    return page == memory->pages;
+}
+
+static void protect(struct player *player, struct memory *memory, size_t from, size_t to)
+{
+    static const vm_flags_t kinds[] = {0, VM_READ, VM_RW, VM_RW};
+    vm_flags_t protection = kinds[below(player, ARRAY_LENGTH(kinds))];
+    error_t error = vm_protect(vm_space(), address_of(memory, from), (to - from) * VM_PAGE_SIZE, protection);
+
+    if (!all_there(memory, from, to)) {
+        EXPECT(error == E_NOMEM, "CPU %u: protecting a hole: error %d", player->cpu, error);
+        return;
+    }
+    for (; is_done(player, error, "vm_protect") && from < to; from++)
+        memory->page[from].protection = protection;
+}
+
+static void unmap(struct player *player, struct memory *memory, size_t from, size_t to)
+{
+    if (!is_done(player, vm_unmap(vm_space(), address_of(memory, from), (to - from) * VM_PAGE_SIZE), "vm_unmap"))
+        return;
+    fill(memory, from, to, (struct page){.there = false});
+    if (none_there(memory)) /* the addresses may be another's from now on */
+        memory->pages = 0;
+}
+
+static void drop(struct player *player, struct memory *memory, size_t from, size_t to)
+{
+    int advice = below(player, 3) ? VM_ADVICE_DONTNEED : VM_ADVICE_WILLNEED;
+    error_t error = vm_advise(vm_space(), address_of(memory, from), (to - from) * VM_PAGE_SIZE, advice);
+
+    if (!all_there(memory, from, to)) {
+        EXPECT(error == E_NOMEM, "CPU %u: advice for a hole: error %d", player->cpu, error);
+        error = E_SUCCESS; /* the rest is done */
+    }
+    for (; is_done(player, error, "vm_advise") && advice == VM_ADVICE_DONTNEED && from < to; from++)
+        memory->page[from].stamp = 0;
+}
+
+/* Of one segment, the whole memory. */
+static void resize(struct player *player, struct memory *memory)
+{
+    size_t pages = 1 + below(player, PAGES_MAX), old = memory->pages;
+    struct vm_segment *segment = vm_find(vm_space(), memory->start);
+    error_t error;
+
+    if (!segment || vm_size(segment) != old * VM_PAGE_SIZE)
+        return;
+    error = below(player, 2) ? vm_resize(vm_space(), segment, pages * VM_PAGE_SIZE)
+                             : vm_move(vm_space(), segment, VM_ANYWHERE, pages * VM_PAGE_SIZE);
+    if (error == E_NOMEM || !is_done(player, error, "vm_resize or vm_move")) /* the slot may be too small */
+        return;
+    memory->start = vm_start(segment);
+    memory->pages = pages;
+    if (pages > old)
+        fill(memory, old, pages, (struct page){.there = true, .protection = memory->page[0].protection});
+}
+
+static void do_to_range(struct player *player, struct memory *memory, bool whole)
+{
+    size_t from = below(player, (uint32_t)memory->pages);
+    size_t to = whole ? from + 1 : from + 1 + below(player, (uint32_t)(memory->pages - from));
+
+    switch (below(player, memory->step == 1 ? 3 : 2)) {
+    case 0:
+        protect(player, memory, from, to);
+        break;
+    case 1:
+        drop(player, memory, from, to);
+        break;
+    default:
+        unmap(player, memory, from, to);
+    }
+}
+
+static void look_around(struct player *player)
+{
+    size_t found = 0;
+
+    SPACE_HOLD(space);
+    for (struct vm_segment *segment = vm_next(space, 0); segment;
+         segment = vm_next(space, vm_start(segment) + vm_size(segment)))
+        found++;
+    EXPECT(found == vm_stats(space).segments, "CPU %u: %zu segments", player->cpu, found);
+}
+
+static void step(struct player *player)
+{
+    struct memory *memory = &player->own[below(player, OWN)];
+    uint32_t kind = below(player, 32);
+
+    if (player->failing && kind % 8 == 0) {
+        SPACE_HOLD(vm_space());
+        frames_fail_nth((long)below(player, 6));
+    }
+    if (kind == 31)
+        look_around(player);
+    else if (kind > 20)
+        touch(player, &player->shared, below(player, PAGES_MAX));
+    else if (kind > 18)
+        do_to_range(player, &player->shared, true);
+    else if (memory->pages == 0)
+        allocate(player, memory);
+    else if (kind < 3)
+        free_all(player, memory);
+    else if (kind < 6 && !is_span(memory))
+        do_to_range(player, memory, false);
+    else if (kind == 6 && !is_span(memory) && all_there(memory, 0, memory->pages))
+        resize(player, memory);
+    else
+        touch(player, memory, below(player, (uint32_t)memory->pages));
+}
+
+static void play(unsigned cpu, void *steps)
+{
+    struct player *player = &players[cpu];
+
+    for (size_t left = *(size_t *)steps; left > 0; left--) {
+        step(player);
+        fake_cpu_look();
+    }
+}
+
+static void prepare(bool failing, uint64_t seed)
+{
+    for (unsigned cpu = 0; cpu < CPUS; cpu++) {
+        struct player *player = &players[cpu];
+
+        memset(player, 0, sizeof(*player));
+        player->cpu = cpu;
+        player->failing = failing;
+        player->random.state = seed * CPUS + cpu + 1;
+        player->shared = (struct memory){shared_start + cpu * VM_PAGE_SIZE, PAGES_MAX, CPUS, {{0}}};
+        fill(&player->shared, 0, PAGES_MAX, (struct page){.there = true, .protection = VM_RW});
+    }
+}
+
+/* All is as the players left it, seen from one CPU, and goes. */
+static void finish(void)
+{
+    frames_fail_nth(-1);
+    for (struct player *player = players; player < players + CPUS; player++) {
+        player->failing = false;
+        for (struct memory *memory = player->own; memory < player->own + OWN; memory++) {
+            for (size_t page = 0; page < memory->pages; page++)
+                touch(player, memory, page);
+            if (memory->pages > 0)
+                free_all(player, memory);
+        }
+        for (size_t page = 0; page < PAGES_MAX; page++)
+            touch(player, &player->shared, page);
+    }
+    assert_int_equal(vm_unmap(vm_space(), shared_start, SHARED_PAGES * VM_PAGE_SIZE), E_SUCCESS);
+}
+
+static void run(bool lazy, bool failing, size_t rounds)
+{
+    size_t steps = harness_number("QUIRE_STEPS", 3000);
+
+    fake_cpus(CPUS);
+    fixture_start(RAM);
+    if (lazy)
+        fixture_lazy();
+    for (size_t round = 0; round < rounds; round++) {
+        static struct trace before, after;
+
+        trace_take(&before);
+        shared_start = vm_start(vm_alloc(space, &vm_anon, VM_ANYWHERE, SHARED_PAGES * VM_PAGE_SIZE, VM_RW));
+        prepare(failing, harness_seed() + round);
+        fake_cpus_run(play, &steps);
+        fixture_check();
+        finish();
+        trace_take(&after);
+        trace_compare(&before, &after, "a round", -1);
+    }
+    fixture_end();
+}
+
+static void test_exact(void **state)
+{
+    (void)state;
+    run(false, false, 2);
+}
+
+static void test_with_epochs(void **state)
+{
+    (void)state;
+    run(true, false, 4);
+}
+
+static void test_frames_are_short(void **state)
+{
+    (void)state;
+    run(true, true, 4);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_exact),
+        cmocka_unit_test(test_with_epochs),
+        cmocka_unit_test(test_frames_are_short),
+    };
+
+    return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));
+}
