@@ -26,7 +26,7 @@
 #include "core/cpu.h"
 
 #define MMU_TABLE_CACHE 16
-#define MMU_TABLES_WAITING 32
+#define MMU_TABLES_WAITING (QUIRE_THREADS ? 128 : 32)
 #define MMU_TABLES_EMPTY 8
 
 /* Up to so many pages are flushed one by one. From here on one reload of the root is cheaper than INVLPG for each. */

@@ -32,8 +32,9 @@ union vm_slot {
 #define VM_NO_SLOT 0xffffffu
 
 #define VM_SLOT_ORDERS 25u
-#define VM_KEPT_MAX 8u
-#define VM_WAITING_MAX 32u
+/* Where there may be several CPUs each free waits for an epoch that all of them have to be asked for. */
+#define VM_KEPT_MAX (QUIRE_THREADS ? 256u : 8u)
+#define VM_WAITING_MAX (QUIRE_THREADS ? 256u : 32u)
 
 /*
  * Free slots with a structure each, for the next segments: first by slot_order (from 1 on: that of 0 is always full),
