@@ -29,7 +29,8 @@ void cpu_relax(void);
 /*
  * Has every CPU of the mask (a bit for each; those that are not there, and this one, do not count) run the function
  * with interrupts off, and returns when all have. Several CPUs may do so at once, with locks held: so the function
- * takes no lock and waits for nobody. A CPU that waits in cpu_wait_until runs it, too.
+ * takes no lock and waits for nobody. A CPU that is waiting in cpu_idle runs it, too. Where it interrupts a window of
+ * the program (arch/x86_64/malloc.h) that is started again: the function may change what windows do.
  */
 void cpu_call(uint64_t mask, void (*function)(void *), void *argument);
 /* For that function: this CPU was not waiting, and not running the program, but in the middle of the core, which a

@@ -139,6 +139,7 @@ THREADS = [
     "core/linux/thread.c",
     "core/spinlock.c",
     "core/threads/scheduler.c",
+    "vm/heap/cpus.c",
 ]
 
 # What it has where the program cannot.

@@ -26,6 +26,9 @@ struct heap;
  * pages: VM_PAGES_*, or 0; limit: bytes that it may hold, 0: any number. Heap or encoded error: E_INVAL, E_NOMEM.
  * Blocks are aligned to 16; those of VM_PAGE_SIZE and its multiples up to 32 KiB to the page. NULL: no memory, or over
  * the limit. A block that is given back twice or to another heap ends the program with a report.
+ *
+ * Threads may share a heap: its operations but heap_destroy have a lock, one for each heap, and wait for each other. So
+ * a driver may use malloc, and other heaps, but not the heap whose memory it is.
  */
 struct heap *heap_create(const struct vm_segment_driver *driver, vm_flags_t pages, size_t limit);
 /* Frees all of its blocks, in time for each 2 MiB and large block. */

@@ -31,6 +31,7 @@ HEAP = [
     "tests/unit/fake/heap.c",
     "vm/heap/check.c",
     "vm/heap/classes.c",
+    "vm/heap/cpus.c",
     "vm/heap/heap.c",
     "vm/heap/large.c",
     "vm/heap/memory.c",

@@ -44,7 +44,7 @@ static const char *check_tables(const struct heap *heap, const struct span *span
     for (unsigned i = 0; i < span->slices; i++) {
         if (*heap_span_of_slice(start + i * SLICE_SIZE) != (i < slices ? span : NULL))
             return "the table of spans is wrong";
-        if (heap == &program_heap &&
+        if (heap_is_program(heap) &&
             *heap_class_of_slice(start + i * SLICE_SIZE) != (i < slices ? CLASS_OFFSET(span->class) : 0))
             return "the table of classes is wrong";
     }
@@ -107,11 +107,10 @@ static const char *check_region(const struct heap *heap, const struct region *re
     return wrong;
 }
 
-const char *heap_validate(struct heap *asked)
+/* Of a heap whose lock is held: the objects of each class that were taken are added to *taken. */
+static const char *validate(const struct heap *heap, size_t *taken)
 {
-    struct heap *heap = asked ? asked : &program_heap;
     struct sums sums = {.held = heap->large};
-    size_t taken = 0;
 
     for (const struct region *region = NULL; (region = region_after(heap, region));) {
         const char *wrong = check_region(heap, region, &sums);
@@ -122,15 +121,82 @@ const char *heap_validate(struct heap *asked)
     if (sums.held != heap->held || sums.used != heap->used || sums.free_slices != heap->free_slices)
         return "the heap's sums are wrong";
     for (unsigned class = 1; class < CLASSES; class ++)
-        taken += sums.objects[class];
-    for (unsigned class = 1; heap == &program_heap && class < CLASSES; class ++) {
-        size_t count = lists_objects(class, taken);
+        *taken += sums.objects[class];
+    return NULL;
+}
 
-        if (count > taken)
+/* What the running CPU's lists hold is taken from what was; all: nobody changes any heap of malloc's. */
+static const char *validate_lists(size_t *taken, bool all)
+{
+    for (unsigned class = 1; class < CLASSES; class ++) {
+        size_t count = lists_objects(class, *taken);
+
+        if (count > *taken)
             return "the lists hold more objects than were taken";
-        taken -= count;
+        *taken -= count;
     }
-    return lists_validate(heap);
+    return lists_validate(all);
+}
+
+#if QUIRE_THREADS
+struct validation {
+    size_t taken;
+    const char *wrong;
+};
+
+static void validate_own_lists(void *argument)
+{
+    struct validation *validation = argument;
+
+    validation->wrong = validate_lists(&validation->taken, true);
+}
+
+/* The others' lists, by themselves: whoever is about to change his waits for his heap's lock. */
+static const char *validate_all_lists(struct validation *validation)
+{
+    for (unsigned cpu = 0; cpu < cpu_count() && !validation->wrong; cpu++) {
+        if (cpu == cpu_number())
+            validate_own_lists(validation);
+        else
+            cpu_call(1ull << cpu, validate_own_lists, validation);
+    }
+    return validation->wrong;
+}
+
+/* All CPUs' heaps, which nobody changes meanwhile: the only place where one CPU waits for several of these locks. */
+static const char *validate_program(void)
+{
+    struct validation validation = {0};
+
+    for (unsigned cpu = 0; cpu < cpu_count(); cpu++)
+        spin_lock(&cpu_variable(cpu, program_heap).lock);
+    for (unsigned cpu = 0; cpu < cpu_count() && !validation.wrong; cpu++)
+        validation.wrong = validate(&cpu_variable(cpu, program_heap), &validation.taken);
+    validate_all_lists(&validation);
+    for (unsigned cpu = cpu_count(); cpu-- > 0;)
+        spin_unlock(&cpu_variable(cpu, program_heap).lock);
+    return validation.wrong;
+}
+#else
+static const char *validate_program(void)
+{
+    size_t taken = 0;
+    const char *wrong = validate(&program_heap, &taken);
+
+    return wrong ? wrong : validate_lists(&taken, true);
+}
+#endif
+
+const char *heap_validate(struct heap *heap)
+{
+    const char *wrong;
+
+    if (!heap || heap == &program_heap)
+        return validate_program();
+    spin_lock(&heap->lock);
+    wrong = validate(heap, &(size_t){0});
+    spin_unlock(&heap->lock);
+    return wrong;
 }
 
 /* ---- in debug builds, before each operation ---- */
@@ -151,15 +217,32 @@ static const char *check_one(const struct heap *heap, unsigned number)
     return region ? check_region(heap, region, &sums) : NULL;
 }
 
+/* Of this CPU's heap all but what is other CPUs'. */
+static const char *check_all(const struct heap *heap)
+{
+    size_t taken = 0;
+    const char *wrong = validate(heap, &taken);
+
+    if (wrong || !heap_is_program(heap))
+        return wrong;
+    taken = cpu_count() > 1 ? heap_ram() / 16 : taken; /* lists hold others' objects, too */
+    return validate_lists(&taken, cpu_count() == 1);
+}
+
 void heap_step(struct heap *heap, const char *operation)
 {
-    static const char *before = "the start";
-    static unsigned steps;
-    unsigned to_all = heap->held <= STEP_SMALL ? STEPS_TO_ALL_SMALL : STEPS_TO_ALL;
-    const char *wrong = ++steps % to_all == 0 ? heap_validate(heap) : check_one(heap, steps);
+    static PERCPU const char *before;
+    static PERCPU unsigned steps;
+    unsigned step = ++this_cpu(steps);
 
-    CHECK(!wrong, "the heap is damaged after %s: %s (seen by %s)", before, wrong, operation);
-    before = operation;
+    spin_lock(&heap->lock);
+    unsigned to_all = heap->held <= STEP_SMALL ? STEPS_TO_ALL_SMALL : STEPS_TO_ALL;
+    const char *wrong = step % to_all == 0 ? check_all(heap) : check_one(heap, step);
+
+    CHECK(!wrong, "the heap is damaged after %s: %s (seen by %s)", this_cpu(before) ? this_cpu(before) : "the start",
+          wrong, operation);
+    spin_unlock(&heap->lock);
+    this_cpu(before) = operation;
 }
 #endif
 

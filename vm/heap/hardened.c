@@ -16,11 +16,11 @@
 #define PATTERN_BEHIND 0xfd
 
 static struct {
-    struct heap *heap;
+    struct heap *heap; /* once it is there, all the rest is */
     uint64_t secret;
 } hardened;
 
-static bool start(void)
+static COLD bool make(void)
 {
     struct heap *heap = heap_create(&vm_heap, 0, 0);
 
@@ -30,8 +30,24 @@ static bool start(void)
         hardened.secret = cpu_cycles() * 0x9e3779b97f4a7c15u;
     heap->random = hardened.secret | 1;
     heap->large_driver = &vm_anon;
-    hardened.heap = heap;
+    __atomic_store_n(&hardened.heap, heap, __ATOMIC_RELEASE);
     return true;
+}
+
+static COLD bool start(void)
+{
+    static struct spinlock lock;
+    bool made;
+
+    spin_lock(&lock);
+    made = hardened.heap || make();
+    spin_unlock(&lock);
+    return made;
+}
+
+static struct heap *the_heap(void)
+{
+    return __atomic_load_n(&hardened.heap, __ATOMIC_ACQUIRE);
 }
 
 /* Where an object says how large it was asked for: its last word. */
@@ -75,8 +91,14 @@ static size_t checked_size(const struct span *span, uintptr_t object)
 
 static struct span *must_be_block(const char *function, uintptr_t block)
 {
-    struct span *span = hardened.heap ? heap_span_of(hardened.heap, block) : NULL;
+    struct heap *heap = the_heap();
+    struct span *span = NULL;
 
+    if (heap) {
+        spin_lock(&heap->lock);
+        span = heap_span_of(heap, block);
+        spin_unlock(&heap->lock);
+    }
     if (!span)
         heap_misused(function, block);
     return span;
@@ -95,12 +117,12 @@ void *heap_hardened_alloc(size_t align, size_t size)
     uintptr_t object;
     struct span *span;
 
-    if (size > SIZE_MAX_ASKED || align > SIZE_MAX_ASKED || (!hardened.heap && !start()))
+    if (size > SIZE_MAX_ASKED || align > SIZE_MAX_ASKED || (!the_heap() && !start()))
         return NULL;
     /* With room for the mark; the class's objects are aligned as asked. */
     object =
         (uintptr_t)heap_alloc_aligned(hardened.heap, align, size <= CLASS_SIZE_MAX ? size + sizeof(uint64_t) : size);
-    span = object ? heap_span_of(hardened.heap, object) : NULL;
+    span = object ? must_be_block("malloc", object) : NULL;
     if (span && span->class) {
         check_free(span, object);
         mark(span, object, size);
@@ -112,7 +134,7 @@ void *heap_hardened_alloc_zeroed(size_t size)
 {
     void *block;
 
-    if (size > MEDIUM_MAX && (hardened.heap || start()))
+    if (size > MEDIUM_MAX && (the_heap() || start()))
         return heap_calloc(hardened.heap, 1, size);
     block = heap_hardened_alloc(16, size);
     return block ? memset(block, 0, size) : NULL;
@@ -141,6 +163,16 @@ size_t heap_hardened_size(void *block)
     return span->class ? checked_size(span, (uintptr_t)block) : heap_span_size(span);
 }
 
+static bool resize(struct span *span, size_t size)
+{
+    bool fits;
+
+    spin_lock(&hardened.heap->lock);
+    fits = heap_span_resize(span, size);
+    spin_unlock(&hardened.heap->lock);
+    return fits;
+}
+
 /* A small block always moves, so that whoever keeps the old address is found out. */
 void *heap_hardened_realloc(void *block, size_t size)
 {
@@ -148,7 +180,7 @@ void *heap_hardened_realloc(void *block, size_t size)
     size_t old = heap_hardened_size(block);
     void *moved;
 
-    if (!span->class && size > CLASS_SIZE_MAX && heap_span_resize(span, size))
+    if (!span->class && size > CLASS_SIZE_MAX && resize(span, size))
         return block;
     moved = heap_hardened_alloc(16, size);
     if (!moved)
@@ -160,5 +192,5 @@ void *heap_hardened_realloc(void *block, size_t size)
 
 struct heap *heap_hardened(void)
 {
-    return hardened.heap || start() ? hardened.heap : NULL;
+    return the_heap() || start() ? hardened.heap : NULL;
 }

@@ -14,7 +14,7 @@
  * this file: each takes its memory from the segment driver that it was given, up to its limit, and is destroyed in time
  * for each region and large block, whatever number of objects is left in it.
  *
- * Not thread safe yet: one CPU, and a signal waits while the core runs.
+ * Heaps have a lock each, which their operations take; of malloc's heap each CPU has one of its own (program.c).
  */
 #include "vm/heap.h"
 
@@ -26,13 +26,28 @@ _Static_assert(sizeof(struct heap) <= VM_PAGE_SIZE, "a heap is a page");
 
 void heap_init(struct heap *heap, const struct vm_segment_driver *driver, vm_flags_t pages, size_t limit)
 {
-    memset(heap, 0, sizeof(*heap));
+    /* Not the lock. */
+    memset(&heap->driver, 0, sizeof(*heap) - offsetof(struct heap, driver));
     heap->driver = heap->large_driver = driver;
     heap->pages = pages;
     heap->limit = limit;
     heap->structures.size = SPAN_STRUCTURE;
     heap->large_structures.size = SPAN_STRUCTURE_LARGE;
     heap->region_structures.size = sizeof(struct region);
+}
+
+bool heap_start(void)
+{
+    static struct spinlock lock;
+    static bool made;
+
+    spin_lock(&lock);
+    if (!made && heap_tables_make()) {
+        classes_make();
+        made = true;
+    }
+    spin_unlock(&lock);
+    return made;
 }
 
 static bool is_canonical(uintptr_t address)
@@ -87,10 +102,10 @@ struct heap *heap_create(const struct vm_segment_driver *driver, vm_flags_t page
 
     if (!driver || !driver->vm_alloc || !driver->vm_free || (pages & ~VM_PAGES))
         return ERR_PTR(E_INVAL);
-    heap = heap_tables_make() ? heap_page_get() : NULL;
+    heap = heap_start() ? heap_page_get() : NULL;
     if (!heap)
         return ERR_PTR(E_NOMEM);
-    classes_make();
+    memset(heap, 0, offsetof(struct heap, driver));
     heap_init(heap, driver, pages, limit ? limit : SIZE_MAX_ASKED);
     return heap;
 }
@@ -135,38 +150,59 @@ static void *object_take(struct heap *heap, unsigned class)
     return (void *)object;
 }
 
-void *heap_alloc(struct heap *heap, size_t size)
+static void *medium_alloc(struct heap *heap, size_t size, size_t align)
 {
-    HEAP_STEP(heap);
+    struct span *span = span_make_medium(heap, size, align);
+
+    return span ? (void *)span->start : NULL;
+}
+
+static void *any_alloc(struct heap *heap, size_t size)
+{
     if (size <= CLASS_SIZE_MAX)
         return object_take(heap, class_of_size(size ? size : 1));
-    if (size <= MEDIUM_MAX) {
-        struct span *span = span_make_medium(heap, size, 1);
+    if (size <= MEDIUM_MAX)
+        return medium_alloc(heap, size, 1);
+    return size <= SIZE_MAX_ASKED ? large_alloc(heap, size, false) : NULL;
+}
 
-        return span ? (void *)span->start : NULL;
-    }
+void *heap_alloc(struct heap *heap, size_t size)
+{
+    void *block;
+
+    HEAP_STEP(heap);
+    spin_lock(&heap->lock);
+    block = any_alloc(heap, size);
+    spin_unlock(&heap->lock);
+    return block;
+}
+
+static void *aligned_alloc(struct heap *heap, size_t align, size_t size)
+{
+    unsigned class = class_of_aligned(size ? size : 1, align);
+
+    if (align <= 16)
+        return any_alloc(heap, size);
+    if (class)
+        return object_take(heap, class);
+    if (size <= MEDIUM_MAX && align <= MEDIUM_MAX)
+        return medium_alloc(heap, size, align);
+    /* A slot is a power of two of at least the size, and aligned to it. */
+    size = size < align ? align : size;
     return size <= SIZE_MAX_ASKED ? large_alloc(heap, size, false) : NULL;
 }
 
 void *heap_alloc_aligned(struct heap *heap, size_t align, size_t size)
 {
-    unsigned class = class_of_aligned(size ? size : 1, align);
+    void *block;
 
     HEAP_STEP(heap);
     if (align & (align - 1))
         return NULL;
-    if (align <= 16)
-        return heap_alloc(heap, size);
-    if (class)
-        return object_take(heap, class);
-    if (size <= MEDIUM_MAX && align <= MEDIUM_MAX) {
-        struct span *span = span_make_medium(heap, size, align);
-
-        return span ? (void *)span->start : NULL;
-    }
-    /* A slot is a power of two of at least the size, and aligned to it. */
-    size = size < align ? align : size;
-    return size <= SIZE_MAX_ASKED ? large_alloc(heap, size, false) : NULL;
+    spin_lock(&heap->lock);
+    block = aligned_alloc(heap, align, size);
+    spin_unlock(&heap->lock);
+    return block;
 }
 
 void *heap_calloc(struct heap *heap, size_t count, size_t size)
@@ -175,10 +211,24 @@ void *heap_calloc(struct heap *heap, size_t count, size_t size)
 
     if (__builtin_mul_overflow(count, size, &size) || size > SIZE_MAX_ASKED)
         return NULL;
-    if (size > MEDIUM_MAX)
-        return large_alloc(heap, size, true);
-    block = heap_alloc(heap, size);
-    return block ? memset(block, 0, size) : NULL;
+    if (size <= MEDIUM_MAX) {
+        block = heap_alloc(heap, size);
+        return block ? memset(block, 0, size) : NULL;
+    }
+    spin_lock(&heap->lock);
+    block = large_alloc(heap, size, true);
+    spin_unlock(&heap->lock);
+    return block;
+}
+
+static void large_free(struct heap *heap, struct span *span)
+{
+    size_t size = heap_span_size(span);
+
+    heap->held -= size;
+    heap->large -= size;
+    heap_large_put(heap->large_driver, span->start);
+    span_free_large(span);
 }
 
 void heap_free(struct heap *heap, void *block)
@@ -186,36 +236,32 @@ void heap_free(struct heap *heap, void *block)
     if (!block)
         return;
     HEAP_STEP(heap);
+    spin_lock(&heap->lock);
     struct span *span = must_be_block("heap_free", heap, block);
 
-    if (span->class) {
+    if (span->class)
         span_give(span, (uintptr_t)block);
-    } else if (span->slices) {
+    else if (span->slices)
         span_free_medium(span);
-    } else {
-        size_t size = heap_span_size(span);
-
-        heap->held -= size;
-        heap->large -= size;
-        heap_large_put(heap->large_driver, span->start);
-        span_free_large(span);
-    }
+    else
+        large_free(heap, span);
+    spin_unlock(&heap->lock);
 }
 
+/* What is copied then is the caller's alone. */
 void *heap_realloc(struct heap *heap, void *block, size_t size)
 {
     if (!block)
         return heap_alloc(heap, size);
     HEAP_STEP(heap);
+    spin_lock(&heap->lock);
     struct span *span = must_be_block("heap_realloc", heap, block);
     size_t old = heap_span_size(span);
+    void *moved = heap_span_resize(span, size) ? block : any_alloc(heap, size);
 
-    if (heap_span_resize(span, size))
-        return block;
-    void *moved = heap_alloc(heap, size);
-
-    if (!moved)
-        return NULL;
+    spin_unlock(&heap->lock);
+    if (!moved || moved == block)
+        return moved;
     heap_copy((uintptr_t)moved, (uintptr_t)block, align_up(old < size ? old : size, 16));
     heap_free(heap, block);
     return moved;
@@ -223,20 +269,39 @@ void *heap_realloc(struct heap *heap, void *block, size_t size)
 
 size_t heap_size(struct heap *heap, void *block)
 {
-    return block ? heap_span_size(must_be_block("heap_size", heap, block)) : 0;
+    size_t size = 0;
+
+    spin_lock(&heap->lock);
+    if (block)
+        size = heap_span_size(must_be_block("heap_size", heap, block));
+    spin_unlock(&heap->lock);
+    return size;
 }
 
+/* ---- statistics ---- */
+
+static void add_statistics(struct heap *heap, struct heap_statistics *sum)
+{
+    spin_lock(&heap->lock);
+    sum->held += heap->held;
+    sum->used += heap->used + heap->large;
+    sum->large += heap->large;
+    for (const struct region *region = NULL; (region = region_after(heap, region));)
+        sum->empty += region->free_slices * SLICE_SIZE;
+    sum->structures += heap->structure_pages * VM_PAGE_SIZE;
+    spin_unlock(&heap->lock);
+}
+
+/* The lock is not part of what is the caller's not to change. */
 struct heap_statistics heap_statistics(const struct heap *heap)
 {
-    size_t empty = 0;
+    struct heap_statistics sum = {0};
 
-    for (const struct region *region = NULL; (region = region_after(heap, region));)
-        empty += region->free_slices * SLICE_SIZE;
-    return (struct heap_statistics){
-        .held = heap->held,
-        .used = heap->used + heap->large,
-        .large = heap->large,
-        .empty = empty,
-        .structures = heap->structure_pages * VM_PAGE_SIZE,
-    };
+    if (heap != &program_heap) {
+        add_statistics((struct heap *)heap, &sum);
+        return sum;
+    }
+    for (unsigned cpu = 0; cpu < heap_cpus(); cpu++)
+        add_statistics(&cpu_variable(cpu, program_heap), &sum);
+    return sum;
 }

@@ -2,8 +2,12 @@
 #ifndef VM_HEAP_INTERNAL_H
 #define VM_HEAP_INTERNAL_H
 
+#include "core/cpu.h"
+#include "core/percpu.h"
+#include "core/spinlock.h"
 #include "vm/heap.h"
 #include "vm/heap/memory.h"
+#include "vm/heap/remote.h"
 
 /* ---- size classes: classes.c ---- */
 
@@ -105,7 +109,13 @@ struct pool {
     struct pool_page *pages, *full;
 };
 
+/* All of it, its regions, spans and structures are changed, and looked at, with the lock held only. Of a span what says
+ * where it is, of what class and whose, does not change while an object of it is handed out. */
 struct heap {
+    struct spinlock lock;
+#if QUIRE_THREADS
+    unsigned owner; /* 1 + the CPU, of malloc's; 0: of a heap that a program made */
+#endif
     const struct vm_segment_driver *driver, *large_driver; /* the latter of blocks of more than a MiB */
     vm_flags_t pages;
     size_t limit;
@@ -220,6 +230,8 @@ static inline void span_give(struct span *span, uintptr_t object)
 
 /* ---- blocks: heap.c ---- */
 
+/* Makes the tables and classes, once. False: no memory. */
+bool heap_start(void);
 void heap_init(struct heap *, const struct vm_segment_driver *, vm_flags_t pages, size_t limit);
 /* The span of a block that is handed out; NULL: none begins there. Not for large blocks of the program. */
 struct span *heap_span_of(struct heap *, uintptr_t block);
@@ -233,15 +245,88 @@ static inline size_t large_size(size_t size)
     return align_up(size, VM_PAGE_SIZE);
 }
 
-/* ---- the program's heap: program.c ---- */
+/* ---- the program's heap, one for each CPU: program.c ---- */
+
+#define MEDIUM_SLICES (MEDIUM_MAX >> SLICE_SHIFT)
+
+/* What each CPU has; in an image of one CPU it goes with the code that uses it. */
+#if QUIRE_THREADS
+#define HEAP_PERCPU PERCPU
+#else
+#define HEAP_PERCPU
+#endif
+
+/* What is handed out and free, with the heap's lock; lists of objects are linked through the first words. */
+struct program {
+    bool started;
+    uintptr_t aside[CLASSES];
+    unsigned filled;                        /* lists, since they were last put aside */
+    unsigned turn;                          /* the class of objects beyond a slice that gives back next */
+    struct span *medium[MEDIUM_SLICES + 1]; /* the last block freed of each number of slices, at most, */
+    size_t medium_slices;                   /* and together not more than the longest */
+#if QUIRE_THREADS
+    size_t ask_from; /* bytes that the heap holds before it asks other CPUs again for what they have in lists */
+#endif
+};
+
+extern struct heap program_heap;      /* HEAP_PERCPU */
+extern struct program program;        /* HEAP_PERCPU */
+extern uintptr_t heap_lists[CLASSES]; /* PERCPU: changed by its CPU only, by who has the lock, or in a window */
+
+static inline bool heap_is_program(const struct heap *heap)
+{
+#if QUIRE_THREADS
+    return heap->owner != 0;
+#else
+    return heap == &program_heap;
+#endif
+}
+
+/* CPUs that may have a heap. */
+static inline unsigned heap_cpus(void)
+{
+    return QUIRE_THREADS ? cpu_count() : 1;
+}
+
+static inline uintptr_t *link_of(uintptr_t object)
+{
+    return (uintptr_t *)object;
+}
+
+/* The first object of the list; 0: there is none. */
+static inline uintptr_t list_take(uintptr_t *list)
+{
+    uintptr_t object = *list;
+
+    if (object)
+        *list = *link_of(object);
+    return object;
+}
 
 /* Before the heap grows: objects in the lists go back to their spans if they are many; false: nothing did. */
 bool lists_give_back(struct heap *);
-/* Objects of the class in the lists, or more than `most`. */
+/* Objects of the class in this CPU's lists, or more than `most`. */
 size_t lists_objects(unsigned class, size_t most);
-/* NULL, or what is wrong with the lists, which only the program's heap has. */
-const char *lists_validate(const struct heap *);
+/* NULL, or what is wrong with this CPU's lists; all: of all heaps nothing changes, so that their spans can be asked. */
+const char *lists_validate(bool all);
 
-extern struct heap program_heap;
+/* ---- what CPUs free of each other: cpus.c ---- */
+
+extern struct remote heap_remote; /* PERCPU: what other CPUs freed of this one's heap */
+extern uint64_t heap_to_send;     /* PERCPU: CPUs whose blocks were collected */
+
+/* A block that was freed, of any CPU's heap, is to go there: heap_send does it. */
+void heap_collect(const struct span *, uintptr_t block);
+/* With any locks of heaps held, or none. */
+void heap_send(void);
+/* What is in heap_remote goes to its spans. With the lock of this CPU's heap, as is the next. */
+void heap_take_remote(void);
+/* Asks other CPUs for what they have in lists, if the heap has grown by enough since the last time; true: some of it
+ * was this heap's. */
+bool heap_ask(struct heap *);
+/* All that CPUs have in lists and keep, and free slices, goes back. With no lock held. */
+void heap_trim_all(void);
+/* The medium blocks that are kept go; false: there are none. */
+bool program_free_kept(struct program *);
 
 #endif

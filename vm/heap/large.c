@@ -17,6 +17,9 @@
  */
 #include "core/base/assert.h"
 #include "core/base/string.h"
+#include "core/cpu.h"
+#include "core/percpu.h"
+#include "core/spinlock.h"
 #include "vm/frames.h"
 #include "vm/heap/memory.h"
 #include "vm/segments.h"
@@ -38,12 +41,53 @@
 
 #define ZEROED_IN_PLACE REGION_SIZE /* for calloc, kept blocks up to here */
 
-/* ---- backing ---- */
+/* ---- `own` of a segment ---- */
+
+/* What was asked for; with threads 1 + the number of a CPU is in the bits above, if the block may be what that one
+ * remembers (`growing`, `kept`). */
+#if QUIRE_THREADS
+#define OWN_CPU_SHIFT 56u
+#else
+#define OWN_CPU_SHIFT 64u
+#endif
 
 static inline size_t asked_of(const struct vm_segment *segment)
 {
+#if QUIRE_THREADS
+    return (size_t)segment->own & (((size_t)1 << OWN_CPU_SHIFT) - 1);
+#else
     return (size_t)segment->own;
+#endif
 }
+
+static inline void set_asked(struct vm_segment *segment, size_t size)
+{
+    segment->own = (void *)size;
+}
+
+/* The same, and this CPU remembers it. */
+static inline void set_asked_here(struct vm_segment *segment, size_t size)
+{
+#if QUIRE_THREADS
+    size |= (size_t)(1 + cpu_number()) << OWN_CPU_SHIFT;
+#endif
+    segment->own = (void *)size;
+}
+
+/* The CPU that may remember it; CPUS_MAX: none. */
+static inline unsigned remembered_by(const struct vm_segment *segment)
+{
+#if QUIRE_THREADS
+    size_t cpu = (size_t)segment->own >> OWN_CPU_SHIFT;
+
+    return cpu ? (unsigned)cpu - 1 : CPUS_MAX;
+#else
+    (void)segment;
+    return 0;
+#endif
+}
+
+/* ---- backing ---- */
 
 /* Neighbours of 2 MiB for the segment; one of zeros, as that takes much longer than a fault. */
 static inline paddr_t frames_for(const struct vm_segment *segment, size_t most, size_t *count)
@@ -234,7 +278,7 @@ static error_t large_fault(struct address_space *space, struct vm_segment *segme
     vaddr_t va = fault->address, end = end_of_backing(segment, va);
     enum page_size size = PAGE_4K;
 
-    if (UNLIKELY(fault->present || !segment->own)) /* or the block was freed */
+    if (UNLIKELY(fault->present || !asked_of(segment))) /* or the block was freed */
         return E_ACCES;
     if (UNLIKELY(segment->largest == PAGE_1G))
         return vm_segment_back(space, segment, va);
@@ -261,9 +305,16 @@ static error_t large_fault(struct address_space *space, struct vm_segment *segme
 
 /* ---- what is known of blocks ---- */
 
-/* The block that realloc answered last, what makes steps of it short: sizes from `least` on, `more` bytes more at most,
- * change nothing but what was asked for. */
-static struct {
+/* What each CPU has; in an image of one CPU it goes with the code that uses it. */
+#if QUIRE_THREADS
+#define LARGE_PERCPU PERCPU
+#else
+#define LARGE_PERCPU
+#endif
+
+/* The block that realloc answered last here, what makes steps of it short: sizes from `least` on, `more` bytes more at
+ * most, change nothing but what was asked for. Another CPU may only make it forget the block. */
+static LARGE_PERCPU struct growing {
     uintptr_t block;
     size_t least, more;
     struct vm_segment *segment;
@@ -271,12 +322,20 @@ static struct {
 
 static inline void forget_growing(const struct vm_segment *segment)
 {
-    if (growing.segment == segment)
-        growing.block = 0;
+    unsigned cpu = remembered_by(segment);
+
+    if (QUIRE_THREADS && cpu == CPUS_MAX)
+        return;
+    struct growing *of = &cpu_variable(cpu, growing);
+
+    if (__atomic_load_n(&of->segment, __ATOMIC_RELAXED) == segment)
+        __atomic_store_n(&of->block, 0, __ATOMIC_RELAXED);
 }
 
-/* Blocks that were freed and are kept: `own` is 0. */
-static struct {
+/* Blocks that were freed here and are kept: nothing is asked of them. Only this CPU adds one. The lock is taken last of
+ * all, under those of vm/, so nothing is freed with it. */
+static LARGE_PERCPU struct kept {
+    struct spinlock lock;
     struct vm_segment *segments[KEPT];
     unsigned count;
     size_t backed; /* bytes of those that have pages */
@@ -284,26 +343,51 @@ static struct {
 
 static inline bool is_kept(const struct vm_segment *segment)
 {
-    return segment->driver == &heap_large_driver && !segment->own;
+    return segment->driver == &heap_large_driver && !asked_of(segment);
 }
 
-static struct vm_segment *kept_remove(unsigned place)
+static struct vm_segment *kept_remove(struct kept *of, unsigned place)
 {
-    struct vm_segment *segment = kept.segments[place];
+    struct vm_segment *segment = of->segments[place];
 
-    if (place < --kept.count)
-        memmove(&kept.segments[place], &kept.segments[place + 1], (kept.count - place) * sizeof(kept.segments[0]));
+    if (place < --of->count)
+        memmove(&of->segments[place], &of->segments[place + 1], (of->count - place) * sizeof(of->segments[0]));
     if (segment->mapped)
-        kept.backed -= segment->size;
+        of->backed -= segment->size;
     return segment;
 }
 
-COLD static void forget_kept(const struct vm_segment *segment)
+/* Frees the one that is there longest. There was one, which another CPU may free first. */
+static void free_first(struct kept *of)
 {
-    for (unsigned place = 0; place < kept.count; place++) {
-        if (kept.segments[place] == segment)
-            kept_remove(place);
+    struct vm_segment *segment = NULL;
+
+    spin_lock(&of->lock);
+    if (!QUIRE_THREADS || of->count > 0)
+        segment = kept_remove(of, 0);
+    spin_unlock(&of->lock);
+    if (!QUIRE_THREADS || segment)
+        vm_free(vm_space(), segment);
+}
+
+/* less: bytes of it that have gone to another segment. */
+COLD static void forget_kept(const struct vm_segment *segment, size_t less)
+{
+    unsigned cpu = remembered_by(segment);
+
+    if (QUIRE_THREADS && cpu == CPUS_MAX)
+        return;
+    struct kept *of = &cpu_variable(cpu, kept);
+
+    spin_lock(&of->lock);
+    for (unsigned place = 0; place < of->count; place++) {
+        if (of->segments[place] != segment)
+            continue;
+        kept_remove(of, place);
+        if (segment->mapped)
+            of->backed -= less;
     }
+    spin_unlock(&of->lock);
 }
 
 /* ---- the driver ---- */
@@ -319,7 +403,7 @@ static error_t large_advise(struct address_space *space, struct vm_segment *segm
 static void large_free(struct address_space *space, struct vm_segment *segment)
 {
     forget_growing(segment);
-    forget_kept(segment);
+    forget_kept(segment, 0);
     vm_segment_free_owned(space, segment);
 }
 
@@ -327,8 +411,7 @@ COLD static error_t large_split(struct address_space *space, struct vm_segment *
 {
     forget_growing(first);
     if (is_kept(first)) { /* by a program that unmaps what it has freed: what is left is addresses */
-        kept.backed -= first->mapped ? second->size : 0;
-        forget_kept(first);
+        forget_kept(first, second->size);
         vm_segment_unmap(space, first, first->start, first->size, true);
         vm_segment_unmap(space, second, second->start, second->size, true);
     }
@@ -340,7 +423,7 @@ static struct vm_segment *large_alloc(struct address_space *space, vaddr_t start
     struct vm_segment *segment = segment_create_owned(space, &heap_large_driver, start, size, flags, 0);
 
     if (!IS_ERR(segment))
-        segment->own = (void *)size;
+        set_asked(segment, size);
     return segment;
 }
 
@@ -358,16 +441,24 @@ const struct vm_segment_driver heap_large_driver = {
 
 /* ---- blocks that are kept ---- */
 
-void heap_large_trim(void)
+static void free_all(struct kept *of)
 {
-    while (kept.count > 0)
-        vm_free(vm_space(), kept_remove(0));
+    while (__atomic_load_n(&of->count, __ATOMIC_RELAXED) > 0)
+        free_first(of);
 }
 
+void heap_large_trim(void)
+{
+    for (unsigned cpu = 0; cpu < (QUIRE_THREADS ? cpu_count() : 1); cpu++)
+        free_all(&cpu_variable(cpu, kept));
+}
+
+/* What other CPUs keep is looked at when memory is short only: they keep no more than this one, all together. */
 void heap_large_make_room(size_t size)
 {
-    if (UNLIKELY(kept.backed > 0) && space_resident(vm_space()) + size > vm_space()->peak)
-        heap_large_trim();
+    if (UNLIKELY(__atomic_load_n(&this_cpu(kept).backed, __ATOMIC_RELAXED) > 0) &&
+        space_resident(vm_space()) + size > vm_space()->peak)
+        free_all(&this_cpu(kept));
 }
 
 /* True if RAM has what the block may need beyond the pages it has. */
@@ -406,7 +497,7 @@ static bool zero_in_place(struct vm_segment *segment, size_t size)
 
     if (!first || !mmu_is_dirty(first))
         return false;
-    segment->own = (void *)segment->size;
+    set_asked(segment, segment->size);
     heap_zero(segment->start, segment->size);
     mmu_forget_dirty(first);
     machine_flush_page(segment->start);
@@ -435,31 +526,41 @@ static struct vm_segment *make_fit(struct vm_segment *segment, size_t size, bool
 /* One that is not of quite another size; NULL: there is none. */
 static struct vm_segment *take_kept(size_t size, bool zero)
 {
-    unsigned place = kept.count;
-    struct vm_segment *segment;
+    struct kept *of = &this_cpu(kept);
+    struct vm_segment *segment = NULL;
 
-    do {
-        if (place-- == 0)
-            return NULL;
-        segment = kept.segments[place];
-    } while (segment->size / 2 > size || size / 2 > segment->size);
-    return make_fit(kept_remove(place), size, zero);
+    spin_lock(&of->lock);
+    for (unsigned place = of->count; !segment && place-- > 0;) {
+        if (of->segments[place]->size / 2 <= size && size / 2 <= of->segments[place]->size)
+            segment = kept_remove(of, place);
+    }
+    spin_unlock(&of->lock);
+    return segment ? make_fit(segment, size, zero) : NULL;
 }
 
-/* With its pages; false: that would be too many. */
-static bool keep_backed(struct vm_segment *segment)
+/* Room for one with its pages; false: they are too many. CPUs have equal parts. */
+static bool make_room_to_keep(const struct vm_segment *segment)
 {
-    static size_t limit;
+    static LARGE_PERCPU size_t limit;
+    struct kept *of = &this_cpu(kept);
 
-    if (!limit)
-        limit = heap_ram() / KEPT_OF_RAM;
-    if (segment->size > limit)
+    if (!this_cpu(limit))
+        this_cpu(limit) = heap_ram() / KEPT_OF_RAM / (QUIRE_THREADS ? cpu_count() : 1);
+    if (segment->size > this_cpu(limit))
         return false;
-    while (kept.backed + segment->size > limit)
-        vm_free(current_space, kept_remove(0));
+    while (__atomic_load_n(&of->backed, __ATOMIC_RELAXED) + segment->size > this_cpu(limit))
+        free_first(of);
     space_note_peak(current_space);
-    kept.backed += segment->size;
     return true;
+}
+
+static inline void kept_add(struct kept *of, struct vm_segment *segment)
+{
+    spin_lock(&of->lock);
+    if (segment->mapped)
+        of->backed += segment->size;
+    of->segments[of->count++] = segment;
+    spin_unlock(&of->lock);
 }
 
 /* Not what the program has protected or cut. */
@@ -467,13 +568,13 @@ static inline bool keep(struct vm_segment *segment)
 {
     if (UNLIKELY((segment->flags & VM_PROTECTION) != VM_RW || !segment_is_alone(segment)))
         return false;
-    if (segment->mapped && !keep_backed(segment))
+    if (segment->mapped && !make_room_to_keep(segment))
         return false;
-    if (kept.count == KEPT)
-        vm_free(vm_space(), kept_remove(0));
+    if (__atomic_load_n(&this_cpu(kept).count, __ATOMIC_RELAXED) == KEPT)
+        free_first(&this_cpu(kept));
     forget_growing(segment);
-    segment->own = NULL;
-    kept.segments[kept.count++] = segment;
+    set_asked_here(segment, 0);
+    kept_add(&this_cpu(kept), segment);
     return true;
 }
 
@@ -502,9 +603,9 @@ static __attribute__((noinline)) struct vm_segment *find_or_make(size_t size, bo
 }
 
 /* The last one that was freed, if it has the size and there is little to do; NULL: it has not, or there is more. */
-static inline struct vm_segment *take_last(size_t size, bool zero)
+static inline struct vm_segment *last_kept(struct kept *of, size_t size, bool zero)
 {
-    struct vm_segment *segment = kept.count ? kept.segments[kept.count - 1] : NULL;
+    struct vm_segment *segment = of->count ? of->segments[of->count - 1] : NULL;
 
     if (UNLIKELY(!segment || segment->size != size))
         return NULL;
@@ -515,9 +616,19 @@ static inline struct vm_segment *take_last(size_t size, bool zero)
     } else {
         if (!zero || !zero_in_place(segment, size))
             return NULL;
-        kept.backed -= size;
+        of->backed -= size;
     }
-    kept.count--;
+    of->count--;
+    return segment;
+}
+
+static inline struct vm_segment *take_last(size_t size, bool zero)
+{
+    struct vm_segment *segment;
+
+    spin_lock(&this_cpu(kept).lock);
+    segment = last_kept(&this_cpu(kept), size, zero);
+    spin_unlock(&this_cpu(kept).lock);
     return segment;
 }
 
@@ -534,7 +645,7 @@ static inline uintptr_t get(size_t size, size_t asked, bool zero)
             segment->next = segment->start;
     }
     segment->flags = VM_RW | (zero ? 0 : VM_NOZERO);
-    segment->own = (void *)asked;
+    set_asked(segment, asked);
     return segment->start;
 }
 
@@ -585,11 +696,12 @@ size_t heap_large_size(const struct vm_segment_driver *driver, uintptr_t block)
 static void note_growing(struct vm_segment *segment)
 {
     size_t least = asked_of(segment) - asked_of(segment) / WINDOW_PART;
+    struct growing *of = &this_cpu(growing);
 
-    growing.block = segment->start;
-    growing.least = least;
-    growing.more = segment->size - least;
-    growing.segment = segment;
+    __atomic_store_n(&of->block, segment->start, __ATOMIC_RELAXED);
+    of->least = least;
+    of->more = segment->size - least;
+    __atomic_store_n(&of->segment, segment, __ATOMIC_RELAXED);
 }
 
 /* Of a block that grows. */
@@ -608,9 +720,11 @@ uintptr_t heap_large_get_growing(size_t size)
 void *heap_large_fits(void *block, size_t size, heap_finish *finish,
                       void *(*otherwise)(void *block, size_t size, heap_finish *finish))
 {
-    if (growing.block != (uintptr_t)block || size - growing.least > growing.more)
+    const struct growing *of = &this_cpu(growing);
+
+    if (__atomic_load_n(&of->block, __ATOMIC_RELAXED) != (uintptr_t)block || size - of->least > of->more)
         return otherwise(block, size, finish);
-    growing.segment->own = (void *)size;
+    set_asked_here(of->segment, size);
     return block;
 }
 
@@ -658,7 +772,9 @@ uintptr_t heap_large_realloc(uintptr_t block, size_t size)
             vm_segment_set_size(space, segment, least) != E_SUCCESS && !move(segment, more) && !move(segment, least))
             return 0;
     }
-    segment->own = (void *)size;
+    if (QUIRE_THREADS)
+        forget_growing(segment); /* of another CPU */
+    set_asked_here(segment, size);
     note_growing(segment);
     return segment->start;
 }

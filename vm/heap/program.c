@@ -18,6 +18,22 @@
  *
  * heap_lists is changed here and in the windows of malloc.S only, which are started again when an interrupt is to run
  * something of the program (arch/x86_64/frame.c). Here signals wait, as everywhere in the core.
+ *
+ * Several CPUs have a heap each: spans, regions and what is behind the lists are the CPU's that made them, and have its
+ * lock, which as a rule nobody else takes. Lists hold objects of any heap: what is freed here is allocated here the
+ * next time, and neither looks whose it is. Only what leaves a list for its span goes to its owner: all of a slow step
+ * is collected by owner and put there in one piece (remote.h), to be taken by the owner's next slow step. If that does
+ * not come, and it has become much, whoever puts it there does the owner's work.
+ *
+ * A CPU that only frees gets nowhere where it could be told to stop. So a heap that has grown by a part of itself,
+ * since it last asked, asks the others for their lists before it grows on (cpus.c): if it gets a good part of itself it
+ * asks at that size again, or else not before it is larger than ever by such a part. A CPU's lists are taken by the CPU
+ * itself, asked to by an interrupt, with its heap's lock held by who asks: so it is not here, in the midst of changing
+ * them, and a window is started again. When memory is short all CPUs' lists, what they keep and free slices go back.
+ *
+ * Order of locks: a heap that a program made (its driver may use malloc), a CPU's heap, those of vm/, what a CPU keeps
+ * of large blocks. Nobody who has a CPU's heap waits for another's, but for checks of them all, in the order of CPUs;
+ * who has one may try another, and ask other CPUs: they answer where they wait for a lock.
  */
 #include "core/base/assert.h"
 #include "core/base/string.h"
@@ -25,7 +41,6 @@
 #include "vm/frames.h"
 #include "vm/heap/internal.h"
 
-#define MEDIUM_SLICES (MEDIUM_MAX >> SLICE_SHIFT)
 #define WORTH_OF_HEAP                                                                                                  \
     64u /* what is less than this part of the heap, and the bytes below, is not given back before growth */
 #define WORTH_LEAST ((size_t)256 << 10)
@@ -37,33 +52,30 @@
 
 PERCPU uintptr_t heap_lists[CLASSES];
 
-struct heap program_heap;
+HEAP_PERCPU struct heap program_heap;
+HEAP_PERCPU struct program program;
 
-static struct {
-    bool started;
-    uintptr_t aside[CLASSES];
-    unsigned filled;                        /* lists, since they were last put aside */
-    unsigned turn;                          /* the class of objects beyond a slice that gives back next */
-    struct span *medium[MEDIUM_SLICES + 1]; /* the last block freed of each number of slices, at most, */
-    size_t medium_slices;                   /* and together not more than the longest */
-} program;
+/* ---- the running CPU's heap ---- */
+
+static inline void enter(void)
+{
+    spin_lock(&this_cpu(program_heap).lock);
+}
+
+static inline void leave(void)
+{
+    spin_unlock(&this_cpu(program_heap).lock);
+    if (QUIRE_THREADS && UNLIKELY(this_cpu(heap_to_send)))
+        heap_send();
+}
+
+/* True for what has to be sent to another CPU's heap. */
+static inline bool is_others(const struct span *span)
+{
+    return QUIRE_THREADS && UNLIKELY(span->region->heap != &this_cpu(program_heap));
+}
 
 /* ---- lists ---- */
-
-static inline uintptr_t *link_of(uintptr_t object)
-{
-    return (uintptr_t *)object;
-}
-
-/* The first object of the list; 0: there is none. */
-static inline uintptr_t list_take(uintptr_t *list)
-{
-    uintptr_t object = *list;
-
-    if (object)
-        *list = *link_of(object);
-    return object;
-}
 
 /* The list without its first `count` objects, which stay in it. */
 static uintptr_t list_cut(uintptr_t *list, size_t count)
@@ -83,7 +95,10 @@ static inline void give(uintptr_t object)
 
     if (UNLIKELY(!span)) /* all of its slice is free */
         heap_misused("free", object);
-    span_give(span, object);
+    if (is_others(span))
+        heap_collect(span, object);
+    else
+        span_give(span, object);
 }
 
 /* The objects go to their spans, until that is so many bytes: how many it was. */
@@ -121,24 +136,23 @@ static size_t list_bytes(unsigned class, uintptr_t list, size_t most)
 
 /* ---- what was freed and is no object ---- */
 
-static void free_medium_kept(unsigned slices)
+static void free_medium_kept(struct program *of, unsigned slices)
 {
-    struct span *span = program.medium[slices];
+    struct span *span = of->medium[slices];
 
     if (!span)
         return;
-    program.medium[slices] = NULL;
-    program.medium_slices -= slices;
+    of->medium[slices] = NULL;
+    of->medium_slices -= slices;
     span_free_medium(span);
 }
 
-/* False: none was kept. */
-static bool free_all_medium_kept(void)
+bool program_free_kept(struct program *of)
 {
-    bool any = program.medium_slices > 0;
+    bool any = of->medium_slices > 0;
 
-    for (unsigned slices = 1; slices <= MEDIUM_SLICES && program.medium_slices; slices++)
-        free_medium_kept(slices);
+    for (unsigned slices = 1; slices <= MEDIUM_SLICES && of->medium_slices; slices++)
+        free_medium_kept(of, slices);
     return any;
 }
 
@@ -152,13 +166,13 @@ static inline void medium_put(struct span *span)
         span_free_medium(span);
         return;
     }
-    free_medium_kept(slices);
-    if (program.medium_slices + slices > MEDIUM_SLICES) {
+    free_medium_kept(&this_cpu(program), slices);
+    if (this_cpu(program).medium_slices + slices > MEDIUM_SLICES) {
         span_free_medium(span);
         return;
     }
-    program.medium[slices] = span;
-    program.medium_slices += slices;
+    this_cpu(program).medium[slices] = span;
+    this_cpu(program).medium_slices += slices;
 }
 
 /* Where the map of RAM is the program's addresses, as natively, large blocks are among what is pending, too. */
@@ -168,38 +182,53 @@ static void large_put(uintptr_t block)
         heap_misused("free", block);
 }
 
+/* True for what has to be sent as it is: its owner will see whether it is handed out. */
+static bool is_others_medium(const struct span *span, uintptr_t block)
+{
+    return span && span->start == block && span->slices && !span->class && heap_is_program(span_heap(span)) &&
+           is_others(span);
+}
+
 static __attribute__((noinline)) void free_pending_blocks(void)
 {
     for (uintptr_t block; (block = list_take(&this_cpu(heap_lists)[CLASS_NONE]));) {
         struct span *span = *heap_span_of_slice(block);
 
-        if (LIKELY(span && span->start == block && !span->class && span->used && span_heap(span) == &program_heap))
+        if (LIKELY(span && span->start == block && !span->class && span->used &&
+                   span_heap(span) == &this_cpu(program_heap)))
             medium_put(span);
+        else if (QUIRE_THREADS && is_others_medium(span, block))
+            heap_collect(span, block);
         else
             large_put(block);
     }
 }
 
+/* What this CPU freed, and what others did of its heap. */
 static inline void free_pending(void)
 {
     if (UNLIKELY(this_cpu(heap_lists)[CLASS_NONE]))
         free_pending_blocks();
+    if (QUIRE_THREADS && UNLIKELY(remote_has(&this_cpu(heap_remote))))
+        heap_take_remote();
 }
 
 void heap_program_free_block(void *memory)
 {
     uintptr_t block = (uintptr_t)memory;
 
-    HEAP_STEP(&program_heap);
+    HEAP_STEP(&this_cpu(program_heap));
     if (block == 0)
         return;
     if (LIKELY(!heap_is_run(block))) {
         large_put(block);
         return;
     }
+    enter();
     *link_of(block) = this_cpu(heap_lists)[CLASS_NONE];
     this_cpu(heap_lists)[CLASS_NONE] = block;
     free_pending_blocks();
+    leave();
 }
 
 /* ---- what is not needed ---- */
@@ -207,11 +236,11 @@ void heap_program_free_block(void *memory)
 /* What is aside since the last time goes to the spans; then all is put aside. */
 static COLD void decay(void)
 {
-    program.filled = 0;
-    free_all_medium_kept();
+    this_cpu(program).filled = 0;
+    program_free_kept(&this_cpu(program));
     for (unsigned class = 1; class < CLASSES; class ++) {
-        list_give_all(class, &program.aside[class]);
-        program.aside[class] = this_cpu(heap_lists)[class];
+        list_give_all(class, &this_cpu(program).aside[class]);
+        this_cpu(program).aside[class] = this_cpu(heap_lists)[class];
         this_cpu(heap_lists)[class] = 0;
     }
 }
@@ -222,7 +251,7 @@ static bool are_worth(size_t worth)
     size_t bytes = 0;
 
     for (unsigned class = 1; class < CLASSES && bytes < worth; class ++) {
-        bytes += list_bytes(class, program.aside[class], worth - bytes);
+        bytes += list_bytes(class, this_cpu(program).aside[class], worth - bytes);
         if (bytes < worth)
             bytes += list_bytes(class, this_cpu(heap_lists)[class], worth - bytes);
     }
@@ -233,7 +262,7 @@ static bool are_worth(size_t worth)
 static void give_all(unsigned last)
 {
     for (unsigned class = 1; class <= last; class ++) {
-        list_give_all(class, &program.aside[class]);
+        list_give_all(class, &this_cpu(program).aside[class]);
         list_give_all(class, &this_cpu(heap_lists)[class]);
     }
 }
@@ -244,13 +273,13 @@ static void give_some(unsigned last, size_t bytes)
     size_t given = 0;
 
     for (unsigned left = CLASS_LAST - last; left && given < bytes;) {
-        if (program.turn <= last || program.turn > CLASS_LAST)
-            program.turn = last + 1;
-        given += list_give(program.turn, &program.aside[program.turn], bytes - given);
+        if (this_cpu(program).turn <= last || this_cpu(program).turn > CLASS_LAST)
+            this_cpu(program).turn = last + 1;
+        given += list_give(this_cpu(program).turn, &this_cpu(program).aside[this_cpu(program).turn], bytes - given);
         if (given < bytes)
-            given += list_give(program.turn, &this_cpu(heap_lists)[program.turn], bytes - given);
+            given += list_give(this_cpu(program).turn, &this_cpu(heap_lists)[this_cpu(program).turn], bytes - given);
         if (given < bytes)
-            program.turn++, left--;
+            this_cpu(program).turn++, left--;
     }
 }
 
@@ -266,24 +295,29 @@ bool lists_give_back(struct heap *heap)
     bool any;
 
     heap_large_make_room(REGION_SIZE);
-    if (heap != &program_heap)
+    if (!heap_is_program(heap))
         return false;
     free_pending();
-    any = free_all_medium_kept();
-    if (!are_worth(worth > WORTH_LEAST ? worth : WORTH_LEAST))
-        return any;
-    give_all(slice);
-    give_some(slice, heap->held / TURN_OF_HEAP);
-    return true;
+    any = program_free_kept(&this_cpu(program));
+    if (are_worth(worth > WORTH_LEAST ? worth : WORTH_LEAST)) {
+        give_all(slice);
+        give_some(slice, heap->held / TURN_OF_HEAP);
+        any = true;
+    }
+    return (QUIRE_THREADS && heap_ask(heap)) || any;
 }
 
 COLD void heap_program_trim(void)
 {
     heap_large_trim();
+#if QUIRE_THREADS
+    heap_trim_all();
+#else
     free_pending();
-    free_all_medium_kept();
+    program_free_kept(&this_cpu(program));
     give_all(CLASS_LAST);
-    regions_trim(&program_heap);
+    regions_trim(&this_cpu(program_heap));
+#endif
 }
 
 /* ---- checks ---- */
@@ -294,30 +328,30 @@ size_t lists_objects(unsigned class, size_t most)
 
     for (uintptr_t object = this_cpu(heap_lists)[class]; object && count <= most; object = *link_of(object))
         count++;
-    for (uintptr_t object = program.aside[class]; object && count <= most; object = *link_of(object))
+    for (uintptr_t object = this_cpu(program).aside[class]; object && count <= most; object = *link_of(object))
         count++;
     return count;
 }
 
-static const char *list_validate(unsigned class, uintptr_t object)
+static const char *list_validate(unsigned class, uintptr_t object, bool all)
 {
     for (; object; object = *link_of(object)) {
         const struct span *span = heap_is_run(object) ? *heap_span_of_slice(object) : NULL;
 
-        if (!span || span->class < class || !span_holds(span, object))
+        if (!span || span->class < class || ((all || !is_others(span)) && !span_holds(span, object)))
             return "a list holds what is no object of its class or a larger one, or is free";
     }
     return NULL;
 }
 
 /* Of lists that end, as lists_objects has found. */
-COLD const char *lists_validate(const struct heap *heap)
+COLD const char *lists_validate(bool all)
 {
     const char *wrong = NULL;
 
-    for (unsigned class = 1; heap == &program_heap && class < CLASSES && !wrong; class ++) {
-        wrong = list_validate(class, this_cpu(heap_lists)[class]);
-        wrong = wrong ? wrong : list_validate(class, program.aside[class]);
+    for (unsigned class = 1; class < CLASSES && !wrong; class ++) {
+        wrong = list_validate(class, this_cpu(heap_lists)[class], all);
+        wrong = wrong ? wrong : list_validate(class, this_cpu(program).aside[class], all);
     }
     return wrong;
 }
@@ -326,12 +360,16 @@ COLD const char *lists_validate(const struct heap *heap)
 
 static COLD bool start(void)
 {
-    if (!heap_tables_make())
+    if (!heap_start())
         return false;
-    classes_make();
-    heap_init(&program_heap, &vm_heap, 0, SIZE_MAX_ASKED);
-    frames_reclaim = heap_program_trim;
-    program.started = true;
+    enter();
+    heap_init(&this_cpu(program_heap), &vm_heap, 0, SIZE_MAX_ASKED);
+#if QUIRE_THREADS
+    this_cpu(program_heap).owner = 1 + cpu_number();
+#endif
+    __atomic_store_n(&frames_reclaim, heap_program_trim, __ATOMIC_RELAXED);
+    this_cpu(program).started = true;
+    leave();
     return true;
 }
 
@@ -365,7 +403,7 @@ static uintptr_t objects_lent(unsigned class)
 /* Some objects from the spans; 0: no memory. */
 static uintptr_t objects_new(unsigned class)
 {
-    uintptr_t first, *end = span_take(&program_heap, class, &first, size_classes[class].batch);
+    uintptr_t first, *end = span_take(&this_cpu(program_heap), class, &first, size_classes[class].batch);
 
     if (UNLIKELY(end == &first))
         return 0;
@@ -379,12 +417,12 @@ static uintptr_t object_get_new(unsigned class)
     uintptr_t first;
 
     free_pending();
-    if (UNLIKELY(++program.filled >= DECAY))
+    if (UNLIKELY(++this_cpu(program).filled >= DECAY))
         decay();
-    first = program.aside[class];
+    first = this_cpu(program).aside[class];
     if (first)
-        program.aside[class] = list_cut(&first, size_classes[class].batch);
-    else if (!program_heap.quarters[class])
+        this_cpu(program).aside[class] = list_cut(&first, size_classes[class].batch);
+    else if (!this_cpu(program_heap).quarters[class])
         first = objects_lent(class);
     if (!first)
         first = objects_new(class);
@@ -411,7 +449,7 @@ static uintptr_t object_get_aligned(unsigned class, size_t align)
     *link_of(object) = this_cpu(heap_lists)[class];
     this_cpu(heap_lists)[class] = object;
     object = 0;
-    span_take(&program_heap, class, &object, 1);
+    span_take(&this_cpu(program_heap), class, &object, 1);
     return object;
 }
 
@@ -431,12 +469,12 @@ static uintptr_t large_get(size_t size, bool zero)
 /* One that was kept; 0: there is none. */
 static inline uintptr_t medium_get_kept(size_t slices)
 {
-    struct span *span = program.medium[slices];
+    struct span *span = this_cpu(program).medium[slices];
 
     if (!span)
         return 0;
-    program.medium[slices] = NULL;
-    program.medium_slices -= slices;
+    this_cpu(program).medium[slices] = NULL;
+    this_cpu(program).medium_slices -= slices;
     span->used = 1;
     return span->start;
 }
@@ -444,14 +482,19 @@ static inline uintptr_t medium_get_kept(size_t slices)
 static uintptr_t medium_get(size_t size, size_t align)
 {
     uintptr_t block = align <= SLICE_SIZE ? medium_get_kept(slices_of(size)) : 0;
-    struct span *span = block ? NULL : span_make_medium(&program_heap, size, align);
+    struct span *span = block ? NULL : span_make_medium(&this_cpu(program_heap), size, align);
 
     return span ? span->start : block;
 }
 
 static inline uintptr_t span_block_get(size_t size)
 {
-    return size <= CLASS_SIZE_MAX ? object_get(class_of_size(size)) : medium_get(size, 1);
+    uintptr_t block;
+
+    enter();
+    block = size <= CLASS_SIZE_MAX ? object_get(class_of_size(size)) : medium_get(size, 1);
+    leave();
+    return block;
 }
 
 /* When there is no memory: with what lists hold. */
@@ -478,7 +521,7 @@ static uintptr_t block_get(size_t size, bool zero)
 
 static bool can_have(size_t size)
 {
-    return LIKELY(size <= SIZE_MAX_ASKED && (program.started || start()));
+    return LIKELY(size <= SIZE_MAX_ASKED && (this_cpu(program).started || start()));
 }
 
 static __attribute__((noinline)) void *alloc_large(size_t size)
@@ -493,21 +536,27 @@ static __attribute__((noinline)) void *alloc_block(size_t size)
 
 void *heap_program_alloc(size_t size)
 {
-    HEAP_STEP(&program_heap);
+    HEAP_STEP(&this_cpu(program_heap));
+    enter();
     free_pending();
-    if (size > MEDIUM_MAX)
+    if (size > MEDIUM_MAX) {
+        leave();
         return alloc_large(size);
+    }
     uintptr_t kept = size > CLASS_SIZE_MAX ? medium_get_kept(slices_of(size)) : 0;
 
+    leave();
     return kept ? (void *)kept : alloc_block(size);
 }
 
 /* There is no class before the heap has started. A handler that ran behind the window may have filled the list. */
 void *heap_program_refill(size_t size, unsigned kind)
 {
+    enter();
     uintptr_t block = LIKELY(kind != CLASS_OFFSET(CLASS_NONE)) ? object_get(CLASS_AT(kind)) : 0;
 
-    HEAP_STEP(&program_heap);
+    leave();
+    HEAP_STEP(&this_cpu(program_heap));
     return LIKELY(block) ? (void *)block : heap_program_alloc(size);
 }
 
@@ -515,8 +564,10 @@ void *heap_program_alloc_zeroed(size_t size)
 {
     uintptr_t block = 0;
 
-    HEAP_STEP(&program_heap);
+    HEAP_STEP(&this_cpu(program_heap));
+    enter();
     free_pending();
+    leave();
     if (!can_have(size))
         return NULL;
     if (size >= ZEROED_LARGE)
@@ -532,19 +583,52 @@ void *heap_program_alloc_aligned(size_t align, size_t size)
     unsigned class;
     uintptr_t block = 0;
 
-    HEAP_STEP(&program_heap);
+    HEAP_STEP(&this_cpu(program_heap));
+    enter();
     free_pending();
+    leave();
     if (align > SIZE_MAX_ASKED || !can_have(size))
         return NULL;
     if (align <= 16)
         return (void *)block_get(size, false);
     class = class_of_aligned(size ? size : 1, align);
+    enter();
     if (class)
         block = object_get_aligned(class, align);
     else if (size <= MEDIUM_MAX && align <= MEDIUM_MAX)
         block = medium_get(size, align);
+    leave();
     /* A slot is a power of two of at least the size, and aligned to it. */
     return (void *)(block ? block : large_get(size < align ? align : size, false));
+}
+
+/* Whose block it may be, of malloc's heaps: what says it does not change while it is one. NULL: nobody's. */
+static inline struct heap *heap_of_block(uintptr_t block)
+{
+#if QUIRE_THREADS
+    const struct span *span = *heap_span_of_slice(block);
+    struct heap *heap = span ? span_heap(span) : NULL;
+
+    return heap && heap_is_program(heap) ? heap : NULL;
+#else
+    (void)block;
+    return &this_cpu(program_heap);
+#endif
+}
+
+/* The span of a block in a run, and its size; 0: there is none. */
+static inline size_t size_in_span(uintptr_t block, struct span **span)
+{
+    struct heap *heap = heap_of_block(block);
+    size_t size;
+
+    if (QUIRE_THREADS && !heap)
+        return 0;
+    spin_lock(&heap->lock);
+    *span = heap_span_of(heap, block);
+    size = *span ? heap_span_size(*span) : 0;
+    spin_unlock(&heap->lock);
+    return size;
 }
 
 /* The size of a block; it ends the program with the name of the function if there is none. *span: NULL for large ones.
@@ -556,9 +640,8 @@ static size_t size_of_block(const char *function, uintptr_t block, struct span *
     *span = NULL;
     if (!heap_is_run(block)) {
         size = heap_large_size(&heap_large_driver, block);
-    } else if (program.started) {
-        *span = heap_span_of(&program_heap, block);
-        size = *span ? heap_span_size(*span) : 0;
+    } else if (QUIRE_THREADS ? frames_reclaim != NULL : this_cpu(program).started) {
+        size = size_in_span(block, span);
     }
     if (UNLIKELY(!size))
         heap_misused(function, block);
@@ -592,13 +675,24 @@ static uintptr_t block_get_other(size_t old, size_t size)
     return block ? block : block_get(size, false);
 }
 
+static inline bool resize_in_span(struct span *span, size_t size)
+{
+    struct heap *heap = span_heap(span);
+    bool fits;
+
+    spin_lock(&heap->lock);
+    fits = heap_span_resize(span, size);
+    spin_unlock(&heap->lock);
+    return fits;
+}
+
 /* The block with the size, where it is or, without a byte being copied, elsewhere; 0: it has to be copied. */
 static uintptr_t resize(uintptr_t block, struct span *span, size_t size)
 {
     if (UNLIKELY(size > SIZE_MAX_ASKED))
         return 0;
     if (span)
-        return heap_span_resize(span, size) ? block : 0;
+        return resize_in_span(span, size) ? block : 0;
     return size > CLASS_SIZE_MAX / 2 ? heap_large_realloc(block, size) : 0;
 }
 
@@ -607,7 +701,9 @@ static void *realloc_other(void *memory, size_t size, heap_finish *finish)
     struct span *span;
     size_t old = size_of_block("realloc", (uintptr_t)memory, &span);
 
+    enter();
     free_pending();
+    leave();
     uintptr_t moved = resize((uintptr_t)memory, span, size);
 
     return moved ? (void *)moved : finish((void *)block_get_other(old, size), memory, old < size ? old : size);
@@ -615,7 +711,7 @@ static void *realloc_other(void *memory, size_t size, heap_finish *finish)
 
 void *heap_program_realloc(void *memory, size_t size, heap_finish *finish)
 {
-    HEAP_STEP(&program_heap);
+    HEAP_STEP(&this_cpu(program_heap));
     return heap_large_fits(memory, size, finish, realloc_other);
 }
 

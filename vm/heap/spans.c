@@ -50,7 +50,7 @@ static void set_tables(const struct span *span, struct span *value, unsigned cla
     unsigned slices = span->class ? span->slices : 1;
     struct span **spans = heap_span_of_slice(span->start);
     uint16_t *classes = heap_class_of_slice(span->start);
-    bool known = span_heap(span) == &program_heap; /* asked once, as the stores could change it for all that C knows */
+    bool known = heap_is_program(span_heap(span)); /* asked once, as the stores could change it for all that C knows */
 
     for (unsigned i = 0; i < slices; i++)
         spans[i] = value;

@@ -1,0 +1,198 @@
+/*
+ * malloc's heaps of several CPUs: what one frees that is another's, and what CPUs have in lists that others need. The
+ * theory is at the top of program.c.
+ */
+#include "core/cpu.h"
+#include "vm/heap/internal.h"
+
+#define REMOTE_MOST ((size_t)256 << 10) /* beyond it whoever frees gives to the spans, if the owner is busy elsewhere  \
+                                         */
+#define ASK_LEAST ((size_t)1 << 20)     /* smaller heaps ask nobody */
+#define ASK_PART 4u                     /* by so much of itself a heap has to grow until it asks again, */
+#define ENOUGH_PART 8u                  /* unless it got that much */
+
+PERCPU _Alignas(64) struct remote heap_remote;
+PERCPU uint64_t heap_to_send;
+
+/* What is to be sent to each other CPU's heap. */
+static PERCPU struct outgoing {
+    uintptr_t first, last;
+    size_t bytes;
+} outgoing[CPUS_MAX];
+
+static struct heap *heap_of(unsigned cpu)
+{
+    return &cpu_variable(cpu, program_heap);
+}
+
+static size_t block_bytes(const struct span *span)
+{
+    return span->class ? span->size : span->slices * SLICE_SIZE;
+}
+
+/* ---- to the owners ---- */
+
+void heap_collect(const struct span *span, uintptr_t block)
+{
+    unsigned owner = span_heap(span)->owner - 1;
+    struct outgoing *to = &this_cpu(outgoing)[owner];
+
+    if (!to->first) {
+        to->last = block;
+        this_cpu(heap_to_send) |= 1ull << owner;
+    }
+    *link_of(block) = to->first;
+    to->first = block;
+    to->bytes += block_bytes(span);
+}
+
+/* To its span, of a heap whose lock is held: its bytes. */
+static size_t give(uintptr_t block)
+{
+    struct span *span = *heap_span_of_slice(block);
+
+    if (UNLIKELY(!span || !span_holds(span, block)))
+        heap_misused("free", block);
+    size_t bytes = block_bytes(span);
+
+    if (span->class)
+        span_give(span, block);
+    else
+        span_free_medium(span);
+    return bytes;
+}
+
+/* With the lock of its heap. */
+static void give_remote(unsigned cpu)
+{
+    struct remote *remote = &cpu_variable(cpu, heap_remote);
+    size_t bytes = 0;
+
+    for (uintptr_t block = remote_take(remote), next; block; block = next) {
+        next = *link_of(block);
+        bytes += give(block);
+    }
+    remote_taken(remote, bytes);
+}
+
+void heap_take_remote(void)
+{
+    give_remote(cpu_number());
+}
+
+/* If it has become much, and the owner is not about to take it, this CPU does its work. */
+static void send_to(unsigned cpu)
+{
+    struct outgoing *from = &this_cpu(outgoing)[cpu];
+    size_t bytes = remote_put(&cpu_variable(cpu, heap_remote), from->first, from->last, from->bytes);
+
+    *from = (struct outgoing){0};
+    if (bytes <= REMOTE_MOST || !spin_try(&heap_of(cpu)->lock))
+        return;
+    give_remote(cpu);
+    spin_unlock(&heap_of(cpu)->lock);
+}
+
+void heap_send(void)
+{
+    uint64_t to = this_cpu(heap_to_send);
+
+    this_cpu(heap_to_send) = 0;
+    for (; to; to &= to - 1)
+        send_to((unsigned)__builtin_ctzll(to));
+}
+
+/* ---- from other CPUs ---- */
+
+/* The lists of the CPU it runs on: program code is in no window, or starts again there, and core code that would use
+ * them does not have the lock, which is the caller's. */
+static void detach(void *argument)
+{
+    uintptr_t *lists = argument;
+
+    for (unsigned class = 0; class < CLASSES; class ++) {
+        lists[class] = this_cpu(heap_lists)[class];
+        this_cpu(heap_lists)[class] = 0;
+    }
+}
+
+/* All of a list will go to the owners. */
+static void collect_list(uintptr_t list)
+{
+    for (uintptr_t block; (block = list_take(&list));) {
+        const struct span *span = heap_is_run(block) ? *heap_span_of_slice(block) : NULL;
+
+        if (UNLIKELY(!span || !span->slices || (!span->class && span->start != block) ||
+                     !heap_is_program(span_heap(span))))
+            heap_misused("free", block);
+        heap_collect(span, block);
+    }
+}
+
+/* What the CPU has in lists, and keeps, will go to the owners. With the lock of its heap. */
+static void collect_from(unsigned cpu)
+{
+    struct program *of = &cpu_variable(cpu, program);
+    uintptr_t lists[CLASSES];
+
+    if (cpu == cpu_number())
+        detach(lists);
+    else
+        cpu_call(1ull << cpu, detach, lists);
+    for (unsigned class = 0; class < CLASSES; class ++) {
+        collect_list(lists[class]);
+        collect_list(of->aside[class]);
+        of->aside[class] = 0;
+    }
+    program_free_kept(of);
+    give_remote(cpu);
+}
+
+/* Whether it is worth to interrupt the CPU: what it changes meanwhile does not matter. */
+static __attribute__((no_sanitize("thread"))) bool has_lists(unsigned cpu)
+{
+    const uintptr_t *lists = cpu_variable(cpu, heap_lists), *aside = cpu_variable(cpu, program).aside;
+
+    for (unsigned class = 0; class < CLASSES; class ++) {
+        if (((const volatile uintptr_t *)lists)[class] || ((const volatile uintptr_t *)aside)[class])
+            return true;
+    }
+    return cpu_variable(cpu, program).medium_slices > 0;
+}
+
+bool heap_ask(struct heap *heap)
+{
+    size_t used = heap->used, held = heap->held;
+
+    if (held < ASK_LEAST || held < this_cpu(program).ask_from || cpu_count() == 1)
+        return false;
+    for (unsigned cpu = 0; cpu < cpu_count(); cpu++) {
+        if (cpu == cpu_number() || !has_lists(cpu) || !spin_try(&heap_of(cpu)->lock))
+            continue;
+        collect_from(cpu);
+        spin_unlock(&heap_of(cpu)->lock);
+    }
+    heap_send();
+    heap_take_remote();
+    if (used - heap->used >= held / ENOUGH_PART)
+        held = heap->used;
+    this_cpu(program).ask_from = held + held / ASK_PART;
+    return heap->used < used;
+}
+
+/* All is collected before anything is given back, as objects of one heap are in the lists of all. */
+COLD void heap_trim_all(void)
+{
+    for (unsigned cpu = 0; cpu < cpu_count(); cpu++) {
+        spin_lock(&heap_of(cpu)->lock);
+        collect_from(cpu);
+        spin_unlock(&heap_of(cpu)->lock);
+    }
+    heap_send();
+    for (unsigned cpu = 0; cpu < cpu_count(); cpu++) {
+        spin_lock(&heap_of(cpu)->lock);
+        give_remote(cpu);
+        regions_trim(heap_of(cpu));
+        spin_unlock(&heap_of(cpu)->lock);
+    }
+}
