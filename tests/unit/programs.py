@@ -27,18 +27,17 @@ VM = [
     "vm/image.c",
     "vm/guard.c",
 ]
-HEAP = [
-    "tests/unit/fake/heap.c",
+HEAP_ALONE = [
+    "tests/unit/fake/tables.c",
     "vm/heap/check.c",
     "vm/heap/classes.c",
     "vm/heap/cpus.c",
     "vm/heap/heap.c",
-    "vm/heap/large.c",
-    "vm/heap/memory.c",
     "vm/heap/program.c",
     "vm/heap/regions.c",
     "vm/heap/spans.c",
 ]
+HEAP = ["tests/unit/fake/heap.c", "vm/heap/large.c", "vm/heap/memory.c", *HEAP_ALONE]
 SPACE = ["tests/unit/fixture.c", *VM, *MACHINE, *CPU, *HARNESS]
 
 # The file system of core/linux over the simulated machine.
@@ -67,6 +66,14 @@ TREE = [
 ]
 
 SPACE_CPUS_TEST = ["tests/unit/test_space_cpus.c", *SPACE]
+HEAP_CPUS_TEST = [
+    "tests/unit/test_heap_cpus.c",
+    "tests/unit/fake/memory.c",
+    "vm/heap/hardened.c",
+    *HEAP_ALONE,
+    *MACHINE,
+    *HARNESS,
+]
 CPUS_TEST = ["tests/unit/test_cpus.c", *MACHINE, *HARNESS]
 FRAMES_CPUS_TEST = ["tests/unit/test_frames_cpus.c", "vm/frames.c", *MACHINE, *HARNESS]
 
@@ -83,6 +90,8 @@ PROGRAMS: dict[str, list[str]] = {
     "test_fault_times": ["tests/unit/test_fault_times.c", "core/observe/faults.c", *SPACE],
     "test_stats": ["tests/unit/test_stats.c", *SPACE],
     "test_drivers": ["tests/unit/test_drivers.c", "tests/unit/conformance.c", *SPACE],
+    "test_heap_cpus": HEAP_CPUS_TEST,
+    "test_heap_cpus_tsan": HEAP_CPUS_TEST,
     "test_heap": ["tests/unit/test_heap.c", *HEAP, *SPACE],
     "test_damage": ["tests/unit/test_damage.c", *HEAP, *SPACE],
     "test_exhaustion": ["tests/unit/test_exhaustion.c", *HEAP, *SPACE],

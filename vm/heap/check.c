@@ -86,10 +86,10 @@ static const char *check_region(const struct heap *heap, const struct region *re
 
     for (unsigned slice = 0; slice < REGION_SLICES && !wrong;) {
         uintptr_t start = region->start + slice * SLICE_SIZE;
-        const struct span *span = *heap_span_of_slice(start);
+        const struct span *span = bit(region->owned, slice) ? *heap_span_of_slice(start) : NULL;
 
         if (!bit(region->owned, slice) || bit(region->free, slice)) {
-            wrong = bit(region->free, slice) && span ? "a slice that is free is a span's" : NULL;
+            wrong = span ? "a slice that is free is a span's" : NULL;
             slice++;
             continue;
         }

@@ -2,14 +2,17 @@
  * malloc's heaps of several CPUs: what one frees that is another's, and what CPUs have in lists that others need. The
  * theory is at the top of program.c.
  */
+#include "core/base/string.h"
 #include "core/cpu.h"
 #include "vm/heap/internal.h"
 
-#define REMOTE_MOST ((size_t)256 << 10) /* beyond it whoever frees gives to the spans, if the owner is busy elsewhere  \
-                                         */
-#define ASK_LEAST ((size_t)1 << 20)     /* smaller heaps ask nobody */
-#define ASK_PART 4u                     /* by so much of itself a heap has to grow until it asks again, */
-#define ENOUGH_PART 8u                  /* unless it got that much */
+#define REMOTE_MOST                                                                                                    \
+    ((size_t)256 << 10)             /* beyond it whoever frees gives to the spans, if the owner is busy elsewhere      \
+                                     */
+#define ASK_LEAST ((size_t)1 << 20) /* smaller heaps ask nobody */
+#define LOOK_PART 16u               /* by so much of itself a heap has to grow until it looks again, */
+#define ASK_PART 4u                 /* or asks again, */
+#define ENOUGH_PART 8u              /* unless it got that much: then beyond what is left */
 
 PERCPU _Alignas(64) struct remote heap_remote;
 PERCPU uint64_t heap_to_send;
@@ -104,14 +107,22 @@ void heap_send(void)
 
 /* ---- from other CPUs ---- */
 
-/* The lists of the CPU it runs on: program code is in no window, or starts again there, and core code that would use
- * them does not have the lock, which is the caller's. */
+/* Lists of a CPU: which, and what they were. */
+struct lists {
+    bool wanted[CLASSES];
+    uintptr_t list[CLASSES];
+};
+
+/* Those of the CPU it runs on: program code is in no window, or starts again there, and core code that would use them
+ * does not have the lock, which is the caller's. */
 static void detach(void *argument)
 {
-    uintptr_t *lists = argument;
+    struct lists *lists = argument;
 
     for (unsigned class = 0; class < CLASSES; class ++) {
-        lists[class] = this_cpu(heap_lists)[class];
+        if (!lists->wanted[class])
+            continue;
+        lists->list[class] = this_cpu(heap_lists)[class];
         this_cpu(heap_lists)[class] = 0;
     }
 }
@@ -129,63 +140,81 @@ static void collect_list(uintptr_t list)
     }
 }
 
-/* What the CPU has in lists, and keeps, will go to the owners. With the lock of its heap. */
-static void collect_from(unsigned cpu)
+/* What the CPU has in the lists will go to the owners. With the lock of its heap. */
+static void collect_from(unsigned cpu, struct lists *lists)
 {
-    struct program *of = &cpu_variable(cpu, program);
-    uintptr_t lists[CLASSES];
+    uintptr_t *aside = cpu_variable(cpu, program).aside;
 
     if (cpu == cpu_number())
         detach(lists);
     else
         cpu_call(1ull << cpu, detach, lists);
     for (unsigned class = 0; class < CLASSES; class ++) {
-        collect_list(lists[class]);
-        collect_list(of->aside[class]);
-        of->aside[class] = 0;
+        if (!lists->wanted[class])
+            continue;
+        collect_list(lists->list[class]);
+        collect_list(aside[class]);
+        aside[class] = 0;
     }
-    program_free_kept(of);
-    give_remote(cpu);
 }
 
-/* Whether it is worth to interrupt the CPU: what it changes meanwhile does not matter. */
-static __attribute__((no_sanitize("thread"))) bool has_lists(unsigned cpu)
+/* Which lists of the CPU begin with a block of the heap: they may change meanwhile. False: none. */
+static __attribute__((no_sanitize("thread"))) bool find_lists(unsigned cpu, const struct heap *heap,
+                                                              struct lists *lists)
 {
-    const uintptr_t *lists = cpu_variable(cpu, heap_lists), *aside = cpu_variable(cpu, program).aside;
+    const volatile uintptr_t *first = cpu_variable(cpu, heap_lists), *aside = cpu_variable(cpu, program).aside;
+    bool any = false;
 
     for (unsigned class = 0; class < CLASSES; class ++) {
-        if (((const volatile uintptr_t *)lists)[class] || ((const volatile uintptr_t *)aside)[class])
-            return true;
+        lists->wanted[class] = regions_have(heap, first[class]) || regions_have(heap, aside[class]);
+        any |= lists->wanted[class];
     }
-    return cpu_variable(cpu, program).medium_slices > 0;
+    return any;
+}
+
+/* True if a CPU was asked. */
+static bool ask_others(const struct heap *heap)
+{
+    struct lists lists;
+    bool asked = false;
+
+    for (unsigned cpu = 0; cpu < cpu_count(); cpu++) {
+        if (cpu == cpu_number() || !find_lists(cpu, heap, &lists) || !spin_try(&heap_of(cpu)->lock))
+            continue;
+        collect_from(cpu, &lists);
+        spin_unlock(&heap_of(cpu)->lock);
+        asked = true;
+    }
+    return asked;
 }
 
 bool heap_ask(struct heap *heap)
 {
-    size_t used = heap->used, held = heap->held;
+    size_t used = heap->used, held = heap->held, part = LOOK_PART;
 
-    if (held < ASK_LEAST || held < this_cpu(program).ask_from || cpu_count() == 1)
+    if (held < ASK_LEAST || held < this_cpu(program).ask_from)
         return false;
-    for (unsigned cpu = 0; cpu < cpu_count(); cpu++) {
-        if (cpu == cpu_number() || !has_lists(cpu) || !spin_try(&heap_of(cpu)->lock))
-            continue;
-        collect_from(cpu);
-        spin_unlock(&heap_of(cpu)->lock);
+    if (ask_others(heap)) {
+        part = ASK_PART;
+        heap_send();
+        heap_take_remote();
     }
-    heap_send();
-    heap_take_remote();
-    if (used - heap->used >= held / ENOUGH_PART)
+    if (used - heap->used > held / ENOUGH_PART)
         held = heap->used;
-    this_cpu(program).ask_from = held + held / ASK_PART;
+    this_cpu(program).ask_from = held + held / part;
     return heap->used < used;
 }
 
-/* All is collected before anything is given back, as objects of one heap are in the lists of all. */
+/* All is collected before anything is given back, as blocks of one heap are in the lists of all. */
 COLD void heap_trim_all(void)
 {
+    struct lists lists;
+
+    memset(lists.wanted, true, sizeof(lists.wanted));
     for (unsigned cpu = 0; cpu < cpu_count(); cpu++) {
         spin_lock(&heap_of(cpu)->lock);
-        collect_from(cpu);
+        collect_from(cpu, &lists);
+        program_free_kept(&cpu_variable(cpu, program));
         spin_unlock(&heap_of(cpu)->lock);
     }
     heap_send();

@@ -185,6 +185,8 @@ bool slices_extend(struct region *, uintptr_t end, unsigned count);
 void regions_destroy(struct heap *);
 /* Gives back all free slices. */
 void regions_trim(struct heap *);
+/* True if the address lies in a slice of the heap that is not free. */
+bool regions_have(const struct heap *, uintptr_t address);
 
 /* Takes at most `count` objects of a class from spans, the fuller ones first, and the lowest of each first, and chains
  * them: the address of the first goes to *link, that of each other one to the first word of the one before. What it

@@ -25,11 +25,12 @@
  * is collected by owner and put there in one piece (remote.h), to be taken by the owner's next slow step. If that does
  * not come, and it has become much, whoever puts it there does the owner's work.
  *
- * A CPU that only frees gets nowhere where it could be told to stop. So a heap that has grown by a part of itself,
- * since it last asked, asks the others for their lists before it grows on (cpus.c): if it gets a good part of itself it
- * asks at that size again, or else not before it is larger than ever by such a part. A CPU's lists are taken by the CPU
- * itself, asked to by an interrupt, with its heap's lock held by who asks: so it is not here, in the midst of changing
- * them, and a window is started again. When memory is short all CPUs' lists, what they keep and free slices go back.
+ * A CPU that only frees gets nowhere where it could be told to stop. So before a heap grows, if it has by a part of
+ * itself since the last time, it looks at what other CPUs' lists begin with (cpus.c). If that is an object of its own
+ * it asks for the list; and again when it has grown to as much, or, if it got little, by a larger part. A CPU's lists
+ * are taken by the CPU itself, asked to by an interrupt, with its heap's lock held by who asks: so it is not here, in
+ * the midst of changing them, and a window is started again. CPUs that free what they allocated are not asked, and
+ * nothing is written where they look. When memory is short all CPUs' lists, what they keep and free slices go back.
  *
  * Order of locks: a heap that a program made (its driver may use malloc), a CPU's heap, those of vm/, what a CPU keeps
  * of large blocks. Nobody who has a CPU's heap waits for another's, but for checks of them all, in the order of CPUs;
@@ -367,7 +368,7 @@ static COLD bool start(void)
 #if QUIRE_THREADS
     this_cpu(program_heap).owner = 1 + cpu_number();
 #endif
-    __atomic_store_n(&frames_reclaim, heap_program_trim, __ATOMIC_RELAXED);
+    __atomic_store_n(&frames_reclaim, heap_program_trim, __ATOMIC_RELEASE);
     this_cpu(program).started = true;
     leave();
     return true;
@@ -549,11 +550,14 @@ void *heap_program_alloc(size_t size)
     return kept ? (void *)kept : alloc_block(size);
 }
 
-/* There is no class before the heap has started. A handler that ran behind the window may have filled the list. */
+/* There is no class before the heap has started, the first of all CPUs'. A handler that ran behind the window may have
+ * filled the list. */
 void *heap_program_refill(size_t size, unsigned kind)
 {
+    bool started = LIKELY(kind != CLASS_OFFSET(CLASS_NONE)) && (!QUIRE_THREADS || this_cpu(program).started);
+
     enter();
-    uintptr_t block = LIKELY(kind != CLASS_OFFSET(CLASS_NONE)) ? object_get(CLASS_AT(kind)) : 0;
+    uintptr_t block = LIKELY(started) ? object_get(CLASS_AT(kind)) : 0;
 
     leave();
     HEAP_STEP(&this_cpu(program_heap));
@@ -631,6 +635,11 @@ static inline size_t size_in_span(uintptr_t block, struct span **span)
     return size;
 }
 
+static inline bool is_any_started(void)
+{
+    return __atomic_load_n(&frames_reclaim, __ATOMIC_ACQUIRE) == heap_program_trim;
+}
+
 /* The size of a block; it ends the program with the name of the function if there is none. *span: NULL for large ones.
  */
 static size_t size_of_block(const char *function, uintptr_t block, struct span **span)
@@ -640,7 +649,7 @@ static size_t size_of_block(const char *function, uintptr_t block, struct span *
     *span = NULL;
     if (!heap_is_run(block)) {
         size = heap_large_size(&heap_large_driver, block);
-    } else if (QUIRE_THREADS ? frames_reclaim != NULL : this_cpu(program).started) {
+    } else if (QUIRE_THREADS ? is_any_started() : this_cpu(program).started) {
         size = size_in_span(block, span);
     }
     if (UNLIKELY(!size))

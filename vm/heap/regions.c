@@ -447,6 +447,19 @@ void regions_trim(struct heap *heap)
     release_until(heap, 0, 1);
 }
 
+#if QUIRE_THREADS
+bool regions_have(const struct heap *heap, uintptr_t address)
+{
+    uintptr_t start = address & ~(REGION_SIZE - 1);
+    const struct region *region = heap->buckets[start / REGION_SIZE % REGION_BUCKETS];
+
+    while (region && region->start != start)
+        region = region->next_of_bucket;
+    return region && bits_are(region->owned, slice_of(region, address), 1, true) &&
+           bits_are(region->free, slice_of(region, address), 1, false);
+}
+#endif
+
 COLD void regions_destroy(struct heap *heap)
 {
     for (struct region *region; (region = region_after(heap, NULL));) {

@@ -1,0 +1,583 @@
+/*
+ * malloc's heap on several CPUs, which threads of the host play: blocks are allocated on one and freed, resized and
+ * asked for their size on others, and each is full of numbers of its own. The memory below is tests/unit/fake/memory.c.
+ * malloc and free are as in arch/x86_64/malloc.S; what CPUs ask of each other comes between them, as on the machine.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/cpu.h"
+#include "fake.h"
+#include "harness.h"
+#include "memory.h"
+#include "vm/heap/internal.h"
+
+#define CPUS 4u
+#define RAM (96 * MIB)
+
+extern uint64_t spin_contended;
+
+/* For the hardened heap. */
+bool cpu_random(uint64_t *value)
+{
+    *value = harness_seed();
+    return true;
+}
+
+uint64_t cpu_cycles(void)
+{
+    return 1;
+}
+
+/* ---- malloc and free as the windows do them ---- */
+
+static void *program_malloc(size_t size)
+{
+    uintptr_t *list, object;
+
+    fake_cpu_look();
+    if (size - 1 >= CLASS_SIZE_MAX)
+        return heap_program_alloc(size);
+    list = &this_cpu(
+        heap_lists)[CLASS_AT(size <= SMALL_MAX ? heap_small_classes[size] : heap_medium_classes[(size - 1) >> 4])];
+    object = *list;
+    if (object == 0)
+        return heap_program_refill(size, CLASS_OFFSET(class_of_size(size)));
+    *list = *(uintptr_t *)object;
+    return (void *)object;
+}
+
+static void program_free(void *block)
+{
+    fake_cpu_look();
+    if (!heap_is_run((uintptr_t)block)) {
+        heap_program_free_block(block);
+        return;
+    }
+    uintptr_t *list = &this_cpu(heap_lists)[CLASS_AT(*heap_class_of_slice((uintptr_t)block))];
+
+    *(uintptr_t *)block = *list;
+    *list = (uintptr_t)block;
+}
+
+/* As core/libc/malloc.c. */
+static void *finish_realloc(void *block, void *old, size_t size)
+{
+    if (!block)
+        return NULL;
+    memcpy(block, old, size);
+    program_free(old);
+    return block;
+}
+
+/* ---- blocks: they say themselves how large they are, and what they are full of ---- */
+
+struct block {
+    size_t size;
+    uint64_t fill;
+};
+
+static uint64_t *word_of(struct block *block, size_t at)
+{
+    return (uint64_t *)block + at;
+}
+
+/* Some words of large blocks; the last one is among them. */
+static size_t next_word(size_t at, size_t words)
+{
+    size_t next = words < 512 ? at + 1 : at + words / 61;
+
+    return next >= words && at + 1 < words ? words - 1 : next;
+}
+
+static void fill(struct block *block, size_t size, uint64_t with)
+{
+    *block = (struct block){.size = size, .fill = with};
+    for (size_t at = 2, words = size / 8; at < words; at = next_word(at, words))
+        *word_of(block, at) = with ^ at;
+}
+
+/* As far as it had them when it had `size` bytes less. */
+static void check(struct block *block, size_t size)
+{
+    size_t words = block->size / 8;
+
+    for (size_t at = 2; at < words && at < size / 8; at = next_word(at, words)) {
+        if (*word_of(block, at) != (block->fill ^ at))
+            fail_msg("a block of %zu bytes does not hold what was written to it", block->size);
+    }
+}
+
+static size_t random_size(struct random *random)
+{
+    size_t size = sizeof(struct block) + (random_next(random) & (((size_t)1 << random_below(random, 22)) - 1));
+
+    return size < 2 * MIB ? size : 2 * MIB;
+}
+
+static struct block *make(struct random *random)
+{
+    size_t size = random_size(random), align = 16;
+    struct block *block;
+
+    switch (random_below(random, 8)) {
+    case 0:
+        align = (size_t)16 << random_below(random, 10);
+        block = heap_program_alloc_aligned(align, size);
+        break;
+    case 1:
+        block = heap_program_alloc_zeroed(size);
+        for (size_t at = 0; block && at < size / 8; at = next_word(at, size / 8))
+            assert_int_equal(*word_of(block, at), 0);
+        break;
+    default:
+        block = program_malloc(size);
+    }
+    if (block) {
+        assert_true(is_aligned((uintptr_t)block, align));
+        fill(block, size, random_next(random));
+    }
+    return block;
+}
+
+static struct block *change(struct block *block, struct random *random)
+{
+    size_t size = random_size(random), old = block->size;
+    struct block *moved;
+
+    assert_true(heap_program_size(block) >= old);
+    moved = heap_program_realloc(block, size, finish_realloc);
+    if (!moved)
+        return block;
+    check(moved, old < size ? old : size);
+    fill(moved, size, random_next(random));
+    return moved;
+}
+
+static void end(struct block *block)
+{
+    check(block, block->size);
+    program_free(block);
+}
+
+/* ---- random operations ---- */
+
+#define BLOCKS 48u
+#define MAIL 32u
+
+static struct block *mail[MAIL]; /* atomic: who puts one gets the one before */
+static unsigned turns_each;
+
+static void turn(struct block **block, struct random *random)
+{
+    if (*block == NULL)
+        *block = make(random);
+    else if (random_below(random, 3) == 0)
+        *block = change(*block, random);
+    else if (random_below(random, 3) == 0)
+        *block = __atomic_exchange_n(&mail[random_below(random, MAIL)], *block, __ATOMIC_ACQ_REL);
+    else {
+        end(*block);
+        *block = NULL;
+    }
+}
+
+static void seldom(struct random *random)
+{
+    const char *wrong = NULL;
+
+    switch (random_below(random, 400)) {
+    case 0:
+        heap_program_trim();
+        break;
+    case 1:
+        wrong = heap_validate(NULL);
+        break;
+    case 2:
+        assert_true(heap_statistics(heap_program()).held <= RAM);
+        break;
+    }
+    if (wrong)
+        fail_msg("heap_validate: %s", wrong);
+}
+
+static void play(unsigned cpu, void *unused)
+{
+    struct random random = {harness_seed() + cpu};
+    struct block *blocks[BLOCKS] = {0};
+
+    (void)unused;
+    for (unsigned i = 0; i < turns_each; i++) {
+        turn(&blocks[random_below(&random, BLOCKS)], &random);
+        seldom(&random);
+    }
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        if (blocks[i])
+            end(blocks[i]);
+    }
+}
+
+/* What was in the mail; and then there is nothing but structures that are kept: three pages of each heap at most. */
+static void end_all(void)
+{
+    for (unsigned i = 0; i < MAIL; i++) {
+        if (mail[i])
+            end(mail[i]);
+        mail[i] = NULL;
+    }
+    assert_null(heap_validate(NULL));
+    heap_program_trim();
+    assert_null(heap_validate(NULL));
+    assert_int_equal(heap_statistics(heap_program()).held, 0);
+    assert_int_equal(heap_statistics(heap_program()).used, 0);
+    assert_int_equal(fake_memory_used(), heap_statistics(heap_program()).structures / VM_PAGE_SIZE);
+    assert_true(fake_memory_used() <= 3 * CPUS);
+}
+
+static void start(void)
+{
+    fake_memory(RAM);
+    fake_cpus(CPUS);
+    program_free(program_malloc(1)); /* the tables are made before anybody else looks */
+}
+
+static void test_random(void **state)
+{
+    (void)state;
+    start();
+    turns_each = (unsigned)harness_number("QUIRE_TURNS", 6000);
+    fake_cpus_run(play, NULL);
+    end_all();
+}
+
+static void test_random_without_memory(void **state)
+{
+    (void)state;
+    start();
+    turns_each = (unsigned)harness_number("QUIRE_TURNS", 4000);
+    fake_memory_fail_each(3);
+    fake_cpus_run(play, NULL);
+    end_all();
+}
+
+/* ---- one allocates, others free ---- */
+
+#define RING 256u
+#define SENT 60000u
+
+static struct block *ring[RING]; /* atomic */
+static unsigned sizes;           /* blocks have up to so many bytes */
+static size_t most;              /* bytes that the heaps held at most */
+static bool consumer_allocates;
+
+static void produce(struct random *random)
+{
+    for (unsigned i = 0; i < SENT; i++) {
+        struct block **place = &ring[i % RING], *block;
+
+        while (__atomic_load_n(place, __ATOMIC_ACQUIRE))
+            cpu_relax();
+        block = program_malloc(sizeof(*block) + random_below(random, sizes));
+        assert_non_null(block);
+        fill(block, sizeof(*block), i);
+        __atomic_store_n(place, block, __ATOMIC_RELEASE);
+        if (i % 64 == 0) {
+            size_t held = heap_statistics(heap_program()).held;
+
+            most = held > most ? held : most;
+        }
+    }
+}
+
+static void consume(struct random *random)
+{
+    for (unsigned i = 0; i < SENT; i++) {
+        struct block **place = &ring[i % RING], *block;
+
+        while ((block = __atomic_load_n(place, __ATOMIC_ACQUIRE)) == NULL)
+            cpu_relax();
+        assert_int_equal(block->fill, i);
+        __atomic_store_n(place, NULL, __ATOMIC_RELEASE);
+        program_free(block);
+        if (consumer_allocates && i % 8 == 0)
+            program_free(program_malloc(1 + random_below(random, sizes)));
+    }
+}
+
+static void produce_and_consume(unsigned cpu, void *unused)
+{
+    struct random random = {harness_seed() + cpu};
+
+    (void)unused;
+    if (cpu == 0)
+        produce(&random);
+    else if (cpu == 1)
+        consume(&random);
+}
+
+/* Without being asked the consumer would hold all: 60,000 blocks. */
+static void check_bounded(unsigned bytes, bool allocates, size_t bound)
+{
+    start();
+    sizes = bytes;
+    consumer_allocates = allocates;
+    fake_cpus_run(produce_and_consume, NULL);
+    if (most > bound)
+        fail_msg("the heaps held %zu KiB", most / 1024);
+    end_all();
+}
+
+static void test_consumer_only_frees(void **state)
+{
+    (void)state;
+    check_bounded(1000, false, 3 * MIB);
+}
+
+static void test_consumer_of_large_objects(void **state)
+{
+    (void)state;
+    check_bounded(12000, false, 6 * MIB);
+}
+
+static void test_consumer_of_medium_blocks(void **state)
+{
+    (void)state;
+    check_bounded(90000, false, 32 * MIB);
+}
+
+static void test_consumer_allocates(void **state)
+{
+    (void)state;
+    check_bounded(1000, true, 3 * MIB);
+}
+
+/* ---- who is idle ---- */
+
+#define MANY 20000u
+
+static struct block *many[MANY];
+static unsigned phase; /* atomic */
+
+static void wait_for(unsigned value)
+{
+    while (__atomic_load_n(&phase, __ATOMIC_ACQUIRE) < value)
+        cpu_relax();
+}
+
+static void next_phase(void)
+{
+    __atomic_fetch_add(&phase, 1, __ATOMIC_ACQ_REL);
+}
+
+static void allocate_many(size_t size)
+{
+    for (unsigned i = 0; i < MANY; i++)
+        assert_non_null(many[i] = program_malloc(size));
+}
+
+static void free_many(void)
+{
+    for (unsigned i = 0; i < MANY; i++)
+        program_free(many[i]);
+}
+
+/* What is freed elsewhere goes back while the owner does nothing, if slow steps are made there. */
+static void free_of_idle(unsigned cpu, void *unused)
+{
+    (void)unused;
+    if (cpu == 0) {
+        allocate_many(500);
+        next_phase();
+        wait_for(2);
+    } else if (cpu == 1) {
+        wait_for(1);
+        free_many();
+        for (unsigned i = 0; i < 3 * 512 * 31; i++) /* none of them is freed: lists are put aside */
+            assert_non_null(program_malloc(16));
+        assert_true(heap_statistics(heap_program()).held < 3 * MIB);
+        assert_true(cpu_variable(0, program_heap).used < MIB);
+        next_phase();
+    }
+}
+
+static void test_owner_is_idle(void **state)
+{
+    (void)state;
+    start();
+    fake_cpus_run(free_of_idle, NULL);
+    assert_null(heap_validate(NULL));
+}
+
+/* One CPU holds nearly all of RAM in its lists, in the heap of another, and a third one allocates as much. */
+static void hold_all(unsigned cpu, void *unused)
+{
+    (void)unused;
+    if (cpu == 0) {
+        allocate_many(4000);
+        next_phase();
+    } else if (cpu == 1) {
+        wait_for(1);
+        free_many();
+        assert_true(heap_statistics(heap_program()).used > 75 * MIB);
+        next_phase();
+    } else if (cpu == 2) {
+        wait_for(2);
+        allocate_many(3900);
+        free_many();
+        next_phase();
+    }
+    wait_for(3);
+}
+
+static void test_memory_is_short(void **state)
+{
+    (void)state;
+    start();
+    fake_cpus_run(hold_all, NULL);
+    end_all();
+}
+
+/* ---- who has nothing to do with others ---- */
+
+static void play_alone(unsigned cpu, void *unused)
+{
+    struct random random = {harness_seed() + cpu};
+    struct block *blocks[8 * BLOCKS] = {0};
+
+    (void)unused;
+    for (unsigned i = 0; i < 20000; i++) {
+        struct block **block = &blocks[random_below(&random, ARRAY_LENGTH(blocks))];
+        size_t size = sizeof(**block) + random_below(&random, 1 << random_below(&random, 16));
+
+        if (*block)
+            end(*block);
+        assert_non_null(*block = program_malloc(size));
+        fill(*block, size, random_next(&random));
+    }
+    for (unsigned i = 0; i < ARRAY_LENGTH(blocks); i++) {
+        if (blocks[i])
+            end(blocks[i]);
+    }
+}
+
+static void test_nothing_is_shared(void **state)
+{
+    size_t asked = fake_cpu_calls();
+
+    (void)state;
+    start();
+    fake_cpus_run(play_alone, NULL);
+    assert_int_equal(fake_cpu_calls(), asked);
+    for (unsigned cpu = 0; cpu < CPUS; cpu++) {
+        assert_int_equal(cpu_variable(cpu, spin_contended), 0);
+        assert_true(cpu_variable(cpu, program_heap).held > 0);
+        for (unsigned class = 0; class < CLASSES; class ++) {
+            uintptr_t object = cpu_variable(cpu, heap_lists)[class];
+
+            assert_true(!object || regions_have(&cpu_variable(cpu, program_heap), object));
+        }
+    }
+    end_all();
+}
+
+/* ---- heaps of the program's own ---- */
+
+static void share(unsigned cpu, void *argument)
+{
+    struct random random = {harness_seed() + cpu};
+    struct heap *heap = argument;
+    struct block *blocks[BLOCKS] = {0};
+
+    for (unsigned i = 0; i < 4000; i++) {
+        struct block **block = &blocks[random_below(&random, BLOCKS)], *moved;
+        size_t size = random_size(&random);
+
+        fake_cpu_look();
+        if (*block == NULL && (*block = heap_alloc(heap, size)) != NULL) {
+            fill(*block, size, random_next(&random));
+        } else if (*block && random_below(&random, 3) == 0) {
+            *block = __atomic_exchange_n(&mail[random_below(&random, MAIL)], *block, __ATOMIC_ACQ_REL);
+        } else if (*block && random_below(&random, 2) == 0) {
+            size_t old = (*block)->size;
+
+            if ((moved = heap_realloc(heap, *block, size)) != NULL) {
+                check(moved, old < size ? old : size);
+                fill(moved, size, random_next(&random));
+                *block = moved;
+            }
+        } else if (*block) {
+            check(*block, (*block)->size);
+            heap_free(heap, *block);
+            *block = NULL;
+        }
+        if (random_below(&random, 200) == 0)
+            assert_null(heap_validate(heap));
+    }
+}
+
+static void test_shared_heap(void **state)
+{
+    struct heap *heap;
+    size_t used;
+
+    (void)state;
+    start();
+    used = fake_memory_used();
+    heap = heap_create(&vm_heap, 0, 48 * MIB);
+    fake_cpus_run(share, heap);
+    assert_null(heap_validate(heap));
+    heap_destroy(heap);
+    assert_int_equal(fake_memory_used(), used);
+}
+
+static void play_hardened(unsigned cpu, void *unused)
+{
+    struct random random = {harness_seed() + cpu};
+    struct block *blocks[BLOCKS] = {0};
+
+    (void)unused;
+    for (unsigned i = 0; i < 2000; i++) {
+        struct block **block = &blocks[random_below(&random, BLOCKS)];
+        size_t size = random_size(&random) / 4 + sizeof(**block);
+
+        fake_cpu_look();
+        if (*block == NULL) {
+            assert_non_null(*block = heap_hardened_alloc(16, size));
+            fill(*block, size, random_next(&random));
+        } else if (random_below(&random, 2) == 0) {
+            *block = __atomic_exchange_n(&mail[random_below(&random, MAIL)], *block, __ATOMIC_ACQ_REL);
+        } else {
+            check(*block, (*block)->size);
+            assert_true(heap_hardened_size(*block) >= (*block)->size);
+            heap_hardened_free(*block);
+            *block = NULL;
+        }
+    }
+}
+
+static void test_hardened(void **state)
+{
+    (void)state;
+    start();
+    fake_cpus_run(play_hardened, NULL);
+    assert_null(heap_validate(heap_hardened()));
+}
+
+int main(int argc, char **argv)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_random_without_memory),
+        cmocka_unit_test(test_consumer_only_frees),
+        cmocka_unit_test(test_consumer_of_large_objects),
+        cmocka_unit_test(test_consumer_of_medium_blocks),
+        cmocka_unit_test(test_consumer_allocates),
+        cmocka_unit_test(test_owner_is_idle),
+        cmocka_unit_test(test_memory_is_short),
+        cmocka_unit_test(test_nothing_is_shared),
+        cmocka_unit_test(test_shared_heap),
+        cmocka_unit_test(test_hardened),
+    };
+
+    return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));
+}
