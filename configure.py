@@ -40,7 +40,7 @@ from report import format_size, paint, parse_size, write_if_changed  # noqa: E40
 from tool import Failure, core_line, core_words, require  # noqa: E402
 
 APPS = Path("apps")
-TEST_IMAGES = [Path("tests/boot/images"), Path("tests/bench/images"), Path("tests/bench/workloads")]
+TEST_IMAGES = [Path("tests/boot/images"), Path("tests/bench/images"), subjects.WORKLOADS, subjects.PARALLEL]
 PROGRAM_LISTS = [Path("tests/unit/programs.py"), Path("tests/unit/programs_core.py")]
 TEMPLATE = ROOT / "images/template"
 DISK_LEAST = 64 << 10  # with fewer bytes free, a build that failed did so for want of them
@@ -496,18 +496,26 @@ def host_programs(tests: graph.Tests) -> None:
                 group.pop(name)
 
 
-def default_subjects() -> tuple[list[subjects.Subject], list[subjects.Absent]]:
-    """What `ninja bench` measures, and what of it cannot be built."""
+def measured_set(output: Path, wanted: dict[Path, list[str] | None]) -> list[subjects.Subject]:
+    """These applications with these arguments; the plan says what of them cannot be built."""
     found, absent = [], []
-    wanted = dict.fromkeys(folders_of(subjects.WORKLOADS)) | {APPS / name: args for name, args in subjects.DEFAULT_APPS.items()}
     for folder, arguments in wanted.items():
         try:
             image = image_of(folder, Choices(args=arguments))
             usable(image)
-            found.append(subjects.make_subject(image.manifest, image.choices, subjects.DEFAULT / image.name))
+            found.append(subjects.make_subject(image.manifest, image.choices, output / image.name))
         except Failure as failure:
             absent.append(subjects.Absent(folder.name, folder.name, {}, str(failure)))
-    return found, absent
+    subjects.write_plan(output, found, absent, {}, {})
+    return found
+
+
+def default_subjects() -> list[subjects.Subject]:
+    """What `ninja bench` and `ninja bench-threads` measure."""
+    apps = {APPS / name: args for name, args in subjects.DEFAULT_APPS.items()}
+    default = measured_set(subjects.DEFAULT, dict.fromkeys(folders_of(subjects.WORKLOADS)) | apps)
+    threads = measured_set(subjects.THREADS, dict.fromkeys(folders_of(subjects.PARALLEL)))
+    return [*default, *threads]
 
 
 def self_test_subjects() -> list[subjects.Subject]:
@@ -546,9 +554,7 @@ def write_graph(memory: Memory, current: Image) -> None:
     tests = graph.Tests()
     host_programs(tests)
     images, tested = known_images(memory, current), test_images(tests)
-    default, absent = default_subjects()
-    subjects.write_plan(subjects.DEFAULT, default, absent, {}, {})
-    chosen = [*default, *self_test_subjects(), *remembered_subjects(memory)]
+    chosen = [*default_subjects(), *self_test_subjects(), *remembered_subjects(memory)]
     everything = [*images, *tested, *(image for subject in chosen for image in subject.images)]
     for image in everything:
         write_generated(image)

@@ -50,6 +50,8 @@ ACCELERATORS = ("auto", "kvm", "tcg")
 KVM = Path("/dev/kvm")
 CPU_INFO = Path("/proc/cpuinfo")
 
+CPUS_MOST = 64
+
 STATUS_TIME_OUT = 124
 STATUS_DIED = 125
 
@@ -157,6 +159,12 @@ def parse_memory(text: str) -> int:
     if not RAM_LEAST <= size <= RAM_MOST:
         raise argparse.ArgumentTypeError(f"'{text}' must be {RAM_RANGE}")
     return size
+
+
+def parse_cpus(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]?", text) or int(text) > CPUS_MOST:
+        raise argparse.ArgumentTypeError(f"'{text}' must be a number from 1 to {CPUS_MOST}")
+    return int(text)
 
 
 def format_memory(size: int) -> str:
@@ -273,7 +281,7 @@ def machine_arguments(machine: str, memory: int, cpus: int, processor: list[str]
 def build_command(config: Config, options: argparse.Namespace, accelerator: str, gdb_port: int | None) -> list[str]:
     machine = options.machine or config.machine
     processor = counter_arguments(options, accelerator)
-    command = machine_arguments(machine, options.memory or config.memory, config.cpus, processor)
+    command = machine_arguments(machine, options.memory or config.memory, options.cpus or config.cpus, processor)
     if options.firmware:
         command += ["-bios", str(options.firmware)]
     for device in config.devices:
@@ -424,6 +432,7 @@ def add_run(command: argparse.ArgumentParser) -> None:
         route.add_argument(f"--{name}", dest="route", action="store_const", const=name, default="elf", help=text)
     command.add_argument("--machine", choices=MACHINES)
     command.add_argument("--memory", type=parse_memory, metavar="SIZE", help="RAM, such as 64M")
+    command.add_argument("--cpus", type=parse_cpus, metavar="N", help="virtual CPUs")
     command.add_argument("--accelerator", choices=ACCELERATORS)
     command.add_argument("--cpu", default="max", help="QEMU's -cpu (default: max)")
     command.add_argument("--firmware", type=Path, metavar="FILE", help="another firmware, such as OVMF.fd for UEFI")

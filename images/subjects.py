@@ -5,6 +5,7 @@ tests/bench/bench.py reads.
     build/bench/NAME/               an image of the default set, which records what it measures (core/observe/measure.c)
     build/bench/NAME-timeline/      the same that also samples its memory over time
     build/bench/plan.json           the subjects of the default set
+    build/bench-threads/            the same of workloads with threads
     build/measure/NAME/             an application that was measured by --bench, its variants below
     build/sweep/NAME/               or by --sweep
 
@@ -29,10 +30,10 @@ from report import write_if_changed
 from tool import Failure
 
 BUILD = Path("build")
-DEFAULT, APPS = BUILD / "bench", BUILD / "measure"
+DEFAULT, THREADS, APPS = BUILD / "bench", BUILD / "bench-threads", BUILD / "measure"
 SWEEPS = BUILD / "sweep"
 PLAN = "plan.json"
-WORKLOADS = Path("tests/bench/workloads")
+WORKLOADS, PARALLEL = Path("tests/bench/workloads"), Path("tests/bench/parallel")
 SELF_TESTS, SELF_TEST = Path("tests/bench/images"), "outcomes"  # what the tests of tests/bench measure
 # Of apps/, and their arguments; None: those of the manifest.
 DEFAULT_APPS = {"lua": ["scripts/trees.lua"], "sqlite": None, "python": None, "redis": ["test", "sds"]}

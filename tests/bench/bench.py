@@ -321,7 +321,7 @@ def measure(options: argparse.Namespace) -> int:
     subjects = build(choose(plan["subjects"], options.only), problems)
     results = Results(output)
     if options.fresh:
-        (output / "running.jsonl").unlink(missing_ok=True)
+        results.forget()
     bench = Bench(subjects, results, options, Progress(0), linux)
     if results.load():
         print(f"Going on with a benchmark that was interrupted: {len(results.runs)} runs are there", file=sys.stderr)

@@ -58,6 +58,7 @@ class Mode(NamedTuple):
 
     count: bool
     interval: int = 0
+    cpus: int = 1
 
 
 COUNT, TIME = Mode(True), Mode(False)
@@ -193,7 +194,7 @@ def finish(outcome: Outcome, ended: Ended, status: int | None, mode: Mode, timeo
     """Checks a run. By the clock, what the machine waited for the host while the program ran is kept with it."""
     check(outcome, status, mode, timeout, complaints)
     if not mode.count and not outcome.error:
-        outcome.stats["waited"] = waiting.waited(ended.waits, outcome.stats["ns"])
+        outcome.stats["waited"] = waiting.waited(ended.waits, outcome.stats["ns"], mode.cpus)
     return outcome
 
 
@@ -209,6 +210,7 @@ def run_image(subject: dict, config: str, memory: int, mode: Mode, timeout: floa
         for word in REPEATABLE if mode.count else []:
             command.append(f"--qemu={word}")
         command += ["--icount"] if mode.count else ["--accelerator", "tcg"]
+        command += ["--cpus", str(mode.cpus)]
         command += ["--", *subject["arguments"]]
         ended = execute(command, timeout)
         outcome = Outcome(ended.output.decode(errors="replace"), command=command)
@@ -220,7 +222,7 @@ def machine_command(machine: str, memory: int, mode: Mode, record: Path) -> list
     """What both systems run on; for images images/qemu.py says the same."""
     processor = qemu.COUNTING + REPEATABLE if mode.count else ["-cpu", "max", "-accel", "tcg"]
     return [
-        *qemu.machine_arguments(machine, memory, 1, processor),
+        *qemu.machine_arguments(machine, memory, mode.cpus, processor),
         *("-device", qemu.DEBUG_EXIT),
         *("-chardev", f"file,id=record,path={qemu.quote_option(record)}"),
         *("-device", f"isa-debugcon,iobase={RECORD_PORT:#x},chardev=record"),

@@ -70,6 +70,10 @@ class Results:
         self.problems: list[str] = []
         self._unwritten = False
 
+    def forget(self) -> None:
+        """What an interrupted benchmark has left."""
+        (self.folder / RUNNING).unlink(missing_ok=True)
+
     def load(self) -> int:
         """Takes over what an interrupted benchmark has left; the number of runs."""
         path = self.folder / RUNNING

@@ -43,6 +43,19 @@ class WaitedTest(unittest.TestCase):
     def test_from_its_first_sample_on(self) -> None:
         self.assertEqual(waited({"7": samples((50, 10, 10), (100, 30, 40))}, 500 * MS), 30 * MS)
 
+    def test_of_several_what_the_host_has_not_got_is_not_lost(self) -> None:
+        """Four threads share two processors, which they get all the time."""
+        threads = {name: samples((0, 0, 0), (200, 100, 100)) for name in "1234"}
+        self.assertEqual(waited(threads, 200 * MS, 4, 2), 0)
+        self.assertEqual(waited(threads, 200 * MS, 4, 4), 100 * MS)
+
+    def test_of_several_a_share_that_others_took_is(self) -> None:
+        """Two threads, of which others took half; and one that waits while the other one sleeps."""
+        half = {name: samples((0, 0, 0), (200, 100, 100)) for name in "12"}
+        self.assertEqual(waited(half, 200 * MS, 2, 2), 100 * MS)
+        alone = {"1": samples((0, 0, 0), (200, 120, 80)), "2": samples((0, 0, 0), (200, 0, 0))}
+        self.assertEqual(waited(alone, 200 * MS, 2, 2), 80 * MS)
+
     def test_nothing_is_known(self) -> None:
         self.assertEqual(waited({}, 100 * MS), 0)
 

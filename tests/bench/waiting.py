@@ -9,17 +9,24 @@ what a guest waits for, timers and devices, stays in its time, and so does all t
 on both sides, and nothing on a host that has nothing else to do.
 
 The guest does not know when it waits, and the host not what the guest does; but the program is the last thing that the
-machine runs. So the thread of the machine's processor is watched, and what it waited in the last so many ns counts.
+machine runs. So the threads of the machine's processors are watched, and what they waited in the last so many ns counts.
+
+Of several processors not all that they wait is lost: those that the host has not got wait for each other whatever else it
+does. At each moment so many of them could run, and the host has so many processors; the machine got a part of the lesser
+of the two, and the rest of that moment is what it waited. Of one processor that is the time that its thread waited.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from bisect import bisect_right
 from pathlib import Path
 from typing import Iterator, NamedTuple
 
 INTERVAL_S = 0.004
+MOMENT_NS = 100_000_000  # long enough that a wait, which the kernel adds when it is over, is within it mostly
 PROC = Path("/proc")
 
 
@@ -40,19 +47,32 @@ def threads_below(process: int) -> Iterator[Path]:
             left += (thread / "children").read_text().split()
 
 
-def waited(threads: dict[str, list[Sample]], ns: int) -> int:
-    """What the machine's processor waited in the last so many ns of its life, between two samples in proportion."""
-    samples = max(threads.values(), key=lambda samples: samples[-1].ran, default=[])
-    if not samples:
+def at(samples: list[Sample], moment: float) -> tuple[float, float]:
+    """What a thread has run and waited until a moment; between two samples in proportion."""
+    number = bisect_right(samples, moment, key=lambda sample: sample.time)
+    if number in (0, len(samples)):
+        return samples[max(number - 1, 0)][1:]
+    before, after = samples[number - 1], samples[number]
+    part = (moment - before.time) / (after.time - before.time)
+    return before.ran + part * (after.ran - before.ran), before.waited + part * (after.waited - before.waited)
+
+
+def lost(span: float, ran: float, waited_ns: float, processors: int) -> float:
+    """Of a span, in which the threads together ran and waited so long."""
+    could = min(ran + waited_ns, processors * span)
+    return max(could - ran, 0) * span / max(could, span) if span else 0
+
+
+def waited(threads: dict[str, list[Sample]], ns: int, cpus: int = 1, processors: int | None = None) -> int:
+    """What the machine's processors, so many, waited in the last so many ns of its life. processors: the host's."""
+    machine = sorted(threads.values(), key=lambda samples: samples[-1].ran)[-cpus:]
+    if not machine:
         return 0
-    last = after = samples[-1]
-    start = last.time - ns
-    for sample in reversed(samples):
-        if sample.time <= start:
-            part = (start - sample.time) / max(after.time - sample.time, 1)
-            return round(last.waited - sample.waited - part * (after.waited - sample.waited))
-        after = sample
-    return last.waited - after.waited
+    end = max(samples[-1].time for samples in machine)
+    moments = [*range(end, end - ns, -MOMENT_NS), end - ns][::-1]
+    states = [[sum(values) for values in zip(*(at(samples, moment) for samples in machine))] for moment in moments]
+    pairs = zip(moments, moments[1:], states, states[1:])
+    return round(sum(lost(then - now, after[0] - before[0], after[1] - before[1], processors or os.cpu_count() or 1) for now, then, before, after in pairs))
 
 
 class Watch:

@@ -1,0 +1,291 @@
+#!/usr/bin/env python3
+"""
+Measures programs with threads here and in a Linux guest with as many CPUs (`ninja bench-threads`).
+
+    tests/bench/threads.py [--cpus 1,2,4,8] [--only NAME,NAME] [--rows FAMILY] [options]
+
+Every workload of tests/bench/parallel is run with as many threads as there are CPUs, each of which does the same work, in
+turn as an image and as a program for Linux with each allocator that there is. Time runs as it does, for with several CPUs
+instructions cannot be counted; what the host made the machine wait is taken off (waiting.py). With one CPU each is also run
+once with instructions counted.
+
+For each row the table shows what an operation takes of all threads together, the ratio to the best Linux, and by how much two
+CPUs do more than one. `compute` tells what the host has for so many CPUs: with two cores it is 2 from one to two, and no more
+behind that. The status is 1 if something failed. What is measured is kept as by `ninja bench`, in build/bench-threads/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from root import ROOT  # isort: first
+
+import bench
+import compare
+import machine
+from bench import HERE, LINUX, Bench, Progress, Run
+from machine import COUNT, Mode, Outcome
+from report import format_size, paint
+from runs import Results
+from table import LABEL_WIDTH, amount
+from tool import Failure
+
+PLAN = ROOT / "build/bench-threads/plan.json"
+CPUS = (1, 2, 4, 8)
+TURNS = 3
+COUNTED = "count"
+CPUS_THERE = "cpus"  # the figure with the number of CPUs
+# What threads do on memory of their own, and what it has to bring from one CPU to two.
+DISJOINT = ("faults_own", "faults_part", "map_unmap", "map_touch_unmap", "protect", "discard", "disjoint", "thrash", "scratch", "large", "call", "compute")
+SCALING_GOAL = 1.8
+
+
+class Threads(Bench):
+    """The mode of a run is COUNTED or the number of CPUs."""
+
+    def mode(self, run: Run) -> Mode:
+        return COUNT if run.mode == COUNTED else Mode(False, cpus=int(run.mode))
+
+    def arguments(self, run: Run) -> list[str]:
+        threads = "1" if run.mode == COUNTED else run.mode
+        return [threads, str(self.options.scale), *([self.options.rows] if self.options.rows else [])]
+
+    def digest(self, run: Run) -> str:
+        return super().digest(run) + "-".join(["", *self.arguments(run)])
+
+    def execute(self, run: Run) -> Outcome:
+        subject = self.subjects[run.subject]
+        subject, mode = subject | {"arguments": self.arguments(run)}, self.mode(run)
+        if run.system == LINUX:
+            malloc, thp = compare.split_variant(run.variant)
+            outcome = machine.run_guest(subject, subject["natives"][malloc], thp, self.memory(subject), mode, self.options.timeout)
+        else:
+            outcome = machine.run_image(subject, subject["config"], self.memory(subject), mode, self.options.timeout)
+        check_cpus(outcome, mode.cpus)
+        return outcome
+
+    def describe(self, run: Run) -> str:
+        subject = self.subjects[run.subject]
+        where = "here" if run.system == HERE else f"Linux, {compare.split_variant(run.variant)[0]}"
+        return f"{subject['label']}: {where}, {'1 CPU, counted' if run.mode == COUNTED else cpus_text(int(run.mode))}"
+
+    def variants(self, index: int) -> list[str]:
+        """Pages are small by request where they matter: huge ones are as the system gives them without."""
+        return [f"{malloc}/always" for malloc in self.subjects[index]["natives"]] if self.linux else []
+
+    def runs_of(self, mode: str, turn: int) -> list[Run]:
+        runs = []
+        for index in range(len(self.subjects)):
+            runs.append(Run(index, HERE, "", mode, turn))
+            runs += [Run(index, LINUX, variant, mode, turn) for variant in self.variants(index)]
+        return runs
+
+    def all_runs(self) -> None:
+        runs = self.runs_of(COUNTED, 0)
+        for turn in range(self.options.turns):
+            runs += [run for cpus in self.options.cpus for run in self.runs_of(str(cpus), turn)]
+        self.progress.total = len(runs)
+        for run in runs:
+            self.do(run)
+
+
+def check_cpus(outcome: Outcome, wanted: int) -> None:
+    """What was measured on fewer CPUs is no figure of so many."""
+    there = [figure.operations for figure in outcome.figures if figure.key == CPUS_THERE]
+    outcome.figures = [figure for figure in outcome.figures if figure.key != CPUS_THERE]
+    if not outcome.error and there != [wanted]:
+        outcome.error = f"the program found {there[0] if there else 'no number of'} CPUs, not {wanted}"
+
+
+# ---- from runs to rows ----
+
+
+class Cell(NamedTuple):
+    """Of one row with so many CPUs: ns an operation, and the ratios of the turns; of the best Linux."""
+
+    here: float | None
+    linux: float | None
+    ratios: list[float]
+
+    @property
+    def ratio(self) -> float | None:
+        return statistics.median(self.ratios) if self.ratios else None
+
+
+def figures(results: Results, index: int, key: str, mode: str, count: bool) -> dict[tuple[str, str], dict[int, float]]:
+    """For each system and variant what an operation took in each turn: ns, or instructions."""
+    found: dict[tuple[str, str], dict[int, float]] = {}
+    for run, kept in results.runs.items():
+        if run[0] != index or run[3] != mode or kept["error"]:
+            continue
+        measured = compare.measured(kept).get(key)
+        if measured:
+            found.setdefault((run[1], run[2]), {})[run[4]] = measured.count if count else measured.ns
+    return found
+
+
+def cell(results: Results, index: int, key: str, mode: str) -> Cell:
+    found = figures(results, index, key, mode, mode == COUNTED)
+    here = found.pop((HERE, ""), {})
+    best = min(found.values(), key=lambda turns: statistics.median(turns.values()), default={})
+    ratios = [here[turn] / best[turn] for turn in here if best.get(turn)]
+    middle = [statistics.median(turns.values()) if turns else None for turns in (here, best)]
+    return Cell(middle[0], middle[1], ratios)
+
+
+def scaling(cells: dict[str, Cell], system: str) -> float | None:
+    """How much more is done with two CPUs than with one."""
+    values = [getattr(cells[mode], system) if mode in cells else None for mode in ("1", "2")]
+    return values[0] / values[1] if values[0] and values[1] else None
+
+
+def keys_of(results: Results, index: int) -> dict[str, str]:
+    """With their labels, as the program printed them."""
+    found: dict[str, str] = {}
+    for run, kept in results.runs.items():
+        if run[0] == index and not kept["error"]:
+            found |= {key: measured.label for key, measured in compare.measured(kept).items()}
+    return found
+
+
+def summary_of(threads: Threads, problems: list[str]) -> dict:
+    """What the table shows, for summary.json."""
+    rows = []
+    modes = [COUNTED, *map(str, threads.options.cpus)]
+    for run, kept in threads.results.runs.items():
+        if kept["error"]:
+            problems.append(f"{threads.describe(Run(*run))}: {kept['error']}")
+    for index, subject in enumerate(threads.subjects):
+        for key, label in keys_of(threads.results, index).items():
+            cells = {mode: cell(threads.results, index, key, mode) for mode in modes}
+            row = {"workload": subject["workload"], "key": key, "label": label, "size": compare.size_of(key)}
+            row["cells"] = {mode: {**found._asdict(), "ratio": found.ratio} for mode, found in cells.items()}
+            row["scaling"] = {system: scaling(cells, system) for system in (HERE, LINUX)}
+            rows.append(row)
+    return {"cpus": list(threads.options.cpus), "rows": rows, "problems": list(dict.fromkeys(problems))}
+
+
+# ---- the table ----
+
+
+def cpus_text(cpus: int) -> str:
+    return "1 CPU" if cpus == 1 else f"{cpus} CPUs"
+
+
+def number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def painted(text: str, good: bool | None) -> str:
+    return text if good is None else paint(text, "32" if good else "31")
+
+
+def cell_text(found: dict) -> str:
+    ratio = found["ratio"]
+    line = f" {amount(found['here']):>10} {amount(found['linux']):>10} "
+    return line + painted(f"{number(ratio):>5}", None if ratio is None else ratio < 1)
+
+
+def row_text(row: dict) -> str:
+    label = row["label"] + (f", {format_size(row['size'])}" if row["size"] is not None else "")
+    line = f"  {label[:LABEL_WIDTH]:<{LABEL_WIDTH}}" + "".join(map(cell_text, row["cells"].values()))
+    here, linux = row["scaling"][HERE], row["scaling"][LINUX]
+    wanted = here is not None and row["key"].partition("/")[0] in DISJOINT
+    return line + " " + painted(f"{number(here):>6}", here >= SCALING_GOAL if wanted else None) + f" {number(linux):>6}"
+
+
+def print_table(summary: dict) -> None:
+    heads = ["1 CPU, instructions", *(f"{cpus_text(cpus)}, ns" for cpus in summary["cpus"])]
+    print("\n" + " " * (LABEL_WIDTH + 2) + "".join(f"{head:>28}" for head in heads) + f"{'from 1 to 2':>14}")
+    print(paint(" " * (LABEL_WIDTH + 2) + f" {'here':>10} {'Linux':>10} ratio" * len(heads) + f" {'here':>6} {'Linux':>6}", "2"))
+    for workload in dict.fromkeys(row["workload"] for row in summary["rows"]):
+        print(paint(workload, "1"))
+        for row in summary["rows"]:
+            if row["workload"] == workload:
+                print(row_text(row))
+    print("\nAn operation of all threads together, medians; ratios are here / Linux with the best allocator, of runs in turn; from 1 to 2")
+    print("CPUs by how much more is done. Without what the host's other work made the machine wait for a processor.")
+    print_verdict(summary)
+
+
+def print_verdict(summary: dict) -> None:
+    for mode in [COUNTED, *map(str, summary["cpus"])]:
+        compared = [row for row in summary["rows"] if row["cells"][mode]["ratio"] is not None]
+        behind = [row["key"] for row in compared if row["cells"][mode]["ratio"] >= 1]
+        what = "1 CPU, instructions" if mode == COUNTED else cpus_text(int(mode))
+        print(f"{what}: ahead in {len(compared) - len(behind)} of {len(compared)}" + (f"; not in {', '.join(behind)}" if behind else ""))
+    scaled = [row for row in summary["rows"] if row["key"].partition("/")[0] in DISJOINT and row["scaling"][HERE] is not None]
+    less = [f"{row['key']} {row['scaling'][HERE]:.2f}" for row in scaled if row["scaling"][HERE] < SCALING_GOAL]
+    if scaled:
+        print(f"From 1 to 2 CPUs on memory of their own {SCALING_GOAL} times as much: {len(scaled) - len(less)} of {len(scaled)}" + (f"; not {', '.join(less)}" if less else ""))
+
+
+# ---- all of it ----
+
+
+def cpu_list(text: str) -> list[int]:
+    words = text.split(",")
+    if not all(word.isdigit() and 1 <= int(word) <= 64 for word in words) or len(set(words)) != len(words):
+        raise argparse.ArgumentTypeError(f"'{text}' must be numbers from 1 to 64, separated by commas")
+    return sorted(map(int, words))
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = bench.Parser(description="Measures programs with threads here and in a Linux guest with as many CPUs.", allow_abbrev=False)
+    parser.add_argument("--plan", type=Path, default=PLAN, help="what is measured (default: build/bench-threads/plan.json)")
+    parser.add_argument("--cpus", type=cpu_list, default=list(CPUS), metavar="N,...", help="of the machine, and threads of the program (default: 1,2,4,8)")
+    parser.add_argument("--only", metavar="NAME,...", default="", help="these workloads of the plan")
+    parser.add_argument("--rows", metavar="FAMILY", default="", help="the rows of this key alone")
+    parser.add_argument("--scale", type=bench.number(1, "a number from 1 to 1000"), default=1, help="by what the work is multiplied (default: 1)")
+    parser.add_argument("--turns", type=bench.number(1, "a number from 1 to 1000"), default=TURNS, help=f"runs by the clock (default {TURNS})")
+    parser.add_argument("--no-linux", dest="linux", action="store_false", help="only here")
+    parser.add_argument("--timeout", type=float, default=bench.TIMEOUT, metavar="S", help=f"seconds for one run (default {bench.TIMEOUT:g})")
+    parser.add_argument("--fresh", action="store_true", help="forget what an interrupted benchmark has left")
+    options = parser.parse_args(arguments)
+    if not options.timeout > 0:
+        raise Failure("--timeout must be a positive number of seconds")
+    options.sweep = False
+    return options
+
+
+def measure(options: argparse.Namespace) -> int:
+    plan, output = bench.read_plan(options.plan), options.plan.resolve().parent
+    problems = [f"{item['label']}: {item['why']}" for item in plan["absent"]]
+    linux = bench.have_guest(problems, options.linux)
+    subjects = bench.build(bench.choose(plan["subjects"], options.only), problems)
+    results = Results(output)
+    if options.fresh:
+        results.forget()
+    threads = Threads(subjects, results, options, Progress(0), linux)
+    results.load()
+    try:
+        threads.all_runs()
+    finally:
+        threads.progress.close()
+    summary = summary_of(threads, problems)
+    results.finish(summary)
+    print_table(summary)
+    found = [*summary["problems"], *results.problems]
+    for problem in dict.fromkeys(found):
+        print(f"bench: {problem}", file=sys.stderr)
+    return 1 if found else 0
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        return measure(parse(arguments))
+    except Failure as failure:
+        print(f"bench: {failure}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        machine.end_all()
+        print("bench: interrupted; started again it goes on from here", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
