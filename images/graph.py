@@ -446,6 +446,7 @@ def test_targets(ninja: Writer, tests: Tests, images: list[Path]) -> None:
     unit = program_edges(ninja, BUILD / "unit", tests.programs, UNIT_SANITIZE, "-lcmocka")
     fuzz = program_edges(ninja, BUILD / "fuzz", tests.fuzzers, FUZZ_SANITIZE, "")
     ninja.edge("test", "terminal", [*unit, *fuzz, *images], start="tests/run.py", what="test")
+    ninja.edge("stress", "terminal", start="tests/stress.py", what="stress")
     ninja.edge("fuzz", "terminal", fuzz, start="tests/run.py --fuzz-seconds 600 fuzz", what="fuzz")
     suites = {"unit": list(tests.programs), "fuzz": list(tests.fuzzers), "left_out": tests.left_out}
     write_if_changed(BUILD / "tests.json", json.dumps(suites, indent=4) + "\n")
