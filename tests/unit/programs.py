@@ -90,6 +90,7 @@ PROGRAMS: dict[str, list[str]] = {
     "test_fault_times": ["tests/unit/test_fault_times.c", "core/observe/faults.c", *SPACE],
     "test_stats": ["tests/unit/test_stats.c", *SPACE],
     "test_drivers": ["tests/unit/test_drivers.c", "tests/unit/conformance.c", *SPACE],
+    "test_remote": ["tests/unit/test_remote.c", *MACHINE, *HARNESS],
     "test_heap_cpus": HEAP_CPUS_TEST,
     "test_heap_cpus_tsan": HEAP_CPUS_TEST,
     "test_heap": ["tests/unit/test_heap.c", *HEAP, *SPACE],

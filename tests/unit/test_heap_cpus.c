@@ -351,7 +351,7 @@ static void test_consumer_allocates(void **state)
     check_bounded(1000, true, 3 * MIB);
 }
 
-/* ---- who is idle ---- */
+/* ---- who is idle, and who is not ---- */
 
 #define MANY 20000u
 
@@ -405,6 +405,38 @@ static void test_owner_is_idle(void **state)
     (void)state;
     start();
     fake_cpus_run(free_of_idle, NULL);
+    assert_null(heap_validate(NULL));
+}
+
+/* What others have freed is taken by the owner's next slow step, and used again. */
+static void free_of_busy(unsigned cpu, void *unused)
+{
+    (void)unused;
+    if (cpu == 0) {
+        for (unsigned i = 0; i < 8; i++)
+            assert_non_null(many[i] = program_malloc(100000));
+        next_phase();
+        wait_for(2);
+        assert_true(remote_has(&heap_remote));
+        assert_int_equal(heap_remote.bytes, 2 * 102400);
+        assert_ptr_equal(program_malloc(100000), many[0]);
+        assert_ptr_equal(program_malloc(100000), many[1]);
+        assert_false(remote_has(&heap_remote));
+        assert_int_equal(heap_remote.bytes, 0);
+    } else if (cpu == 1) {
+        wait_for(1);
+        program_free(many[0]);
+        program_free(many[1]);
+        program_malloc(100000); /* it looks at what was freed */
+        next_phase();
+    }
+}
+
+static void test_owner_is_busy(void **state)
+{
+    (void)state;
+    start();
+    fake_cpus_run(free_of_busy, NULL);
     assert_null(heap_validate(NULL));
 }
 
@@ -573,6 +605,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_consumer_of_medium_blocks),
         cmocka_unit_test(test_consumer_allocates),
         cmocka_unit_test(test_owner_is_idle),
+        cmocka_unit_test(test_owner_is_busy),
         cmocka_unit_test(test_memory_is_short),
         cmocka_unit_test(test_nothing_is_shared),
         cmocka_unit_test(test_shared_heap),

@@ -305,11 +305,15 @@ static error_t large_fault(struct address_space *space, struct vm_segment *segme
 
 /* ---- what is known of blocks ---- */
 
-/* What each CPU has; in an image of one CPU it goes with the code that uses it. */
+/* What each CPU has, in an image of one CPU it goes with the code that uses it; and of it what others may change. */
 #if QUIRE_THREADS
 #define LARGE_PERCPU PERCPU
+#define shared_read(variable) __atomic_load_n(&(variable), __ATOMIC_RELAXED)
+#define shared_write(variable, value) __atomic_store_n(&(variable), value, __ATOMIC_RELAXED)
 #else
 #define LARGE_PERCPU
+#define shared_read(variable) (variable)
+#define shared_write(variable, value) ((variable) = (value))
 #endif
 
 /* The block that realloc answered last here, what makes steps of it short: sizes from `least` on, `more` bytes more at
@@ -328,8 +332,8 @@ static inline void forget_growing(const struct vm_segment *segment)
         return;
     struct growing *of = &cpu_variable(cpu, growing);
 
-    if (__atomic_load_n(&of->segment, __ATOMIC_RELAXED) == segment)
-        __atomic_store_n(&of->block, 0, __ATOMIC_RELAXED);
+    if (shared_read(of->segment) == segment)
+        shared_write(of->block, 0);
 }
 
 /* Blocks that were freed here and are kept: nothing is asked of them. Only this CPU adds one. The lock is taken last of
@@ -443,7 +447,7 @@ const struct vm_segment_driver heap_large_driver = {
 
 static void free_all(struct kept *of)
 {
-    while (__atomic_load_n(&of->count, __ATOMIC_RELAXED) > 0)
+    while (shared_read(of->count) > 0)
         free_first(of);
 }
 
@@ -456,8 +460,7 @@ void heap_large_trim(void)
 /* What other CPUs keep is looked at when memory is short only: they keep no more than this one, all together. */
 void heap_large_make_room(size_t size)
 {
-    if (UNLIKELY(__atomic_load_n(&this_cpu(kept).backed, __ATOMIC_RELAXED) > 0) &&
-        space_resident(vm_space()) + size > vm_space()->peak)
+    if (UNLIKELY(shared_read(this_cpu(kept).backed) > 0) && space_resident(vm_space()) + size > vm_space()->peak)
         free_all(&this_cpu(kept));
 }
 
@@ -548,7 +551,7 @@ static bool make_room_to_keep(const struct vm_segment *segment)
         this_cpu(limit) = heap_ram() / KEPT_OF_RAM / (QUIRE_THREADS ? cpu_count() : 1);
     if (segment->size > this_cpu(limit))
         return false;
-    while (__atomic_load_n(&of->backed, __ATOMIC_RELAXED) + segment->size > this_cpu(limit))
+    while (shared_read(of->backed) + segment->size > this_cpu(limit))
         free_first(of);
     space_note_peak(current_space);
     return true;
@@ -570,7 +573,7 @@ static inline bool keep(struct vm_segment *segment)
         return false;
     if (segment->mapped && !make_room_to_keep(segment))
         return false;
-    if (__atomic_load_n(&this_cpu(kept).count, __ATOMIC_RELAXED) == KEPT)
+    if (shared_read(this_cpu(kept).count) == KEPT)
         free_first(&this_cpu(kept));
     forget_growing(segment);
     set_asked_here(segment, 0);
@@ -698,10 +701,10 @@ static void note_growing(struct vm_segment *segment)
     size_t least = asked_of(segment) - asked_of(segment) / WINDOW_PART;
     struct growing *of = &this_cpu(growing);
 
-    __atomic_store_n(&of->block, segment->start, __ATOMIC_RELAXED);
+    shared_write(of->block, segment->start);
     of->least = least;
     of->more = segment->size - least;
-    __atomic_store_n(&of->segment, segment, __ATOMIC_RELAXED);
+    shared_write(of->segment, segment);
 }
 
 /* Of a block that grows. */
@@ -722,7 +725,7 @@ void *heap_large_fits(void *block, size_t size, heap_finish *finish,
 {
     const struct growing *of = &this_cpu(growing);
 
-    if (__atomic_load_n(&of->block, __ATOMIC_RELAXED) != (uintptr_t)block || size - of->least > of->more)
+    if (shared_read(of->block) != (uintptr_t)block || size - of->least > of->more)
         return otherwise(block, size, finish);
     set_asked_here(of->segment, size);
     return block;

@@ -22,6 +22,7 @@ struct remote {
 /* The chain from `first` to `last`; the bytes that are there now. */
 static inline size_t remote_put(struct remote *remote, uintptr_t first, uintptr_t last, size_t bytes)
 {
+    REMOTE_STEP();
     size_t sum = __atomic_add_fetch(&remote->bytes, bytes, __ATOMIC_RELAXED);
     uintptr_t next = __atomic_load_n(&remote->first, __ATOMIC_RELAXED);
 
@@ -29,7 +30,6 @@ static inline size_t remote_put(struct remote *remote, uintptr_t first, uintptr_
         *(uintptr_t *)last = next;
         REMOTE_STEP();
     } while (!__atomic_compare_exchange_n(&remote->first, &next, first, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
-    REMOTE_STEP();
     return sum;
 }
 
