@@ -64,6 +64,11 @@ void fixture_check(void)
         fail_msg("%s", wrong);
 }
 
+size_t fixture_frames_out(void)
+{
+    return frames_at_start - frames_kept();
+}
+
 void fixture_end(void)
 {
     size_t root_and_all = frames_at_start + 1; /* the root is no longer out */

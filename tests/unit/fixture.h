@@ -23,6 +23,9 @@ void fixture_check(void);
 /* Frees what is left and fails the test if frames were lost since fixture_start. */
 void fixture_end(void);
 
+/* Frames that are neither free nor the address space's own. */
+size_t fixture_frames_out(void);
+
 /* Everything that a failed operation must not have changed: the map of segments, and the frames that are not free or
  * bookkeeping. Taken after giving back caches. */
 #define TRACE_TEXT_MAX 32768

@@ -74,6 +74,13 @@ HEAP_CPUS_TEST = [
     *MACHINE,
     *HARNESS,
 ]
+HEAP_VM_CPUS_TEST = [
+    "tests/unit/test_heap_cpus.c",
+    "tests/unit/memory_vm.c",
+    "vm/heap/hardened.c",
+    *HEAP,
+    *SPACE,
+]
 CPUS_TEST = ["tests/unit/test_cpus.c", *MACHINE, *HARNESS]
 FRAMES_CPUS_TEST = ["tests/unit/test_frames_cpus.c", "vm/frames.c", *MACHINE, *HARNESS]
 
@@ -93,6 +100,8 @@ PROGRAMS: dict[str, list[str]] = {
     "test_remote": ["tests/unit/test_remote.c", *MACHINE, *HARNESS],
     "test_heap_cpus": HEAP_CPUS_TEST,
     "test_heap_cpus_tsan": HEAP_CPUS_TEST,
+    "test_heap_vm_cpus": HEAP_VM_CPUS_TEST,
+    "test_heap_vm_cpus_tsan": HEAP_VM_CPUS_TEST,
     "test_heap": ["tests/unit/test_heap.c", *HEAP, *SPACE],
     "test_damage": ["tests/unit/test_damage.c", *HEAP, *SPACE],
     "test_exhaustion": ["tests/unit/test_exhaustion.c", *HEAP, *SPACE],

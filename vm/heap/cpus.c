@@ -15,7 +15,7 @@
 #define ENOUGH_PART 8u              /* unless it got that much: then beyond what is left */
 
 PERCPU _Alignas(64) struct remote heap_remote;
-PERCPU uint64_t heap_to_send;
+PERCPU uint64_t heap_to_send, heap_asked;
 
 /* What is to be sent to each other CPU's heap. */
 static PERCPU struct outgoing {
@@ -183,6 +183,7 @@ static bool ask_others(const struct heap *heap)
             continue;
         collect_from(cpu, &lists);
         spin_unlock(&heap_of(cpu)->lock);
+        this_cpu(heap_asked)++;
         asked = true;
     }
     return asked;

@@ -316,6 +316,7 @@ const char *lists_validate(bool all);
 
 extern struct remote heap_remote; /* PERCPU: what other CPUs freed of this one's heap */
 extern uint64_t heap_to_send;     /* PERCPU: CPUs whose blocks were collected */
+extern uint64_t heap_asked;       /* PERCPU: how often this CPU asked another for lists */
 
 /* A block that was freed, of any CPU's heap, is to go there: heap_send does it. */
 void heap_collect(const struct span *, uintptr_t block);

@@ -354,10 +354,11 @@ static struct vm_segment *kept_remove(struct kept *of, unsigned place)
 {
     struct vm_segment *segment = of->segments[place];
 
-    if (place < --of->count)
+    shared_write(of->count, of->count - 1);
+    if (place < of->count)
         memmove(&of->segments[place], &of->segments[place + 1], (of->count - place) * sizeof(of->segments[0]));
     if (segment->mapped)
-        of->backed -= segment->size;
+        shared_write(of->backed, of->backed - segment->size);
     return segment;
 }
 
@@ -389,7 +390,7 @@ COLD static void forget_kept(const struct vm_segment *segment, size_t less)
             continue;
         kept_remove(of, place);
         if (segment->mapped)
-            of->backed -= less;
+            shared_write(of->backed, of->backed - less);
     }
     spin_unlock(&of->lock);
 }
@@ -460,7 +461,10 @@ void heap_large_trim(void)
 /* What other CPUs keep is looked at when memory is short only: they keep no more than this one, all together. */
 void heap_large_make_room(size_t size)
 {
-    if (UNLIKELY(shared_read(this_cpu(kept).backed) > 0) && space_resident(vm_space()) + size > vm_space()->peak)
+    if (LIKELY(shared_read(this_cpu(kept).backed) == 0))
+        return;
+    SPACE_HOLD(vm_space());
+    if (space_resident(vm_space()) + size > vm_space()->peak)
         free_all(&this_cpu(kept));
 }
 
@@ -561,8 +565,9 @@ static inline void kept_add(struct kept *of, struct vm_segment *segment)
 {
     spin_lock(&of->lock);
     if (segment->mapped)
-        of->backed += segment->size;
-    of->segments[of->count++] = segment;
+        shared_write(of->backed, of->backed + segment->size);
+    of->segments[of->count] = segment;
+    shared_write(of->count, of->count + 1);
     spin_unlock(&of->lock);
 }
 
@@ -619,9 +624,9 @@ static inline struct vm_segment *last_kept(struct kept *of, size_t size, bool ze
     } else {
         if (!zero || !zero_in_place(segment, size))
             return NULL;
-        of->backed -= size;
+        shared_write(of->backed, of->backed - size);
     }
-    of->count--;
+    shared_write(of->count, of->count - 1);
     return segment;
 }
 
@@ -638,6 +643,7 @@ static inline struct vm_segment *take_last(size_t size, bool zero)
 /* The same, asked for as that or less. */
 static inline uintptr_t get(size_t size, size_t asked, bool zero)
 {
+    SPACE_HOLD(current_space);
     struct vm_segment *segment = take_last(size, zero);
 
     if (UNLIKELY(!segment)) {
@@ -655,6 +661,7 @@ static inline uintptr_t get(size_t size, size_t asked, bool zero)
 static __attribute__((noinline)) uintptr_t get_of_driver(const struct vm_segment_driver *driver, size_t size,
                                                          vm_flags_t flags)
 {
+    SPACE_HOLD(vm_space());
     struct vm_segment *segment =
         heap_has_memory(size) ? vm_alloc(vm_space(), driver, VM_ANYWHERE, size, flags) : ERR_PTR(E_NOMEM);
 
@@ -669,6 +676,7 @@ uintptr_t heap_large_get(const struct vm_segment_driver *driver, size_t size, vm
 
 bool heap_large_resize(uintptr_t block, size_t size)
 {
+    SPACE_HOLD(vm_space());
     struct vm_segment *segment = segment_find(vm_space(), block);
     size_t old = segment->size;
 
@@ -677,6 +685,7 @@ bool heap_large_resize(uintptr_t block, size_t size)
 
 bool heap_large_put(const struct vm_segment_driver *driver, uintptr_t block)
 {
+    SPACE_HOLD(current_space);
     struct vm_segment *segment = large_at(driver, block);
 
     if (!segment)
@@ -688,6 +697,7 @@ bool heap_large_put(const struct vm_segment_driver *driver, uintptr_t block)
 
 size_t heap_large_size(const struct vm_segment_driver *driver, uintptr_t block)
 {
+    SPACE_HOLD(current_space);
     const struct vm_segment *segment = large_at(driver, block);
 
     return segment ? segment->size : 0;
@@ -759,6 +769,7 @@ static void shrink(struct vm_segment *segment, size_t size)
 uintptr_t heap_large_realloc(uintptr_t block, size_t size)
 {
     struct address_space *space = vm_space();
+    SPACE_HOLD(space);
     struct vm_segment *segment = segment_find_again(space, block);
     size_t more = capacity(size), least = align_up(size, VM_PAGE_SIZE);
 

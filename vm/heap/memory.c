@@ -38,6 +38,7 @@ void heap_page_put(void *page)
 
 uintptr_t heap_run_get(const struct vm_segment_driver *driver, size_t size, vm_flags_t pages)
 {
+    SPACE_HOLD(vm_space());
     struct vm_segment *segment;
     uintptr_t start;
 
@@ -71,6 +72,7 @@ static bool cut_at(struct address_space *space, uintptr_t at)
 bool heap_run_put(uintptr_t run, size_t size)
 {
     struct address_space *space = vm_space();
+    SPACE_HOLD(space);
 
     if (!cut_at(space, run) || !cut_at(space, run + size))
         return false;

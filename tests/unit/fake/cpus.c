@@ -30,7 +30,6 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what follows */
 static struct request *asked[CPUS][CPUS];                /* of each CPU by each other */
 static bool running[CPUS];
 static size_t kicks[CPUS];
-static size_t calls;
 static unsigned pending[CPUS]; /* atomic: whether there is anything in `asked` */
 
 unsigned cpu_count(void)
@@ -101,7 +100,6 @@ void cpu_call(uint64_t mask, void (*function)(void *), void *argument)
     unsigned self = cpu_number();
 
     pthread_mutex_lock(&lock);
-    calls++;
     for (unsigned cpu = 0; cpu < cpus; cpu++) {
         if (cpu == self || !(mask >> cpu & 1))
             continue;
@@ -136,15 +134,6 @@ void cpu_kick(unsigned cpu)
 size_t fake_cpu_kicks(unsigned cpu)
 {
     return __atomic_load_n(&kicks[cpu], __ATOMIC_RELAXED);
-}
-
-size_t fake_cpu_calls(void)
-{
-    pthread_mutex_lock(&lock);
-    size_t count = calls;
-
-    pthread_mutex_unlock(&lock);
-    return count;
 }
 
 /* ---- threads that play CPUs ---- */

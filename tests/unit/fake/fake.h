@@ -86,7 +86,6 @@ void fake_cpu_be(unsigned cpu);
 size_t fake_cpu_kicks(unsigned cpu);
 /* What cpu_is_inside_core says on this CPU from now on. */
 void fake_cpu_inside_core(bool inside);
-size_t fake_cpu_calls(void); /* times that a CPU asked others (cpu_call) */
 
 /* The text that kprintf has printed since the last call. */
 const char *fake_console(void);

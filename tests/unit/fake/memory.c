@@ -38,7 +38,8 @@ void (*frames_reclaim)(void);
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what follows */
 static bool taken[PAGES_MAX];                            /* pages of RAM */
 static size_t pages, used;
-static unsigned fail_each, requests;
+static bool failing; /* each third request */
+static unsigned requests;
 static struct {
     const struct vm_segment_driver *driver; /* NULL: it is free */
     size_t size;
@@ -56,7 +57,7 @@ void fake_memory(size_t size)
         fake_violation("no room for the memory of the heap");
 }
 
-size_t fake_memory_used(void)
+static size_t pages_used(void)
 {
     pthread_mutex_lock(&lock);
     size_t count = used;
@@ -65,17 +66,39 @@ size_t fake_memory_used(void)
     return count;
 }
 
-void fake_memory_fail_each(unsigned nth)
+void fake_memory_check(size_t structures)
+{
+    if (pages_used() != structures >> VM_PAGE_SHIFT)
+        fake_violation("%zu pages are in use, not %zu", pages_used(), structures >> VM_PAGE_SHIFT);
+}
+
+void fake_memory_fail(bool on)
 {
     pthread_mutex_lock(&lock);
-    fail_each = nth;
+    failing = on;
     pthread_mutex_unlock(&lock);
+}
+
+const bool fake_memory_has_locks = false;
+
+void fake_memory_turn(void)
+{
+}
+
+uint64_t fake_memory_read(uintptr_t address)
+{
+    return *(uint64_t *)address;
+}
+
+void fake_memory_write(uintptr_t address, uint64_t value)
+{
+    *(uint64_t *)address = value;
 }
 
 /* With the lock, as all that is static here. */
 static bool fails(void)
 {
-    return fail_each && ++requests % fail_each == 0;
+    return failing && ++requests % 3 == 0;
 }
 
 static bool are_free(size_t first, size_t count)
@@ -267,7 +290,7 @@ size_t heap_ram(void)
 
 bool heap_has_memory(size_t size)
 {
-    return fake_memory_used() + (size >> VM_PAGE_SHIFT) <= pages;
+    return pages_used() + (size >> VM_PAGE_SHIFT) <= pages;
 }
 
 void heap_zero(uintptr_t block, size_t size)
