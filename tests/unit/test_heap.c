@@ -730,6 +730,42 @@ static void test_misuse(void **unused)
     check_heap();
 }
 
+static void free_around(void *block)
+{
+    void *other = *(void **)block;
+
+    program_free(block);
+    program_free(other);
+    program_free(block);
+    heap_program_trim();
+}
+
+/* By another CPU than the one that allocated it. */
+static void test_misuse_elsewhere(void **unused)
+{
+    uintptr_t small, other, medium;
+
+    (void)unused;
+    fake_cpus(2);
+    fixture_start(RAM);
+    small = (uintptr_t)program_malloc(100);
+    other = (uintptr_t)program_malloc(100);
+    medium = (uintptr_t)program_malloc(100000);
+    *(uintptr_t *)small = other;
+    fake_cpu_be(1);
+    expect(free_twice, small, "is a block of 112 bytes that is free already");
+    expect(free_around, small, "is a block of 112 bytes that is free already");
+    expect(free_block, small + 16, "is 16 bytes inside of a block of 112 bytes");
+    expect(free_twice, medium, "is not a block that is allocated now");
+    expect(free_block, medium + 16, "is not a block that is allocated now");
+    free_block((void *)small);
+    expect(free_block, small, "is a block of 112 bytes that is free already");
+    free_block((void *)other);
+    free_block((void *)medium);
+    fake_cpu_be(0);
+    check_heap();
+}
+
 /* An object of each class costs a span of it, whatever a batch is; two if they are a slice each. */
 static void test_few(void **unused)
 {
@@ -753,6 +789,30 @@ static void test_few(void **unused)
         program_free(objects[class]);
     heap_program_trim();
     assert_int_equal(heap_statistics(heap_program()).held, 0);
+}
+
+/* What realloc remembers of a block is forgotten when another CPU frees it: another one may be at its address. */
+static void test_growth_elsewhere(void **unused)
+{
+    uintptr_t block, other;
+
+    (void)unused;
+    fake_cpus(2);
+    fixture_start(RAM);
+    heap = NULL;
+    block = (uintptr_t)program_malloc(5 * MIB / 2);
+    block = (uintptr_t)program_realloc((void *)block, 21 * MIB / 8);
+    fake_cpu_be(1);
+    program_free((void *)block);
+    heap_program_trim();
+    other = (uintptr_t)program_malloc(9 * MIB / 4);
+    assert_int_equal(other, block);
+    fake_cpu_be(0);
+    block = (uintptr_t)program_realloc((void *)other, 22 * MIB / 8);
+    assert_true(heap_program_size((void *)block) >= 22 * MIB / 8);
+    program_free((void *)block);
+    heap_program_trim();
+    fixture_check();
 }
 
 /* Every class: its size, alignment and neighbours; and what aligned sizes get. */
@@ -906,16 +966,27 @@ static void test_lent(void **unused)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_classes),      cmocka_unit_test(test_program),
-        cmocka_unit_test(test_own),          cmocka_unit_test(test_limit),
-        cmocka_unit_test(test_growth),       cmocka_unit_test(test_misuse),
-        cmocka_unit_test(test_exhaustion),   cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_backing),      cmocka_unit_test(test_tail),
-        cmocka_unit_test(test_kept),         cmocka_unit_test(test_kept_goes),
-        cmocka_unit_test(test_growth_fails), cmocka_unit_test(test_kept_is_unmapped),
-        cmocka_unit_test(test_give_back),    cmocka_unit_test(test_few),
-        cmocka_unit_test(test_aside),        cmocka_unit_test(test_joining),
+        cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_program),
+        cmocka_unit_test(test_own),
+        cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_growth),
+        cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_exhaustion),
+        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_backing),
+        cmocka_unit_test(test_tail),
+        cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_kept_goes),
+        cmocka_unit_test(test_growth_fails),
+        cmocka_unit_test(test_kept_is_unmapped),
+        cmocka_unit_test(test_give_back),
+        cmocka_unit_test(test_few),
+        cmocka_unit_test(test_aside),
+        cmocka_unit_test(test_joining),
+        cmocka_unit_test(test_misuse_elsewhere),
         cmocka_unit_test(test_lent),
+        cmocka_unit_test(test_growth_elsewhere),
     };
 
     return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));

@@ -20,7 +20,7 @@ PERCPU uint64_t heap_to_send, heap_asked;
 /* What is to be sent to each other CPU's heap. */
 static PERCPU struct outgoing {
     uintptr_t first, last;
-    size_t bytes;
+    size_t count, bytes;
 } outgoing[CPUS_MAX];
 
 static struct heap *heap_of(unsigned cpu)
@@ -46,7 +46,22 @@ void heap_collect(const struct span *span, uintptr_t block)
     }
     *link_of(block) = to->first;
     to->first = block;
+    to->count++;
     to->bytes += block_bytes(span);
+}
+
+/* What was collected twice is no end of as many blocks as were collected: of those linked before it some are missing,
+ * or it follows on itself. */
+static void check_chain(const struct outgoing *chain)
+{
+    uintptr_t block = chain->first;
+
+    for (size_t left = chain->count; --left > 0; block = *link_of(block)) {
+        if (UNLIKELY(block == chain->last))
+            heap_misused("free", block);
+    }
+    if (UNLIKELY(block != chain->last))
+        heap_misused("free", block);
 }
 
 /* To its span, of a heap whose lock is held: its bytes. */
@@ -87,6 +102,8 @@ void heap_take_remote(void)
 static void send_to(unsigned cpu)
 {
     struct outgoing *from = &this_cpu(outgoing)[cpu];
+
+    check_chain(from);
     size_t bytes = remote_put(&cpu_variable(cpu, heap_remote), from->first, from->last, from->bytes);
 
     *from = (struct outgoing){0};
@@ -127,7 +144,7 @@ static void detach(void *argument)
     }
 }
 
-/* All of a list will go to the owners. */
+/* All of a list goes to the owners, at once where this CPU has the lock. */
 static void collect_list(uintptr_t list)
 {
     for (uintptr_t block; (block = list_take(&list));) {
@@ -136,11 +153,14 @@ static void collect_list(uintptr_t list)
         if (UNLIKELY(!span || !span->slices || (!span->class && span->start != block) ||
                      !heap_is_program(span_heap(span))))
             heap_misused("free", block);
-        heap_collect(span, block);
+        if (spin_is_held(&span_heap(span)->lock))
+            give(block);
+        else
+            heap_collect(span, block);
     }
 }
 
-/* What the CPU has in the lists will go to the owners. With the lock of its heap. */
+/* The same of what a CPU has in the lists. With the lock of its heap. */
 static void collect_from(unsigned cpu, struct lists *lists)
 {
     uintptr_t *aside = cpu_variable(cpu, program).aside;
