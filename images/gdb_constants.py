@@ -6,7 +6,7 @@ CONSTANTS = {
     "vm/segments.h": {"SLOTS_PER_PAGE": 512},
     "vm/heap.h": {"VM_SPAN_MAX": 2 << 20},
     "vm/vm.h": {"VM_READ": 1, "VM_WRITE": 2, "VM_EXEC": 4, "VM_POPULATE": 8},
-    "vm/frames.c": {"CHILD_SHIFT": 21, "CHILD_FRAMES": 512, "GROUP_CHILDREN": 512, "COUNT_MASK": 0x3FF,
+    "vm/frames.c": {"CHILD_SHIFT": 21, "CHILD_FRAMES": 512, "GIB_CHILDREN": 512, "TREE_CHILDREN": 16, "COUNT_MASK": 0x3FF,
                     "FOREIGN": 0x2000},
     "vm/frames.h": {"FRAME_MAGAZINE_MAX": 64, "FRAME_MAGAZINE_2M": 8},
     "arch/x86_64/layout.h": {

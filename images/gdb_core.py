@@ -71,6 +71,15 @@ def per_cpu(file: str, name: str) -> gdb.Value:
     return gdb.Value(address).cast(variable.type.pointer()).dereference()
 
 
+def per_cpus(file: str, name: str) -> list[gdb.Value]:
+    """The copies of all CPUs, where there may be several."""
+    variable, offsets = core_variable(file, name), core_variable("arch/x86_64/cpu.c", "percpu_offsets")
+    low, high = offsets.type.range()
+    distances = {number(offsets[i]) for i in range(low, high + 1)}  # one that does not run is CPU 0's, 0
+    address, pointer = number(variable.address), variable.type.pointer()
+    return [gdb.Value((address + distance) % (1 << 64)).cast(pointer).dereference() for distance in distances]
+
+
 def read(address: int, size: int) -> bytes:
     return bytes(gdb.selected_inferior().read_memory(address, size))
 

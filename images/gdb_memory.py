@@ -202,19 +202,38 @@ class Store:
         store = core_variable("vm/frames.c", "store")
         if paging_is_on():
             store.fetch_lazy()
-        if not paging_is_on() or number(store["state"]) == 0:
+        if not paging_is_on() or number(store["bits"]) == 0:
             raise Failure("the frame allocator is not up yet: quire-start runs to main")
-        self.children, state = number(store["children"]), number(store["state"])
+        self.children = number(store["children"])
         if not 0 < self.children <= CHILDREN_MAX:
             raise Failure(f"the frame allocator is damaged: it says that it has {self.children} children of 2 MiB")
         count = min(number(store["range_count"]), store["ranges"].type.range()[1] + 1)
         self.ranges = [tuple(number(store["ranges"][i][edge]) for edge in ("start", "end")) for i in range(count)]
         self.metadata = number(store["metadata_start"]), number(store["metadata"])
         self.free = number(core_variable("vm/frames.c", "frames_stored"))
-        self.states = struct.unpack(f"<{self.children}H", read(state, 2 * self.children))
-        groups = read(number(store["group"]), 4 * -(-self.children // C["GROUP_CHILDREN"]))
-        self.groups = list(struct.iter_unpack("<HH", groups))  # wholly free, partly free
+        if any(field.name == "state" for field in store.type.fields()):
+            self._read_groups(store)
+        else:
+            self._read_trees(store)
         self._read_magazines(per_cpu("vm/frames.c", "frame_magazines"))
+
+    def _read_groups(self, store: gdb.Value) -> None:
+        self.states = struct.unpack(f"<{self.children}H", read(number(store["state"]), 2 * self.children))
+        self.group_children = C["GIB_CHILDREN"]
+        groups = read(number(store["group"]), 4 * -(-self.children // C["GIB_CHILDREN"]))
+        self.groups = list(struct.iter_unpack("<HH", groups))  # wholly free, partly free
+
+    def _read_trees(self, store: gdb.Value) -> None:
+        """Of a core for several CPUs: trees of children have counts of their own, and CPUs count by themselves for a while."""
+        self.free += sum(number(change) for change in per_cpus("vm/frames.c", "stored_change"))
+        self.group_children = C["TREE_CHILDREN"]
+        tree = store["tree"].type.target()
+        at = {field.name: field.bitpos // 8 for field in tree.fields()}
+        trees, groups, states = self.children // C["TREE_CHILDREN"], [], []
+        for raw in struct.iter_unpack(f"{tree.sizeof}s", read(number(store["tree"]), tree.sizeof * trees)):
+            groups.append(struct.unpack_from("<BB", raw[0], at["group"]))
+            states += struct.unpack_from(f"<{C['TREE_CHILDREN']}H", raw[0], at["state"])
+        self.groups, self.states = groups, tuple(states)
 
     def _read_magazines(self, magazines: gdb.Value) -> None:
         magazines.fetch_lazy()
@@ -258,12 +277,13 @@ class Store:
         if counted != self.free:
             yield f"the children have {counted} free frames, and their sum is kept as {self.free}"
         for index, (whole, partial) in enumerate(self.groups):
-            first = index * C["GROUP_CHILDREN"]
-            free = [self.child_free(child) for child in range(first, min(first + C["GROUP_CHILDREN"], self.children))]
+            first = index * self.group_children
+            free = [self.child_free(child) for child in range(first, min(first + self.group_children, self.children))]
             real = sum(f == C["CHILD_FRAMES"] for f in free), sum(0 < f < C["CHILD_FRAMES"] for f in free)
             if real != (whole, partial):
                 counts = f"{real[0]} whole and {real[1]} partly free children"
-                yield f"the GiB at {index << 30:#x} has {counts}, and counts {whole} and {partial}"
+                what = "GiB" if self.group_children == C["GIB_CHILDREN"] else "tree"
+                yield f"the {what} at {first * CHILD:#x} has {counts}, and counts {whole} and {partial}"
         for magazine in self.magazines:
             if magazine.count > magazine.places:
                 yield f"the magazine of {magazine.name} has {magazine.count} frames, and room for {magazine.places}"
@@ -307,9 +327,10 @@ class Frames(Command):
             ("sum", size_text(total), "without the allocator's own tables"),
         ]
         print_table(("frames", "size", ""), rows)
-        used, gigabytes = store.children - whole - partial - foreign, [group[0] for group in store.groups]
+        used, gigabyte = store.children - whole - partial - foreign, C["GIB_CHILDREN"] // store.group_children
+        gigabytes = [sum(group[0] for group in store.groups[i : i + gigabyte]) for i in range(0, len(store.groups), gigabyte)]
         print(f"children of 2 MiB: {whole} free, {partial} partly free, {used} in use, {foreign} without RAM; "
-              f"of 1 GiB free: {gigabytes.count(C['GROUP_CHILDREN'])}")  # fmt: skip
+              f"of 1 GiB free: {gigabytes.count(C['GIB_CHILDREN'])}")  # fmt: skip
         if free:
             print(f"fragmentation: {100 * whole * CHILD // free} % of what is free lies in free children")
 

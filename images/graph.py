@@ -49,7 +49,11 @@ GUEST_INIT = BUILD / "linux/init"  # of the Linux guest, tests/bench/guest.py
 GUEST_SOURCE = "tests/bench/guest/init.c"
 PACK_ALONE = 256 << 20  # bytes from which on packing has the terminal, to show how far it is
 UNIT_SANITIZE = "-fsanitize=address,undefined"
-RACE_SANITIZE = "-fsanitize=thread"  # of programs named *_tsan, whose CPUs are threads of the host
+# By the end of a program's name: for its objects' folder, and what they are compiled with.
+UNIT_VARIANTS = {
+    "_tsan": "-fsanitize=thread",  # CPUs are threads of the host
+    "_one": f"{UNIT_SANITIZE} -UQUIRE_THREADS -DQUIRE_THREADS=0",  # the core for programs without threads
+}
 FUZZ_SANITIZE = "-fsanitize=fuzzer,address,undefined"
 
 
@@ -417,14 +421,14 @@ def image_edges(ninja: Writer, image: Image, toolchain: Toolchain) -> list[Path]
 
 
 def program_edges(ninja: Writer, folder: Path, programs: dict[str, list[str]], sanitize: str, libraries: str) -> list[Path]:
-    """Test programs for the host; an object that several of them need is compiled once for each sanitizer."""
+    """Test programs for the host; an object that several of them need is compiled once for each variant."""
     results = []
     for name, files in programs.items():
-        of_races = name.endswith("_tsan")
-        checks = RACE_SANITIZE if of_races else sanitize
+        variant = next((ending for ending in UNIT_VARIANTS if name.endswith(ending)), "")
+        checks = UNIT_VARIANTS.get(variant, sanitize)
         objects = []
         for source in files:
-            objects.append(folder / ("obj-tsan" if of_races else "obj") / f"{source}.o")
+            objects.append(folder / f"obj{variant}" / f"{source}.o")
             ninja.edge(objects[-1], "cc_host", [source], sanitize=checks.replace("fuzzer,", "fuzzer-no-link,"))
         results.append(folder / name)
         ninja.edge(results[-1], "link_host", objects, sanitize=checks, libraries=libraries)

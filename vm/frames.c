@@ -30,8 +30,9 @@
 
 #define CHILD_SHIFT 21u
 #define CHILD_FRAMES 512u
-#define GROUP_SHIFT 30u
-#define GROUP_CHILDREN 512u
+#define GIB_SHIFT 30u
+#define GIB_CHILDREN 512u
+#define TREE_CHILDREN 16u /* 32 MiB, where CPUs are several */
 #define RANGES_MAX 128
 
 /* State of a child: the free count and these. */
@@ -45,26 +46,61 @@
 #define WORD_SHIFT (VM_PAGE_SHIFT + 6u) /* 64 frames: a word of bits */
 #define CHILD_WORDS (CHILD_FRAMES / 64u)
 
+#if QUIRE_THREADS
+typedef uint8_t tree_count; /* of children of one tree */
+#else
+typedef uint16_t tree_count;
+#endif
+
 struct group {
-    uint16_t whole, partial; /* children that are wholly, and partly, free */
+    tree_count whole, partial; /* children that are wholly, and partly, free */
 };
 
+#if QUIRE_THREADS
+#define TREES (store.children / TREE_CHILDREN)
+#define GROUP_CHILDREN TREE_CHILDREN
+typedef uint8_t tree_place; /* number of a child in its tree; TREE_CHILDREN: none */
+#else
+#define GROUP_CHILDREN GIB_CHILDREN
+typedef size_t tree_place;
+#endif
+
+/* What one lock is for: the fields, and the bits of the children. Where CPUs are several, a cache line. */
+struct tree {
+    paddr_t virgin; /* from here on no frame of the tree was ever handed out */
+    struct spinlock lock;
+    tree_place lowest_whole, lowest_partial;    /* no child below is wholly, or partly, free: where a search begins */
+    tree_place lowest_run[FRAME_RUN_ORDER_MAX]; /* no partly free child below has a free run of that order */
+    tree_place highest_run;                     /* none of these is above */
+#if QUIRE_THREADS
+    uint8_t owner; /* 1 + the CPU whose frames come from here; 0: none */
+    uint16_t free; /* frames */
+    struct group group;
+    uint16_t state[TREE_CHILDREN];
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct tree) == 64, "a tree is a cache line");
+#else
+};
+#endif
+
 static struct {
-    struct spinlock lock; /* of all that changes in here, but not the magazines */
     struct frame_range ranges[RANGES_MAX], declared[RANGES_MAX];
     size_t range_count, declared_count;
-    size_t children, groups;
-    size_t lowest_whole, lowest_partial;    /* no child below is wholly, or partly, free: where a search begins */
-    size_t lowest_run[FRAME_RUN_ORDER_MAX]; /* no partly free child below has a free run of that order */
-    size_t highest_run;                     /* none of these is above */
+    size_t children;
+#if QUIRE_THREADS
+    struct tree *tree;
+    ptrdiff_t batch; /* frames that a CPU counts by itself before it adds them to frames_stored */
+#else
+    struct tree tree[1];
     uint16_t *state;
-    uint64_t (*bits)[CHILD_WORDS];
     struct group *group;
+#endif
+    uint64_t (*bits)[CHILD_WORDS];
     paddr_t metadata_start;
     size_t metadata;
-    size_t least_free;
-    paddr_t virgin; /* from here on no frame was ever handed out */
 } store;
+
+static size_t least_free;
 
 static PERCPU struct {
     uint64_t taken, refills, spills, splits, cleaned; /* as in frame_stats */
@@ -72,15 +108,21 @@ static PERCPU struct {
 
 PERCPU uint64_t frames_zeroed;
 
-size_t frames_stored;
+size_t frames_stored __attribute__((aligned(64)));
 
-bool frames_trust_virgin;
+bool frames_trust_virgin __attribute__((aligned(64)));
 
 #define REFILL 32u          /* frames of 4 KiB that go between a magazine and the store */
 #define FEW 4u              /* frames for which the magazine is filled, where it is empty: for the next ones, too */
 #define RUNS 16u            /* of neighbours that are taken from the store before they are looked at */
 #define CLEAN_2M 2u         /* frames of 2 MiB that an idle CPU keeps clean, of those that were used */
 #define CLEAN_PIECE 0x8000u /* bytes of them that it zeroes before it looks around */
+#define TREE_FREE_GOOD                                                                                                 \
+    (TREE_CHILDREN * CHILD_FRAMES / 16)     /* frames that a tree should have for whoever moves there                  \
+                                             */
+#define TREE_LARGE_GOOD (TREE_CHILDREN / 4) /* or 2 MiB */
+#define BATCH_PART 256u                     /* of all frames: what each CPU counts by itself, */
+#define BATCH_MAX 4096u                     /* or 16 MiB */
 #define SPLIT_PART 4u /* runs are taken of whole 2 MiB while these are more than so many times those in part free */
 #define SIZE_2M ((size_t)1 << CHILD_SHIFT)
 
@@ -100,16 +142,18 @@ static inline paddr_t virgin_mark(void)
     this_cpu(virgin_before) = 0;
     return frames_trust_virgin ? 0 : FRAME_NONE;
 #else
-    return frames_trust_virgin ? store.virgin : FRAME_NONE;
+    return frames_trust_virgin ? store.tree->virgin : FRAME_NONE;
 #endif
 }
 
-/* With the lock held, before frames are taken. */
-static inline void note_virgin(void)
+/* Before frames of the tree are taken. */
+static inline void note_virgin(const struct tree *tree)
 {
 #if QUIRE_THREADS
-    if (store.virgin > this_cpu(virgin_before))
-        this_cpu(virgin_before) = store.virgin;
+    if (tree->virgin > this_cpu(virgin_before))
+        this_cpu(virgin_before) = tree->virgin;
+#else
+    (void)tree;
 #endif
 }
 
@@ -156,51 +200,176 @@ RACY static size_t magazines_free(const struct frame_magazines *own)
     return own->of[PAGE_4K][FRAME_DIRTY].count + own->of[PAGE_4K][FRAME_CLEAN].count + large * CHILD_FRAMES;
 }
 
+/* Frames of 4 KiB that came to the store, or left it: modulo 2^64. */
+#if QUIRE_THREADS
+
+static PERCPU ptrdiff_t stored_change; /* not in frames_stored yet; at most a batch, either way */
+static PERCPU bool stored_told;        /* since the least that is free was noted */
+
+COLD static __attribute__((noinline)) void tell_stored(void)
+{
+    __atomic_fetch_add(&frames_stored, (size_t)this_cpu(stored_change), __ATOMIC_RELAXED);
+    this_cpu(stored_change) = 0;
+    this_cpu(stored_told) = true;
+}
+
+static inline void add_stored(size_t frames)
+{
+    ptrdiff_t change = this_cpu(stored_change) += (ptrdiff_t)frames;
+
+    if (UNLIKELY(change > store.batch || change < -store.batch))
+        tell_stored();
+}
+
+size_t frames_stored_at_least(void)
+{
+    size_t told = __atomic_load_n(&frames_stored, __ATOMIC_RELAXED), untold = cpus() * (size_t)store.batch;
+
+    return told > untold ? told - untold : 0;
+}
+
 RACY static size_t stored(void)
+{
+    size_t sum = __atomic_load_n(&frames_stored, __ATOMIC_RELAXED);
+
+    for (unsigned cpu = 0; cpu < cpus(); cpu++)
+        sum += (size_t)cpu_variable(cpu, stored_change);
+    return (ptrdiff_t)sum < 0 ? 0 : sum; /* while CPUs were looked at, others took what these had put */
+}
+
+#else
+
+static inline void add_stored(size_t frames)
+{
+    frames_stored += frames;
+}
+
+static inline size_t stored(void)
 {
     return frames_stored;
 }
 
+#endif
+
 RACY size_t frames_free(void)
 {
-    size_t free = frames_stored;
+    size_t free = stored();
 
     for (unsigned cpu = 0; cpu < cpus(); cpu++)
         free += magazines_free(&cpu_variable(cpu, frame_magazines));
     return free;
 }
 
-/* Before frames come back to the store, or after large ones left it: what is free is least then. */
-COLD static __attribute__((noinline)) void note_least_free(void)
+static COLD __attribute__((noinline)) void note_least_free(void)
 {
-    size_t free = frames_free();
+    size_t free = frames_free(), least = __atomic_load_n(&least_free, __ATOMIC_RELAXED);
 
-    spin_lock(&store.lock);
-    if (free < store.least_free)
-        store.least_free = free;
-    spin_unlock(&store.lock);
+    if (!QUIRE_THREADS && free < least)
+        least_free = free;
+    while (QUIRE_THREADS && free < least &&
+           !__atomic_compare_exchange_n(&least_free, &least, free, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
+}
+
+/* Before frames come back to the store, or after large ones left it: what is free is least then. Several CPUs look only
+ * after they have told what they counted. */
+static inline void note_extreme(void)
+{
+#if QUIRE_THREADS
+    if (LIKELY(!this_cpu(stored_told)))
+        return;
+    this_cpu(stored_told) = false;
+#endif
+    note_least_free();
 }
 
 /* ---- children ---- */
 
+static inline struct tree *tree_of(size_t child)
+{
+#if QUIRE_THREADS
+    return &store.tree[child / TREE_CHILDREN];
+#else
+    (void)child;
+    return store.tree;
+#endif
+}
+
+/* The first child of a child's tree. */
+static inline size_t tree_first(size_t child)
+{
+    return QUIRE_THREADS ? align_down(child, TREE_CHILDREN) : 0;
+}
+
+static inline size_t tree_end(size_t child)
+{
+    return QUIRE_THREADS ? tree_first(child) + TREE_CHILDREN : store.children;
+}
+
+static inline struct tree *lock_tree(size_t child)
+{
+    struct tree *tree = tree_of(child);
+
+    spin_lock(&tree->lock);
+    return tree;
+}
+
+static inline void unlock_tree(struct tree *tree)
+{
+    spin_unlock(&tree->lock);
+}
+
+static inline uint16_t *child_state(size_t child)
+{
+#if QUIRE_THREADS
+    return &tree_of(child)->state[child % TREE_CHILDREN];
+#else
+    return &store.state[child];
+#endif
+}
+
+static inline struct group *group_of(size_t child)
+{
+#if QUIRE_THREADS
+    return &tree_of(child)->group;
+#else
+    return &store.group[child / GROUP_CHILDREN];
+#endif
+}
+
 static inline unsigned child_free(size_t child)
 {
-    return store.state[child] & COUNT_MASK;
+    return *child_state(child) & COUNT_MASK;
+}
+
+/* So many frames more of the tree are free: modulo 2^64. */
+static inline void tree_add_free(struct tree *tree, size_t frames)
+{
+#if QUIRE_THREADS
+    tree->free = (uint16_t)(tree->free + frames);
+#else
+    (void)tree;
+#endif
+    add_stored(frames);
 }
 
 static __attribute__((noinline)) void child_set_free(size_t child, unsigned count, unsigned flags)
 {
-    struct group *group = &store.group[child / GROUP_CHILDREN];
-    unsigned old = child_free(child);
+    struct group *group = group_of(child);
+    struct tree *tree = tree_of(child);
+    uint16_t *state = child_state(child);
+    unsigned old = *state & COUNT_MASK;
+    tree_place place = (tree_place)(child - tree_first(child));
 
-    group->whole = (uint16_t)(group->whole - (old == CHILD_FRAMES) + (count == CHILD_FRAMES));
-    group->partial = (uint16_t)(group->partial - (old > 0 && old < CHILD_FRAMES) + (count > 0 && count < CHILD_FRAMES));
-    frames_stored = frames_stored + count - old;
-    store.state[child] = (uint16_t)(count | flags | (store.state[child] & EDGE));
-    if (count == CHILD_FRAMES && child < store.lowest_whole)
-        store.lowest_whole = child;
-    if (count > 0 && count < CHILD_FRAMES && child < store.lowest_partial)
-        store.lowest_partial = child;
+    group->whole = (tree_count)(group->whole - (old == CHILD_FRAMES) + (count == CHILD_FRAMES));
+    group->partial =
+        (tree_count)(group->partial - (old > 0 && old < CHILD_FRAMES) + (count > 0 && count < CHILD_FRAMES));
+    tree_add_free(tree, (size_t)count - old);
+    *state = (uint16_t)(count | flags | (*state & EDGE));
+    if (count == CHILD_FRAMES && place < tree->lowest_whole)
+        tree->lowest_whole = place;
+    if (count > 0 && count < CHILD_FRAMES && place < tree->lowest_partial)
+        tree->lowest_partial = place;
 }
 
 static inline paddr_t frame_address(size_t child, unsigned index)
@@ -218,9 +387,9 @@ static uint64_t *child_bits(size_t child)
 {
     uint64_t *bits = store.bits[child];
 
-    if (!(store.state[child] & BITS_VALID)) {
+    if (!(*child_state(child) & BITS_VALID)) {
         memset(bits, child_free(child) ? 0xff : 0, sizeof(store.bits[child]));
-        store.state[child] |= BITS_VALID;
+        *child_state(child) |= BITS_VALID;
     }
     return bits;
 }
@@ -257,17 +426,17 @@ static void child_run_flip(uint64_t *bits, unsigned first, unsigned count)
     }
 }
 
-/* Frames up to the address are about to be handed out. */
-static inline void note_taken(unsigned count, paddr_t end)
+/* Frames of the tree, up to the address, are about to be handed out. */
+static inline void note_taken(struct tree *tree, unsigned count, paddr_t end)
 {
     this_cpu(counts).taken += count;
-    if (end > store.virgin)
-        store.virgin = end;
+    if (end > tree->virgin)
+        tree->virgin = end;
 }
 
 static void child_take_run(size_t child, unsigned first, unsigned count)
 {
-    note_taken(count, frame_address(child, first) + ((paddr_t)count << VM_PAGE_SHIFT));
+    note_taken(tree_of(child), count, frame_address(child, first) + ((paddr_t)count << VM_PAGE_SHIFT));
     if (count == CHILD_FRAMES) {
         child_set_free(child, 0, 0);
         return;
@@ -293,13 +462,16 @@ static inline bool range_is_metadata(paddr_t start, paddr_t end)
 /* The child is, or has become, partly free in another way. */
 static inline void runs_may_be_in(size_t child)
 {
-    if (LIKELY(child >= store.highest_run))
+    struct tree *tree = tree_of(child);
+    tree_place place = (tree_place)(child - tree_first(child));
+
+    if (LIKELY(place >= tree->highest_run))
         return;
     for (unsigned order = 0; order < FRAME_RUN_ORDER_MAX; order++) {
-        if (child < store.lowest_run[order])
-            store.lowest_run[order] = child;
+        if (place < tree->lowest_run[order])
+            tree->lowest_run[order] = place;
     }
-    store.highest_run = child;
+    tree->highest_run = place;
 }
 
 /* A part of a wholly free child is about to be taken. */
@@ -309,12 +481,19 @@ COLD static void child_is_split(size_t child)
     runs_may_be_in(child);
 }
 
+/* Before its tree is locked: panics if there is none. */
+static inline void check_child(size_t child, paddr_t frame)
+{
+    if (QUIRE_THREADS)
+        CHECK(child < store.children, "frame_put: %#llx is not RAM of ours", (unsigned long long)frame);
+}
+
 /* Panics unless [start, end), which is inside the child, is RAM that is handed out. */
 static inline void check_ours(size_t child, paddr_t start, paddr_t end)
 {
-    CHECK(child < store.children && !(store.state[child] & FOREIGN), "frame_put: %#llx is not RAM of ours",
+    CHECK(child < store.children && !(*child_state(child) & FOREIGN), "frame_put: %#llx is not RAM of ours",
           (unsigned long long)start);
-    if (UNLIKELY(store.state[child] & EDGE))
+    if (UNLIKELY(*child_state(child) & EDGE))
         CHECK(range_is_ours(start, end) && !range_is_metadata(start, end), "frame_put: %#llx is not RAM of ours",
               (unsigned long long)start);
 }
@@ -324,7 +503,9 @@ static void child_put_run(size_t child, unsigned first, unsigned count)
 {
     paddr_t start = frame_address(child, first);
 
-    spin_lock(&store.lock);
+    check_child(child, start);
+    struct tree *tree = lock_tree(child);
+
     check_ours(child, start, start + ((paddr_t)count << VM_PAGE_SHIFT));
     uint64_t *bits = child_bits(child);
 
@@ -333,11 +514,11 @@ static void child_put_run(size_t child, unsigned first, unsigned count)
     unsigned free = child_free(child) + count;
     child_set_free(child, free, free == CHILD_FRAMES ? 0 : BITS_VALID);
     runs_may_be_in(child);
-    spin_unlock(&store.lock);
+    unlock_tree(tree);
 }
 
-/* Neighbours that have so many free frames, none or all, have the other number then: how many children, up to the first
- * that is not so, at most `most`. */
+/* Neighbours of one tree that have so many free frames, none or all, have the other number then: how many children, up
+ * to the first that is not so, at most `most`. */
 static size_t set_children(size_t first, size_t most, unsigned from, unsigned to)
 {
     size_t child = first, end = first + most, begin, seam;
@@ -346,12 +527,26 @@ static size_t set_children(size_t first, size_t most, unsigned from, unsigned to
         begin = child;
         seam = align_down(child, GROUP_CHILDREN) + GROUP_CHILDREN;
         seam = seam < end ? seam : end;
-        while (child < seam && (store.state[child] & ~BITS_VALID) == from)
-            store.state[child++] = (uint16_t)to;
-        store.group[begin / GROUP_CHILDREN].whole += (uint16_t)(to > from ? child - begin : begin - child);
+        while (child < seam && (*child_state(child) & ~BITS_VALID) == from)
+            *child_state(child++) = (uint16_t)to;
+        group_of(begin)->whole += (tree_count)(to > from ? child - begin : begin - child);
     } while (child == seam && child < end);
-    frames_stored += (child - first) * ((size_t)to - from);
+    tree_add_free(tree_of(first), (child - first) * ((size_t)to - from));
     return child - first;
+}
+
+/* Neighbours of one tree, whole ones: how many, up to the first that is not out. */
+static size_t put_tree_children(size_t child, size_t count)
+{
+    struct tree *tree = lock_tree(child);
+    tree_place place = (tree_place)(child - tree_first(child));
+
+    if (place < tree->lowest_whole)
+        tree->lowest_whole = place;
+    size_t put = set_children(child, count, 0, CHILD_FRAMES);
+
+    unlock_tree(tree);
+    return put;
 }
 
 /* Neighbours, whole ones. */
@@ -359,14 +554,14 @@ static void put_children(size_t child, size_t count)
 {
     CHECK(child + count <= store.children, "frame_put: %#llx is not RAM of ours",
           (unsigned long long)frame_address(child, 0));
-    spin_lock(&store.lock);
-    if (child < store.lowest_whole)
-        store.lowest_whole = child;
-    size_t put = set_children(child, count, 0, CHILD_FRAMES);
+    size_t end = child + count, part, put;
 
-    spin_unlock(&store.lock);
-    child += put;
-    CHECK(put == count, "frame_put: %#llx is %s", (unsigned long long)frame_address(child, 0),
+    do {
+        part = !QUIRE_THREADS || end < tree_end(child) ? end - child : tree_end(child) - child;
+        put = put_tree_children(child, part);
+        child += put;
+    } while (QUIRE_THREADS && put == part && child < end);
+    CHECK(put == part, "frame_put: %#llx is %s", (unsigned long long)frame_address(child, 0),
           child_free(child) ? "free already" : "not RAM of ours");
 }
 
@@ -426,9 +621,9 @@ static unsigned put_child(const paddr_t *frames, unsigned count)
     size_t child = frames[0] >> CHILD_SHIFT;
     unsigned n = 0;
 
-    CHECK(child < store.children && !(store.state[child] & FOREIGN), "frame_put: %#llx is not RAM of ours",
+    CHECK(child < store.children && !(*child_state(child) & FOREIGN), "frame_put: %#llx is not RAM of ours",
           (unsigned long long)frames[0]);
-    bool whole = !(store.state[child] & EDGE);
+    bool whole = !(*child_state(child) & EDGE);
     uint64_t *bits = child_bits(child);
 
     do
@@ -441,16 +636,21 @@ static unsigned put_child(const paddr_t *frames, unsigned count)
     return n;
 }
 
+/* Children of one tree are done with its lock held once. */
 static void put_singles(const paddr_t *frames, unsigned count)
 {
-    spin_lock(&store.lock);
     while (count > 0) {
-        unsigned put = put_child(frames, count);
+        check_child(frames[0] >> CHILD_SHIFT, frames[0]);
+        struct tree *tree = lock_tree(frames[0] >> CHILD_SHIFT);
 
-        frames += put;
-        count -= put;
+        do {
+            unsigned put = put_child(frames, count);
+
+            frames += put;
+            count -= put;
+        } while (count > 0 && tree_of(frames[0] >> CHILD_SHIFT) == tree);
+        unlock_tree(tree);
     }
-    spin_unlock(&store.lock);
 }
 
 /* ---- searching ---- */
@@ -462,26 +662,127 @@ static bool child_is(size_t child, bool partial)
     return partial ? free > 0 && free < CHILD_FRAMES : free == CHILD_FRAMES;
 }
 
-/* The first child that is partly free, or else wholly free; groups without one are passed over. */
-static inline __attribute__((always_inline)) size_t find_child(bool partial)
+/* The first child of the tree that begins there which is partly free, or else wholly free; groups without one are
+ * passed over. */
+static inline __attribute__((always_inline)) size_t find_child(size_t begin, bool partial)
 {
-    size_t *lowest = partial ? &store.lowest_partial : &store.lowest_whole;
+    struct tree *tree = tree_of(begin);
+    tree_place *lowest = partial ? &tree->lowest_partial : &tree->lowest_whole;
+    size_t end = tree_end(begin);
 
-    for (size_t child = *lowest; child < store.children; child++) {
-        const struct group *group = &store.group[child / GROUP_CHILDREN];
+    for (size_t child = begin + *lowest; child < end; child++) {
+        const struct group *group = group_of(child);
 
         if (!(partial ? group->partial : group->whole)) {
             child |= GROUP_CHILDREN - 1;
             continue;
         }
         if (child_is(child, partial)) {
-            *lowest = child;
+            *lowest = (tree_place)(child - begin);
             return child;
         }
     }
-    *lowest = store.children;
+    *lowest = (tree_place)(end - begin);
     return NO_CHILD;
 }
+
+/* ---- which tree ---- */
+
+enum use { SINGLES, LARGE, USES }; /* of frames: single ones and runs, or 2 MiB as a whole */
+
+#if QUIRE_THREADS
+
+static PERCPU struct tree *own_trees[USES];
+
+static inline size_t tree_begin(const struct tree *tree)
+{
+    return (size_t)(tree - store.tree) * TREE_CHILDREN;
+}
+
+RACY static bool tree_has(const struct tree *tree, enum use use)
+{
+    return use == LARGE ? tree->group.whole > 0 : tree->free > 0;
+}
+
+/* How well the tree suits a CPU that needs another one: a look from outside is a guess. */
+enum fit { GOOD, UNOWNED, ANY, FITS };
+
+RACY static bool tree_fits(const struct tree *tree, enum use use, enum fit fit)
+{
+    if (!tree_has(tree, use))
+        return false;
+    if (fit == ANY)
+        return true;
+    if (tree->owner != 0 && tree->owner != 1 + cpu_number())
+        return false;
+    if (fit == UNOWNED)
+        return true;
+    return use == LARGE ? tree->group.whole >= TREE_LARGE_GOOD
+                        : tree->group.partial > 0 && tree->free >= TREE_FREE_GOOD;
+}
+
+/* Takes the lock; the tree becomes this CPU's own if it is nobody's. False: it does not fit after all. */
+static bool take_tree(struct tree *tree, enum use use, enum fit fit)
+{
+    spin_lock(&tree->lock);
+    if (!tree_fits(tree, use, fit)) {
+        unlock_tree(tree);
+        return false;
+    }
+    if (tree->owner == 0)
+        tree->owner = (uint8_t)(1 + cpu_number());
+    this_cpu(own_trees)[use] = tree;
+    return true;
+}
+
+/* The lowest that fits best, so that 1 GiB stay whole above; CPUs that must share trees begin at different ones. */
+COLD static __attribute__((noinline)) struct tree *other_tree(enum use use)
+{
+    size_t shared = TREES * cpu_number() / cpus();
+
+    for (enum fit fit = GOOD; fit < FITS; fit++) {
+        for (size_t i = 0; i < TREES; i++) {
+            struct tree *tree = &store.tree[fit == ANY ? (i + shared) % TREES : i];
+
+            if (tree_fits(tree, use, fit) && take_tree(tree, use, fit))
+                return tree;
+        }
+    }
+    return NULL;
+}
+
+/* The tree that this CPU's frames come from, which has some, with its lock held. NULL: no tree has any. */
+static struct tree *lock_tree_for(enum use use)
+{
+    struct tree *tree = this_cpu(own_trees)[use];
+
+    if (UNLIKELY(tree == NULL))
+        return other_tree(use);
+    spin_lock(&tree->lock);
+    if (LIKELY(tree_has(tree, use)))
+        return tree;
+    this_cpu(own_trees)[use] = NULL;
+    if (tree->owner == 1 + cpu_number() && this_cpu(own_trees)[USES - 1 - use] != tree)
+        tree->owner = 0;
+    unlock_tree(tree);
+    return other_tree(use);
+}
+
+#else
+
+static inline size_t tree_begin(const struct tree *tree)
+{
+    (void)tree;
+    return 0;
+}
+
+static inline struct tree *lock_tree_for(enum use use)
+{
+    (void)use;
+    return lock_tree(0);
+}
+
+#endif
 
 /* Frames that are being taken: `want` more, as runs of neighbours, for which there are so many places. */
 struct taking {
@@ -533,7 +834,7 @@ static void partial_take(size_t child, struct taking *taking)
             word_take(word, frame_address(child, (unsigned)(word - bits) * 64), taking);
     }
     child_set_free(child, child_free(child) - (want - taking->want), BITS_VALID);
-    note_taken(want - taking->want, frame_run_end(taking->runs[taking->count - 1]));
+    note_taken(tree_of(child), want - taking->want, frame_run_end(taking->runs[taking->count - 1]));
 }
 
 /* The first of one that is wholly free, or all of it. */
@@ -548,25 +849,41 @@ static void whole_take(size_t child, struct taking *taking)
     child_take_run(child, 0, count);
 }
 
+/* The child that single frames come from, with the lock of its tree held. NO_CHILD: no child has any. */
+static inline size_t lock_child(struct frame_magazines *own)
+{
+    struct tree *tree = lock_tree_for(SINGLES);
+
+    if (QUIRE_THREADS && UNLIKELY(tree == NULL))
+        return NO_CHILD;
+    size_t begin = tree_begin(tree), child = own->reserved;
+
+    if (LIKELY(child - begin < tree_end(begin) - begin && child_free(child) > 0))
+        return child;
+    child = find_child(begin, true);
+    if (child == NO_CHILD)
+        child = find_child(begin, false);
+    own->reserved = child;
+    if (child == NO_CHILD)
+        unlock_tree(tree);
+    return child;
+}
+
 /* From the store, as far as it has some and there are places. */
 static void take_runs(struct frame_magazines *own, struct taking *taking)
 {
-    spin_lock(&store.lock);
-    note_virgin();
     while (taking->want > 0 && taking->count < taking->places) {
-        if (own->reserved >= store.children || child_free(own->reserved) == 0) {
-            own->reserved = find_child(true);
-            if (own->reserved == NO_CHILD)
-                own->reserved = find_child(false);
-            if (own->reserved == NO_CHILD)
-                break;
-        }
-        if (child_free(own->reserved) == CHILD_FRAMES)
-            whole_take(own->reserved, taking);
+        size_t child = lock_child(own);
+
+        if (child == NO_CHILD)
+            break;
+        note_virgin(tree_of(child));
+        if (child_free(child) == CHILD_FRAMES)
+            whole_take(child, taking);
         else
-            partial_take(own->reserved, taking);
+            partial_take(child, taking);
+        unlock_tree(tree_of(child));
     }
-    spin_unlock(&store.lock);
 }
 
 /* The same one by one: the number of them. */
@@ -615,42 +932,45 @@ COLD static unsigned child_find_run(size_t child, unsigned order)
     return CHILD_FRAMES;
 }
 
-static void begin_runs_at(unsigned order, size_t child)
+static void begin_runs_at(struct tree *tree, unsigned order, size_t place)
 {
-    store.lowest_run[order] = child;
-    if (child > store.highest_run)
-        store.highest_run = child;
+    tree->lowest_run[order] = (tree_place)place;
+    if (place > tree->highest_run)
+        tree->highest_run = (tree_place)place;
 }
 
-/* The lowest partly free child with a free run of that order: where in it, or CHILD_FRAMES if there is none. */
-COLD static unsigned find_run(unsigned order, size_t *child)
+/* The lowest partly free child of the tree with a free run of that order: where in it, or CHILD_FRAMES: none has. */
+COLD static unsigned find_run(struct tree *tree, unsigned order, size_t *child)
 {
-    for (size_t c = store.lowest_run[order]; c < store.children; c++) {
+    size_t begin = tree_begin(tree);
+
+    for (size_t c = begin + tree->lowest_run[order]; c < tree_end(begin); c++) {
         unsigned first;
 
-        if (!store.group[c / GROUP_CHILDREN].partial) {
+        if (!group_of(c)->partial) {
             c |= GROUP_CHILDREN - 1;
             continue;
         }
         if (child_free(c) == CHILD_FRAMES || (first = child_find_run(c, order)) == CHILD_FRAMES)
             continue;
         *child = c;
-        begin_runs_at(order, c);
+        begin_runs_at(tree, order, c - begin);
         return first;
     }
-    begin_runs_at(order, store.children);
+    begin_runs_at(tree, order, tree_end(begin) - begin);
     return CHILD_FRAMES;
 }
 
-COLD static paddr_t take_run_locked(struct frame_magazines *own, unsigned order)
+/* Of one tree: from the child that single frames come from, from another one, from one that is wholly free. */
+COLD static paddr_t tree_take_run(struct tree *tree, size_t reserved, unsigned order)
 {
-    size_t child = own->reserved;
-    unsigned first = child < store.children ? child_find_run(child, order) : CHILD_FRAMES;
+    size_t begin = tree_begin(tree), child = reserved;
+    unsigned first = child - begin < tree_end(begin) - begin ? child_find_run(child, order) : CHILD_FRAMES;
 
     if (first == CHILD_FRAMES)
-        first = find_run(order, &child);
+        first = find_run(tree, order, &child);
     if (first == CHILD_FRAMES) {
-        child = find_child(false);
+        child = find_child(begin, false);
         if (child == NO_CHILD)
             return FRAME_NONE;
         first = 0;
@@ -660,59 +980,159 @@ COLD static paddr_t take_run_locked(struct frame_magazines *own, unsigned order)
     return frame_address(child, first);
 }
 
-static paddr_t take_run(struct frame_magazines *own, unsigned order)
+#if QUIRE_THREADS
+/* From whichever tree has one. */
+COLD static paddr_t take_run_anywhere(size_t reserved, unsigned order)
 {
-    spin_lock(&store.lock);
-    paddr_t first = take_run_locked(own, order);
+    paddr_t first = FRAME_NONE;
 
-    spin_unlock(&store.lock);
+    for (struct tree *tree = store.tree; tree < store.tree + TREES && first == FRAME_NONE; tree++) {
+        if (!tree_fits(tree, SINGLES, ANY))
+            continue;
+        spin_lock(&tree->lock);
+        first = tree_take_run(tree, reserved, order);
+        unlock_tree(tree);
+    }
+    return first;
+}
+#endif
+
+COLD static paddr_t take_run(struct frame_magazines *own, unsigned order)
+{
+    struct tree *tree = lock_tree_for(SINGLES);
+
+    if (QUIRE_THREADS && tree == NULL)
+        return FRAME_NONE;
+    paddr_t first = tree_take_run(tree, own->reserved, order);
+
+    unlock_tree(tree);
+#if QUIRE_THREADS
+    if (first == FRAME_NONE)
+        first = take_run_anywhere(own->reserved, order);
+#endif
     return first;
 }
 
 static paddr_t take_2m(void)
 {
-    spin_lock(&store.lock);
-    note_virgin();
-    size_t child = find_child(false);
+    struct tree *tree = lock_tree_for(LARGE);
+
+    if (QUIRE_THREADS && tree == NULL)
+        return FRAME_NONE;
+    note_virgin(tree);
+    size_t child = find_child(tree_begin(tree), false);
 
     if (child != NO_CHILD)
         child_take_run(child, 0, CHILD_FRAMES);
-    spin_unlock(&store.lock);
+    unlock_tree(tree);
     return child != NO_CHILD ? frame_address(child, 0) : FRAME_NONE;
 }
+
+/* Neighbours of one tree from one on that is wholly free, with its lock held: how many, at most `most`. */
+static size_t take_tree_children(size_t first, size_t most)
+{
+    struct tree *tree = tree_of(first);
+    size_t left = tree_end(first) - first, count = set_children(first, most < left ? most : left, CHILD_FRAMES, 0);
+
+    tree->lowest_whole = (tree_place)(first + count - tree_first(first));
+    note_taken(tree, (unsigned)count * CHILD_FRAMES, frame_address(first + count, 0));
+    return count;
+}
+
+#if QUIRE_THREADS
+/* The next ones, in trees that no CPU has. */
+static size_t take_next_children(size_t first, size_t most)
+{
+    size_t count = 0, part;
+
+    do {
+        size_t child = first + count;
+
+        if (count == most || child >= store.children || child != tree_first(child) ||
+            !tree_fits(tree_of(child), LARGE, UNOWNED))
+            break;
+        struct tree *tree = lock_tree(child);
+
+        part = child_free(child) == CHILD_FRAMES ? take_tree_children(child, most - count) : 0;
+        count += part;
+        unlock_tree(tree);
+    } while (part == TREE_CHILDREN);
+    return count;
+}
+#endif
 
 /* Neighbours, at most `most` wholly free ones: the first frame of 2 MiB, or FRAME_NONE. */
 static paddr_t take_children(size_t most, size_t *count)
 {
-    spin_lock(&store.lock);
-    size_t first = find_child(false);
+    struct tree *tree = lock_tree_for(LARGE);
 
-    if (first == NO_CHILD) {
-        spin_unlock(&store.lock);
+    if (QUIRE_THREADS && tree == NULL)
         return FRAME_NONE;
-    }
-    *count = set_children(first, most < store.children - first ? most : store.children - first, CHILD_FRAMES, 0);
-    store.lowest_whole = first + *count;
-    note_taken((unsigned)*count * CHILD_FRAMES, frame_address(first + *count, 0));
-    spin_unlock(&store.lock);
+    size_t first = find_child(tree_begin(tree), false);
+
+    if (first != NO_CHILD)
+        *count = take_tree_children(first, most);
+    unlock_tree(tree);
+    if (first == NO_CHILD)
+        return FRAME_NONE;
+#if QUIRE_THREADS
+    *count += take_next_children(first + *count, most - *count);
+#endif
     return frame_address(first, 0);
+}
+
+/* ---- several trees at once ---- */
+
+/* Of all children from one on up to another; in this order by all CPUs, which else hold one at most. */
+COLD static void lock_trees(size_t first, size_t last)
+{
+    for (size_t child = tree_first(first); child <= last; child = tree_end(child))
+        lock_tree(child);
+}
+
+COLD static void unlock_trees(size_t first, size_t last)
+{
+    for (size_t child = tree_first(first); child <= last; child = tree_end(child))
+        unlock_tree(tree_of(child));
+}
+
+/* All children of a GiB are wholly free. */
+RACY static bool gib_is_whole(size_t first)
+{
+    size_t child = first;
+
+    if (store.children < first + GIB_CHILDREN)
+        return false;
+    while (child < first + GIB_CHILDREN && group_of(child)->whole == GROUP_CHILDREN)
+        child += GROUP_CHILDREN;
+    return child == first + GIB_CHILDREN;
+}
+
+/* With all its trees locked. */
+COLD static bool take_gib(size_t first)
+{
+    if (!gib_is_whole(first))
+        return false;
+    for (size_t child = first; child < first + GIB_CHILDREN; child++) {
+        note_virgin(tree_of(child));
+        child_take_run(child, 0, CHILD_FRAMES);
+    }
+    return true;
 }
 
 static paddr_t take_1g(void)
 {
-    paddr_t frame = FRAME_NONE;
-
-    spin_lock(&store.lock);
-    note_virgin();
-    for (size_t g = 0; g < store.groups && frame == FRAME_NONE; g++) {
-        if (store.group[g].whole != GROUP_CHILDREN)
+    for (size_t first = 0; first < store.children; first += GIB_CHILDREN) {
+        if (!gib_is_whole(first))
             continue;
-        for (size_t child = g * GROUP_CHILDREN; child < (g + 1) * GROUP_CHILDREN; child++)
-            child_take_run(child, 0, CHILD_FRAMES);
-        frame = (paddr_t)g << GROUP_SHIFT;
+        lock_trees(first, first + GIB_CHILDREN - 1);
+        bool taken = take_gib(first);
+
+        unlock_trees(first, first + GIB_CHILDREN - 1);
+        if (taken)
+            return frame_address(first, 0);
     }
-    spin_unlock(&store.lock);
-    return frame;
+    return FRAME_NONE;
 }
 
 /* ---- the way back ---- */
@@ -723,16 +1143,22 @@ static paddr_t take_1g(void)
  */
 static inline void begin_moving(struct frame_magazines *own)
 {
-    if (QUIRE_THREADS)
-        __atomic_store_n(&own->moving, own->moving + 1, __ATOMIC_RELAXED);
+#if QUIRE_THREADS
+    __atomic_store_n(&own->moving, own->moving + 1, __ATOMIC_RELAXED);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
+#else
+    (void)own;
+#endif
 }
 
 static inline void end_moving(struct frame_magazines *own)
 {
+#if QUIRE_THREADS
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    if (QUIRE_THREADS)
-        __atomic_store_n(&own->moving, own->moving - 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&own->moving, own->moving - 1, __ATOMIC_RELAXED);
+#else
+    (void)own;
+#endif
 }
 
 COLD void frames_drain(void)
@@ -887,7 +1313,7 @@ static paddr_t take(struct frame_magazines *own, enum page_size size)
     }
     paddr_t frame = size == PAGE_2M ? take_2m() : take_1g();
 
-    note_least_free();
+    note_extreme();
     return frame;
 }
 
@@ -956,7 +1382,7 @@ paddr_t frames_get_large(size_t most, size_t *count)
     }
     if (UNLIKELY(FRAMES_MAY_FAIL) || (first = take_children(most, count)) == FRAME_NONE)
         return frame_get(PAGE_2M);
-    note_least_free();
+    note_extreme();
     return first;
 }
 
@@ -964,7 +1390,7 @@ paddr_t frames_get_large(size_t most, size_t *count)
 static void spill(struct frame_magazine *own)
 {
     this_cpu(counts).spills++;
-    note_least_free();
+    note_extreme();
     begin_moving(&this_cpu(frame_magazines));
     put_singles(own->frames, FRAME_MAGAZINE_MAX - REFILL);
     own->count = REFILL;
@@ -983,7 +1409,7 @@ COLD static __attribute__((noinline)) void put_overflow(paddr_t frame, enum page
         own->frames[own->count++] = frame;
         return;
     }
-    note_least_free();
+    note_extreme();
     put_children(frame >> CHILD_SHIFT, page_bytes(size) >> CHILD_SHIFT);
 }
 
@@ -1063,7 +1489,7 @@ void frames_put(const paddr_t *frames, unsigned count)
     for (unsigned i = 0; i < count; i++)
         frame_check_put(frames[i], PAGE_4K, FRAME_DIRTY);
     if (count > FRAME_MAGAZINE_MAX - hot->count) {
-        note_least_free();
+        note_extreme();
         put_singles(frames, count);
         return;
     }
@@ -1083,7 +1509,7 @@ void frames_put_neighbours(paddr_t first, enum page_size size, size_t count)
     room = count < room ? (unsigned)count : room;
     for (unsigned i = room; i-- > 0;) /* the lowest is the next one got */
         hot->frames[hot->count++] = first + i * SIZE_2M;
-    note_least_free();
+    note_extreme();
     put_range(first + room * SIZE_2M, end);
 }
 
@@ -1183,12 +1609,12 @@ static void check_is_out(paddr_t frame, size_t size)
     CHECK(!magazines_hold(&this_cpu(frame_magazines), frame, last + 1), "frame_put: %#llx is free already",
           (unsigned long long)frame);
     for (paddr_t at = frame; at < last; child++, at = (paddr_t)child << CHILD_SHIFT) {
-        spin_lock(&store.lock);
+        struct tree *tree = lock_tree(child);
         unsigned count = size < SIZE_2M ? (unsigned)(size >> VM_PAGE_SHIFT) : CHILD_FRAMES;
-        bool out = store.state[child] & BITS_VALID ? child_run_is(store.bits[child], frame_index(at), count, false)
-                                                   : child_free(child) == 0;
+        bool out = *child_state(child) & BITS_VALID ? child_run_is(store.bits[child], frame_index(at), count, false)
+                                                    : child_free(child) == 0;
 
-        spin_unlock(&store.lock);
+        unlock_tree(tree);
         CHECK(out, "frame_put: %#llx is free already", (unsigned long long)at);
     }
 }
@@ -1284,18 +1710,18 @@ COLD static bool part_take(size_t child, unsigned first, unsigned count)
 /* Single frames and runs of other orders shall not be the only ones left: in a GiB most of what is free is whole. */
 static inline bool may_be_split(size_t child)
 {
-    const struct group *group = &store.group[child / GROUP_CHILDREN];
+    const struct group *group = group_of(child);
 
     return group->whole > SPLIT_PART * group->partial;
 }
 
-static bool take_at(paddr_t first, unsigned count)
+/* With the lock of the child's tree held. */
+static inline bool take_at(size_t child, unsigned place, unsigned count)
 {
-    size_t child = first >> CHILD_SHIFT;
-    unsigned place = frame_index(first), free;
+    unsigned free = child_free(child);
 
     ASSERT(count > 0 && place + count <= CHILD_FRAMES);
-    if (child >= store.children || (free = child_free(child)) < count)
+    if (free < count)
         return false;
     if (free == CHILD_FRAMES || place % 64 + count > 64)
         return part_is_free(child, place, count) && part_take(child, place, count);
@@ -1304,19 +1730,21 @@ static bool take_at(paddr_t first, unsigned count)
     if ((*word & mask) != mask)
         return false;
     *word ^= mask;
-    note_taken(count, first + ((paddr_t)count << VM_PAGE_SHIFT));
+    note_taken(tree_of(child), count, frame_address(child, place + count));
     child_set_free(child, free - count, BITS_VALID);
     return true;
 }
 
 bool frames_get_at(paddr_t first, unsigned count)
 {
-    if (get_fails())
-        return false;
-    spin_lock(&store.lock);
-    bool taken = take_at(first, count);
+    size_t child = first >> CHILD_SHIFT;
 
-    spin_unlock(&store.lock);
+    if (get_fails() || child >= store.children)
+        return false;
+    struct tree *tree = lock_tree(child);
+    bool taken = take_at(child, frame_index(first), count);
+
+    unlock_tree(tree);
     return taken;
 }
 
@@ -1324,27 +1752,28 @@ paddr_t frames_get_beside(paddr_t first, unsigned count)
 {
     if (frames_get_at(first, count))
         return first;
-    spin_lock(&store.lock);
-    size_t child = find_child(false);
+    struct tree *tree = lock_tree_for(LARGE);
 
-    if (child != NO_CHILD && may_be_split(child)) {
-        first = frame_address(child, frame_index(first));
-        take_at(first, count);
-    } else {
-        first = FRAME_NONE;
-    }
-    spin_unlock(&store.lock);
-    return first;
+    if (QUIRE_THREADS && tree == NULL)
+        return FRAME_NONE;
+    size_t child = find_child(tree_begin(tree), false);
+    bool may = child != NO_CHILD && may_be_split(child);
+
+    unlock_tree(tree);
+    first = frame_address(child, frame_index(first));
+    return may && frames_get_at(first, count) ? first : FRAME_NONE;
 }
 
 COLD static bool take_range(paddr_t start, paddr_t end)
 {
-    spin_lock(&store.lock);
+    size_t first = start >> CHILD_SHIFT, last = (end - 1) >> CHILD_SHIFT;
+
+    lock_trees(first, last);
     bool free = for_each_child(start, end, part_is_free);
 
     if (free)
         for_each_child(start, end, part_take);
-    spin_unlock(&store.lock);
+    unlock_trees(first, last);
     return free;
 }
 
@@ -1407,17 +1836,22 @@ RACY static void add_counts(struct frame_stats *stats, unsigned cpu)
         magazines->of[PAGE_4K][FRAME_CLEAN].count + (size_t)magazines->of[PAGE_2M][FRAME_CLEAN].count * CHILD_FRAMES;
 }
 
+RACY static size_t whole_of_group(size_t child)
+{
+    return group_of(child)->whole;
+}
+
 COLD struct frame_stats frames_stats(void)
 {
     note_least_free();
-    struct frame_stats stats = {.metadata = store.metadata, .least_free = store.least_free, .free = frames_free()};
+    struct frame_stats stats = {.metadata = store.metadata,
+                                .least_free = __atomic_load_n(&least_free, __ATOMIC_RELAXED),
+                                .free = frames_free()};
 
-    spin_lock(&store.lock);
-    for (size_t g = 0; g < store.groups; g++) {
-        stats.free_2m += store.group[g].whole;
-        stats.free_1g += store.group[g].whole == GROUP_CHILDREN;
+    for (size_t child = 0; child < store.children; child += GROUP_CHILDREN) {
+        stats.free_2m += whole_of_group(child);
+        stats.free_1g += child % GIB_CHILDREN == 0 && gib_is_whole(child);
     }
-    spin_unlock(&store.lock);
     for (size_t i = 0; i < store.range_count; i++)
         stats.total += (store.ranges[i].end - store.ranges[i].start) >> VM_PAGE_SHIFT;
     stats.total -= store.metadata >> VM_PAGE_SHIFT;
@@ -1456,11 +1890,58 @@ static void claim(paddr_t start, paddr_t end)
     size_t first = start >> CHILD_SHIFT, last = (end - 1) >> CHILD_SHIFT;
 
     for (size_t child = first; child <= last; child++)
-        store.state[child] = 0;
+        *child_state(child) = 0;
     if (!is_aligned(start, SIZE_2M))
-        store.state[first] = EDGE;
+        *child_state(first) = EDGE;
     if (!is_aligned(end, SIZE_2M))
-        store.state[last] = EDGE;
+        *child_state(last) = EDGE;
+}
+
+/* Lays out the metadata for so many children: its size. */
+static size_t lay_out(uintptr_t at)
+{
+    size_t bits = store.children * sizeof(store.bits[0]);
+
+    store.bits = (void *)at;
+#if QUIRE_THREADS
+    store.tree = (void *)(at + bits);
+    return bits + TREES * sizeof(store.tree[0]);
+#else
+    size_t state = align_up(store.children * sizeof(store.state[0]), 8);
+    size_t groups = (store.children + GROUP_CHILDREN - 1) / GROUP_CHILDREN;
+
+    store.state = (void *)(at + bits);
+    store.group = (void *)(at + bits + state);
+    return bits + state + groups * sizeof(store.group[0]);
+#endif
+}
+
+/* All children belong to nobody, until their ranges are claimed and put. */
+static void make_store(void)
+{
+#if QUIRE_THREADS
+    memset(store.tree, 0, TREES * sizeof(store.tree[0]));
+#else
+    memset(store.group, 0, (store.children + GROUP_CHILDREN - 1) / GROUP_CHILDREN * sizeof(store.group[0]));
+#endif
+    for (size_t child = 0; child < store.children; child++)
+        *child_state(child) = FOREIGN;
+    for (size_t i = 0; i < store.range_count; i++)
+        claim(store.ranges[i].start, store.ranges[i].end);
+    for (size_t i = 0; i < store.range_count; i++)
+        put_range(store.ranges[i].start, store.ranges[i].end);
+}
+
+/* What there is was never used. */
+static void begin_counting(void)
+{
+    memset(&this_cpu(counts), 0, sizeof(counts));
+    least_free = frames_stored;
+    for (size_t child = 0; child < store.children; child = tree_end(child))
+        tree_of(child)->virgin = 0;
+#if QUIRE_THREADS
+    store.batch = (ptrdiff_t)(frames_stored / BATCH_PART < BATCH_MAX ? frames_stored / BATCH_PART : BATCH_MAX);
+#endif
 }
 
 COLD error_t frames_init(const struct frame_range *ranges, size_t count)
@@ -1469,42 +1950,32 @@ COLD error_t frames_init(const struct frame_range *ranges, size_t count)
     frames_stored = 0;
     memset(&this_cpu(frame_magazines), 0, sizeof(frame_magazines));
     this_cpu(frame_magazines).reserved = NO_CHILD;
+#if QUIRE_THREADS
+    memset(&this_cpu(own_trees), 0, sizeof(own_trees));
+    this_cpu(stored_change) = 0;
+#endif
     if (count == 0 || count > RANGES_MAX)
         return E_NOMEM;
     keep_ranges(ranges, count);
-    store.children = (ranges[count - 1].end + ((paddr_t)1 << CHILD_SHIFT) - 1) >> CHILD_SHIFT;
-    store.groups = (store.children + GROUP_CHILDREN - 1) / GROUP_CHILDREN;
-
-    size_t bits = store.children * sizeof(store.bits[0]);
-    size_t state = align_up(store.children * sizeof(store.state[0]), 8);
-
-    size_t size = align_up(bits + state + store.groups * sizeof(store.group[0]), VM_PAGE_SIZE);
+    store.children = (ranges[count - 1].end + SIZE_2M - 1) >> CHILD_SHIFT;
+    if (QUIRE_THREADS)
+        store.children = align_up(store.children, TREE_CHILDREN);
+    size_t size = align_up(lay_out(0), VM_PAGE_SIZE);
     paddr_t place = place_metadata(size);
 
     if (place == FRAME_NONE) {
         memset(&store, 0, sizeof(store));
-        frames_stored = 0;
         return E_NOMEM;
     }
-    store.bits = phys_to_virt(place);
-    store.state = (uint16_t *)((char *)phys_to_virt(place) + bits);
-    store.group = (struct group *)((char *)store.state + state);
-    for (size_t child = 0; child < store.children; child++)
-        store.state[child] = FOREIGN;
-    memset(store.group, 0, store.groups * sizeof(store.group[0]));
-    for (size_t i = 0; i < store.range_count; i++)
-        claim(store.ranges[i].start, store.ranges[i].end);
-    for (size_t i = 0; i < store.range_count; i++)
-        put_range(store.ranges[i].start, store.ranges[i].end);
+    lay_out((uintptr_t)phys_to_virt(place));
+    make_store();
     if (frame_take(place, size) != E_SUCCESS)
         return E_NOMEM;
     store.metadata_start = place;
     store.metadata = size;
     for (paddr_t at = place; at < place + size; at += VM_PAGE_SIZE)
-        store.state[at >> CHILD_SHIFT] |= EDGE;
-    store.least_free = frames_stored;
-    store.virgin = 0;
-    memset(&this_cpu(counts), 0, sizeof(counts));
+        *child_state(at >> CHILD_SHIFT) |= EDGE;
+    begin_counting();
     return E_SUCCESS;
 }
 

@@ -196,8 +196,16 @@ bool frames_overlap(paddr_t start, uint64_t size);
 /* Frames of 4 KiB that are not handed out, those in magazines included: a look at each CPU, which may be changing it.
  */
 size_t frames_free(void);
-/* Those of them that no magazine holds. */
+/* Those of them that no magazine holds. Several CPUs count by themselves for a while: there are that many at least. */
 extern size_t frames_stored;
+#if QUIRE_THREADS
+size_t frames_stored_at_least(void);
+#else
+static inline size_t frames_stored_at_least(void)
+{
+    return frames_stored;
+}
+#endif
 
 /* What gives back frames that are kept to be used again (malloc's heap does); NULL: nobody keeps any. For whoever is
  * about to refuse memory, outside of faults. */

@@ -61,7 +61,7 @@ static inline vm_flags_t protection_flags(unsigned long protection)
 /* At once, without a look at the magazines. */
 static inline bool has_stored_frames(size_t size)
 {
-    return (size >> VM_PAGE_SHIFT) + FRAMES_LEFT <= frames_stored;
+    return (size >> VM_PAGE_SHIFT) + FRAMES_LEFT <= frames_stored_at_least();
 }
 
 static inline bool has_frames(size_t size)

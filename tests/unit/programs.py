@@ -1,6 +1,7 @@
 """
 Test programs of vm/ and of the page-table code that run on the host: the name, and the sources it is made of. Those
-named *_tsan are compiled with ThreadSanitizer, the others with AddressSanitizer and UndefinedBehaviorSanitizer.
+named *_tsan are compiled with ThreadSanitizer, the others with AddressSanitizer and UndefinedBehaviorSanitizer; those
+named *_one as the core is for programs without threads.
 """
 
 # The simulated machine without a CPU: RAM and panics. Fuzzers have no test harness.
@@ -82,6 +83,7 @@ HEAP_VM_CPUS_TEST = [
     *SPACE,
 ]
 CPUS_TEST = ["tests/unit/test_cpus.c", *MACHINE, *HARNESS]
+FRAMES_TEST = ["tests/unit/test_frames.c", "vm/frames.c", *MACHINE, *HARNESS]
 FRAMES_CPUS_TEST = ["tests/unit/test_frames_cpus.c", "vm/frames.c", *MACHINE, *HARNESS]
 
 PROGRAMS: dict[str, list[str]] = {
@@ -89,7 +91,8 @@ PROGRAMS: dict[str, list[str]] = {
     "test_frames_cpus_tsan": FRAMES_CPUS_TEST,
     "test_cpus": CPUS_TEST,
     "test_cpus_tsan": CPUS_TEST,
-    "test_frames": ["tests/unit/test_frames.c", "vm/frames.c", *MACHINE, *HARNESS],
+    "test_frames": FRAMES_TEST,
+    "test_frames_one": FRAMES_TEST,
     "test_mmu": ["tests/unit/test_mmu.c", *MACHINE, *CPU, *HARNESS],
     "test_space": ["tests/unit/test_space.c", *SPACE],
     "test_space_cpus": SPACE_CPUS_TEST,

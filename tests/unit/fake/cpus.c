@@ -16,6 +16,8 @@ extern char __start_percpu[], __stop_percpu[];
 
 _Thread_local uintptr_t fake_percpu_offset;
 
+#if QUIRE_THREADS
+
 PERCPU unsigned percpu_number;
 uintptr_t percpu_offsets[CPUS_MAX];
 
@@ -182,3 +184,5 @@ void fake_cpus_run(void (*function)(unsigned cpu, void *argument), void *argumen
     for (unsigned cpu = 0; cpu < cpus; cpu++)
         pthread_join(plays[cpu].thread, NULL);
 }
+
+#endif
