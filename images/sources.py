@@ -137,6 +137,7 @@ THREADS = [
     "arch/x86_64/context.c",
     "core/linux/futex.c",
     "core/linux/thread.c",
+    "arch/x86_64/madt.c",
     "core/spinlock.c",
     "core/threads/scheduler.c",
     "vm/heap/cpus.c",
