@@ -7,8 +7,8 @@
 
 C_DECLARATIONS_BEGIN
 
-/* Waits for an interrupt with interrupts enabled, or until the deadline (monotonic ns, core/clock.h), whichever is
- * first. */
+/* Waits with interrupts enabled until the deadline (monotonic ns, core/clock.h), or until this CPU is kicked (cpu_kick):
+ * also if it was since the last wait, or before it, and did not run the program then. */
 void cpu_wait_until(uint64_t deadline);
 /* Interrupts whatever runs at that time (monotonic ns), if it has interrupts enabled, or some time before; UINT64_MAX:
  * not at all. The last call counts. False: this machine has no such timer. */
@@ -23,21 +23,36 @@ uint64_t cpu_time_instructions(uint64_t count);
 void cpu_watch_faults(error_t (*watcher)(vaddr_t address, vm_flags_t access, bool present));
 /* CPUs that run: from 0 on (core/percpu.h). More than one only where the program can create threads. */
 unsigned cpu_count(void);
+/*
+ * Has the other CPUs of the machine run, those that the core can use (arch/x86_64/smp.c; what is left out is said on the
+ * console): each calls the function on a stack of its own, with interrupts off, and for good. Returns when they are
+ * there. From then on the program has to run with interrupts enabled, as it answers to other CPUs: one that starts
+ * later does, of one that runs the caller sees to it. Once; only in a core with threads, as what follows.
+ */
+void cpu_start_others(void (*run)(void));
 
 /* Where CPUs wait for each other: a pause, and what others ask of this one (cpu_call). For loops in the core. */
 void cpu_relax(void);
 /*
  * Has every CPU of the mask (a bit for each; those that are not there, and this one, do not count) run the function
  * with interrupts off, and returns when all have. Several CPUs may do so at once, with locks held: so the function
- * takes no lock and waits for nobody. A CPU that is waiting in cpu_idle runs it, too. Where it interrupts a window of
+ * takes no lock and waits for nobody. A CPU that waits in cpu_wait_until runs it, too. Where it interrupts a window of
  * the program (arch/x86_64/malloc.h) that is started again: the function may change what windows do.
  */
 void cpu_call(uint64_t mask, void (*function)(void *), void *argument);
 /* For that function: this CPU was not waiting, and not running the program, but in the middle of the core, which a
  * program has called directly: what that may be changing must be left alone. */
 bool cpu_is_inside_core(void);
-/* Interrupts the CPU: what it runs of the program is interrupted (core/thread.h), or cpu_idle returns. */
+/*
+ * Interrupts the CPU: what it runs of the program (frame_on_kick of core/linux/frame.h), or its cpu_wait_until returns:
+ * if it runs neither, the next one does, at once. What was stored before is seen there. It may be the running one.
+ */
 void cpu_kick(unsigned cpu);
+/* For statistics, of a CPU: interrupts that it sent to others and was sent, and functions of cpu_call that it ran. */
+struct cpu_messages {
+    uint64_t sent, received, served;
+};
+struct cpu_messages cpu_messages(unsigned cpu);
 /* "GenuineIntel ..." brand string for reports. */
 const char *cpu_name(void);
 /* What /proc/cpuinfo shows, from CPUID. */

@@ -266,10 +266,11 @@ def boot_arguments(config: Config, options: argparse.Namespace, machine: str) ->
     return ["-drive", file + (",media=cdrom" if options.route == "iso" else ",if=virtio")]
 
 
-def counter_arguments(options: argparse.Namespace, accelerator: str) -> list[str]:
+def counter_arguments(options: argparse.Namespace, accelerator: str, cpus: int) -> list[str]:
+    """The CPU, and how it is run: each emulated one by a thread of its own, where instructions need not be counted."""
     if options.icount:
         return COUNTING
-    return ["-cpu", options.cpu, "-accel", accelerator]
+    return ["-cpu", options.cpu, "-accel", "tcg,thread=multi" if accelerator == "tcg" and cpus > 1 else accelerator]
 
 
 def machine_arguments(machine: str, memory: int, cpus: int, processor: list[str]) -> list[str]:
@@ -280,8 +281,8 @@ def machine_arguments(machine: str, memory: int, cpus: int, processor: list[str]
 
 def build_command(config: Config, options: argparse.Namespace, accelerator: str, gdb_port: int | None) -> list[str]:
     machine = options.machine or config.machine
-    processor = counter_arguments(options, accelerator)
-    command = machine_arguments(machine, options.memory or config.memory, options.cpus or config.cpus, processor)
+    cpus = options.cpus or config.cpus
+    command = machine_arguments(machine, options.memory or config.memory, cpus, counter_arguments(options, accelerator, cpus))
     if options.firmware:
         command += ["-bios", str(options.firmware)]
     for device in config.devices:

@@ -10,9 +10,17 @@
 #define SELECTOR_DATA 0x10
 #define SELECTOR_TSS 0x18
 
+/* What the switch to 64 bits sets, of the boot CPU (entry.S) and of others (ap_entry.S). */
+#define SWITCH_CR0 0x80010033  /* PG, WP, NE, ET, MP, PE */
+#define SWITCH_CR4 0x000000a0  /* PGE, PAE */
+#define SWITCH_EFER 0x00000900 /* NXE, LME */
+#define MSR_EFER 0xc0000080
+
 /* Vectors above the exceptions. The PICs are masked and moved here only to catch what is spurious. */
 #define VECTOR_PIC 0x20
 #define VECTOR_TIMER 0x30
+#define VECTOR_CALL 0x31 /* from another CPU: look at what it asks for (smp.c) */
+#define VECTOR_KICK 0x32 /* from another CPU: stop waiting, or what you run of the program */
 #define VECTOR_SPURIOUS 0xff
 #define VECTOR_SYSCALL 0x100 /* in a trap frame: none, but the system call whose number is `error` */
 #define EXCEPTIONS 32
@@ -55,8 +63,19 @@
 
 #define STACK_GUARD 4096
 #define STACK_REPORT 12288 /* room for a report */
+#define KERNEL_STACK 32768 /* of a thread, for its calls: what boot.stack has, too */
+#define STACK_CPU 16384    /* of a CPU that runs nothing of the program */
 #define FAULT_SLICE 8192
 #define FAULT_SLICES 4
+
+/*
+ * Each CPU has a per-CPU block and these stacks, at the same distance (percpu_offset) from those of the image, which are
+ * CPU 0's. It is a multiple of 4 GiB: so the low half of an address tells which stack it is on, whatever the CPU.
+ */
+#define LOW_HALF(symbol) (symbol - 0xffffffff00000000)
+
+/* RAM below is not handed out: boot.c. */
+#define LOW_MEMORY_END 0x10000u
 
 /* Where the fault stack's entry is in the task state segment (Intel SDM vol. 3, 8.7). */
 #define TSS_IST_PAGE (0x24 + 8 * (IST_PAGE - 1))
@@ -84,6 +103,7 @@
 #include "core/base/error.h"
 #include "core/base/string.h"
 #include "core/base/types.h"
+#include "core/percpu.h"
 
 struct boot_region;
 
@@ -136,6 +156,15 @@ static inline bool trap_is_core(uintptr_t address)
     return address - (uintptr_t)__core_text_start < (uintptr_t)(__core_text_end - __core_text_start);
 }
 
+/* True while no page fault is being served on the running CPU but so many. */
+static inline bool fault_depth_is(unsigned depth)
+{
+    extern struct tss cpu_tss;
+    extern char fault_stack_top[];
+
+    return (uint32_t)this_cpu(cpu_tss).ist[IST_PAGE - 1] == (uint32_t)(uintptr_t)fault_stack_top - depth * FAULT_SLICE;
+}
+
 /* Reports an exception that nobody serves, and ends (trap.c). */
 _Noreturn void trap_report(const struct trap_frame *);
 
@@ -156,9 +185,10 @@ static inline bool ends_in_call(const uint8_t *bytes)
 /* Where in a handler's frame, from the restorer's address on, the instruction is that it interrupted (signal.c). */
 #define SIGNAL_FRAME_RIP 176
 
-/* What a timer interrupt and an exception of the program do besides; NULL: nothing, and the report (signal.c). The
- * second returns false for the report. */
+/* What a timer interrupt, a kick and an exception of the program do besides; NULL: nothing, and the report (signal.c).
+ * The last returns false for the report. */
 extern void (*trap_timer)(struct trap_frame *);
+extern void (*trap_kick)(struct trap_frame *);
 extern bool (*trap_exception)(struct trap_frame *);
 
 /* Calls the function, which may access any memory: its result, or E_FAULT if that was not there (user_copy.S). */
@@ -173,8 +203,17 @@ extern uint64_t boot_tsc;
  */
 void cpu_early_init(void);
 
+/* The same for a further CPU. First the boot CPU fills the per-CPU block, which begins with zeros, at that distance;
+ * then the CPU itself begins. False: it has not what the boot CPU has, and must not go on. */
+void cpu_prepare(uintptr_t offset);
+bool cpu_begin(uintptr_t offset);
+/* True if the page is a guard below a stack of CPU 0. */
+bool cpu_is_guard(uintptr_t page);
+
 /* Prepares QEMU's emulation for a program, where this is it. Reads in the range of RAM, which is mapped. */
 void emulation_init(const struct boot_region *ram);
+/* The same for a further CPU. */
+void emulation_begin(void);
 
 /* The boot stack, which later serves the system calls of the first thread (image.ld.S). */
 extern char __boot_stack[], __boot_stack_end[];
@@ -207,8 +246,31 @@ void uart_drain(void);
 /* No request of the old interrupt controllers reaches the CPU (lapic.c). */
 void pics_mask(void);
 
-/* End of the timer's interrupt (lapic.c). */
-void lapic_timer_interrupt(void);
+/* The local APIC of the running CPU (lapic.c): switched on, that of the boot CPU before others; false: there is none. */
+bool lapic_start(void);
+uint32_t lapic_id(void);
+/* True if a CPU with this id can be told anything: without x2APIC not all can. */
+bool lapic_reaches(uint32_t id);
+/* The end of the interrupt that is served. */
+void lapic_end_interrupt(void);
+/* With interrupts off. what: a vector, or one of these. */
+void lapic_send(uint32_t id, uint32_t what);
+#define LAPIC_NMI 0x4400u
+#define LAPIC_INIT 0x4500u
+#define LAPIC_START(page) (0x4600u | (page) >> 12)
+
+#if QUIRE_THREADS
+/* What the interrupts from other CPUs do (smp.c); the second tells whether the CPU waits for it in cpu_wait_until. */
+void smp_serve(void);
+void smp_kicked(bool note);
+/* True once, if the running CPU was kicked while it did not run the program. With interrupts off. */
+bool smp_take_kick(void);
+#else
+static inline bool smp_take_kick(void)
+{
+    return false;
+}
+#endif
 
 /* Windows onto device registers, fixmap.h: one owner each. */
 enum device_window { DEVICE_LAPIC, DEVICE_TIMER, DEVICE_POWER };
@@ -220,7 +282,6 @@ void *device_open(enum device_window window, paddr_t address);
 #define MSR_PAT 0x277u
 #define MSR_TSC_DEADLINE 0x6e0u
 #define MSR_X2APIC 0x800u
-#define MSR_EFER 0xc0000080u
 #define MSR_STAR 0xc0000081u
 #define MSR_LSTAR 0xc0000082u
 #define MSR_FMASK 0xc0000084u

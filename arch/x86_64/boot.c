@@ -19,7 +19,6 @@
 #include "vm/frames.h"
 #include "vm/space.h"
 
-#define LOW_MEMORY_END 0x10000u
 #define RSDP_SIZE 36u
 
 struct boot_info boot_info;

@@ -1,4 +1,5 @@
-/* The CPU: descriptor tables, control registers, extended state, random numbers, starting the program. */
+/* The CPU: descriptor tables, control registers, extended state, random numbers, starting the program. Further CPUs are
+ * made like the first one here; smp.c starts them. */
 #include "core/cpu.h"
 
 #include "arch/x86_64/arch.h"
@@ -39,7 +40,8 @@ struct gate { /* Intel SDM vol. 3, figure 6-8 */
 #define CR4_FSGSBASE (1u << 16)
 #define CR4_OSXSAVE (1u << 18)
 
-#define EFER_VALUE 0xd01u /* SCE, LME, LMA, NXE */
+#define CPUID_SYSCALL (1u << 11) /* EDX of leaf 0x80000001 */
+#define EFER_VALUE 0xd01u        /* SCE, LME, LMA, NXE */
 /* Cleared on entry to the core. */
 #define FMASK_VALUE (FLAG_TRAP | FLAG_INTERRUPT | FLAG_DIRECTION | FLAG_NESTED_TASK | FLAG_ALIGNMENT)
 
@@ -63,6 +65,7 @@ PERCPU uintptr_t syscall_rsp;  /* syscall.S, for an instruction or two */
 struct cpu_features cpu_features;
 uint64_t boot_tsc;
 enum state_instruction state_instruction;
+static uint32_t components; /* of the extended state that are on */
 
 static struct gate idt[IDT_ENTRIES];
 
@@ -71,6 +74,10 @@ extern char double_stack_top[], nmi_stack_top[], machine_stack_top[], fault_stac
 extern char double_stack_guard[], nmi_stack_guard[], machine_stack_guard[], fault_stack_guard[],
     exception_stack_guard[], interrupt_stack_guard[];
 
+#if QUIRE_THREADS
+extern char cpu_stack_top[], cpu_stack_guard[], vector_call[], vector_kick[];
+#endif
+
 extern char vector_stubs[], vector_page[], vector_page_watched[], vector_timer[], vector_ignored[], syscall_entry[];
 extern bool zero_wide, look_wide; /* zero.S */
 void descriptors_load(const struct descriptor_pointer *gdt, const struct descriptor_pointer *idt);
@@ -78,12 +85,12 @@ _Noreturn void program_enter(vaddr_t entry, vaddr_t stack);
 
 /* ---- features ---- */
 
-static void find_features(void)
+static void find_features(struct cpu_features *found)
 {
     struct cpuid basic = cpuid(1, 0);
     uint32_t leaves = cpuid(0, 0).a;
 
-    cpu_features = (struct cpu_features){
+    *found = (struct cpu_features){
         .highest_leaf = leaves,
         .apic = basic.d & 1u << 9,
         .x2apic = basic.c & 1u << 21,
@@ -96,15 +103,15 @@ static void find_features(void)
     if (leaves >= 7) {
         uint32_t b = cpuid(7, 0).b;
 
-        cpu_features.fsgsbase = b & 1u;
-        cpu_features.fast_strings = b & 1u << 9;
-        cpu_features.rdseed = b & 1u << 18;
+        found->fsgsbase = b & 1u;
+        found->fast_strings = b & 1u << 9;
+        found->rdseed = b & 1u << 18;
     }
     leaves = cpuid(0x80000000, 0).a;
-    cpu_features.pages_1g = cpuid(0x80000001, 0).d & 1u << 26;
+    found->pages_1g = cpuid(0x80000001, 0).d & 1u << 26;
     if (leaves >= 0x80000007)
-        cpu_features.invariant_tsc = cpuid(0x80000007, 0).d & 1u << 8;
-    cpu_features.physical_bits = leaves >= 0x80000008 ? (uint8_t)cpuid(0x80000008, 0).a : 36;
+        found->invariant_tsc = cpuid(0x80000007, 0).d & 1u << 8;
+    found->physical_bits = leaves >= 0x80000008 ? (uint8_t)cpuid(0x80000008, 0).a : 36;
 }
 
 enum page_size mmu_largest_page(void)
@@ -142,6 +149,10 @@ static void set_gates(void)
     for (unsigned i = 0; i < 16; i++)
         set_gate(VECTOR_PIC + i, vector_ignored, IST_INTERRUPT);
     set_gate(VECTOR_TIMER, vector_timer, IST_INTERRUPT);
+#if QUIRE_THREADS
+    set_gate(VECTOR_CALL, vector_call, IST_INTERRUPT);
+    set_gate(VECTOR_KICK, vector_kick, IST_INTERRUPT);
+#endif
     set_gate(VECTOR_SPURIOUS, vector_ignored, IST_INTERRUPT);
 }
 
@@ -174,61 +185,82 @@ static void guard_page(const char *page)
     machine_flush_page(va);
 }
 
-static void set_stacks(void)
-{
-    static const struct {
-        char *top, *guard;
-    } stacks[IST_COUNT] = {
-        [IST_DOUBLE - 1] = {double_stack_top, double_stack_guard},
-        [IST_NMI - 1] = {nmi_stack_top, nmi_stack_guard},
-        [IST_MACHINE - 1] = {machine_stack_top, machine_stack_guard},
-        [IST_PAGE - 1] = {fault_stack_top, fault_stack_guard},
-        [IST_EXCEPTION - 1] = {exception_stack_top, exception_stack_guard},
-        [IST_INTERRUPT - 1] = {interrupt_stack_top, interrupt_stack_guard},
-    };
+static const struct {
+    char *top, *guard;
+} stacks[] = {
+    [IST_DOUBLE - 1] = {double_stack_top, double_stack_guard},
+    [IST_NMI - 1] = {nmi_stack_top, nmi_stack_guard},
+    [IST_MACHINE - 1] = {machine_stack_top, machine_stack_guard},
+    [IST_PAGE - 1] = {fault_stack_top, fault_stack_guard},
+    [IST_EXCEPTION - 1] = {exception_stack_top, exception_stack_guard},
+    [IST_INTERRUPT - 1] = {interrupt_stack_top, interrupt_stack_guard},
+#if QUIRE_THREADS
+    {cpu_stack_top, cpu_stack_guard},
+#endif
+};
 
-    for (unsigned i = 0; i < IST_COUNT; i++) {
-        cpu_tss.ist[i] = (uint64_t)stacks[i].top;
+static void set_guards(void)
+{
+    for (unsigned i = 0; i < ARRAY_LENGTH(stacks); i++)
         guard_page(stacks[i].guard);
-    }
-    cpu_tss.io_map = sizeof cpu_tss;
-    syscall_stack = kernel_stack = (uintptr_t)__boot_stack_end - 8;
 }
 
-static void load_tables(void)
+#if QUIRE_THREADS
+bool cpu_is_guard(uintptr_t page)
 {
-    uint64_t tss = (uint64_t)&cpu_tss;
-    struct descriptor_pointer gdt_pointer = {sizeof cpu_gdt - 1, (uint64_t)cpu_gdt};
+    for (unsigned i = 0; i < ARRAY_LENGTH(stacks); i++)
+        if ((uintptr_t)stacks[i].guard == page)
+            return true;
+    return false;
+}
+#endif
+
+/* The descriptors of the CPU whose block lies at that distance, which need not be the running one. */
+static void fill_tables(uintptr_t offset)
+{
+    struct tss *tss = (struct tss *)((uintptr_t)&cpu_tss + offset);
+    uint64_t *gdt = (uint64_t *)((uintptr_t)cpu_gdt + offset), at = (uint64_t)tss;
+
+    for (unsigned i = 0; i < IST_COUNT; i++)
+        tss->ist[i] = (uint64_t)stacks[i].top + offset;
+    tss->io_map = sizeof *tss;
+    gdt[SELECTOR_CODE / 8] = 0x00af9b000000ffff; /* 64-bit code, ring 0, accessed */
+    gdt[SELECTOR_DATA / 8] = 0x00cf93000000ffff;
+    gdt[SELECTOR_TSS / 8] = (sizeof *tss - 1) | (at & 0xffffff) << 16 | 0x89ull << 40 | (at >> 24 & 0xff) << 56;
+    gdt[SELECTOR_TSS / 8 + 1] = at >> 32;
+}
+
+/* Of the running CPU, gs included. */
+static void load_tables(uintptr_t offset)
+{
+    struct descriptor_pointer gdt_pointer = {sizeof cpu_gdt - 1, (uint64_t)cpu_gdt + offset};
     struct descriptor_pointer idt_pointer = {sizeof idt - 1, (uint64_t)idt};
 
-    cpu_gdt[SELECTOR_CODE / 8] = 0x00af9b000000ffff; /* 64-bit code, ring 0, accessed */
-    cpu_gdt[SELECTOR_DATA / 8] = 0x00cf93000000ffff;
-    cpu_gdt[SELECTOR_TSS / 8] =
-        (sizeof cpu_tss - 1) | (tss & 0xffffff) << 16 | 0x89ull << 40 | (tss >> 24 & 0xff) << 56;
-    cpu_gdt[SELECTOR_TSS / 8 + 1] = tss >> 32;
     descriptors_load(&gdt_pointer, &idt_pointer);
+    msr_write(MSR_GS_BASE, offset);
 }
 
 /* ---- control registers ---- */
 
 /* The bytes of an area for them. */
-static uint32_t set_components(uint32_t components)
+static uint32_t set_components(void)
 {
     __asm__ volatile("xsetbv" : : "c"(0), "a"(components | XCR0_SSE), "d"(0));
-    return cpu_features.extended_state_size = cpuid(0xd, 0).b;
+    return cpuid(0xd, 0).b;
 }
 
-static void enable_extended_state(void)
+static void choose_components(void)
 {
-    uint32_t available = cpuid(0xd, 0).a & STATE_COMPONENTS;
-
-    if ((available & XCR0_AVX512) != XCR0_AVX512 || !(available & XCR0_AVX))
-        available &= ~XCR0_AVX512;
-    if (set_components(available) > STATE_MAX) /* no CPU so far */
-        set_components(available &= ~XCR0_AVX512);
+    components = cpuid(0xd, 0).a & STATE_COMPONENTS;
+    if ((components & XCR0_AVX512) != XCR0_AVX512 || !(components & XCR0_AVX))
+        components &= ~XCR0_AVX512;
+    if ((cpu_features.extended_state_size = set_components()) > STATE_MAX) { /* no CPU so far */
+        components &= ~XCR0_AVX512;
+        cpu_features.extended_state_size = set_components();
+    }
     ASSERT(cpu_features.extended_state_size <= STATE_MAX);
     state_instruction = cpuid(0xd, 1).a & 1u << 1 ? STATE_XSAVEC : STATE_XSAVE;
-    look_wide = (available & (XCR0_AVX | XCR0_AVX512)) == XCR0_AVX;
+    look_wide = (components & (XCR0_AVX | XCR0_AVX512)) == XCR0_AVX;
     zero_wide = look_wide && !cpu_features.fast_strings;
 }
 
@@ -241,8 +273,6 @@ static void set_control_registers(void)
     if (cpu_features.xsave)
         cr4 |= CR4_OSXSAVE;
     __asm__ volatile("movq %0, %%cr4" : : "r"(cr4) : "memory");
-    if (cpu_features.xsave)
-        enable_extended_state();
     msr_write(MSR_PAT, PAT_LAYOUT);
     msr_write(MSR_EFER, EFER_VALUE);
     msr_write(MSR_STAR, (uint64_t)SELECTOR_CODE << 32);
@@ -253,16 +283,72 @@ static void set_control_registers(void)
 void cpu_early_init(void)
 {
     boot_tsc = tsc_read();
-    find_features();
+    find_features(&cpu_features);
     set_gates();
-    set_stacks();
-    load_tables();
+    set_guards();
+    syscall_stack = kernel_stack = (uintptr_t)__boot_stack_end - 8;
+    fill_tables(0); /* CPU 0 uses the linked block itself */
+    load_tables(0);
     pics_mask();
-    if (!(cpuid(0x80000001, 0).d & 1u << 11)) /* shown in 64-bit mode only, so the entry cannot ask */
+    if (!(cpuid(0x80000001, 0).d & CPUID_SYSCALL)) /* shown in 64-bit mode only, so the entry cannot ask */
         refuse("this CPU has no SYSCALL: choose another CPU model in the hypervisor");
-    msr_write(MSR_GS_BASE, 0); /* CPU 0 uses the linked block itself */
     set_control_registers();
+    if (cpu_features.xsave)
+        choose_components();
 }
+
+#if QUIRE_THREADS
+/* What the core knows of a CPU, and what the program may have asked: its leaves 1 and 7. */
+struct likeness {
+    struct cpu_features features;
+    uint32_t leaves[5];
+};
+_Static_assert(sizeof(struct likeness) == 12 + 7 * sizeof(uint32_t), "no padding, as they are compared byte by byte");
+
+static struct likeness first;
+
+#define CPUID_OSXSAVE (1u << 27) /* ECX of leaf 1: only once it has been switched on */
+
+static void find_likeness(struct likeness *found)
+{
+    struct cpuid basic = cpuid(1, 0), more = cpuid(7, 0);
+
+    find_features(&found->features);
+    if (found->features.highest_leaf < 7)
+        more = (struct cpuid){0};
+    memcpy(found->leaves, (uint32_t[]){basic.c & ~CPUID_OSXSAVE, basic.d, more.b, more.c, more.d},
+           sizeof found->leaves);
+}
+
+void cpu_prepare(uintptr_t offset)
+{
+    fill_tables(offset);
+    *(uintptr_t *)((uintptr_t)&percpu_self_offset + offset) = offset;
+    find_likeness(&first);
+}
+
+static bool is_like_first(void)
+{
+    struct likeness own;
+
+    find_likeness(&own);
+    return memcmp(&own, &first, sizeof own) == 0 && (cpuid(0x80000001, 0).d & CPUID_SYSCALL) &&
+           (!own.features.xsave || (cpuid(0xd, 0).a & components) == components);
+}
+
+bool cpu_begin(uintptr_t offset)
+{
+    static const uint32_t mxcsr = 0x1f80; /* as for the program on CPU 0 */
+
+    load_tables(offset);
+    if (!is_like_first())
+        return false;
+    set_control_registers();
+    __asm__ volatile("fninit; ldmxcsr %0" : : "m"(mxcsr));
+    emulation_begin();
+    return !cpu_features.xsave || set_components() == cpu_features.extended_state_size;
+}
+#endif
 
 /* ---- the rest of core/cpu.h ---- */
 
@@ -289,6 +375,7 @@ uint32_t cpu_capabilities_2(void)
     return cpu_features.fsgsbase ? CPU_CAPABILITY_FSGSBASE : 0;
 }
 
+#if !QUIRE_THREADS /* smp.c */
 unsigned cpu_count(void)
 {
     return 1;
@@ -313,6 +400,7 @@ void cpu_kick(unsigned cpu)
 {
     (void)cpu;
 }
+#endif
 
 /* The instructions clear carry when the generator has nothing ready; Intel advises ten tries. */
 #define RANDOM_TRIES 10
@@ -387,7 +475,7 @@ uint64_t cpu_thread_pointer(void)
 /* Who wants to be interrupted already does not wait for the program's first call (linux_attention). */
 _Noreturn void cpu_start_program(vaddr_t entry, vaddr_t stack)
 {
-    if (trap_timer != NULL)
+    if (trap_timer != NULL || cpu_count() > 1)
         __asm__ volatile("sti" : : : "memory");
     program_enter(entry, stack);
 }

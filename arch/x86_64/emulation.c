@@ -24,12 +24,10 @@ static bool is_emulated(void)
     return cpu_features.hypervisor && cpuid_is_signed(&id, "TCGTCGTCGTCG");
 }
 
-void emulation_init(const struct boot_region *ram)
+static void make_room(const struct boot_region *ram)
 {
     size_t pages = (ram->end - ram->start) >> VM_PAGE_SHIFT;
 
-    if (!is_emulated())
-        return;
     for (size_t slots = SLOTS_FIRST; slots < SLOTS_WANTED && SLOTS_USED(slots) <= pages; slots *= 2) {
         const volatile char *page = phys_to_virt(ram->start);
 
@@ -37,4 +35,23 @@ void emulation_init(const struct boot_region *ram)
             (void)*page;
         machine_flush_all();
     }
+}
+
+#if QUIRE_THREADS
+static struct boot_region looked_at;
+
+void emulation_begin(void)
+{
+    make_room(&looked_at);
+}
+#endif
+
+void emulation_init(const struct boot_region *ram)
+{
+    if (!is_emulated())
+        return;
+#if QUIRE_THREADS
+    looked_at = *ram;
+#endif
+    make_room(ram);
 }

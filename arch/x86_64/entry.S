@@ -10,6 +10,7 @@
  * identity page for the switch into long mode, which arch/x86_64/boot.c removes. Order of the tables: see TABLE_* below
  * and __boot_tables in image.ld.S.
  */
+#include "arch/x86_64/arch.h"
 #include "arch/x86_64/layout.h"
 #include "arch/x86_64/pte.h"
 
@@ -34,11 +35,6 @@
 
 #define INDEX(address, level) (((address) >> (12 + 9 * (level))) & 511)
 
-#define SELECTOR_CODE 0x08
-#define CR0_VALUE 0x80010033 /* PG, WP, NE, ET, MP, PE */
-#define CR4_VALUE 0x000000a0 /* PGE, PAE */
-#define MSR_EFER 0xc0000080
-#define EFER_VALUE 0x00000900 /* NXE, LME */
 #define CPUID_FLAG 0x00200000 /* in EFLAGS: changeable where there is CPUID */
 
 #define UART 0x3f8
@@ -96,12 +92,12 @@ boot_entry:
     call make_tables
 
     /* Every bit is set explicitly: what firmware left in these registers differs (UEFI: WP, SSE, MCE on). */
-    movl $CR4_VALUE, %eax
+    movl $SWITCH_CR4, %eax
     movl %eax, %cr4
     leal OFFSET(__boot_tables)(%ebp), %eax
     movl %eax, %cr3
     movl $MSR_EFER, %ecx
-    movl $EFER_VALUE, %eax
+    movl $SWITCH_EFER, %eax
     xorl %edx, %edx
     wrmsr
     leal OFFSET(boot_gdt)(%ebp), %eax
@@ -111,7 +107,7 @@ boot_entry:
     popl %edi
     leal OFFSET(boot_switch)(%ebp), %eax
     movl %eax, OFFSET(boot_switch_pointer)(%ebp)
-    movl $CR0_VALUE, %eax
+    movl $SWITCH_CR0, %eax
     movl %eax, %cr0
     ljmpl *OFFSET(boot_switch_pointer)(%ebp)
 
@@ -360,7 +356,7 @@ boot_entry_tsc:
     /* Both lie on pages by the linker script; an alignment of their own would pad the file. */
     .section .boot.stack, "aw", @nobits
     .balign 16
-    .skip 0x8000
+    .skip KERNEL_STACK
 
     .section .boot.tables, "aw", @nobits
     .balign 16

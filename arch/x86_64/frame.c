@@ -18,13 +18,15 @@ struct fixup {
 };
 
 extern const struct fixup __fixups_start[], __fixups_end[];
-extern char user_try_failed[], fault_stack_top[];
-extern struct tss cpu_tss;
+extern char user_try_failed[];
 extern uintptr_t syscall_stack;
 
 PERCPU uintptr_t user_try_stack; /* user_copy.S; 0: nothing is tried */
 
 void (*trap_timer)(struct trap_frame *);
+#if QUIRE_THREADS
+void (*trap_kick)(struct trap_frame *);
+#endif
 bool (*trap_exception)(struct trap_frame *);
 
 void trap_handle(struct trap_frame *frame);    /* called by trap.S */
@@ -86,9 +88,7 @@ static bool fix_up(struct trap_frame *frame)
 /* True if no fault is being served, but for the frame's own. */
 static inline bool is_outermost(const struct trap_frame *frame)
 {
-    uintptr_t fault_stack = (uintptr_t)fault_stack_top - (frame->vector == EXCEPTION_PAGE ? FAULT_SLICE : 0);
-
-    return this_cpu(cpu_tss).ist[IST_PAGE - 1] == fault_stack;
+    return fault_depth_is(frame->vector == EXCEPTION_PAGE);
 }
 
 /* Not the core's, and not that of a segment driver which the core called. */
@@ -111,6 +111,26 @@ static bool is_step_over(const struct trap_frame *frame)
            (trap_is_core(frame->rip) || window_start(frame->rip) != 0);
 }
 
+/* program: the frame, or NULL if the core was interrupted. */
+static void interrupt(uint64_t vector, struct trap_frame *program)
+{
+#if QUIRE_THREADS
+    if (vector == VECTOR_CALL) {
+        smp_serve();
+        return;
+    }
+    if (vector == VECTOR_KICK) {
+        smp_kicked(program == NULL);
+        if (trap_kick != NULL)
+            trap_kick(program);
+        return;
+    }
+#endif
+    (void)vector;
+    if (trap_timer != NULL)
+        trap_timer(program);
+}
+
 /* Those of the program, usually of addresses, come first. */
 void trap_handle(struct trap_frame *frame)
 {
@@ -118,11 +138,10 @@ void trap_handle(struct trap_frame *frame)
         return;
     if (LIKELY(frame->vector < EXCEPTIONS && trap_exception != NULL && is_program(frame) && trap_exception(frame)))
         return;
-    if (frame->vector == VECTOR_TIMER) {
-        lapic_timer_interrupt();
+    if (frame->vector >= VECTOR_TIMER) {
+        lapic_end_interrupt();
         restart_window(frame);
-        if (trap_timer != NULL)
-            trap_timer(is_program(frame) ? frame : NULL);
+        interrupt(frame->vector, is_program(frame) ? frame : NULL);
     } else if (!trap_is_core(frame->rip) || !is_of_address(frame) || !fix_up(frame)) {
         trap_report(frame);
     }
@@ -141,7 +160,7 @@ void syscall_finish(struct trap_frame *frame)
 
 bool frame_in_driver(void)
 {
-    return this_cpu(cpu_tss).ist[IST_PAGE - 1] != (uintptr_t)fault_stack_top || this_cpu(user_check_suspended) != 0;
+    return !fault_depth_is(0) || this_cpu(user_check_suspended) != 0;
 }
 
 long frame_result(const struct trap_frame *frame)
@@ -181,7 +200,14 @@ void frame_enable_interrupts(struct trap_frame *frame)
     frame->rflags |= FLAG_INTERRUPT;
 }
 
-void frame_on_interrupt(void (*interrupt)(struct trap_frame *program))
+void frame_on_interrupt(void (*timer)(struct trap_frame *program))
 {
-    trap_timer = interrupt;
+    trap_timer = timer;
 }
+
+#if QUIRE_THREADS
+void frame_on_kick(void (*kick)(struct trap_frame *program))
+{
+    trap_kick = kick;
+}
+#endif

@@ -6,8 +6,8 @@
  *   text                            r-x   the core's first, then the program's
  *   data, bss                       rw-   the program's
  *   one page never mapped                 between the program's bss and what is the core's
- *   core data                       rw-   data, per-CPU block, interrupt stacks with their guards, bss: in one piece, as
- *                                         system calls may not be given it
+ *   core data                       rw-   data, per-CPU block, interrupt stacks with their guards (these two of CPU 0: smp.c),
+ *                                         bss: in one piece, as system calls may not be given it
  *   symbols for backtraces          r--   behind them: a second link that fills them moves nothing the code refers to
  *   one page never mapped                 the guard of the boot stack
  *   boot stack, first page tables   rw-   no bytes in the file
@@ -164,6 +164,7 @@ SECTIONS
         . = ALIGN(PAGE);
         __stacks = .;
         *(.bss.stacks)
+        __stacks_end = .;
         *quire-core.o(.bss .bss.* COMMON)
         . = ALIGN(PAGE);
     } :core_data
@@ -223,7 +224,7 @@ ASSERT(__image_start == IMAGE_BASE && IMAGE_BASE % 0x40000000 == 0, "the image b
 ASSERT(__text_start % PAGE == 0 && __data_start % PAGE == 0 && __data_end % PAGE == 0,
        "text, data and symbols begin on pages: arch/x86_64/image.ld.S")
 ASSERT(__symbols_start == __core_data_end, "a section lies between data and symbols: arch/x86_64/image.ld.S")
-ASSERT(__stacks % PAGE == 0, "guards of stacks lie on pages: arch/x86_64/trap.S")
+ASSERT(__stacks % PAGE == 0 && __stacks_end % PAGE == 0, "guards of stacks lie on pages: arch/x86_64/trap.S")
 ASSERT(__boot_stack % PAGE == 0 && __boot_tables % PAGE == 0, "boot stack and tables lie on pages: arch/x86_64/entry.S")
 ASSERT(IMAGE_LOAD_BASE % LARGE_PAGE == 0, "the load address is a multiple of 2 MiB: arch/x86_64/layout.h")
 ASSERT(__image_end - IMAGE_BASE <= (__boot_page_tables + __boot_large_pages) * LARGE_PAGE, "too few first page tables: arch/x86_64/image.ld.S")

@@ -29,7 +29,7 @@ extern char fault_stack_top[], interrupt_stack_top[];
 /* The interrupt's stack holds nothing else above it. */
 static inline const struct trap_frame *interrupted(void)
 {
-    return (const struct trap_frame *)interrupt_stack_top - 1;
+    return (const struct trap_frame *)((uintptr_t)interrupt_stack_top + percpu_offset()) - 1;
 }
 
 static inline uint64_t *call_word(unsigned offset)
@@ -40,12 +40,12 @@ static inline uint64_t *call_word(unsigned offset)
 /* The registers from r8 on, as trap.S pushed them at the last fault that interrupted no other. */
 static inline struct trap_frame *last_fault(void)
 {
-    return (struct trap_frame *)fault_stack_top - 1;
+    return (struct trap_frame *)((uintptr_t)fault_stack_top + percpu_offset()) - 1;
 }
 
 static inline bool is_kernel_stack(uintptr_t address)
 {
-    return address - (uintptr_t)__boot_stack < (uintptr_t)(__boot_stack_end - __boot_stack);
+    return this_cpu(kernel_stack) + 7 - address < KERNEL_STACK;
 }
 
 static bool is_asleep(const struct trap_frame *frame)

@@ -1,25 +1,35 @@
 /*
- * The local interrupt controller (Intel SDM vol. 3, chapter 10), for one purpose: a one-shot timer that ends a sleep or
- * interrupts the program. It is set up when it is first needed. Interrupts are on while the CPU waits here, and in a
- * program that has a timer of its own or is sampled.
+ * The local interrupt controller of each CPU (Intel SDM vol. 3, chapter 10), for two purposes: a one-shot timer that
+ * ends a sleep or interrupts the program, and messages to other CPUs (smp.c). It is set up when it is first needed.
+ * Interrupts are on while the CPU waits here, in a program that has a timer of its own or is sampled, and where there
+ * are several CPUs.
  */
 #include "arch/x86_64/arch.h"
 #include "core/clock.h"
 #include "core/cpu.h"
+#include "core/percpu.h"
 
 #define APIC_BASE_X2 (1u << 10)
 #define APIC_BASE_ENABLE (1u << 11)
 #define APIC_BASE_ADDRESS 0x000ffffffffff000ull
 
+#define REGISTER_ID 0x020
 #define REGISTER_EOI 0x0b0
 #define REGISTER_SPURIOUS 0x0f0
+#define REGISTER_COMMAND 0x300     /* x2APIC: with the destination in the upper half */
+#define REGISTER_DESTINATION 0x310 /* xAPIC */
 #define REGISTER_TIMER 0x320
 #define REGISTER_LINT0 0x350
+#define REGISTER_LINT1 0x360
 #define REGISTER_INITIAL 0x380
 #define REGISTER_CURRENT 0x390
 #define REGISTER_DIVIDE 0x3e0
 
 #define SPURIOUS_ENABLE (1u << 8)
+#define COMMAND_PENDING (1u << 12)
+#define COMMAND_SPINS 100000u
+#define XAPIC_ID_SHIFT 24
+#define XAPIC_ID_MAX 0xfeu
 #define LVT_MASKED (1u << 16)
 #define TIMER_DEADLINE (2u << 17)
 #define DIVIDE_BY_1 0xb
@@ -40,8 +50,10 @@
 
 static enum { UNTRIED, ABSENT, COUNTING, DEADLINE } mode;
 static volatile char *registers; /* NULL: x2APIC, by MSR */
+static paddr_t window;           /* where they are, of each CPU its own */
 static uint64_t timer_rate;      /* of the counting timer, Hz */
-static uint64_t alarm = UINT64_MAX;
+/* What cpu_set_alarm asked for, and one more: what has asked for nothing is 0. */
+static PERCPU uint64_t alarm_behind;
 
 static void lapic_write(unsigned offset, uint32_t value)
 {
@@ -80,11 +92,14 @@ static void enable(void)
 {
     uint64_t base = msr_read(MSR_APIC_BASE) | APIC_BASE_ENABLE;
 
+    if (window == 0)
+        window = base & APIC_BASE_ADDRESS;
+    base = (base & ~APIC_BASE_ADDRESS) | window;
     msr_write(MSR_APIC_BASE, base); /* x2APIC is entered from the enabled state only */
     if (cpu_features.x2apic)
         msr_write(MSR_APIC_BASE, base | APIC_BASE_X2);
-    else
-        registers = device_open(DEVICE_LAPIC, base & APIC_BASE_ADDRESS);
+    else if (!registers)
+        registers = device_open(DEVICE_LAPIC, window);
     lapic_write(REGISTER_SPURIOUS, SPURIOUS_ENABLE | VECTOR_SPURIOUS);
     lapic_write(REGISTER_LINT0, LVT_MASKED);
 }
@@ -128,22 +143,31 @@ static uint64_t measure_timer(void)
 
 static void start_timer(void)
 {
+    if (mode == DEADLINE) {
+        lapic_write(REGISTER_TIMER, TIMER_DEADLINE | VECTOR_TIMER);
+        __asm__ volatile("mfence" : : : "memory"); /* orders it before the MSR (SDM vol. 3, 10.5.4.1) */
+    } else if (mode == COUNTING) {
+        lapic_write(REGISTER_DIVIDE, DIVIDE_BY_1);
+        lapic_write(REGISTER_TIMER, VECTOR_TIMER);
+    }
+}
+
+/* Of the boot CPU; its timer is like those of all others. */
+static void start(void)
+{
     mode = ABSENT;
     if (!cpu_features.apic)
         return;
     move_pics();
     enable();
     if (cpu_features.tsc_deadline) {
-        lapic_write(REGISTER_TIMER, TIMER_DEADLINE | VECTOR_TIMER);
-        __asm__ volatile("mfence" : : : "memory"); /* orders it before the MSR (SDM vol. 3, 10.5.4.1) */
         mode = DEADLINE;
-        return;
+    } else {
+        timer_rate = measure_timer();
+        if (timer_rate != 0)
+            mode = COUNTING;
     }
-    timer_rate = measure_timer();
-    if (timer_rate == 0)
-        return;
-    lapic_write(REGISTER_TIMER, VECTOR_TIMER);
-    mode = COUNTING;
+    start_timer();
 }
 
 /* One arming may end earlier than asked for: the longest that the timer can do. */
@@ -160,14 +184,58 @@ static void arm(uint64_t now, uint64_t deadline)
     lapic_write(REGISTER_INITIAL, count ? (uint32_t)count : 1);
 }
 
-void lapic_timer_interrupt(void)
+void lapic_end_interrupt(void)
 {
     lapic_write(REGISTER_EOI, 0);
 }
 
+#if QUIRE_THREADS
+/* LINT1 is where the firmware may have NMIs come in, to the boot CPU alone. */
+bool lapic_start(void)
+{
+    if (mode == UNTRIED) {
+        start();
+    } else if (percpu_offset() != 0) { /* its number is not known yet */
+        enable();
+        lapic_write(REGISTER_LINT1, LVT_MASKED);
+        start_timer();
+    }
+    return mode != ABSENT;
+}
+
+uint32_t lapic_id(void)
+{
+    return registers ? lapic_read(REGISTER_ID) >> XAPIC_ID_SHIFT : lapic_read(REGISTER_ID);
+}
+
+bool lapic_reaches(uint32_t id)
+{
+    return !registers || id <= XAPIC_ID_MAX;
+}
+
+/* What was stored before is seen by whoever is interrupted: stores are in order, and WRMSR, which is none, comes after
+ * an atomic operation in all callers. */
+void lapic_send(uint32_t id, uint32_t what)
+{
+    if (!registers) {
+        msr_write(MSR_X2APIC + REGISTER_COMMAND / 16, (uint64_t)id << 32 | what);
+        return;
+    }
+    for (unsigned i = 0; i < COMMAND_SPINS && (lapic_read(REGISTER_COMMAND) & COMMAND_PENDING); i++)
+        cpu_pause();
+    lapic_write(REGISTER_DESTINATION, id << XAPIC_ID_SHIFT);
+    lapic_write(REGISTER_COMMAND, what);
+}
+#endif
+
+static inline uint64_t alarm_time(void)
+{
+    return this_cpu(alarm_behind) - 1;
+}
+
 static void arm_alarm(void)
 {
-    uint64_t now = clock_monotonic();
+    uint64_t now = clock_monotonic(), alarm = alarm_time();
 
     if (alarm != UINT64_MAX)
         arm(now, alarm > now ? alarm : now + 1);
@@ -180,8 +248,8 @@ static void arm_alarm(void)
 bool cpu_set_alarm(uint64_t deadline)
 {
     if (mode == UNTRIED)
-        start_timer();
-    alarm = deadline;
+        start();
+    this_cpu(alarm_behind) = deadline + 1;
     if (mode != ABSENT)
         arm_alarm();
     return mode != ABSENT;
@@ -195,17 +263,18 @@ void cpu_wait_until(uint64_t deadline)
     __asm__ volatile("pushfq; popq %0; cli" : "=r"(flags) : : "memory");
 
     if (UNLIKELY(mode == UNTRIED) && now < deadline)
-        start_timer();
-    /* Only the timer interrupts today, so what ends the wait is the deadline. The alarm is heeded on the way. */
-    while ((now = clock_monotonic()) < deadline) {
+        start();
+    /* Other interrupts than the deadline's, alarms among them, are served on the way. A kick that comes before the CPU
+     * halts is in smp_take_kick, or is taken behind sti, in hlt: none is lost. */
+    while (!smp_take_kick() && (now = clock_monotonic()) < deadline) {
         if (mode == ABSENT) {
             cpu_pause();
             continue;
         }
-        arm(now, alarm > now && alarm < deadline ? alarm : deadline);
+        arm(now, alarm_time() > now && alarm_time() < deadline ? alarm_time() : deadline);
         __asm__ volatile("sti; hlt; cli" : : : "memory"); /* nothing interrupts between sti and hlt */
     }
-    if (alarm != UINT64_MAX)
+    if (alarm_time() != UINT64_MAX)
         arm_alarm();
     if (flags & FLAG_INTERRUPT)
         __asm__ volatile("sti" : : : "memory");

@@ -152,7 +152,7 @@ linux_rt_sigreturn:
     leaq (8 + CALL_SIZE)(%rsp), %rax
     cmpq %rax, %gs:kernel_stack
     jne sigreturn_nested
-    cmpq $fault_stack_top, %gs:cpu_tss + TSS_IST_PAGE
+    cmpl $LOW_HALF(fault_stack_top), %gs:cpu_tss + TSS_IST_PAGE
     jne sigreturn_nested
     cmpl $0, %gs:user_check_suspended
     jne sigreturn_nested

@@ -93,7 +93,7 @@ page_failed:
     movq trap_exception, %rax
     testq %rax, %rax
     jz page_other
-    cmpq $fault_stack_top - FAULT_SLICE, %gs:cpu_tss + TSS_IST_PAGE
+    cmpl $LOW_HALF(fault_stack_top) - FAULT_SLICE, %gs:cpu_tss + TSS_IST_PAGE
     jne page_other
     cmpq $0, %gs:syscall_stack
     je page_other
@@ -157,13 +157,22 @@ vector_stubs:
     .set vector, vector + 1
     .endr
 
+    .macro interrupt name, vector
     .balign 16
-    .globl vector_timer, vector_ignored, vector_page
-vector_timer:
+    .globl vector_\name
+vector_\name:
     pushq $0
     pushq %rdi
-    movl $VECTOR_TIMER, %edi
+    movl $\vector, %edi
     jmp trap_common
+    .endm
+
+    .globl vector_ignored, vector_page
+    interrupt timer, VECTOR_TIMER
+#if QUIRE_THREADS
+    interrupt call, VECTOR_CALL
+    interrupt kick, VECTOR_KICK
+#endif
 
 /* Spurious interrupts are not acknowledged. */
     .balign 16
@@ -236,5 +245,8 @@ program_enter:
     stack fault_stack, FAULT_SLICE * FAULT_SLICES
     stack exception_stack, STACK_REPORT
     stack interrupt_stack, STACK_REPORT
+#if QUIRE_THREADS
+    stack cpu_stack, STACK_CPU
+#endif
 
     .section .note.GNU-stack, "", @progbits

@@ -240,7 +240,7 @@ static void describe_double_fault(struct cause *cause)
     uintptr_t address;
 
     __asm__("movq %%cr2, %0" : "=r"(address));
-    if (address >= (uintptr_t)fault_stack_guard && address < (uintptr_t)fault_stack_top)
+    if (address - percpu_offset() - (uintptr_t)fault_stack_guard < (uintptr_t)(fault_stack_top - fault_stack_guard))
         text_format(cause->text, CAUSE_MAX,
                     "page faults nested more than %d deep: drivers that touch each other's memory", FAULT_SLICES);
     else

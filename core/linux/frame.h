@@ -32,6 +32,9 @@ void frame_enable_interrupts(struct trap_frame *);
  * segment driver that it had called). Interrupts are off; see cpu_set_alarm (core/cpu.h). */
 void frame_on_interrupt(void (*interrupt)(struct trap_frame *program));
 
+/* The same for cpu_kick (core/cpu.h), on the CPU that was kicked. Only in a core with threads. */
+void frame_on_kick(void (*kick)(struct trap_frame *program));
+
 /*
  * Where the timer interrupt came (arch/x86_64/interrupted.c), for profiles. The core runs with interrupts off, so what
  * was due in a call or a fault comes before the next instruction of the program: then it is the call's, or the fault's.

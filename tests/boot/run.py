@@ -12,6 +12,7 @@ first, all in one call. Keys of the table:
     memory      RAM, such as "64M"; the plan's if not given
     append      words for the core                 arguments  instead of the manifest's
     input       text typed on the console          cpu        QEMU's -cpu
+    cpus        virtual CPUs, each a thread of the host's; the manifest's if not given
     repeat      how many times it is typed         stall      seconds in which nobody reads the output
     damage      what happens to the packed files before the boot (see DAMAGE)
     status      expected exit status, 0 to 255     timeout    seconds
@@ -101,7 +102,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
 KEYS: dict[str, type] = {
     "name": str, "image": str, "routes": list, "memory": str, "append": str, "arguments": list, "input": str,
     "cpu": str, "stall": int, "damage": str, "status": int, "timeout": int, "output": list, "forbidden": list,
-    "native": bool, "repeat": int, "program": str, "alone": bool, "icount": bool,
+    "native": bool, "cpus": int, "repeat": int, "program": str, "alone": bool, "icount": bool,
 }  # fmt: skip
 
 
@@ -116,6 +117,7 @@ class Test(NamedTuple):
     input: str = ""
     repeat: int = 1
     cpu: str = ""
+    cpus: int = 0
     stall: int = 0
     damage: str = ""
     timeout: int = DEFAULT_TIMEOUT
@@ -229,6 +231,7 @@ def launcher_command(test: Test, folder: Path) -> list[str]:
     for option, value in (("--memory", test.memory), ("--append", test.append), ("--cpu", test.cpu)):
         if value:
             command += [option, value]
+    command += ["--cpus", str(test.cpus)] if test.cpus else []
     command += ["--icount"] if test.icount else []
     return command + (["--", *test.arguments] if test.arguments is not None else [])
 

@@ -1,4 +1,5 @@
-/* Tables of the firmware, good and damaged, in a MiB of memory where a BIOS has them; and the CPUs that they tell of. */
+/* Tables of the firmware, good and damaged, in a MiB of memory where a BIOS has them; and the CPUs that they tell of.
+ */
 #include <string.h>
 
 #include "arch/x86_64/acpi.h"
@@ -117,8 +118,9 @@ static void add_apic(uint8_t id, uint8_t flags)
 
 static void add_x2apic(uint32_t id, uint8_t flags)
 {
-    const uint8_t entry[] = {9,     16, 0, 0, (uint8_t)id, (uint8_t)(id >> 8), (uint8_t)(id >> 16), (uint8_t)(id >> 24),
-                             flags, 0,  0, 0, 0,           0,                  0,                   0};
+    const uint8_t entry[] = {
+        9, 16, 0, 0, (uint8_t)id, (uint8_t)(id >> 8), (uint8_t)(id >> 16), (uint8_t)(id >> 24), flags, 0, 0, 0,
+        0, 0,  0, 0};
 
     add_bytes(entry, sizeof entry);
 }
@@ -216,7 +218,8 @@ static void damaged_sum(void **state)
     assert_int_equal(find(ids, 2), 0);
 }
 
-/* Lengths in the header: shorter than a header, larger than memory and than any table, and up to the end of addresses. */
+/* Lengths in the header: shorter than a header, larger than memory and than any table, and up to the end of addresses.
+ */
 static void damaged_table_length(void **state)
 {
     static const uint32_t lengths[] = {0, 4, 35, (16u << 20) + 1, 0xffffffff};
