@@ -156,6 +156,9 @@ static inline bool trap_is_core(uintptr_t address)
     return address - (uintptr_t)__core_text_start < (uintptr_t)(__core_text_end - __core_text_start);
 }
 
+/* True if the interrupt came where the CPU waits (interrupted.c). */
+bool trap_is_asleep(const struct trap_frame *);
+
 /* True while no page fault is being served on the running CPU but so many. */
 static inline bool fault_depth_is(unsigned depth)
 {
@@ -261,7 +264,7 @@ void lapic_send(uint32_t id, uint32_t what);
 
 #if QUIRE_THREADS
 /* What the interrupts from other CPUs do (smp.c); the second tells whether the CPU waits for it in cpu_wait_until. */
-void smp_serve(void);
+void smp_serve(bool outside); /* the CPU was running the program, or waiting */
 void smp_kicked(bool note);
 /* True once, if the running CPU was kicked while it did not run the program. With interrupts off. */
 bool smp_take_kick(void);

@@ -15,8 +15,6 @@
 #include "core/percpu.h"
 
 extern uintptr_t syscall_stack, kernel_stack;
-extern struct tss cpu_tss;
-extern char fault_stack_top[];
 
 /* context.S */
 void context_swap(uintptr_t *from, uintptr_t to);
@@ -113,5 +111,5 @@ _Noreturn void context_interrupt_program(const struct trap_frame *interrupted, v
 
 bool context_is_pinned(void)
 {
-    return this_cpu(cpu_tss).ist[IST_PAGE - 1] != (uintptr_t)fault_stack_top;
+    return !fault_depth_is(0);
 }

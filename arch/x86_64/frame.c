@@ -112,11 +112,13 @@ static bool is_step_over(const struct trap_frame *frame)
 }
 
 /* program: the frame, or NULL if the core was interrupted. */
-static void interrupt(uint64_t vector, struct trap_frame *program)
+static void interrupt(const struct trap_frame *frame, struct trap_frame *program)
 {
+    uint64_t vector = frame->vector;
+
 #if QUIRE_THREADS
     if (vector == VECTOR_CALL) {
-        smp_serve();
+        smp_serve(program != NULL || trap_is_asleep(frame));
         return;
     }
     if (vector == VECTOR_KICK) {
@@ -141,7 +143,7 @@ void trap_handle(struct trap_frame *frame)
     if (frame->vector >= VECTOR_TIMER) {
         lapic_end_interrupt();
         restart_window(frame);
-        interrupt(frame->vector, is_program(frame) ? frame : NULL);
+        interrupt(frame, is_program(frame) ? frame : NULL);
     } else if (!trap_is_core(frame->rip) || !is_of_address(frame) || !fix_up(frame)) {
         trap_report(frame);
     }

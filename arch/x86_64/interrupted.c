@@ -48,7 +48,7 @@ static inline bool is_kernel_stack(uintptr_t address)
     return this_cpu(kernel_stack) + 7 - address < KERNEL_STACK;
 }
 
-static bool is_asleep(const struct trap_frame *frame)
+bool trap_is_asleep(const struct trap_frame *frame)
 {
     return frame->rip - (uintptr_t)cpu_wait_until < WAIT_SIZE && *(const uint8_t *)(frame->rip - 1) == HLT;
 }
@@ -73,7 +73,7 @@ enum frame_place frame_interrupted(unsigned long *call)
     const struct trap_frame *frame = interrupted();
     enum frame_place place = FRAME_IN_PROGRAM;
 
-    if (is_asleep(frame))
+    if (trap_is_asleep(frame))
         return FRAME_IN_SLEEP;
     if (is_kernel_stack(frame->rsp))
         return FRAME_IN_START;
@@ -223,7 +223,7 @@ static struct registers interrupted_registers(void)
 {
     const struct trap_frame *frame = interrupted();
 
-    if (is_asleep(frame) && this_cpu(syscall_stack) == 0)
+    if (trap_is_asleep(frame) && this_cpu(syscall_stack) == 0)
         return (struct registers){*call_word(CALL_RIP), *call_word(CALL_RSP), leave_kernel_stack(frame->rbp)};
     return (struct registers){frame->rip, frame->rsp, frame->rbp};
 }

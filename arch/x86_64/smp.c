@@ -60,6 +60,8 @@ struct cpu_messages cpu_messages(unsigned cpu)
     return cpu_variable(cpu, messages);
 }
 
+PERCPU bool is_outside; /* the core was not interrupted by the call that is being served */
+
 static inline uint64_t interrupts_off(void)
 {
     uint64_t flags;
@@ -95,10 +97,18 @@ static void serve(void)
     }
 }
 
-void smp_serve(void)
+void smp_serve(bool outside)
 {
     this_cpu(messages).received++;
+    this_cpu(is_outside) = outside;
     serve();
+    this_cpu(is_outside) = false;
+}
+
+/* Who spins is inside. */
+bool cpu_is_inside_core(void)
+{
+    return !this_cpu(is_outside);
 }
 
 void cpu_relax(void)

@@ -7,6 +7,7 @@
 #include "arch/x86_64/arch.h"
 #include "core/linux/abi.h"
 #include "core/linux/linux.h"
+#include "core/percpu.h"
 #include "core/program.h"
 
 #define VDSO __attribute__((section(".vdso.text")))
@@ -91,12 +92,24 @@ VDSO long __vdso_time(int64_t *to)
     return (int64_t)(ns / SECOND);
 }
 
-/* There is one CPU, and one node. */
+/* By one instruction, as the thread may be on another CPU before the next. There is one node. */
+static inline unsigned running_cpu(void)
+{
+#if QUIRE_THREADS
+    unsigned number;
+
+    __asm__ volatile("movl %%gs:%c1, %0" : "=r"(number) : "i"(&percpu_number));
+    return number;
+#else
+    return 0;
+#endif
+}
+
 VDSO long __vdso_getcpu(unsigned *cpu, unsigned *node, void *unused)
 {
     (void)unused;
     if (cpu != NULL)
-        *cpu = 0;
+        *cpu = running_cpu();
     if (node != NULL)
         *node = 0;
     return 0;

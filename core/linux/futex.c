@@ -226,7 +226,7 @@ static long futex_wait(const uint32_t *word, uintptr_t key, uint32_t value, uint
     spin_unlock(&bucket->lock);
     if (error != E_SUCCESS)
         return -error;
-    if (deadline == WAIT_FOR_EVER && linux_thread_count() == 1)
+    if (deadline == WAIT_FOR_EVER && linux_thread_is_alone() && is_queued(&waiter))
         futex_check_alone(word);
     error = wait_in(&waiter, deadline);
     return error == E_INTR && deadline == WAIT_FOR_EVER ? -E_RESTART : -error;

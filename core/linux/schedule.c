@@ -4,6 +4,7 @@
  */
 #include "core/base/string.h"
 #include "core/cpu.h"
+#include "core/linux/lock.h"
 #include "core/linux/process.h"
 
 enum { SCHED_OTHER, SCHED_FIFO, SCHED_RR, SCHED_BATCH, SCHED_IDLE = 5, SCHED_DEADLINE };
@@ -35,7 +36,14 @@ static uint64_t get_affinity(int id)
 
 static void set_affinity(int id, uint64_t cpus)
 {
-    thread_set_affinity(&linux_thread_find(id)->thread, cpus);
+    struct linux_thread *thread = linux_thread_find(id);
+    bool self = thread == linux_thread(); /* it may have to leave this CPU, which nobody does with a lock held */
+
+    if (self)
+        linux_leave();
+    thread_set_affinity(&thread->thread, cpus);
+    if (self)
+        linux_enter();
 }
 
 static unsigned running_cpu(void)

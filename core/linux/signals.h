@@ -33,6 +33,8 @@ extern struct process_signals process_signals;
 #if QUIRE_THREADS
 /* A thread is no more: what was sent to it is forgotten. */
 void signals_end_thread(struct thread_signals *);
+/* The running thread does not take these any more: what of them waits for the process is told to others. */
+void signals_pass_on(uint64_t set);
 #endif
 
 /* The mask that decides whether what is sent there is ignored: the thread's, for the process the first thread's, as on

@@ -45,13 +45,13 @@ struct linux_thread linux_first_thread;
 struct spinlock linux_lock;
 
 static struct linux_thread *last_thread = &linux_first_thread;
-static unsigned count = 1;
+static unsigned count = 1, ending; /* ending: they are not counted any more, but have not told it */
 static int last_id = 1;
 static uint64_t ended_cpu_time; /* of those that are no more */
 static int first_status;        /* of the program's own thread, if it has ended before others */
 
 static struct spinlock stacks_lock;
-static struct linux_thread *stacks; /* of threads that are no more, by `next` */
+static struct linux_thread *kept; /* of threads that are no more, by `next` */
 static unsigned stack_count;
 
 /* ---- the list ---- */
@@ -75,6 +75,11 @@ struct linux_thread *linux_thread_find(int id)
 unsigned linux_thread_count(void)
 {
     return count;
+}
+
+bool linux_thread_is_alone(void)
+{
+    return __atomic_load_n(&count, __ATOMIC_ACQUIRE) == 1 && __atomic_load_n(&ending, __ATOMIC_ACQUIRE) == 0;
 }
 
 static void add(struct linux_thread *thread)
@@ -133,9 +138,9 @@ static struct linux_thread *get_stack(void)
     struct linux_thread *thread;
 
     spin_lock(&stacks_lock);
-    thread = stacks;
+    thread = kept;
     if (thread != NULL) {
-        stacks = thread->next;
+        kept = thread->next;
         stack_count--;
     }
     spin_unlock(&stacks_lock);
@@ -149,8 +154,8 @@ static void put_stack(struct linux_thread *thread)
     spin_lock(&stacks_lock);
     keep = stack_count < STACKS_KEPT;
     if (keep) {
-        thread->next = stacks;
-        stacks = thread;
+        thread->next = kept;
+        kept = thread;
         stack_count++;
     }
     spin_unlock(&stacks_lock);
@@ -210,12 +215,15 @@ static error_t check_arguments(const struct clone_arguments *arguments)
     return E_SUCCESS;
 }
 
+static void interrupt(struct trap_frame *program);
+
 static void begin(struct thread *thread)
 {
     struct linux_thread *own = (struct linux_thread *)thread;
 
     if (own->child_id != NULL)
         user_write(own->child_id, &own->id, sizeof(own->id));
+    interrupt(context_program_frame(&thread->context));
     context_enter_program(context_program_frame(&thread->context));
 }
 
@@ -316,7 +324,8 @@ static void leave_list(struct linux_thread *self, int status)
     linux_enter();
     if (count == 1)
         power_off((self == &linux_first_thread ? status : first_status) & 0xff);
-    count--;
+    __atomic_fetch_add(&ending, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_sub(&count, 1, __ATOMIC_RELEASE);
     self->exiting = true;
     if (self == &linux_first_thread) {
         first_status = status;
@@ -325,6 +334,7 @@ static void leave_list(struct linux_thread *self, int status)
         ended_cpu_time += thread_cpu_time(&self->thread);
     }
     signals_end_thread(&self->signals);
+    signals_pass_on(UINT64_MAX);
     linux_leave();
 }
 
@@ -336,6 +346,7 @@ _Noreturn void linux_exit(int status)
     futex_thread_ends((uint32_t)self->id);
     leave_list(self, status);
     tell_end(self);
+    __atomic_fetch_sub(&ending, 1, __ATOMIC_RELEASE);
     thread_end(gone);
 }
 
@@ -400,10 +411,17 @@ static void interrupt(struct trap_frame *program)
     linux_leave();
 }
 
+/* What was sent to it meanwhile it finds at the end of its call. */
+static void arrive(void)
+{
+    linux_signal_waits();
+}
+
 void linux_threads_init(void)
 {
     linux_first_thread.id = 1;
     scheduler_on_interrupt(interrupt);
+    scheduler_on_arrival(arrive);
     scheduler_on_idle(linux_idle);
     scheduler_begin(&linux_first_thread.thread, (uintptr_t)__boot_stack, (uintptr_t)__boot_stack_end);
 }

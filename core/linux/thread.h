@@ -40,6 +40,9 @@ extern struct linux_thread linux_first_thread;
 struct linux_thread *linux_thread_next(const struct linux_thread *);
 /* NULL: there is none. 0: the running one. */
 struct linux_thread *linux_thread_find(int id);
+/* True if there is no other thread, nor the end of one that may wake somebody. */
+bool linux_thread_is_alone(void);
+
 /* The CPU time of all threads that are and were, ns. */
 uint64_t linux_threads_cpu_time(void);
 

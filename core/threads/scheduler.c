@@ -26,6 +26,7 @@
 #include "core/cpu.h"
 #include "core/linux/frame.h"
 #include "core/percpu.h"
+#include "vm/frames.h"
 
 #define SLICE_NS 3000000u
 /* Where an interrupt came at a bad moment, in the middle of what the core does, it is tried again so much later. */
@@ -52,6 +53,7 @@ PERCPU struct scheduler scheduler;
 static uint64_t idle_cpus;
 static uint64_t alarm = UINT64_MAX; /* of CPU 0 */
 static void (*on_interrupt)(struct trap_frame *program);
+static void (*on_arrival)(void);
 static uint64_t (*on_idle)(void);
 
 static inline struct scheduler *own(void)
@@ -247,6 +249,8 @@ static __attribute__((noinline)) void arrive(void)
     case LEAVE_IDLE:
         break;
     }
+    if (on_arrival != NULL && !is_idle())
+        on_arrival();
 }
 
 static __attribute__((noinline)) void switch_to(struct thread *next, enum leaving leaving)
@@ -262,7 +266,7 @@ static __attribute__((noinline)) void switch_to(struct thread *next, enum leavin
     self->counts.switches++;
     next->cpu = cpu_number();
     self->previous = previous;
-    __atomic_store_n(&self->current, next, __ATOMIC_RELAXED);
+    __atomic_exchange_n(&self->current, next, __ATOMIC_SEQ_CST); /* before it is looked what else waits for it */
     self->slice_end = now + SLICE_NS;
     if (self->length > 0)
         arm();
@@ -426,6 +430,8 @@ static void preempted(void)
 {
     own()->counts.preemptions++;
     leave(LEAVE_READY);
+    if (on_interrupt != NULL)
+        on_interrupt(context_program_frame(&own()->current->context));
 }
 
 /* Of the timer and of other CPUs. */
@@ -454,6 +460,11 @@ void scheduler_on_interrupt(void (*function)(struct trap_frame *program))
     on_interrupt = function;
 }
 
+void scheduler_on_arrival(void (*function)(void))
+{
+    on_arrival = function;
+}
+
 void scheduler_on_idle(uint64_t (*function)(void))
 {
     on_idle = function;
@@ -461,20 +472,30 @@ void scheduler_on_idle(uint64_t (*function)(void))
 
 /* ---- CPUs ---- */
 
-/* Sleeps unless something has come in the meantime: who puts a thread into the queue after the bit is set kicks. */
+/*
+ * Sleeps unless something has come in the meantime: who puts a thread into the queue after the bit is set kicks. What is
+ * due already is done without an interrupt, as none comes where there is no sleep. Before it sleeps the CPU cleans
+ * frames, a piece at a time.
+ */
 static void sleep(void)
 {
     struct scheduler *self = own();
-    uint64_t until = cpu_number() == 0 && on_idle != NULL ? on_idle() : UINT64_MAX;
+    uint64_t until;
 
+    if (frames_clean()) {
+        cpu_relax();
+        return;
+    }
+    until = cpu_number() == 0 && on_idle != NULL ? on_idle() : UINT64_MAX;
     __atomic_fetch_or(&idle_cpus, cpu_bit(cpu_number()), __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&self->length, __ATOMIC_SEQ_CST) == 0) {
         uint64_t time = earliest(self);
 
         cpu_wait_until(time < until ? time : until);
-        wake_sleepers();
     }
     __atomic_fetch_and(&idle_cpus, ~cpu_bit(cpu_number()), __ATOMIC_RELAXED);
+    cpu_relax();
+    interrupt(NULL);
 }
 
 static _Noreturn void run_threads(void)
@@ -522,7 +543,8 @@ void scheduler_begin(struct thread *first, uintptr_t low, uintptr_t high)
     self->armed = UINT64_MAX;
     context_make(&self->idle.context, (uintptr_t)stack, (uintptr_t)stack + IDLE_STACK, idle, NULL, false);
     frame_on_interrupt(interrupt);
-    (void)run_cpu;
+    frame_on_kick(interrupt);
+    cpu_start_others(run_cpu);
 }
 
 uint64_t thread_cpu_time(const struct thread *thread)

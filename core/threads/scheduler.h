@@ -37,12 +37,16 @@ struct thread *thread_current(void);
  */
 void scheduler_begin(struct thread *first, uintptr_t low, uintptr_t high);
 
-/* What the timer, and cpu_kick, call after what the scheduler does itself: with the frame of the program, or NULL
+/* What the timer, and cpu_kick, call after what the scheduler does itself, and what a thread that was interrupted by
+ * others calls before it goes on: with the frame of the program, or NULL
  * (core/ linux/frame.h); then no thread is running, or this CPU will be interrupted again soon. */
 void scheduler_on_interrupt(void (*interrupt)(struct trap_frame *program));
 /* The monotonic time at which CPU 0 is interrupted; UINT64_MAX: not at all. False: this machine has no such timer. From
  * any CPU. */
 bool scheduler_set_alarm(uint64_t time);
+/* Called when a thread has got a CPU, in its context: what waits for it (thread_interrupt does nothing for one that has
+ * none). */
+void scheduler_on_arrival(void (*arrival)(void));
 /* What CPU 0 does when it has nothing else to do, the time until which it may sleep. */
 void scheduler_on_idle(uint64_t (*idle)(void));
 
