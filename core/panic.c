@@ -7,6 +7,7 @@
 #include "core/cpu.h"
 #include "core/power.h"
 #include "core/program.h"
+#include "core/spinlock.h"
 #include "core/symbols.h"
 #include "vm/space.h"
 
@@ -22,6 +23,7 @@ unsigned panic_reports; /* everything below may fault, and is tried once */
 
 void panic_begin(void)
 {
+    cpu_stop_others();
     if (++panic_reports > 2)
         power_off(STATUS_PANIC);
 }

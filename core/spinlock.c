@@ -14,8 +14,13 @@ COLD void spin_wait(struct spinlock *lock, uint32_t owner)
 
     this_cpu(spin_contended)++;
     do {
-        while (__atomic_load_n(&lock->taken, __ATOMIC_RELAXED) != 0)
+        while (__atomic_load_n(&lock->taken, __ATOMIC_RELAXED) != 0) {
+            if (cpu_others_stopped()) {
+                lock->taken = owner;
+                return;
+            }
             cpu_relax();
+        }
         expected = 0;
     } while (!__atomic_compare_exchange_n(&lock->taken, &expected, owner, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED));
 }
@@ -23,7 +28,8 @@ COLD void spin_wait(struct spinlock *lock, uint32_t owner)
 #ifdef QUIRE_DEBUG
 void spin_check_take(const struct spinlock *lock)
 {
-    CHECK(!spin_is_held(lock), "spin lock %p is taken by a CPU that holds it already", (const void *)lock);
+    CHECK(!spin_is_held(lock) || cpu_others_stopped(), "spin lock %p is taken by a CPU that holds it already",
+          (const void *)lock);
 }
 
 void spin_check_release(const struct spinlock *lock)

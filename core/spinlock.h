@@ -22,6 +22,11 @@ struct spinlock {
     uint32_t taken; /* 0, or 1 + the number of the CPU that holds it */
 };
 
+/* Where the machine is about to end: stops the other CPUs for good, whatever they do. Of several CPUs that call it at
+ * once one goes on. From then on every lock is free, and what it protects may be half done. (arch/x86_64/smp.c) */
+void cpu_stop_others(void);
+bool cpu_others_stopped(void);
+
 /* Out of line: the lock is taken by another CPU. */
 void spin_wait(struct spinlock *lock, uint32_t owner);
 
@@ -71,6 +76,10 @@ static inline void spin_unlock(struct spinlock *lock)
 struct spinlock {
     char nothing[0];
 };
+
+static inline void cpu_stop_others(void)
+{
+}
 
 static inline bool spin_is_held(const struct spinlock *lock)
 {

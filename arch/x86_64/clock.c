@@ -11,6 +11,7 @@
 #include "arch/x86_64/layout.h"
 #include "core/base/string.h"
 #include "core/boot_info.h"
+#include "core/spinlock.h"
 
 #define SECOND 1000000000ull
 
@@ -345,27 +346,99 @@ static void start(void)
         use_rate("none, 1 GHz assumed", RATE_ASSUMED);
 }
 
+/* ---- changing the scale ---- */
+
+/* `version` is odd while it is changed, and readers try again; a reader on this CPU would do so for ever, so interrupts
+ * are off. */
+#if QUIRE_THREADS
+static struct spinlock changing;
+
+static uint64_t begin_change(void)
+{
+    uint64_t flags;
+
+    __asm__ volatile("pushfq; popq %0; cli" : "=r"(flags) : : "memory");
+    spin_lock(&changing);
+    __atomic_store_n(&clock_scale.version, clock_scale.version + 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    return flags;
+}
+
+static void end_change(uint64_t flags)
+{
+    __atomic_store_n(&clock_scale.version, clock_scale.version + 1, __ATOMIC_RELEASE);
+    spin_unlock(&changing);
+    if (flags & FLAG_INTERRUPT)
+        __asm__ volatile("sti" : : : "memory");
+}
+
+static uint64_t scaled(uint64_t tsc)
+{
+    uint64_t version, ns;
+
+    do {
+        version = __atomic_load_n(&clock_scale.version, __ATOMIC_ACQUIRE) & ~1ull;
+        ns = clock_scale_ns(tsc);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    } while (UNLIKELY(__atomic_load_n(&clock_scale.version, __ATOMIC_RELAXED) != version) && !cpu_others_stopped());
+    return ns;
+}
+#else
+static inline uint64_t begin_change(void)
+{
+    clock_scale.version++;
+    return 0;
+}
+
+static inline void end_change(uint64_t flags)
+{
+    (void)flags;
+}
+
+static inline uint64_t scaled(uint64_t tsc)
+{
+    return clock_scale_ns(tsc);
+}
+#endif
+
 /* Takes the second sample; too late, when the counter may have turned, it becomes the first. */
 static __attribute__((noinline)) void refine(void)
 {
     struct sample second = take_sample(&state.timer);
-    uint64_t ns = clock_scale_ns(second.tsc);
+    uint64_t ns = scaled(second.tsc);
     uint64_t turn = state.timer.mask / state.timer.rate;
 
     if (second.tsc - state.first.tsc < (turn < 4 ? turn - 1 : 3) * state.rate) {
         uint64_t rate = rate_between(&state.timer, state.first, second);
 
         if (plausible(rate)) {
-            clock_scale.version++;
+            uint64_t flags = begin_change();
+
             clock_scale.base_tsc = second.tsc;
             clock_scale.base_ns = ns;
             use_rate(state.source, rate);
+            end_change(flags);
         }
         clock_scale.valid_until = ~0ull;
         return;
     }
     state.first = second;
     clock_scale.valid_until = second.tsc + state.rate / 2;
+}
+
+/* By one CPU; others go on with the rate as it is. */
+static inline void refine_once(void)
+{
+#if QUIRE_THREADS
+    static bool refining;
+
+    if (__atomic_exchange_n(&refining, true, __ATOMIC_ACQUIRE))
+        return;
+    refine();
+    __atomic_store_n(&refining, false, __ATOMIC_RELEASE);
+#else
+    refine();
+#endif
 }
 
 uint64_t clock_monotonic(void)
@@ -375,8 +448,8 @@ uint64_t clock_monotonic(void)
     uint64_t tsc = tsc_read();
 
     if (UNLIKELY(tsc >= clock_scale.valid_until))
-        refine();
-    return clock_scale_ns(tsc);
+        refine_once();
+    return scaled(tsc);
 }
 
 uint64_t clock_tsc_at(uint64_t ns)
@@ -498,8 +571,10 @@ static bool date_asked;
 
 static void set_date(uint64_t offset)
 {
-    clock_scale.version++;
+    uint64_t flags = begin_change();
+
     clock_scale.date = offset;
+    end_change(flags);
     date_asked = true;
 }
 

@@ -136,6 +136,10 @@ static void interrupt(const struct trap_frame *frame, struct trap_frame *program
 /* Those of the program, usually of addresses, come first. */
 void trap_handle(struct trap_frame *frame)
 {
+#if QUIRE_THREADS
+    if (UNLIKELY(frame->vector == EXCEPTION_NMI))
+        smp_stop_if_told();
+#endif
     if (UNLIKELY(is_step_over(frame)))
         return;
     if (LIKELY(frame->vector < EXCEPTIONS && trap_exception != NULL && is_program(frame) && trap_exception(frame)))

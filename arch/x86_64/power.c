@@ -6,6 +6,7 @@
 #include "core/base/print.h"
 #include "core/console.h"
 #include "core/observe.h"
+#include "core/spinlock.h"
 
 #define DEBUG_EXIT_PORT 0x501
 #define RESET_CONTROL_PORT 0xcf9
@@ -148,6 +149,7 @@ _Noreturn void power_off(int status)
 
     __asm__ volatile("cli");
     observe_end(status); /* a fault in it comes here again, with the status of its report */
+    cpu_stop_others();
     /* A fault on the way out must not print a second status. */
     if (!ending) {
         ending = true;

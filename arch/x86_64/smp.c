@@ -24,6 +24,7 @@
 #include "core/clock.h"
 #include "core/cpu.h"
 #include "core/percpu.h"
+#include "core/spinlock.h"
 #include "machine.h"
 #include "vm/frames.h"
 #include "vm/space.h"
@@ -141,7 +142,7 @@ void cpu_call(uint64_t mask, void (*function)(void *), void *argument)
         if (__atomic_fetch_or(&cpu_variable(cpu, inbox).asked, own, __ATOMIC_SEQ_CST) == 0)
             send(cpu, VECTOR_CALL);
     }
-    while (__atomic_load_n(&mine->left, __ATOMIC_ACQUIRE) != 0)
+    while (__atomic_load_n(&mine->left, __ATOMIC_ACQUIRE) != 0 && !cpu_others_stopped())
         cpu_relax();
     interrupts_restore(flags);
 }
@@ -171,6 +172,53 @@ bool smp_take_kick(void)
     if (UNLIKELY(was))
         this_cpu(kicked) = false;
     return was;
+}
+
+/* ---- the end ---- */
+
+#define DELAY_PORT 0x80 /* a read takes about a microsecond, and has no effect */
+#define STOP_READS 100000u
+
+static unsigned stopper; /* 1 + the CPU that stops all others; 0: none does */
+static unsigned stopped;
+
+static _Noreturn void stop(void)
+{
+    for (;;)
+        __asm__ volatile("cli; hlt" : : : "memory");
+}
+
+bool cpu_others_stopped(void)
+{
+    return __atomic_load_n(&stopper, __ATOMIC_RELAXED) != 0;
+}
+
+/* By NMI, as they may have interrupts off for as long as they like. */
+void cpu_stop_others(void)
+{
+    unsigned own = 1 + cpu_number(), by = 0, count = cpu_count();
+
+    interrupts_off();
+    if (!__atomic_compare_exchange_n(&stopper, &by, own, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+        if (by != own)
+            stop();
+        return;
+    }
+    for (unsigned cpu = 0; cpu < count; cpu++)
+        if (cpu + 1 != own)
+            send(cpu, LAPIC_NMI);
+    for (unsigned i = 0; i < STOP_READS && __atomic_load_n(&stopped, __ATOMIC_RELAXED) + 1 < count; i++)
+        (void)port_read8(DELAY_PORT);
+}
+
+void smp_stop_if_told(void)
+{
+    unsigned by = __atomic_load_n(&stopper, __ATOMIC_RELAXED);
+
+    if (by == 0 || by == 1 + cpu_number())
+        return;
+    __atomic_fetch_add(&stopped, 1, __ATOMIC_RELAXED);
+    stop();
 }
 
 /* ---- areas ---- */
@@ -332,12 +380,6 @@ static uint32_t initial_id(void)
     struct cpuid wide = cpu_features.highest_leaf >= 0xb ? cpuid(0xb, 0) : (struct cpuid){0};
 
     return wide.b != 0 ? wide.d : cpuid(1, 0).b >> 24;
-}
-
-static _Noreturn void stop(void)
-{
-    for (;;)
-        __asm__ volatile("cli; hlt" : : : "memory");
 }
 
 /* The first C function of a CPU, on its stack. Until it is let go on it sleeps: a host may have fewer CPUs. */

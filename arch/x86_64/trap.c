@@ -303,7 +303,11 @@ void panic_print_registers(const void *registers)
 
     __asm__("movq %%cr2, %0" : "=r"(cr2));
     __asm__("movq %%cr3, %0" : "=r"(cr3));
+#if QUIRE_THREADS
+    kprintf("quire: registers (CPU %u of %u, %s)\n", cpu_number(), cpu_count(), cpu_name());
+#else
     kprintf("quire: registers (%s)\n", cpu_name());
+#endif
     if (frame) {
         const struct trap_frame *f = frame;
 

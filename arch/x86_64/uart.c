@@ -9,6 +9,8 @@
  */
 #include "arch/x86_64/arch.h"
 #include "core/console.h"
+#include "core/cpu.h"
+#include "core/spinlock.h"
 
 #define PORT 0x3f8
 #define DATA (PORT + 0)
@@ -93,12 +95,18 @@ static bool wait_for(uint8_t status)
             patient = written;
             return true;
         }
+#if QUIRE_THREADS
+        cpu_relax();
+#else
         cpu_pause();
+#endif
     } while ((patient && !ending) || tsc_read() - moved < PATIENCE);
     return false;
 }
 
-void console_write(const char *bytes, size_t length)
+static struct spinlock lock; /* of what is written at once */
+
+static void write_bytes(const char *bytes, size_t length)
 {
     while (length > 0 && burst > 0) {
         size_t count = length < burst ? length : burst;
@@ -111,6 +119,18 @@ void console_write(const char *bytes, size_t length)
         __asm__ volatile("rep outsb" : "+S"(bytes), "+c"(count) : "d"(DATA) : "memory");
         written = true;
     }
+}
+
+/* Whoever holds the lock already is an interrupt or a report that came in between. */
+void console_write(const char *bytes, size_t length)
+{
+    bool inside = spin_is_held(&lock);
+
+    if (!inside)
+        spin_lock(&lock);
+    write_bytes(bytes, length);
+    if (!inside)
+        spin_unlock(&lock);
 }
 
 void uart_drain(void)

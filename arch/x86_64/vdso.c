@@ -39,14 +39,14 @@ static VDSO __attribute__((noinline)) long call(long first, void *second, long n
 }
 
 /* Nanoseconds since the date began, or since boot; false: the clock has to be asked by a call. Read again if it was
- * changed meanwhile, which only a handler of a signal can have done that came in between. */
+ * changed meanwhile, by a handler of a signal that came in between, or another CPU. */
 static inline __attribute__((always_inline)) bool read_clock(bool realtime, uint64_t *ns)
 {
     const volatile uint64_t *changes = &clock_scale.version;
     uint64_t version, tsc, date;
 
     do {
-        version = *changes;
+        version = *changes & ~(uint64_t)QUIRE_THREADS; /* odd while another CPU changes it */
         tsc = tsc_read();
         date = realtime ? clock_scale.date : 0;
         if (UNLIKELY(tsc >= clock_scale.valid_until || (realtime && date == 0)))

@@ -111,6 +111,12 @@ static void tell(const struct pending_signals *to, int signal)
     thread_interrupt(&thread->thread);
 }
 
+void signals_pass_on(uint64_t set)
+{
+    for (set &= process_signals.pending.set; set != 0; set &= set - 1)
+        tell(&process_signals.pending, __builtin_ctzll(set) + 1);
+}
+
 uint64_t signals_blocked_by(const struct pending_signals *to)
 {
     return to == &process_signals.pending ? linux_first_thread.signals.blocked
@@ -263,7 +269,15 @@ void signal_forget(int signal)
 
 void signals_block(uint64_t blocked)
 {
+#if QUIRE_THREADS
+    uint64_t new = blocked & ~own_signals.blocked;
+#endif
+
     own_signals.blocked = blocked & ~UNBLOCKABLE;
+#if QUIRE_THREADS
+    if (UNLIKELY((new & process_signals.pending.set) != 0))
+        signals_pass_on(new);
+#endif
     if (LIKELY((own_signals.pending.set | process_signals.pending.set) == 0))
         return;
     /* What is ignored is kept as long as it is blocked. */

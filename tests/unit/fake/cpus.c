@@ -128,6 +128,11 @@ bool cpu_is_inside_core(void)
     return inside_core && running[cpu_number()];
 }
 
+bool cpu_others_stopped(void)
+{
+    return false;
+}
+
 void cpu_kick(unsigned cpu)
 {
     __atomic_fetch_add(&kicks[cpu], 1, __ATOMIC_RELAXED);
