@@ -1,4 +1,5 @@
-/* Starts all CPUs and has them ask of each other what they can, all at once. Argument: how many there should be. */
+/* Starts all CPUs and has them ask of each other what they can, all at once. Argument: how many there should be; or
+ * "broken". */
 #include "core/base/error.h"
 #include "core/base/print.h"
 #include "core/clock.h"
@@ -223,6 +224,13 @@ static void run_other(void)
         cpu_wait_until(UINT64_MAX);
 }
 
+/* All at once: one report. */
+static void run_broken(void)
+{
+    meet();
+    __asm__ volatile("ud2");
+}
+
 static unsigned number_of(const char *text)
 {
     unsigned number = 0;
@@ -236,6 +244,10 @@ int main(int argc, char **argv)
 {
     uint64_t served = 0;
 
+    if (argc > 1 && argv[1][0] == 'b') {
+        cpu_start_others(run_broken);
+        run_broken();
+    }
     cpu_start_others(run_other);
     kprintf("%u CPUs\n", cpu_count());
     EXPECT(argc < 2 || cpu_count() == number_of(argv[1]));
