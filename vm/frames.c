@@ -116,17 +116,22 @@ bool frames_trust_virgin __attribute__((aligned(64)));
 #define FEW 4u              /* frames for which the magazine is filled, where it is empty: for the next ones, too */
 #define RUNS 16u            /* of neighbours that are taken from the store before they are looked at */
 #define CLEAN_2M 2u         /* frames of 2 MiB that an idle CPU keeps clean, of those that were used */
+#define CLEAN_PART 8u       /* of what is free so much is kept clean by several CPUs */
 #define CLEAN_PIECE 0x8000u /* bytes of them that it zeroes before it looks around */
 #define TREE_FREE_GOOD                                                                                                 \
     (TREE_CHILDREN * CHILD_FRAMES / 16)     /* frames that a tree should have for whoever moves there                  \
                                              */
 #define TREE_LARGE_GOOD (TREE_CHILDREN / 4) /* or 2 MiB */
-#define BATCH_PART 256u                     /* of all frames: what each CPU counts by itself, */
-#define BATCH_MAX 4096u                     /* or 16 MiB */
+#define MAGAZINES_PART 128u /* of all frames: what the magazine of 2 MiB of each CPU holds at most, or 1 */
+#define BATCH_PART 256u     /* of all frames: what each CPU counts by itself, */
+#define BATCH_MAX 4096u     /* or 16 MiB */
 #define SPLIT_PART 4u /* runs are taken of whole 2 MiB while these are more than so many times those in part free */
 #define SIZE_2M ((size_t)1 << CHILD_SHIFT)
 
 PERCPU struct frame_magazines frame_magazines;
+#if QUIRE_THREADS
+unsigned frame_magazine_2m;
+#endif
 
 /*
  * Whoever trusts that virgin frames are zeros asks for the mark before frames are taken. Other CPUs may move it until
@@ -721,10 +726,14 @@ RACY static bool tree_fits(const struct tree *tree, enum use use, enum fit fit)
                         : tree->group.partial > 0 && tree->free >= TREE_FREE_GOOD;
 }
 
-/* Takes the lock; the tree becomes this CPU's own if it is nobody's. False: it does not fit after all. */
+/* Takes the lock; the tree becomes this CPU's own if it is nobody's. False: it does not fit after all, or somebody is
+ * there just now, as long as there may be others. */
 static bool take_tree(struct tree *tree, enum use use, enum fit fit)
 {
-    spin_lock(&tree->lock);
+    if (fit == ANY)
+        spin_lock(&tree->lock);
+    else if (!spin_try(&tree->lock))
+        return false;
     if (!tree_fits(tree, use, fit)) {
         unlock_tree(tree);
         return false;
@@ -1501,7 +1510,7 @@ void frames_put_neighbours(paddr_t first, enum page_size size, size_t count)
 {
     struct frame_magazine *hot = frame_magazine(PAGE_2M, FRAME_DIRTY);
     paddr_t end = first + (count << page_shift(size));
-    unsigned room = size == PAGE_2M ? FRAME_MAGAZINE_2M - hot->count : 0;
+    unsigned room = size == PAGE_2M ? frame_magazine_places(PAGE_2M) - hot->count : 0;
 
     CHECK(is_aligned(first, page_bytes(size)), "frame_put: %#llx is misaligned", (unsigned long long)first);
     for (paddr_t frame = first; frame < end; frame += page_bytes(size))
@@ -1515,11 +1524,16 @@ void frames_put_neighbours(paddr_t first, enum page_size size, size_t count)
 
 /* ---- cleaning ---- */
 
+static inline unsigned clean_2m_most(void)
+{
+    return frame_magazine_places(PAGE_2M) < CLEAN_2M ? frame_magazine_places(PAGE_2M) : CLEAN_2M;
+}
+
 /* A piece of 2 MiB; true while there is more to do. */
 static bool clean_2m(struct frame_magazines *own)
 {
     if (own->uncleaned == 0) {
-        if (own->of[PAGE_2M][FRAME_CLEAN].count >= CLEAN_2M ||
+        if (own->of[PAGE_2M][FRAME_CLEAN].count >= clean_2m_most() ||
             (own->cleaning = pop(PAGE_2M, FRAME_DIRTY)) == FRAME_NONE)
             return false;
         own->uncleaned = SIZE_2M;
@@ -1553,10 +1567,45 @@ static bool clean_4k(struct frame_magazines *own)
     return done > 0;
 }
 
+#if QUIRE_THREADS
+
+/* Frames of 4 KiB that are clean, or are becoming so. */
+RACY static size_t clean_frames(void)
+{
+    size_t clean = 0;
+
+    for (unsigned cpu = 0; cpu < cpus(); cpu++) {
+        const struct frame_magazines *own = &cpu_variable(cpu, frame_magazines);
+
+        clean += own->of[PAGE_4K][FRAME_CLEAN].count;
+        clean += (own->of[PAGE_2M][FRAME_CLEAN].count + (own->uncleaned > 0)) * (size_t)CHILD_FRAMES;
+    }
+    return clean;
+}
+
+/* A CPU that has got frames before, which are then its own trees', and as long as all have not made too many. */
+static bool may_clean(void)
+{
+    bool has_tree = this_cpu(own_trees)[SINGLES] != NULL || this_cpu(own_trees)[LARGE] != NULL;
+
+    return has_tree && clean_frames() < frames_free() / CLEAN_PART;
+}
+
+#else
+
+static inline bool may_clean(void)
+{
+    return true;
+}
+
+#endif
+
 COLD bool frames_clean(void)
 {
     struct frame_magazines *own = &this_cpu(frame_magazines);
 
+    if (!may_clean())
+        return false;
     begin_moving(own); /* it may be interrupted */
     bool done = clean_4k(own) || clean_2m(own);
 
@@ -1940,6 +1989,10 @@ static void begin_counting(void)
     for (size_t child = 0; child < store.children; child = tree_end(child))
         tree_of(child)->virgin = 0;
 #if QUIRE_THREADS
+    frame_magazine_2m = (unsigned)(frames_stored / (MAGAZINES_PART * CHILD_FRAMES));
+    frame_magazine_2m = frame_magazine_2m == 0                  ? 1
+                        : frame_magazine_2m > FRAME_MAGAZINE_2M ? FRAME_MAGAZINE_2M
+                                                                : frame_magazine_2m;
     store.batch = (ptrdiff_t)(frames_stored / BATCH_PART < BATCH_MAX ? frames_stored / BATCH_PART : BATCH_MAX);
 #endif
 }

@@ -52,6 +52,11 @@ struct frame_magazines {
 };
 
 #define FRAME_MAGAZINE_2M 8u
+#if QUIRE_THREADS
+extern unsigned frame_magazine_2m; /* fewer where RAM is small, as each CPU has some */
+#else
+#define frame_magazine_2m FRAME_MAGAZINE_2M
+#endif
 
 extern struct frame_magazines frame_magazines; /* PERCPU */
 
@@ -63,7 +68,7 @@ static inline struct frame_magazine *frame_magazine(enum page_size size, enum fr
 
 static inline unsigned frame_magazine_places(enum page_size size)
 {
-    return size == PAGE_4K ? FRAME_MAGAZINE_MAX : FRAME_MAGAZINE_2M;
+    return size == PAGE_4K ? FRAME_MAGAZINE_MAX : frame_magazine_2m;
 }
 
 #ifdef QUIRE_FAULT_INJECTION
@@ -253,8 +258,9 @@ static inline paddr_t frame_get_zeroed_hot(void)
     return frame;
 }
 
-/* For a CPU that has nothing else to do: cleans a piece of a frame that a magazine holds, of at most 32 KiB. False: the
- * magazines of clean ones have what they should. RAM that was never used is left alone. */
+/* For a CPU that has nothing else to do: cleans a piece of a frame that its magazines hold, of at most 32 KiB: who may
+ * be wanted looks after each. False: its magazines of clean ones have what they should, or those of all CPUs hold an
+ * eighth of what is free. RAM that was never used is left alone. */
 bool frames_clean(void);
 
 /* Frames that were never handed out are zeros: they are, where the hypervisor or the firmware has cleared RAM. */

@@ -464,21 +464,46 @@ static void fill_magazines(void)
         frames_clean();
 }
 
-/* CPU 0 wants everything; the others fill their magazines, and then are elsewhere, in the core for a while. */
+/* Frames of 4 KiB in this CPU's magazines. */
+static size_t in_magazines(void)
+{
+    size_t count = this_cpu(frame_magazines).uncleaned > 0 ? PER_2M : 0;
+
+    for (unsigned state = 0; state < FRAME_STATES; state++)
+        count += frame_magazine(PAGE_4K, state)->count + frame_magazine(PAGE_2M, state)->count * PER_2M;
+    return count;
+}
+
+/* In the core for a while, where nobody takes anything out of the magazines, until there is nothing left elsewhere. */
+static void stay_inside(size_t elsewhere)
+{
+    size_t held = in_magazines();
+    unsigned turns = 0, after = 0;
+
+    fake_cpu_inside_core(true);
+    while (turns++ < 100000 && after < 100) {
+        EXPECT(in_magazines() == held);
+        after += frames_free() <= elsewhere;
+        cpu_relax();
+    }
+    fake_cpu_inside_core(false);
+}
+
+/* CPU 0 wants everything; the others fill their magazines, and then are elsewhere. */
 static void hold_in_magazines(unsigned cpu, void *got)
 {
+    static size_t held;
     static bool done;
 
     if (cpu != 0) {
         fill_magazines();
-        fake_cpu_inside_core(cpu % 2);
+        __atomic_fetch_add(&held, in_magazines(), __ATOMIC_RELAXED);
     }
     meet(cpu_count());
-    for (unsigned turn = 0; cpu != 0 && !__atomic_load_n(&done, __ATOMIC_ACQUIRE); turn++) {
-        if (turn == 1000)
-            fake_cpu_inside_core(false);
+    if (cpu == 1)
+        stay_inside(__atomic_load_n(&held, __ATOMIC_RELAXED));
+    while (cpu != 0 && !__atomic_load_n(&done, __ATOMIC_ACQUIRE))
         cpu_relax();
-    }
     if (cpu != 0)
         return;
     while (frame_get(*(enum page_size *)got) != FRAME_NONE)
@@ -507,6 +532,44 @@ static void test_large_magazines_of_others(void **state)
     assert_in_range(all[0].count, whole - 3, whole); /* the others have split one each */
 }
 
+/* CPU 0 asks for a frame that is out, and so for what all magazines hold, while the others move frames between these
+ * and the only tree there is. */
+static void take_while_moving(unsigned cpu, void *unused)
+{
+    paddr_t frames[100], frame;
+    static bool done;
+
+    (void)unused;
+    if (cpu == 0) {
+        EXPECT((frame = frame_get(PAGE_4K)) != FRAME_NONE);
+        for (unsigned i = 0; i < 3000; i++)
+            EXPECT(frame_take(frame, FRAME) == E_BUSY);
+        frame_put(frame, PAGE_4K);
+        __atomic_store_n(&done, true, __ATOMIC_RELEASE);
+    }
+    while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) {
+        for (unsigned i = 0; i < ARRAY_LENGTH(frames); i++) {
+            EXPECT((frames[i] = frame_get(PAGE_4K)) != FRAME_NONE);
+            own(frames[i], 1);
+        }
+        for (unsigned i = 0; i < ARRAY_LENGTH(frames); i++) {
+            disown(frames[i], 1);
+            frame_put(frames[i], PAGE_4K);
+        }
+        fake_cpu_look();
+    }
+}
+
+static void test_asked_while_moving(void **state)
+{
+    static const struct frame_range tiny[] = {{0x100000, 5 * MIB}};
+
+    (void)state;
+    start(tiny, ARRAY_LENGTH(tiny), 4);
+    fake_cpus_run(take_while_moving, NULL);
+    assert_all_back();
+}
+
 /* A GiB that all of them have pieces of in their magazines. */
 static void test_1g_after_all(void **state)
 {
@@ -529,8 +592,8 @@ static void get_large_at_once(unsigned cpu, void *unused)
     unsigned count = 0;
 
     (void)unused;
-    for (unsigned step = 0; step < 600; step++) {
-        enum page_size size = random_below(&random, 30) == 0 ? PAGE_1G : PAGE_2M;
+    for (unsigned step = 0; step < 2000; step++) {
+        enum page_size size = random_below(&random, cpu < 2 ? 2 : 30) == 0 ? PAGE_1G : PAGE_2M;
         paddr_t frame;
 
         fake_cpu_look();
@@ -566,13 +629,95 @@ static void test_large_by_all(void **state)
     assert_int_equal(frames_stats().free_1g, 2);
 }
 
+/* ---- apart ---- */
+
+#define APART 4u
+#define TREE_SHIFT 25u
+
+static uint8_t users[3 * GIB >> TREE_SHIFT]; /* of the trees: 1 + the CPU */
+
+static void use_tree(paddr_t frame)
+{
+    uint8_t before = __atomic_exchange_n(&users[frame >> TREE_SHIFT], 1 + cpu_number(), __ATOMIC_RELAXED);
+
+    EXPECT(before == 0 || before == 1 + cpu_number());
+}
+
+/* Up to 24 MiB in single frames and as much in large ones, again and again. */
+static void keep_apart(unsigned cpu, void *unused)
+{
+    static paddr_t singles[APART][6000], large[APART][12];
+
+    (void)unused;
+    for (unsigned round = 0; round < 8; round++) {
+        EXPECT(frames_get(singles[cpu], 6000) == 6000);
+        for (unsigned i = 0; i < 6000; i++)
+            use_tree(singles[cpu][i]);
+        for (unsigned i = 0; i < 12; i++)
+            use_tree(large[cpu][i] = frame_get(PAGE_2M));
+        for (unsigned i = 0; i < 12; i++)
+            frame_put(large[cpu][i], PAGE_2M);
+        for (unsigned i = 0; i < 6000; i++)
+            frame_put(singles[cpu][i], PAGE_4K);
+        fake_cpu_look();
+    }
+}
+
+/* CPUs that use their own memory do not use each other's trees, and find no lock taken. */
+static void test_cpus_keep_apart(void **state)
+{
+    (void)state;
+    start(much, ARRAY_LENGTH(much), APART);
+    fake_cpus_run(keep_apart, NULL);
+    for (unsigned cpu = 0; cpu < APART; cpu++)
+        assert_int_equal(cpu_variable(cpu, spin_contended), 0);
+    assert_all_back();
+}
+
+/* ---- cleaning ---- */
+
+static void clean_all(unsigned cpu, void *unused)
+{
+    (void)unused;
+    if (cpu == CPUS - 1) { /* has never got anything */
+        EXPECT(!frames_clean());
+        return;
+    }
+    paddr_t large = frame_get(PAGE_2M), small = frame_get(PAGE_4K);
+
+    frame_put(large, PAGE_2M);
+    frame_put(small, PAGE_4K);
+    meet(CPUS - 1);
+    while (frames_clean()) {
+        if (cpu == 0)
+            expect_stats(CPUS);
+        fake_cpu_look();
+    }
+}
+
+/* Together not more than an eighth of what is free, and the piece that each begins. */
+static void test_cleaning_has_a_limit(void **state)
+{
+    static const struct frame_range little[] = {{0x100000, 33 * MIB}};
+
+    (void)state;
+    start(little, ARRAY_LENGTH(little), CPUS);
+    fake_cpus_run(clean_all, NULL);
+    assert_in_range(frames_stats().clean, FRAME_MAGAZINE_MAX, total / 8 + CPUS * PER_2M);
+    assert_int_equal(frames_stats().cleaned % 0x1000, 0);
+    assert_true(frames_stats().cleaned >= frames_stats().clean * FRAME);
+    assert_all_back();
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_on_2),         cmocka_unit_test(test_random_on_3),
-        cmocka_unit_test(test_random_on_8),         cmocka_unit_test(test_every_frame_is_got),
-        cmocka_unit_test(test_magazines_of_others), cmocka_unit_test(test_large_magazines_of_others),
-        cmocka_unit_test(test_1g_after_all),        cmocka_unit_test(test_large_by_all),
+        cmocka_unit_test(test_random_on_2),          cmocka_unit_test(test_random_on_3),
+        cmocka_unit_test(test_random_on_8),          cmocka_unit_test(test_every_frame_is_got),
+        cmocka_unit_test(test_magazines_of_others),  cmocka_unit_test(test_large_magazines_of_others),
+        cmocka_unit_test(test_asked_while_moving),   cmocka_unit_test(test_1g_after_all),
+        cmocka_unit_test(test_large_by_all),         cmocka_unit_test(test_cpus_keep_apart),
+        cmocka_unit_test(test_cleaning_has_a_limit),
     };
 
     return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));
