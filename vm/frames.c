@@ -14,6 +14,18 @@
  * reserved, so that they stay together and other children stay whole. Between store and magazines they go many at
  * once, by words of the bits.
  *
+ * Where CPUs are several (QUIRE_THREADS), 16 children are a tree: a cache line with a lock, counts and the children's
+ * states. As in LLFree each CPU has trees of its own, one that its single frames come from and one for 2 MiB, and moves
+ * to another when it has none left: the lowest that is nobody's. So CPUs that keep to their own memory write to no line
+ * that another one uses, and find no lock taken; one that is freed on another CPU than it was got on costs that CPU's
+ * lock. Only when all trees are somebody's are they shared. At most one lock is held, but for 1 GiB and frame_take,
+ * which take those of all their trees in order. What is stored is counted by each CPU, which tells it to all by
+ * batches. Elsewhere the only tree is the store, and locks are nothing.
+ *
+ * A frame is refused only if there is none anywhere: before, all CPUs are asked for what their magazines hold. They
+ * chain their frames, without a lock, as they may be asked at any time; who is in the middle of moving some is asked
+ * again.
+ *
  * A frame is virgin (never handed out: above a mark, as the lowest are handed out first), clean (all zeros) or dirty.
  * Only magazines tell clean from dirty: who wants zeros takes clean ones first, and who does not, dirty ones.
  * Clean are those that came back so (emptied page tables), that an idle CPU has zeroed, and, if the image was built to
@@ -122,9 +134,10 @@ bool frames_trust_virgin __attribute__((aligned(64)));
     (TREE_CHILDREN * CHILD_FRAMES / 16)     /* frames that a tree should have for whoever moves there                  \
                                              */
 #define TREE_LARGE_GOOD (TREE_CHILDREN / 4) /* or 2 MiB */
-#define MAGAZINES_PART 128u /* of all frames: what the magazine of 2 MiB of each CPU holds at most, or 1 */
-#define BATCH_PART 256u     /* of all frames: what each CPU counts by itself, */
-#define BATCH_MAX 4096u     /* or 16 MiB */
+#define MAGAZINES_PART 16u /* of all frames: what the magazine of 2 MiB of each CPU holds at most, or 1 */
+#define BATCH_PART 256u    /* of all frames: what each CPU counts by itself, */
+#define BATCH_MIN 1024u    /* or 4 MiB, so that 2 MiB are less, */
+#define BATCH_MAX 4096u    /* and at most 16 MiB */
 #define SPLIT_PART 4u /* runs are taken of whole 2 MiB while these are more than so many times those in part free */
 #define SIZE_2M ((size_t)1 << CHILD_SHIFT)
 
@@ -276,12 +289,12 @@ static COLD __attribute__((noinline)) void note_least_free(void)
         ;
 }
 
-/* Before frames come back to the store, or after large ones left it: what is free is least then. Several CPUs look only
- * after they have told what they counted. */
+/* Before frames come back to the store, or after large ones left it: what is free is least then. Of several
+ * CPUs each looks only after it has told what it counted. */
 static inline void note_extreme(void)
 {
 #if QUIRE_THREADS
-    if (LIKELY(!this_cpu(stored_told)))
+    if (LIKELY(!this_cpu(stored_told)) && cpus() > 1)
         return;
     this_cpu(stored_told) = false;
 #endif
@@ -1981,6 +1994,13 @@ static void make_store(void)
         put_range(store.ranges[i].start, store.ranges[i].end);
 }
 
+#if QUIRE_THREADS
+static size_t within(size_t least, size_t value, size_t most)
+{
+    return value < least ? least : value > most ? most : value;
+}
+#endif
+
 /* What there is was never used. */
 static void begin_counting(void)
 {
@@ -1989,11 +2009,8 @@ static void begin_counting(void)
     for (size_t child = 0; child < store.children; child = tree_end(child))
         tree_of(child)->virgin = 0;
 #if QUIRE_THREADS
-    frame_magazine_2m = (unsigned)(frames_stored / (MAGAZINES_PART * CHILD_FRAMES));
-    frame_magazine_2m = frame_magazine_2m == 0                  ? 1
-                        : frame_magazine_2m > FRAME_MAGAZINE_2M ? FRAME_MAGAZINE_2M
-                                                                : frame_magazine_2m;
-    store.batch = (ptrdiff_t)(frames_stored / BATCH_PART < BATCH_MAX ? frames_stored / BATCH_PART : BATCH_MAX);
+    store.batch = (ptrdiff_t)within(BATCH_MIN, frames_stored / BATCH_PART, BATCH_MAX);
+    frame_magazine_2m = (unsigned)within(1, frames_stored / (MAGAZINES_PART * CHILD_FRAMES), FRAME_MAGAZINE_2M);
 #endif
 }
 
