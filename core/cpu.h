@@ -40,9 +40,12 @@ void cpu_relax(void);
  * the program (arch/x86_64/malloc.h) that is started again: the function may change what windows do.
  */
 void cpu_call(uint64_t mask, void (*function)(void *), void *argument);
-/* For that function: this CPU was not waiting, and not running the program, but in the middle of the core, which a
- * program has called directly: what that may be changing must be left alone. */
+/* For that function: this CPU was not waiting (as spin_wait does), and not running the program, but in the middle of the
+ * core, which a program has called directly: what that may be changing must be left alone. */
 bool cpu_is_inside_core(void);
+/* No interrupts from here on; what was before, for cpu_interrupts_restore. Only where there are threads. */
+uint64_t cpu_interrupts_off(void);
+void cpu_interrupts_restore(uint64_t before);
 /*
  * Interrupts the CPU: what it runs of the program (frame_on_kick of core/linux/frame.h), or its cpu_wait_until returns:
  * if it runs neither, the next one does, at once. What was stored before is seen there. It may be the running one.

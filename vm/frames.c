@@ -1839,6 +1839,17 @@ COLD static bool take_range(paddr_t start, paddr_t end)
     return free;
 }
 
+/* True if the magazine of another CPU has a frame of the range, as far as a look at what that CPU may be changing tells:
+ * nobody is interrupted in vain. */
+RACY COLD static bool others_hold(paddr_t start, paddr_t end)
+{
+    bool hold = false;
+
+    for (unsigned cpu = 0; cpu < cpus() && !hold; cpu++)
+        hold = cpu != cpu_number() && magazines_hold(&cpu_variable(cpu, frame_magazines), start, end);
+    return hold;
+}
+
 COLD error_t frame_take(paddr_t start, size_t size)
 {
     paddr_t end;
@@ -1850,7 +1861,9 @@ COLD error_t frame_take(paddr_t start, size_t size)
         return E_NOMEM;
     if (magazines_hold(&this_cpu(frame_magazines), start, end))
         frames_drain();
-    return take_range(start, end) || (drain_others(false) && take_range(start, end)) ? E_SUCCESS : E_BUSY;
+    return take_range(start, end) || (others_hold(start, end) && drain_others(false) && take_range(start, end))
+               ? E_SUCCESS
+               : E_BUSY;
 }
 
 void frames_declare_ram(const struct frame_range *ranges, size_t count)

@@ -61,7 +61,7 @@ struct cpu_messages cpu_messages(unsigned cpu)
     return cpu_variable(cpu, messages);
 }
 
-PERCPU bool is_outside; /* the core was not interrupted by the call that is being served */
+PERCPU bool inside_core; /* the call that is being served interrupted the core, which waited for nothing */
 
 static inline uint64_t interrupts_off(void)
 {
@@ -101,15 +101,24 @@ static void serve(void)
 void smp_serve(bool outside)
 {
     this_cpu(messages).received++;
-    this_cpu(is_outside) = outside;
+    this_cpu(inside_core) = !outside;
     serve();
-    this_cpu(is_outside) = false;
+    this_cpu(inside_core) = false;
 }
 
-/* Who spins is inside. */
 bool cpu_is_inside_core(void)
 {
-    return !this_cpu(is_outside);
+    return this_cpu(inside_core);
+}
+
+uint64_t cpu_interrupts_off(void)
+{
+    return interrupts_off();
+}
+
+void cpu_interrupts_restore(uint64_t before)
+{
+    interrupts_restore(before);
 }
 
 void cpu_relax(void)

@@ -128,6 +128,16 @@ bool cpu_is_inside_core(void)
     return inside_core && running[cpu_number()];
 }
 
+uint64_t cpu_interrupts_off(void)
+{
+    return 0;
+}
+
+void cpu_interrupts_restore(uint64_t before)
+{
+    (void)before;
+}
+
 bool cpu_others_stopped(void)
 {
     return false;
