@@ -42,7 +42,7 @@ static void *program_malloc(size_t size)
 
     if (size - 1 >= CLASS_SIZE_MAX)
         return heap_program_alloc(size);
-    list = &heap_lists[class_of_size(size)];
+    list = &this_cpu(heap_lists)[class_of_size(size)];
     object = *list;
     if (object == 0)
         return heap_program_refill(size, CLASS_OFFSET(class_of_size(size)));
@@ -56,7 +56,7 @@ static void program_free(void *block)
         heap_program_free_block(block);
         return;
     }
-    uintptr_t *list = &heap_lists[CLASS_AT(*heap_class_of_slice((uintptr_t)block))];
+    uintptr_t *list = &this_cpu(heap_lists)[CLASS_AT(*heap_class_of_slice((uintptr_t)block))];
 
     *(uintptr_t *)block = *list;
     *list = (uintptr_t)block;
