@@ -35,6 +35,12 @@ void fake_memory_turn(void)
         frames_fail_nth(random_below(random, 2) ? (long)random_below(random, 6) : -1);
 }
 
+void fake_memory_reclaim(void)
+{
+    SPACE_HOLD(vm_space());
+    frames_reclaim();
+}
+
 /* A fault that fails for want of a frame does not the next time. */
 uint64_t fake_memory_read(uintptr_t address)
 {

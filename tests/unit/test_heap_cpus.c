@@ -209,6 +209,9 @@ static void seldom(struct random *random)
     case 2:
         assert_true(heap_statistics(heap_program()).held <= RAM);
         break;
+    case 3:
+        fake_memory_reclaim();
+        break;
     }
     if (wrong)
         fail_msg("heap_validate: %s", wrong);
@@ -344,25 +347,25 @@ static void check_bounded(unsigned bytes, bool allocates, size_t bound)
 static void test_consumer_only_frees(void **state)
 {
     (void)state;
-    check_bounded(1000, false, 3 * MIB);
+    check_bounded(1000, false, 2 * MIB);
 }
 
 static void test_consumer_of_large_objects(void **state)
 {
     (void)state;
-    check_bounded(12000, false, 6 * MIB);
+    check_bounded(12000, false, 4 * MIB);
 }
 
 static void test_consumer_of_medium_blocks(void **state)
 {
     (void)state;
-    check_bounded(90000, false, 32 * MIB);
+    check_bounded(90000, false, 24 * MIB);
 }
 
 static void test_consumer_allocates(void **state)
 {
     (void)state;
-    check_bounded(1000, true, 3 * MIB);
+    check_bounded(1000, true, 2 * MIB);
 }
 
 /* ---- who is idle, and who is not ---- */

@@ -9,6 +9,7 @@
 #define REMOTE_MOST                                                                                                    \
     ((size_t)256 << 10)             /* beyond it whoever frees gives to the spans, if the owner is busy elsewhere      \
                                      */
+#define TURNS_MOST 1000u            /* of waiting for a heap, where it must not be for ever */
 #define ASK_LEAST ((size_t)1 << 20) /* smaller heaps ask nobody */
 #define LOOK_PART 16u               /* by so much of itself a heap has to grow until it looks again, */
 #define ASK_PART 4u                 /* or asks again, */
@@ -226,21 +227,38 @@ bool heap_ask(struct heap *heap)
     return heap->used < used;
 }
 
+/* wait: no matter how long; else it is passed over if it is not let go soon: who has it may wait for this CPU. */
+static bool lock_heap(unsigned cpu, bool wait)
+{
+    if (wait) {
+        spin_lock(&heap_of(cpu)->lock);
+        return true;
+    }
+    for (unsigned turn = 0; turn < TURNS_MOST; turn++) {
+        if (spin_try(&heap_of(cpu)->lock))
+            return true;
+        cpu_relax();
+    }
+    return false;
+}
+
 /* All is collected before anything is given back, as blocks of one heap are in the lists of all. */
-COLD void heap_trim_all(void)
+COLD void heap_trim_all(bool wait)
 {
     struct lists lists;
 
     memset(lists.wanted, true, sizeof(lists.wanted));
     for (unsigned cpu = 0; cpu < cpu_count(); cpu++) {
-        spin_lock(&heap_of(cpu)->lock);
+        if (!lock_heap(cpu, wait))
+            continue;
         collect_from(cpu, &lists);
         program_free_kept(&cpu_variable(cpu, program));
         spin_unlock(&heap_of(cpu)->lock);
     }
     heap_send();
     for (unsigned cpu = 0; cpu < cpu_count(); cpu++) {
-        spin_lock(&heap_of(cpu)->lock);
+        if (!lock_heap(cpu, wait))
+            continue;
         give_remote(cpu);
         regions_trim(heap_of(cpu));
         spin_unlock(&heap_of(cpu)->lock);

@@ -327,8 +327,9 @@ void heap_take_remote(void);
 /* Asks other CPUs for what they have in lists, if the heap has grown by enough since the last time; true: some of it
  * was this heap's. */
 bool heap_ask(struct heap *);
-/* All that CPUs have in lists and keep, and free slices, goes back. With no lock held. */
-void heap_trim_all(void);
+/* All that CPUs have in lists and keep, and free slices, goes back. wait: with no lock held; else heaps may be passed
+ * over whose CPU is at it. */
+void heap_trim_all(bool wait);
 /* The medium blocks that are kept go; false: there are none. */
 bool program_free_kept(struct program *);
 

@@ -34,7 +34,8 @@
  *
  * Order of locks: a heap that a program made (its driver may use malloc), a CPU's heap, those of vm/, what a CPU keeps
  * of large blocks. Nobody who has a CPU's heap waits for another's, but for checks of them all, in the order of CPUs;
- * who has one may try another, and ask other CPUs: they answer where they wait for a lock.
+ * who has one may try another, and ask other CPUs: they answer where they wait for a lock. Who is called with locks of
+ * vm/ held (frames_reclaim) only tries.
  */
 #include "core/base/assert.h"
 #include "core/base/string.h"
@@ -312,7 +313,7 @@ COLD void heap_program_trim(void)
 {
     heap_large_trim();
 #if QUIRE_THREADS
-    heap_trim_all();
+    heap_trim_all(true);
 #else
     free_pending();
     program_free_kept(&this_cpu(program));
@@ -320,6 +321,17 @@ COLD void heap_program_trim(void)
     regions_trim(&this_cpu(program_heap));
 #endif
 }
+
+/* For who wants frames, maybe with locks of vm/ held, for which a CPU may wait that has its heap's. */
+#if QUIRE_THREADS
+static COLD void reclaim(void)
+{
+    heap_large_trim();
+    heap_trim_all(false);
+}
+#else
+#define reclaim heap_program_trim
+#endif
 
 /* ---- checks ---- */
 
@@ -368,7 +380,7 @@ static COLD bool start(void)
 #if QUIRE_THREADS
     this_cpu(program_heap).owner = 1 + cpu_number();
 #endif
-    __atomic_store_n(&frames_reclaim, heap_program_trim, __ATOMIC_RELEASE);
+    __atomic_store_n(&frames_reclaim, reclaim, __ATOMIC_RELEASE);
     this_cpu(program).started = true;
     leave();
     return true;
@@ -637,7 +649,7 @@ static inline size_t size_in_span(uintptr_t block, struct span **span)
 
 static inline bool is_any_started(void)
 {
-    return __atomic_load_n(&frames_reclaim, __ATOMIC_ACQUIRE) == heap_program_trim;
+    return __atomic_load_n(&frames_reclaim, __ATOMIC_ACQUIRE) != NULL;
 }
 
 /* The size of a block; it ends the program with the name of the function if there is none. *span: NULL for large ones.

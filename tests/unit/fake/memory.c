@@ -85,6 +85,11 @@ void fake_memory_turn(void)
 {
 }
 
+void fake_memory_reclaim(void)
+{
+    frames_reclaim();
+}
+
 uint64_t fake_memory_read(uintptr_t address)
 {
     return *(uint64_t *)address;

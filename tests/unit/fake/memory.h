@@ -17,6 +17,9 @@ void fake_memory_check(size_t structures);
 void fake_memory_fail(bool on);
 void fake_memory_turn(void);
 
+/* As mmap does when frames are short. */
+void fake_memory_reclaim(void);
+
 /* Whether CPUs may wait for each other in there (core/spinlock.h). */
 extern const bool fake_memory_has_locks;
 
