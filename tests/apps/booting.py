@@ -43,9 +43,9 @@ class AppCase(unittest.TestCase):
         config = IMAGES / self.app / "run.json"
         return [sys.executable, str(ROOT / "images/qemu.py"), "run", "--config", str(config), *options]
 
-    def boot(self, *arguments: str, append: str = "") -> subprocess.CompletedProcess[str]:
+    def boot(self, *arguments: str, append: str = "", cpus: int = 1) -> subprocess.CompletedProcess[str]:
         """Runs the program to its end."""
-        command = self.launcher("--timeout", str(TIMEOUT), "--append", append)
+        command = self.launcher("--timeout", str(TIMEOUT), "--append", append, "--cpus", str(cpus))
         command += ["--", *arguments] if arguments else []
         return subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=2 * TIMEOUT, check=False
@@ -81,13 +81,13 @@ class ComparedCase(AppCase):
             output = re.sub(pattern, word, output)
         return output
 
-    def compare(self, status: int, *arguments: str) -> str:
-        """Runs the program here and there; what both print on standard output and error."""
+    def compare(self, status: int, *arguments: str, cpus: int = 1) -> str:
+        """Runs the program here and there; what both print on standard output and error. cpus: of the image's machine."""
         here = subprocess.run(
             [self.native, *arguments], cwd=self.root, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, timeout=TIMEOUT, check=False,
         )  # fmt: skip
-        there = self.boot(*arguments)
+        there = self.boot(*arguments, cpus=cpus)
         self.assertEqual(self.plain(there.stdout), self.plain(here.stdout), there.stderr)
         self.assertEqual((there.returncode, here.returncode), (status, status), there.stdout)
         return self.plain(here.stdout)

@@ -20,5 +20,10 @@ class PythonTest(ComparedCase):
     def test_library(self) -> None:
         self.assertIn("\ngone: True\n", self.compare(3, "scripts/library.py"))
 
+    def test_threads(self) -> None:
+        for cpus in (1, 2, 8):
+            with self.subTest(cpus=cpus):
+                self.assertIn("\nended behind main\n", self.compare(0, "scripts/threads.py", cpus=cpus))
+
     def test_traceback(self) -> None:
         self.assertIn("AttributeError: 'int' object has no attribute 'missing'\n", self.compare(1, "scripts/fail.py"))
