@@ -50,8 +50,6 @@ ACCELERATORS = ("auto", "kvm", "tcg")
 KVM = Path("/dev/kvm")
 CPU_INFO = Path("/proc/cpuinfo")
 
-CPUS_MOST = 64
-
 STATUS_TIME_OUT = 124
 STATUS_DIED = 125
 
@@ -162,8 +160,8 @@ def parse_memory(text: str) -> int:
 
 
 def parse_cpus(text: str) -> int:
-    if not re.fullmatch(r"[1-9][0-9]?", text) or int(text) > CPUS_MOST:
-        raise argparse.ArgumentTypeError(f"'{text}' must be a number from 1 to {CPUS_MOST}")
+    if not re.fullmatch(r"[0-9]{1,4}", text) or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of CPUs: write 1, 2 ...")
     return int(text)
 
 
