@@ -7,8 +7,8 @@
 
 C_DECLARATIONS_BEGIN
 
-/* Waits with interrupts enabled until the deadline (monotonic ns, core/clock.h), or until this CPU is kicked (cpu_kick):
- * also if it was since the last wait, or before it, and did not run the program then. */
+/* Waits with interrupts enabled until the deadline (monotonic ns, core/clock.h), or until this CPU is kicked
+ * (cpu_kick): also if it was since the last wait, or before it, and did not run the program then. */
 void cpu_wait_until(uint64_t deadline);
 /* Interrupts whatever runs at that time (monotonic ns), if it has interrupts enabled, or some time before; UINT64_MAX:
  * not at all. The last call counts. False: this machine has no such timer. */
@@ -23,9 +23,11 @@ uint64_t cpu_time_instructions(uint64_t count);
 void cpu_watch_faults(error_t (*watcher)(vaddr_t address, vm_flags_t access, bool present));
 /* CPUs that run: from 0 on (core/percpu.h). More than one only where the program can create threads. */
 unsigned cpu_count(void);
+/* CPUs that will run once they are started (cpu_start_others), as far as the firmware tells: at least cpu_count(). */
+unsigned cpu_present(void);
 /*
- * Has the other CPUs of the machine run, those that the core can use (arch/x86_64/smp.c; what is left out is said on the
- * console): each calls the function on a stack of its own, with interrupts off, and for good. Returns when they are
+ * Has the other CPUs of the machine run, those that the core can use (arch/x86_64/smp.c; what is left out is said on
+ * the console): each calls the function on a stack of its own, with interrupts off, and for good. Returns when they are
  * there. From then on the program has to run with interrupts enabled, as it answers to other CPUs: one that starts
  * later does, of one that runs the caller sees to it. Once; only in a core with threads, as what follows.
  */
@@ -40,8 +42,8 @@ void cpu_relax(void);
  * the program (arch/x86_64/malloc.h) that is started again: the function may change what windows do.
  */
 void cpu_call(uint64_t mask, void (*function)(void *), void *argument);
-/* For that function: this CPU was not waiting (as spin_wait does), and not running the program, but in the middle of the
- * core, which a program has called directly: what that may be changing must be left alone. */
+/* For that function: this CPU was not waiting (as spin_wait does), and not running the program, but in the middle of
+ * the core, which a program has called directly: what that may be changing must be left alone. */
 bool cpu_is_inside_core(void);
 /* No interrupts from here on; what was before, for cpu_interrupts_restore. Only where there are threads. */
 uint64_t cpu_interrupts_off(void);

@@ -381,6 +381,11 @@ unsigned cpu_count(void)
     return 1;
 }
 
+unsigned cpu_present(void)
+{
+    return 1;
+}
+
 void cpu_relax(void)
 {
     cpu_pause();

@@ -540,6 +540,21 @@ static unsigned make_areas(unsigned count)
     return count;
 }
 
+unsigned cpu_present(void)
+{
+    static unsigned present;
+    uint32_t ids[CPUS_MAX];
+    size_t others;
+
+    if (run_here != NULL)
+        return cpu_count();
+    if (present == 0 && lapic_start()) {
+        others = madt_cpus(lapic_id(), ids, CPUS_MAX - 1);
+        present = 1 + (unsigned)(others < CPUS_MAX ? others : CPUS_MAX - 1);
+    }
+    return present > 0 ? present : 1;
+}
+
 void cpu_start_others(void (*run)(void))
 {
     uint32_t ids[CPUS_MAX];

@@ -201,7 +201,7 @@ static void add_memory_status(struct text *text)
 
 static void add_cpus(struct text *text)
 {
-    unsigned count = cpu_count();
+    unsigned count = cpu_present();
 
     text_add(text, "Cpus_allowed:\t%x\nCpus_allowed_list:\t", count >= 32 ? ~0u : (1u << count) - 1);
     proc_cpu_list(text);

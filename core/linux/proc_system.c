@@ -18,7 +18,7 @@
 
 void proc_cpu_list(struct text *text)
 {
-    unsigned count = cpu_count();
+    unsigned count = cpu_present();
 
     if (count > 1)
         text_add(text, "0-%u\n", count - 1);
@@ -93,14 +93,14 @@ static void cpuinfo(struct text *text)
     unsigned long mhz = clock_rate() / 1000000, khz = clock_rate() / 1000 % 1000;
 
     cpu_identify(&cpu);
-    for (unsigned i = 0; i < cpu_count(); i++) {
+    for (unsigned i = 0; i < cpu_present(); i++) {
         text_add(text, "processor\t: %u\nvendor_id\t: %s\ncpu family\t: %u\nmodel\t\t: %u\nmodel name\t: %s\n", i,
                  cpu.vendor, cpu.family, cpu.model, cpu_name() + sizeof(cpu.vendor)); /* the vendor is first in it */
         text_add(text, "stepping\t: %u\ncpu MHz\t\t: %lu.%03lu\n", cpu.stepping, mhz, khz);
         if (cpu.cache_kib != 0)
             text_add(text, "cache size\t: %u KB\n", cpu.cache_kib);
-        text_add(text, "physical id\t: 0\nsiblings\t: %u\ncore id\t\t: %u\ncpu cores\t: %u\n", cpu_count(), i,
-                 cpu_count());
+        text_add(text, "physical id\t: 0\nsiblings\t: %u\ncore id\t\t: %u\ncpu cores\t: %u\n", cpu_present(), i,
+                 cpu_present());
         text_add(text, "fpu\t\t: yes\nfpu_exception\t: yes\ncpuid level\t: %u\nwp\t\t: yes\n", cpu.level);
         add_flags(text);
         text_add(text, "bogomips\t: %lu.%02lu\nclflush size\t: %u\ncache_alignment\t: %u\n", 2 * clock_rate() / 1000000,

@@ -39,6 +39,7 @@ static void set_affinity(int id, uint64_t cpus)
     struct linux_thread *thread = linux_thread_find(id);
     bool self = thread == linux_thread(); /* it may have to leave this CPU, which nobody does with a lock held */
 
+    scheduler_use_all_cpus();
     if (self)
         linux_leave();
     thread_set_affinity(&thread->thread, cpus);
@@ -240,7 +241,7 @@ long linux_sched_getattr(int pid, struct linux_sched_attr *user, unsigned size, 
 
 static uint64_t all_cpus(void)
 {
-    unsigned count = cpu_count();
+    unsigned count = cpu_present();
 
     return count >= 64 ? UINT64_MAX : ((uint64_t)1 << count) - 1;
 }

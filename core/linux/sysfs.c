@@ -34,13 +34,13 @@ static void none(struct text *text)
 
 static void kernel_max(struct text *text)
 {
-    text_add(text, "%u\n", cpu_count() - 1);
+    text_add(text, "%u\n", cpu_present() - 1);
 }
 
 /* A mask of all CPUs, in words of 32 from the highest. */
 static void cpu_map(struct text *text)
 {
-    unsigned count = cpu_count();
+    unsigned count = cpu_present();
 
     text_add(text, "%x", count % 32 == 0 ? ~0u : (1u << count % 32) - 1);
     for (unsigned words = (count - 1) / 32; words > 0; words--)
@@ -162,7 +162,7 @@ static error_t fill(struct node *directory)
 
     directory->directory.refresh = NULL;
     error = proc_add(files, ARRAY_LENGTH(files));
-    for (unsigned i = 0; i < cpu_count() && error == E_SUCCESS; i++)
+    for (unsigned i = 0; i < cpu_present() && error == E_SUCCESS; i++)
         error = add_cpu(i);
     return error != E_SUCCESS ? error : proc_add(first_cpu, ARRAY_LENGTH(first_cpu));
 }

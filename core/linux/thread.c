@@ -270,6 +270,7 @@ long linux_begin_thread(struct trap_frame *call, int is_clone3)
         return -E_AGAIN;
     make_thread(thread, call, &arguments);
     linux_enter();
+    scheduler_use_all_cpus();
     add(thread);
     id = thread->id;
     linux_leave();

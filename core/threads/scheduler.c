@@ -473,8 +473,8 @@ void scheduler_on_idle(uint64_t (*function)(void))
 /* ---- CPUs ---- */
 
 /*
- * Sleeps unless something has come in the meantime: who puts a thread into the queue after the bit is set kicks. What is
- * due already is done without an interrupt, as none comes where there is no sleep. Before it sleeps the CPU cleans
+ * Sleeps unless something has come in the meantime: who puts a thread into the queue after the bit is set kicks. What
+ * is due already is done without an interrupt, as none comes where there is no sleep. Before it sleeps the CPU cleans
  * frames, a piece at a time.
  */
 static void sleep(void)
@@ -544,6 +544,10 @@ void scheduler_begin(struct thread *first, uintptr_t low, uintptr_t high)
     context_make(&self->idle.context, (uintptr_t)stack, (uintptr_t)stack + IDLE_STACK, idle, NULL, false);
     frame_on_interrupt(interrupt);
     frame_on_kick(interrupt);
+}
+
+void scheduler_use_all_cpus(void)
+{
     cpu_start_others(run_cpu);
 }
 

@@ -32,10 +32,12 @@ struct thread {
 struct thread *thread_current(void);
 
 /*
- * From now on what runs is this thread, on the stack [low, high), and the other CPUs of the machine look for others to
- * run. Once.
+ * From now on what runs is this thread, on the stack [low, high). Once.
  */
 void scheduler_begin(struct thread *first, uintptr_t low, uintptr_t high);
+
+/* Starts the other CPUs, the first time: before there is a second thread, and before affinity is changed. */
+void scheduler_use_all_cpus(void);
 
 /* What the timer, and cpu_kick, call after what the scheduler does itself, and what a thread that was interrupted by
  * others calls before it goes on: with the frame of the program, or NULL
