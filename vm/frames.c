@@ -1839,8 +1839,8 @@ COLD static bool take_range(paddr_t start, paddr_t end)
     return free;
 }
 
-/* True if the magazine of another CPU has a frame of the range, as far as a look at what that CPU may be changing tells:
- * nobody is interrupted in vain. */
+/* True if the magazine of another CPU has a frame of the range, as far as a look at what that CPU may be changing
+ * tells: nobody is interrupted in vain. */
 RACY COLD static bool others_hold(paddr_t start, paddr_t end)
 {
     bool hold = false;

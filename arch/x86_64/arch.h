@@ -69,8 +69,8 @@
 #define FAULT_SLICES 4
 
 /*
- * Each CPU has a per-CPU block and these stacks, at the same distance (percpu_offset) from those of the image, which are
- * CPU 0's. It is a multiple of 4 GiB: so the low half of an address tells which stack it is on, whatever the CPU.
+ * Each CPU has a per-CPU block and these stacks, at the same distance (percpu_offset) from those of the image, which
+ * are CPU 0's. It is a multiple of 4 GiB: so the low half of an address tells which stack it is on, whatever the CPU.
  */
 #define LOW_HALF(symbol) (symbol - 0xffffffff00000000)
 
@@ -249,7 +249,8 @@ void uart_drain(void);
 /* No request of the old interrupt controllers reaches the CPU (lapic.c). */
 void pics_mask(void);
 
-/* The local APIC of the running CPU (lapic.c): switched on, that of the boot CPU before others; false: there is none. */
+/* The local APIC of the running CPU (lapic.c): switched on, that of the boot CPU before others; false: there is none.
+ */
 bool lapic_start(void);
 uint32_t lapic_id(void);
 /* True if a CPU with this id can be told anything: without x2APIC not all can. */

@@ -7,8 +7,8 @@
  *   0x0000420000000000  62 TiB    again for addresses asked for
  *   0xffff800000000000  64 TiB    all RAM, read-write, never executable, in the largest pages the CPU has
  *   0xfffffec000000000  512 GiB   a pointer for each 4 KiB of addresses: the span of the heap (vm/heap/memory.h)
- *   0xffffffb080000000  248 GiB   per-CPU blocks and stacks of further CPUs, 4 GiB from each other as they lie in the image
- *   0xffffffef80000000  64 GiB    two bytes for each 4 KiB of the upper half: the class of the objects there
+ *   0xffffffb080000000  248 GiB   per-CPU blocks and stacks of further CPUs, 4 GiB from each other as they lie in the
+ * image 0xffffffef80000000  64 GiB    two bytes for each 4 KiB of the upper half: the class of the objects there
  *   0xffffffff80000000  2 GiB     the image: text r-x, rodata r--, data and bss rw-
  *   0xffffffffffc00000  2 MiB     fixmap: short-lived windows of arch/x86_64 onto any physical page
  */
@@ -35,8 +35,8 @@
 #define IMAGE_BASE LAYOUT_ADDRESS(0xffffffff80000000)
 #define FIXMAP_BASE LAYOUT_ADDRESS(0xffffffffffc00000)
 
-/* The area of a further CPU lies so many steps below where the image has that of CPU 0 (smp.c): the first one right below
- * the heap's table. */
+/* The area of a further CPU lies so many steps below where the image has that of CPU 0 (smp.c): the first one right
+ * below the heap's table. */
 #define CPU_AREA_STEP LAYOUT_ADDRESS(0x100000000)
 #define CPU_AREA_FIRST (HEAP_CLASS_TABLE_SIZE / CPU_AREA_STEP + 1)
 

@@ -275,7 +275,7 @@ void signals_block(uint64_t blocked)
 
     own_signals.blocked = blocked & ~UNBLOCKABLE;
 #if QUIRE_THREADS
-    if (UNLIKELY((new & process_signals.pending.set) != 0))
+    if (UNLIKELY((new &process_signals.pending.set) != 0))
         signals_pass_on(new);
 #endif
     if (LIKELY((own_signals.pending.set | process_signals.pending.set) == 0))
