@@ -163,7 +163,7 @@ SECTIONS
     .core_bss : AT_LOAD(.core_bss) {
         . = ALIGN(PAGE);
         __stacks = .;
-        *(.bss.stacks)
+        *(.bss..stacks)
         __stacks_end = .;
         *quire-core.o(.bss .bss.* COMMON)
         . = ALIGN(PAGE);

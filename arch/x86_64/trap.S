@@ -227,7 +227,7 @@ program_enter:
     jmp *%rcx
 
 /* Stacks, each above its guard page. The linker script puts the first on a page, and says why; their sizes the others. */
-    .section .bss.stacks, "aw", @nobits
+    .section .bss..stacks, "aw", @nobits
     .balign 16
     .macro stack name, size
     .if (STACK_GUARD + \size) % 4096

@@ -91,9 +91,26 @@ void file_reference(struct file *);
 /* The last release destroys the file: not before the program's call has ended if a segment driver makes it, since that
  * call may be using the file. */
 void file_release(struct file *);
-/* signals.c: true if it is to be put off; then file_release_deferred is called once the program's call has ended. */
-bool file_defer_release(void);
+/* signals.c: true if it is to be put off; then file_release_deferred is called once the program's call has ended.
+ * in_use: it has to be. */
+bool file_defer_release(bool in_use);
 void file_release_deferred(void);
+
+#if QUIRE_THREADS
+/*
+ * What a call looks up by its descriptor it may use until it ends, though another thread closes that while it waits. So
+ * each thread notes the last files of its call (linux_thread.in_use, which are held while it waits: wait.c).
+ */
+#define FILES_IN_USE 2u
+void files_note_use(struct file *);
+void files_hold(struct file *const *files);
+void files_let_go(struct file *const *files);
+#else
+static inline void files_note_use(struct file *file)
+{
+    (void)file;
+}
+#endif
 
 struct file *linux_file(int fd);        /* NULL: EBADF */
 struct file *linux_file_usable(int fd); /* the same, and NULL for O_PATH */

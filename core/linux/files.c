@@ -34,7 +34,10 @@ void linux_files_init(void)
 
 struct file *linux_file(int fd)
 {
-    return (unsigned)fd < (unsigned)table_size ? table[fd].file : NULL;
+    struct file *file = (unsigned)fd < (unsigned)table_size ? table[fd].file : NULL;
+
+    files_note_use(file);
+    return file;
 }
 
 struct file *linux_file_usable(int fd)
@@ -96,14 +99,15 @@ static void destroy(struct file *file)
 
 static struct file *deferred;
 
-void file_release(struct file *file)
+/* in_use: the running call still has it. */
+static void release(struct file *file, bool in_use)
 {
     if (--file->references > 0)
         return;
     linux_wake_waiting();
     while (file->watches != NULL)
         file->watches->close(file->watches);
-    if (LIKELY(!file_defer_release())) {
+    if (LIKELY(!file_defer_release(in_use))) {
         destroy(file);
         return;
     }
@@ -111,15 +115,38 @@ void file_release(struct file *file)
     deferred = file;
 }
 
+void file_release(struct file *file)
+{
+    release(file, false);
+}
+
+/* One that a call has taken hold of again goes with that. */
 void file_release_deferred(void)
 {
     while (deferred != NULL) {
         struct file *file = deferred;
 
         deferred = file->deferred;
-        destroy(file);
+        if (file->references == 0)
+            destroy(file);
     }
 }
+
+#if QUIRE_THREADS
+void files_hold(struct file *const *files)
+{
+    for (unsigned i = 0; i < FILES_IN_USE; i++)
+        if (files[i] != NULL)
+            files[i]->references++;
+}
+
+void files_let_go(struct file *const *files)
+{
+    for (unsigned i = 0; i < FILES_IN_USE; i++)
+        if (files[i] != NULL)
+            release(files[i], true);
+}
+#endif
 
 /* Makes room for a descriptor below the limit; E_NOMEM. */
 static error_t grow_table(int fd)

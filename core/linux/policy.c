@@ -1,5 +1,5 @@
 /*
- * Memory policies, protection keys and barriers: what allocators ask of a machine with one node and one thread.
+ * Memory policies, protection keys and barriers: what allocators ask of a machine with one node.
  * Arguments are checked as on Linux (mm/mempolicy.c), and node 0 has all memory.
  */
 #include "core/cpu.h"
@@ -56,7 +56,12 @@ enum {
     (MEMBARRIER_GLOBAL | MEMBARRIER_GLOBAL_EXPEDITED | MEMBARRIER_PRIVATE_EXPEDITED | MEMBARRIER_PRIVATE_SYNC_CORE |   \
      MEMBARRIER_REGISTERING | MEMBARRIER_GET_REGISTRATIONS)
 
-/* One thread has no other one to order its accesses for. */
+/* An interrupt, and coming back from it, is a barrier of every kind; a CPU that has none pending runs the core. */
+static void order(void *unused)
+{
+    (void)unused;
+}
+
 long linux_membarrier(int command, unsigned flags, int cpu)
 {
     static int registered;
@@ -74,6 +79,8 @@ long linux_membarrier(int command, unsigned flags, int cpu)
         registered |= command;
     if ((command & (MEMBARRIER_PRIVATE_EXPEDITED | MEMBARRIER_PRIVATE_SYNC_CORE)) && !(registered & command << 1))
         return -E_PERM;
+    if (!(command & MEMBARRIER_REGISTERING))
+        cpu_call(UINT64_MAX, order, NULL);
     return 0;
 }
 

@@ -356,9 +356,9 @@ void linux_attend_nested(struct trap_frame *frame)
         frame_set_result(frame, -E_INTR);
 }
 
-bool file_defer_release(void)
+bool file_defer_release(bool in_use)
 {
-    bool defer = frame_in_driver();
+    bool defer = in_use || frame_in_driver();
 
     if (defer)
         this_cpu(linux_attention) |= ATTEND_FILES;

@@ -77,6 +77,14 @@ unsigned linux_thread_count(void)
     return count;
 }
 
+void files_note_use(struct file *file)
+{
+    struct linux_thread *self = linux_thread();
+
+    self->in_use[1] = self->in_use[0];
+    self->in_use[0] = file;
+}
+
 bool linux_thread_is_alone(void)
 {
     return __atomic_load_n(&count, __ATOMIC_ACQUIRE) == 1 && __atomic_load_n(&ending, __ATOMIC_ACQUIRE) == 0;

@@ -5,6 +5,7 @@
 #ifndef CORE_LINUX_THREAD_H
 #define CORE_LINUX_THREAD_H
 
+#include "core/linux/file.h"
 #include "core/linux/pending.h"
 #include "core/linux/process.h"
 #include "core/threads/scheduler.h"
@@ -16,12 +17,12 @@ struct linux_thread {
     struct linux_thread *next, *previous; /* of all, in the order of their numbers; the first is the program's own */
     int id;
     bool exiting;
-    int *child_id;            /* where its number goes when it begins; NULL: nowhere */
-    uint32_t *clear_id;       /* set_tid_address: 0 goes there, and a futex is woken, at the end */
-    uintptr_t robust;         /* struct robust_list_head of the program; 0: none */
-    struct vm_segment *stack; /* that holds this structure above its core stack; NULL: the first thread's */
-    struct linux_thread *next_waiting;
-    bool waiting; /* in linux_wait */
+    int *child_id;                     /* where its number goes when it begins; NULL: nowhere */
+    uint32_t *clear_id;                /* set_tid_address: 0 goes there, and a futex is woken, at the end */
+    uintptr_t robust;                  /* struct robust_list_head of the program; 0: none */
+    struct vm_segment *stack;          /* that holds this structure above its core stack; NULL: the first thread's */
+    struct linux_thread *next_waiting; /* in linux_wait */
+    struct file *in_use[FILES_IN_USE]; /* of the running call: core/linux/file.h */
     char name[THREAD_NAME_SIZE];
     struct thread_scheduling scheduling;
     struct thread_signals signals;

@@ -13,6 +13,7 @@
 #include "core/clock.h"
 #include "core/cpu.h"
 #include "core/linux/calls.h"
+#include "core/linux/file.h"
 #include "core/linux/lock.h"
 #include "core/linux/timers.h"
 #include "vm/frames.h"
@@ -48,11 +49,13 @@ static void sleep_until(uint64_t time)
 {
     struct linux_thread *self = linux_thread(), **link = &waiting;
 
+    files_hold(self->in_use);
     self->next_waiting = waiting;
     waiting = self;
     linux_leave();
     thread_park(time);
     linux_enter();
+    files_let_go(self->in_use);
     while (*link != self)
         link = &(*link)->next_waiting;
     *link = self->next_waiting;

@@ -68,8 +68,14 @@ error_t user_write(void *user, const void *from, size_t length)
     return user_write_left(user, from, length) > 0 ? E_FAULT : E_SUCCESS;
 }
 
-bool file_defer_release(void)
+void files_note_use(struct file *file)
 {
+    (void)file;
+}
+
+bool file_defer_release(bool in_use)
+{
+    (void)in_use;
     return false;
 }
 

@@ -108,7 +108,13 @@ error_t pipe_open_fifo(struct file *file, struct node *node)
 
 const struct file_operations console_operations = {.name = "/dev/console"};
 
-bool file_defer_release(void)
+void files_note_use(struct file *file)
 {
+    (void)file;
+}
+
+bool file_defer_release(bool in_use)
+{
+    (void)in_use;
     return false;
 }
