@@ -102,6 +102,7 @@ void file_release_deferred(void);
  * each thread notes the last files of its call (linux_thread.in_use, which are held while it waits: wait.c).
  */
 #define FILES_IN_USE 2u
+void files_note_none(void);
 void files_note_use(struct file *);
 void files_hold(struct file *const *files);
 void files_let_go(struct file *const *files);

@@ -33,7 +33,7 @@ static long locked_call(unsigned long a, unsigned long b, unsigned long c, unsig
     long result;
 
     linux_enter();
-    linux_thread()->in_use[0] = linux_thread()->in_use[1] = NULL;
+    files_note_none();
     result = locked[number](a, b, c, d, e, f, number);
     linux_leave();
     return result;

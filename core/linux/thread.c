@@ -77,10 +77,21 @@ unsigned linux_thread_count(void)
     return count;
 }
 
+/* A CPU that was started without the scheduler has no thread, and nobody who waits. */
+void files_note_none(void)
+{
+    struct linux_thread *self = linux_thread();
+
+    if (LIKELY(self != NULL))
+        self->in_use[0] = self->in_use[1] = NULL;
+}
+
 void files_note_use(struct file *file)
 {
     struct linux_thread *self = linux_thread();
 
+    if (UNLIKELY(self == NULL))
+        return;
     self->in_use[1] = self->in_use[0];
     self->in_use[0] = file;
 }
