@@ -35,7 +35,7 @@ struct address_space *panic_space(void)
     /* It is a variable of the image (boot.c). */
     if (panic_reports > 1 || (char *)space < __core_data_start || (char *)space >= __core_data_end)
         return NULL;
-    space_seize(&space->lock);
+    space_seize(space);
     return space;
 }
 

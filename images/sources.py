@@ -125,6 +125,7 @@ CORE = [
     "vm/phys.c",
     "vm/ranges.c",
     "vm/report.c",
+    "vm/domains.c",
     "vm/segments.c",
     "vm/space.c",
     "vm/stack.c",

@@ -95,7 +95,7 @@ static __attribute__((noinline)) error_t map_elsewhere(struct address_space *spa
 __attribute__((noinline)) error_t vm_segment_map(struct address_space *space, struct vm_segment *segment, vaddr_t va,
                                                  paddr_t frame, enum page_size size)
 {
-    SPACE_HOLD(space);
+    SPACE_HOLD_AT(space, va);
     ASSERT(va >= segment->start && va + page_bytes(size) <= segment_end(segment));
     ASSERT(is_aligned(va | frame, page_bytes(size)));
     if (UNLIKELY(size != PAGE_4K))
@@ -157,7 +157,7 @@ bool space_put_few(struct address_space *space, vaddr_t va, size_t size)
 
 void vm_segment_unmap(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size, bool release)
 {
-    SPACE_HOLD(space);
+    SPACE_HOLD_AT(space, va);
     if (!segment->mapped)
         return;
     if (!release || !space_put_few(space, va, size)) {
@@ -234,7 +234,7 @@ static inline error_t back_alone(struct address_space *space, struct vm_segment 
 
 error_t vm_segment_back(struct address_space *space, struct vm_segment *segment, vaddr_t va)
 {
-    SPACE_HOLD(space);
+    SPACE_HOLD_AT(space, va);
     enum page_size size = PAGE_4K;
     error_t error = back_alone(space, segment, va, &size);
 
@@ -464,7 +464,7 @@ error_t vm_segment_fault_owned(struct address_space *space, struct vm_segment *s
 
 COLD error_t vm_segment_populate(struct address_space *space, struct vm_segment *segment, vaddr_t va, size_t size)
 {
-    SPACE_HOLD(space);
+    SPACE_HOLD_AT(space, va);
     vaddr_t end = va + size;
 
     for (vaddr_t at = va; at < end;) {
@@ -541,7 +541,7 @@ long segment_free_touched(vaddr_t start, size_t size, struct address_space *spac
     own->count++;
     mmu_take_small(entry, start);
     mmu_count_taken(&space->mmu, table, 1);
-    driver_past[DRIVER_ANON].faults[PAGE_4K] += segment->faults[PAGE_4K];
+    this_cpu(driver_past)[DRIVER_ANON].faults[PAGE_4K] += segment->faults[PAGE_4K];
     segment->faults[PAGE_4K] = 0;
     segment->mapped = false;
     segment->next = 0; /* the structure is kept for a segment that begins as this one did */
@@ -636,21 +636,40 @@ static error_t give_up_contents(struct address_space *space, struct vm_segment *
     return E_SUCCESS;
 }
 
-COLD bool space_reclaim(struct address_space *space)
+COLD static void drop_clean(void *context, const struct vm_segment *segment)
 {
-    SPACE_HOLD(space);
-    struct vm_segment *segment = space->has_clean ? segment_next(space, 0, LOW_HALF_END) : NULL;
-    size_t before = frames_free();
+    struct address_space *space = context;
 
-    space->has_clean = false;
-    if (segment)
+    if (segment->mapped && segment->start < LOW_HALF_END && segment->driver->advise == vm_segment_advise_owned)
+        mmu_unmap_clean(&space->mmu, segment->start, segment->size);
+}
+
+COLD static void reclaim(struct address_space *space)
+{
+    if (space->has_clean) {
+        space->has_clean = false;
         space_note_peak(space);
-    for (; segment; segment = segment_next(space, segment_end(segment), LOW_HALF_END)) {
-        if (segment->mapped && segment->driver->advise == vm_segment_advise_owned)
-            mmu_unmap_clean(&space->mmu, segment->start, segment->size);
+        segments_visit(space, drop_clean, space);
     }
     reserve_release(space);
     mmu_trim(&space->mmu);
+}
+
+/* Domains that other CPUs are busy in are passed over: they may be waiting for one that this CPU holds. */
+COLD bool space_reclaim(struct address_space *space)
+{
+    size_t before = frames_free();
+
+#if QUIRE_THREADS
+    for (struct address_space *domain = space->whole; domain; domain = space_after(domain)) {
+        SPACE_HELD = {.domain = NULL};
+
+        if (space_try(&held_space, domain))
+            reclaim(domain);
+    }
+#else
+    reclaim(space);
+#endif
     return frames_free() > before;
 }
 

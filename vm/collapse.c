@@ -45,7 +45,7 @@ static error_t collapse_block(struct address_space *space, struct vm_segment *se
 
 error_t vm_collapse(struct address_space *space, vaddr_t start, size_t size)
 {
-    VM_OPERATION(space);
+    VM_OPERATION_RANGE(space, start, size);
     struct vm_segment *segment = segment_find(space, start);
     vaddr_t block = align_up(start, page_bytes(PAGE_2M)), end = start + size;
     error_t error = E_SUCCESS;

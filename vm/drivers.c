@@ -3,13 +3,11 @@
 #include "vm/frames.h"
 #include "vm/segments.h"
 
-#define DRIVERS_MAX 32
-
 static const struct vm_segment_driver *drivers[DRIVERS_MAX] = {
     [DRIVER_ANON] = &vm_anon, &vm_heap, &vm_phys, &vm_stack, &vm_image, &vm_guard};
 
 /* Of each driver's segments that are gone; resident and segments stay 0. */
-struct vm_statistics driver_past[DRIVERS_MAX];
+PERCPU struct vm_statistics driver_past[DRIVERS_MAX];
 
 const struct vm_segment_driver *vm_driver(const char *name)
 {
@@ -60,7 +58,7 @@ void driver_remember_counts(struct vm_segment *segment)
 {
     for (size_t i = 0; i < DRIVERS_MAX; i++) {
         if (drivers[i] == segment->driver) {
-            add_faults(&driver_past[i], segment);
+            add_faults(&this_cpu(driver_past)[i], segment);
             break;
         }
     }
@@ -69,7 +67,7 @@ void driver_remember_counts(struct vm_segment *segment)
 
 struct vm_statistics vm_segment_statistics(struct address_space *space, const struct vm_segment *segment)
 {
-    SPACE_HOLD(space);
+    SPACE_HOLD_AT(space, segment->start);
     struct vm_statistics statistics = {.segments = 1};
 
     add_faults(&statistics, segment);
@@ -77,14 +75,37 @@ struct vm_statistics vm_segment_statistics(struct address_space *space, const st
     return statistics;
 }
 
+#if QUIRE_THREADS
+/* Of all CPUs, which may be counting. */
+static struct vm_statistics sum_of_past(size_t driver)
+{
+    struct vm_statistics sum = {.segments = 0};
+
+    for (unsigned cpu = 0; cpu < cpu_count(); cpu++) {
+        const struct vm_statistics *past = &cpu_variable(cpu, driver_past)[driver];
+
+        for (unsigned i = 0; i < PAGE_SIZES; i++)
+            sum.faults[i] += past->faults[i];
+        sum.faults_refused += past->faults_refused;
+        sum.fallbacks += past->fallbacks;
+    }
+    return sum;
+}
+#else
+static inline struct vm_statistics sum_of_past(size_t driver)
+{
+    return driver_past[driver];
+}
+#endif
+
 struct vm_statistics vm_driver_statistics(struct address_space *space, const struct vm_segment_driver *driver)
 {
-    SPACE_HOLD(space);
+    SPACE_HOLD_ALL(space);
     struct vm_statistics sum = {.segments = 0};
 
     for (size_t i = 0; i < DRIVERS_MAX; i++) {
         if (drivers[i] == driver)
-            sum = driver_past[i];
+            sum = sum_of_past(i);
     }
     for (const struct vm_segment *segment = vm_next(space, 0); segment;
          segment = vm_next(space, segment_end(segment))) {
@@ -102,8 +123,10 @@ static uint64_t past_faults(void)
     uint64_t faults = 0;
 
     for (size_t i = 0; i < DRIVERS_MAX && drivers[i]; i++) {
+        struct vm_statistics past = sum_of_past(i);
+
         for (unsigned size = 0; size < PAGE_SIZES; size++)
-            faults += driver_past[i].faults[size];
+            faults += past.faults[size];
     }
     return faults;
 }
@@ -119,7 +142,7 @@ static uint64_t segment_faults(const struct vm_segment *segment)
 
 uint64_t vm_faults(struct address_space *space)
 {
-    SPACE_HOLD(space);
+    SPACE_HOLD_ALL(space);
     uint64_t faults = past_faults();
 
     for (const struct vm_segment *segment = vm_next(space, 0); segment; segment = vm_next(space, segment_end(segment)))
@@ -137,10 +160,11 @@ static void add_to_usage(void *context, const struct vm_segment *segment)
 
 struct vm_usage vm_usage(struct address_space *space)
 {
-    SPACE_HOLD(space);
+    SPACE_HOLD_ALL(space);
     struct vm_usage usage = {.faults = past_faults(), .taken = frames_stats().taken << VM_PAGE_SHIFT};
 
     vm_resident_by_page(space, usage.resident);
-    segments_visit(space, add_to_usage, &usage);
+    for (struct address_space *domain = space; domain; domain = space_after(domain))
+        segments_visit(domain, add_to_usage, &usage);
     return usage;
 }

@@ -26,6 +26,10 @@ static __attribute__((noinline, cold)) error_t fault_outside(vaddr_t address, vm
 {
     if (!current_space || !vm_fault_outside || this_cpu(fault_record))
         return E_FAULT;
+#if QUIRE_THREADS
+    if (spin_is_held(&space_at(current_space, address)->lock.spin)) /* inside of an operation: others may not be held */
+        return E_FAULT;
+#endif
     error_t error = vm_fault_outside(current_space, address);
 
     return error ? error : vm_handle_fault(address, access, present);
@@ -54,7 +58,7 @@ static inline uint64_t faults_of(const struct vm_segment *segment)
  * counts what it serves, what was mapped in another way is counted here. */
 COLD static __attribute__((noinline)) error_t finish(struct vm_segment *segment, error_t error)
 {
-    struct address_space *space = current_space;
+    struct address_space *space = space_at(current_space, segment->start);
     struct mmu_entry entry = {.size = PAGE_4K};
     uint64_t before = faults_of(segment);
 
@@ -105,25 +109,26 @@ static __attribute__((noinline)) error_t serve_by_core(struct address_space *spa
     return error;
 }
 
+/* Nothing is there; with several domains vm_fault_outside is asked later, for it may look at segments of any of them.
+ */
+#define NOT_FOUND (-1)
+
 /* In a segment that is not the last one asked for. */
 static __attribute__((noinline)) error_t serve_elsewhere(vaddr_t address, vm_flags_t access, bool present)
 {
-    struct address_space *space = current_space;
+    struct address_space *space = current_space ? space_at(current_space, address) : NULL;
     struct vm_segment *segment = space ? segment_find(space, address) : NULL;
 
     if (UNLIKELY(!segment))
-        return fault_outside(address, access, present);
+        return QUIRE_THREADS ? NOT_FOUND : fault_outside(address, access, present);
     space->last = segment;
     return vm_handle_fault(address, access, present);
 }
 
 /* What protection forbids, as garbage collectors have it, is answered at once, and fresh memory without a call of its
  * driver. */
-error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present)
+static inline error_t serve(struct address_space *space, vaddr_t address, vm_flags_t access, bool present)
 {
-    struct address_space *space = current_space;
-    SPACE_HOLD(space);
-
     if (UNLIKELY(!space || address - space->last->start >= space->last->size))
         return serve_elsewhere(address, access, present);
     struct vm_segment *segment = space->last;
@@ -133,10 +138,32 @@ error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present)
         return E_ACCES;
     }
     if (UNLIKELY(present || segment->driver->vm_fault != vm_segment_fault_owned)) {
+#if QUIRE_THREADS
         if (other_cpus_run() && space_allows(space, address, access))
             return E_SUCCESS;
+#endif
         return driver_is_plain(segment) ? serve_by_core(space, segment, address, access, present)
                                         : serve_by_program(space, segment, address, access, present);
     }
     return segment_touch(space, segment, address);
 }
+
+#if QUIRE_THREADS
+static error_t serve_held(struct address_space *space, vaddr_t address, vm_flags_t access, bool present)
+{
+    SPACE_HOLD_AT(space, address);
+    return serve(space, address, access, present);
+}
+
+error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present)
+{
+    error_t error = serve_held(current_space, address, access, present);
+
+    return LIKELY(error != NOT_FOUND) ? error : fault_outside(address, access, present);
+}
+#else
+error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present)
+{
+    return serve(current_space, address, access, present);
+}
+#endif

@@ -174,7 +174,7 @@ static void mapping_put(struct vm_mapping *mapping)
 /* The record of the segment at the address if what is wanted goes on there. */
 static struct vm_mapping *mapping_at(struct address_space *space, vaddr_t va, const struct vm_mapping *wanted)
 {
-    const struct vm_segment *segment = segment_find(space, va);
+    const struct vm_segment *segment = space_at(space, va) == space ? segment_find(space, va) : NULL;
     struct vm_mapping *there = segment && segment->driver == &vm_file ? segment->own : NULL;
 
     return there && there->object == wanted->object && there->page_at_zero == wanted->page_at_zero &&
@@ -369,7 +369,7 @@ const struct vm_segment_driver vm_file = {
 struct vm_segment *vm_object_map(struct address_space *space, struct vm_object *object, uint64_t first_page, vaddr_t va,
                                  size_t size, vm_flags_t flags, bool shared, bool may_write)
 {
-    SPACE_HOLD(space);
+    SPACE_HOLD_AT_HOME(space, &vm_file, va, size);
     struct vm_mapping wanted = {.object = object, .space = space, .shared = shared, .may_write = may_write};
     error_t error = segment_check_arguments(va, size, flags);
     struct vm_segment *segment;
@@ -433,16 +433,18 @@ static void forget(struct vm_segment *segment, const struct vm_mapping *mapping,
     vaddr_t va = segment->start + ((first - from) << VM_PAGE_SHIFT);
     size_t size = (last - first + 1) << VM_PAGE_SHIFT;
 
-    space_note_peak(mapping->space);
+    struct address_space *space = space_at(mapping->space, va);
+
+    space_note_peak(space);
     if (private_too)
-        mmu_unmap(&mapping->space->mmu, va, size, true);
+        mmu_unmap(&space->mmu, va, size, true);
     else
-        mmu_unmap_borrowed(&mapping->space->mmu, va, size);
+        mmu_unmap_borrowed(&space->mmu, va, size);
 }
 
 void vm_object_invalidate(struct vm_object *object, uint64_t first, uint64_t count, bool private_too)
 {
-    SPACE_HOLD(current_space);
+    SPACE_HOLD_ALL(current_space);
     uint64_t last;
 
     if (count == 0)

@@ -21,6 +21,6 @@ const struct vm_segment_driver vm_guard = {
     .vm_resize = vm_segment_set_size,
     .vm_fault = guard_fault,
     .name = "guard",
-    .properties = VM_DRIVER_GENERAL_REGISTERS | VM_DRIVER_MERGES,
+    .properties = VM_DRIVER_GENERAL_REGISTERS | VM_DRIVER_MERGES | VM_DRIVER_APART,
     .split = vm_segment_split_nothing,
 };

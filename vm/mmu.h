@@ -26,7 +26,8 @@
 #include "core/cpu.h"
 
 #define MMU_TABLE_CACHE 16
-#define MMU_TABLES_WAITING (QUIRE_THREADS ? 128 : 32)
+#define MMU_TABLES_WAITING 32 /* _ROOM: where several CPUs run */
+#define MMU_TABLES_ROOM (QUIRE_THREADS ? 128 : MMU_TABLES_WAITING)
 #define MMU_TABLES_EMPTY 8
 
 /* Up to so many pages are flushed one by one. From here on one reload of the root is cheaper than INVLPG for each. */
@@ -60,7 +61,10 @@ struct mmu {
     unsigned cached; /* zeroed table frames kept ready, so that a touch after a free zeroes no table again */
     paddr_t cache[MMU_TABLE_CACHE];
     unsigned waiting; /* zeroed table frames that will be ready after the next flush */
-    paddr_t wait[MMU_TABLES_WAITING];
+    paddr_t wait[MMU_TABLES_ROOM];
+#if QUIRE_THREADS
+    bool shared; /* others have tables below the same root: its entries stay as they are once made */
+#endif
     unsigned emptied;                /* tables were left in place when they became empty */
     vaddr_t empty[MMU_TABLES_EMPTY]; /* where that was lately, with the level of the entry that points to the table */
 };
@@ -97,6 +101,16 @@ struct mmu_entry {
 
 /* A fresh, empty set of tables. E_NOMEM. */
 error_t mmu_init(struct mmu *mmu);
+
+/*
+ * Several structures for different addresses of the same tables, no table of which but the root holds addresses of two
+ * of them: operations on one and on another need not exclude each other. mmu_begin_sharing: from now on there may be
+ * others. mmu_share: makes another. mmu_hand_over: what was moved by `from` to the range is of the other from now on,
+ * which may be nothing; nobody uses either meanwhile.
+ */
+void mmu_begin_sharing(struct mmu *mmu);
+void mmu_share(const struct mmu *mmu, struct mmu *other);
+void mmu_hand_over(struct mmu *from, struct mmu *to, vaddr_t va, size_t size);
 
 /* Gives back every table frame, cache included. No leaf may be left. */
 void mmu_destroy(struct mmu *mmu);

@@ -53,21 +53,29 @@ static void merge_pair(struct address_space *space, struct vm_segment *low, stru
         absorb(space, low, high);
 }
 
+/* True if the slot goes on across the address. If not, what is on the other side may be in a domain that is not held,
+ * and is nothing that could be cut or merged. */
+static inline bool is_inside_slot(struct address_space *space, vaddr_t at)
+{
+    return !QUIRE_THREADS || segment_same_slot(space, at - 1, at);
+}
+
 /* Makes one segment of the two that meet at the address, if they are alike. */
 static void merge_at(struct address_space *space, vaddr_t at)
 {
-    merge_pair(space, segment_find(space, at - 1), segment_find(space, at));
+    if (is_inside_slot(space, at))
+        merge_pair(space_at(space, at), segment_find(space, at - 1), segment_find(space, at));
 }
 
 /* Cuts the segment across the address, if there is one: *second is then its upper part, otherwise NULL. */
 static error_t split_at(struct address_space *space, vaddr_t at, struct vm_segment **second)
 {
-    struct vm_segment *segment = segment_find(space, at);
+    struct vm_segment *segment = is_inside_slot(space, at) ? segment_find(space, at) : NULL;
 
     *second = NULL;
     if (!segment || segment->start == at)
         return E_SUCCESS;
-    struct vm_segment *upper = segment_split(space, segment, at);
+    struct vm_segment *upper = segment_split(space_at(space, at), segment, at);
 
     if (IS_ERR(upper))
         return ERR_OF(upper);
@@ -78,7 +86,7 @@ static error_t split_at(struct address_space *space, vaddr_t at, struct vm_segme
 /* Takes a cut back that was just made. */
 static void join(struct address_space *space, struct vm_segment *second)
 {
-    absorb(space, segment_find(space, second->start - 1), second);
+    absorb(space_at(space, second->start), segment_find(space, second->start - 1), second);
 }
 
 /* Makes room for two cuts: structures, and tables where a large page lies across an edge. */
@@ -88,13 +96,14 @@ static error_t prepare_cuts(struct address_space *space, vaddr_t start, vaddr_t 
     size_t cuts = 0;
 
     for (size_t i = 0; i < ARRAY_LENGTH(edges); i++) {
-        struct vm_segment *segment = segment_find(space, edges[i]);
+        struct address_space *domain = space_at(space, edges[i]);
+        struct vm_segment *segment = is_inside_slot(space, edges[i]) ? segment_find(space, edges[i]) : NULL;
 
         if (!segment || segment->start == edges[i] || segment_in_ram_map(segment))
             continue;
-        if (!segment_reserve(space, ++cuts))
+        if (!segment_reserve(domain, ++cuts))
             return E_NOMEM;
-        error_t error = mmu_split(&space->mmu, edges[i]);
+        error_t error = mmu_split(&domain->mmu, edges[i]);
 
         if (error)
             return error;
@@ -177,9 +186,9 @@ static error_t protect_inside(struct address_space *space, struct vm_segment *se
     }
     error_t error = driver_protect(space, segment, protection);
 
-    if (!last || error)
+    if ((!last || error) && is_inside_slot(space, end))
         merge_pair(space, segment, segment_find(space, end));
-    if (!first || error)
+    if ((!first || error) && is_inside_slot(space, start))
         merge_pair(space, segment_find(space, start - 1), segment);
     return error;
 }
@@ -199,7 +208,7 @@ COLD static error_t protect_across(struct address_space *space, vaddr_t start, v
 
         at = segment_end(segment);
         if ((segment->flags & VM_PROTECTION) != protection)
-            error = driver_protect(space, segment, protection);
+            error = driver_protect(space_at(space, segment->start), segment, protection);
         merge_at(space, segment->start);
     }
     merge_at(space, end);
@@ -211,7 +220,7 @@ error_t vm_protect(struct address_space *space, vaddr_t start, size_t size, vm_f
     error_t error = check_range(start, size);
     vaddr_t end = start + size;
 
-    VM_OPERATION(space);
+    VM_OPERATION_RANGE(space, start, size);
     if (error || (protection & ~VM_PROTECTION) || ((protection & (VM_WRITE | VM_EXEC)) && !(protection & VM_READ)))
         return E_INVAL;
     if (size == 0)
@@ -242,7 +251,7 @@ error_t vm_unmap(struct address_space *space, vaddr_t start, size_t size)
     error_t error = check_range(start, size);
     vaddr_t end = start + size;
 
-    VM_OPERATION(space);
+    VM_OPERATION_RANGE(space, start, size);
     if (error || size == 0)
         return error;
     struct vm_segment *first = segment_find_again(space, start);
@@ -256,7 +265,7 @@ error_t vm_unmap(struct address_space *space, vaddr_t start, size_t size)
     if (!first)
         return E_SUCCESS;
     if (is_tail(space, first, start, end))
-        return vm_segment_resize_owned(space, first, start - first->start);
+        return vm_segment_resize_owned(space_at(space, first->start), first, start - first->start);
     if (find_refusing(space, start, end, is_permanent))
         return E_NOTSUP;
     error = split_edges(space, start, end);
@@ -268,7 +277,7 @@ error_t vm_unmap(struct address_space *space, vaddr_t start, size_t size)
         if (!segment)
             return E_SUCCESS;
         start = segment_end(segment);
-        driver_free(space, segment);
+        driver_free(space_at(space, segment->start), segment);
     }
 }
 
@@ -277,7 +286,7 @@ COLD error_t vm_advise(struct address_space *space, vaddr_t start, size_t size, 
     error_t error = check_range(start, size);
     vaddr_t end = start + size;
 
-    VM_OPERATION(space);
+    VM_OPERATION_RANGE(space, start, size);
     if (error || advice < VM_ADVICE_DONTNEED || advice > VM_ADVICE_FREE)
         return E_INVAL;
     bool covered = is_covered(space, start, end);
@@ -288,7 +297,7 @@ COLD error_t vm_advise(struct address_space *space, vaddr_t start, size_t size, 
         vaddr_t to = segment_end(segment) < end ? segment_end(segment) : end;
 
         if (segment->driver->advise)
-            error = driver_advise(space, segment, from, to - from, advice);
+            error = driver_advise(space_at(space, from), segment, from, to - from, advice);
         segment = segment_next(space, to, end);
     }
     return error ? error : covered ? E_SUCCESS : E_NOMEM;
@@ -299,7 +308,7 @@ COLD error_t vm_mark(struct address_space *space, vaddr_t start, size_t size, vm
     error_t error = check_range(start, size);
     vaddr_t end = start + size;
 
-    VM_OPERATION(space);
+    VM_OPERATION_RANGE(space, start, size);
     if (error || ((clear | set) & ~(VM_MARKS | VM_PAGES)))
         return E_INVAL;
     if (!is_covered(space, start, end))
@@ -324,6 +333,7 @@ COLD error_t vm_mark(struct address_space *space, vaddr_t start, size_t size, vm
  */
 COLD static size_t back_up_to(struct address_space *space, vaddr_t va, vaddr_t end, vm_flags_t access)
 {
+    space = space_at(space, va);
     struct vm_segment *segment = segment_find(space, va);
     uint64_t *table = mmu_find_directory(&space->mmu, va);
     size_t backed;
@@ -344,10 +354,10 @@ COLD error_t vm_populate(struct address_space *space, vaddr_t start, size_t size
     error_t error = check_range(start, size);
     vaddr_t end = start + size;
 
-    VM_OPERATION(space);
+    VM_OPERATION_RANGE(space, start, size);
     while (!error && start < end) {
         struct mmu_entry entry;
-        bool mapped = mmu_query(&space->mmu, start, &entry);
+        bool mapped = mmu_query(&space_at(space, start)->mmu, start, &entry);
         size_t backed = mapped ? 0 : back_up_to(space, start, end, access);
 
         if (backed > 0)
@@ -362,7 +372,7 @@ COLD error_t vm_populate(struct address_space *space, vaddr_t start, size_t size
 
 COLD error_t vm_join(struct address_space *space, struct vm_segment *first, struct vm_segment *second)
 {
-    VM_OPERATION(space);
+    VM_OPERATION_AT(space, first->start);
     if (!(first->driver->properties & VM_DRIVER_MERGES))
         return E_NOTSUP;
     if (segment_end(first) != second->start || !are_alike(space, first, second))
@@ -373,6 +383,6 @@ COLD error_t vm_join(struct address_space *space, struct vm_segment *first, stru
 
 void vm_merge(struct address_space *space, vaddr_t at)
 {
-    VM_OPERATION(space);
+    VM_OPERATION_AT(space, at);
     merge_at(space, at);
 }

@@ -40,7 +40,7 @@ static void describe(struct address_space *space, const struct vm_segment *segme
 
 void vm_dump(struct address_space *space, void (*line)(void *context, const char *text), void *context)
 {
-    SPACE_HOLD(space);
+    SPACE_HOLD_ALL(space);
     char text[LINE_MAX];
 
     for (struct vm_segment *segment = vm_next(space, 0); segment; segment = vm_next(space, segment_end(segment))) {
@@ -58,7 +58,7 @@ struct check {
 
 static const char *check_segment(struct check *check, const struct vm_segment *segment)
 {
-    struct mmu_count count = mmu_count(&check->space->mmu, segment->start, segment->size);
+    struct mmu_count count = mmu_count(&space_at(check->space, segment->start)->mmu, segment->start, segment->size);
 
     if (segment->magic != VM_SEGMENT_ALIVE)
         return "a dead segment is on the map";
@@ -84,10 +84,10 @@ static bool is_backed_above(const struct vm_segment *segment)
 
 const char *vm_validate(struct address_space *space)
 {
-    SPACE_HOLD(space);
+    SPACE_HOLD_ALL(space);
     struct check check = {.space = space};
     struct mmu_count mapped = mmu_count(&space->mmu, 0, LOW_HALF_END), counted = {.pages = {0}}, made = mapped;
-    size_t spans = 0, windows = 0, segments = 0;
+    size_t spans = 0, windows = 0, segments = 0, pages[PAGE_SIZES] = {0};
     struct vm_usage usage = vm_usage(space);
     const char *wrong = NULL;
 
@@ -106,8 +106,12 @@ const char *vm_validate(struct address_space *space)
     }
     if (!wrong && memcmp(mapped.pages, counted.pages, sizeof(mapped.pages)) != 0)
         wrong = "pages are mapped outside of segments";
+    for (struct address_space *domain = space; domain; domain = space_after(domain)) {
+        for (unsigned i = 0; i < PAGE_SIZES; i++)
+            pages[i] += mmu_pages(&domain->mmu, (enum page_size)i);
+    }
     for (unsigned i = 0; !wrong && i < PAGE_SIZES; i++) {
-        if (made.pages[i] != mmu_pages(&space->mmu, (enum page_size)i))
+        if (made.pages[i] != pages[i])
             wrong = "the count of mapped pages is wrong";
     }
     if (!wrong && (spans != space->spans || windows != space->windows))
@@ -153,6 +157,9 @@ void vm_step(struct address_space *space, const char *operation)
     static const char *before = "the start";
     static unsigned steps;
     bool all = false;
+
+    if (space_after(space) || !is_whole(space)) /* others may not be looked at here */
+        return;
     const char *wrong = check_some(space, &all);
 
     if (!wrong && (++steps % STEPS_TO_ALL == 0 || (all && mmu_pages(&space->mmu, PAGE_4K) <= STEP_PAGES)))

@@ -131,15 +131,18 @@ COLD static bool region_fresh_slot(struct address_space *space, struct vm_place 
     return false;
 }
 
+/* The domain's own. */
 static inline struct vm_region *region_of_order(struct address_space *space, unsigned order)
 {
-    return region_of(space, SLOTS_BASE + ((vaddr_t)(order - SLOT_ORDER_MIN) << REGION_SHIFT));
+    return &space->regions[(SLOTS_BASE >> VM_REGION_SHIFT) + order - VM_SLOT_ORDER_MIN];
 }
 
 /* A slot that was used before, else a fresh one, else one that the reserve has; false if the region has none. */
 COLD static bool region_find_slot(struct address_space *space, struct vm_region *region, struct vm_place *place)
 {
     place->region = region;
+    if (QUIRE_THREADS && region->slots == 0) /* too large for the domain */
+        return false;
     if (region->free == VM_NO_SLOT && region_fresh_slot(space, place))
         return true;
     if (region->free == VM_NO_SLOT)
@@ -162,7 +165,7 @@ static bool place_in_large_region(struct address_space *space, size_t size, stru
             last = last->child[1];
         place->start = last ? segment_end(last) : place->region->base;
         place->slot = place->region->only;
-        if (size <= ((vaddr_t)1 << REGION_SHIFT) - (place->start - place->region->base))
+        if (size <= ((vaddr_t)1 << VM_REGION_SHIFT) - (place->start - place->region->base))
             return true;
     }
     return false;
@@ -176,18 +179,18 @@ static COLD __attribute__((noinline)) bool find_other_place(struct address_space
         if (region_find_slot(space, region_of_order(space, larger), place))
             return true;
     }
-    while (order-- > (least < SLOT_ORDER_MIN ? SLOT_ORDER_MIN : least)) {
+    while (order-- > (least < VM_SLOT_ORDER_MIN ? VM_SLOT_ORDER_MIN : least)) {
         if (region_find_slot(space, region_of_order(space, order), place))
             return true;
     }
-    return place_in_large_region(space, size, place);
+    return is_whole(space) && place_in_large_region(space, size, place);
 }
 
 /* A slot with headroom for a segment of the size, if there is one. */
 static inline bool find_place(struct address_space *space, size_t size, struct vm_place *place)
 {
     unsigned least = log2_ceil(size);
-    unsigned order = least + HEADROOM_ORDER < SLOT_ORDER_MIN ? SLOT_ORDER_MIN : least + HEADROOM_ORDER;
+    unsigned order = least + HEADROOM_ORDER < VM_SLOT_ORDER_MIN ? VM_SLOT_ORDER_MIN : least + HEADROOM_ORDER;
 
     if (UNLIKELY(order > SLOT_ORDER_MAX))
         order = SLOT_ORDER_MAX;
@@ -196,11 +199,11 @@ static inline bool find_place(struct address_space *space, size_t size, struct v
     return find_other_place(space, least, order, size, place);
 }
 
-/* The last address of the slot (or of the region, or of the part of it without slots) that holds va. */
+/* The last address of the slot (or of the region or its part, or of what in it has no slots) that holds va. */
 static vaddr_t slot_last(struct address_space *space, vaddr_t va)
 {
     const struct vm_region *region = region_of(space, va);
-    vaddr_t region_last = va | (((vaddr_t)1 << REGION_SHIFT) - 1);
+    vaddr_t region_last = va | (((vaddr_t)1 << part_shift(va)) - 1);
     size_t index = (va - region->base) >> region->order;
 
     if (region->only || va < region->base || index >= region->slots)
@@ -293,7 +296,7 @@ COLD static struct vm_segment *tree_lower_bound(struct vm_segment *segment, vadd
 
 COLD struct vm_segment *segment_next(struct address_space *space, vaddr_t va, vaddr_t limit)
 {
-    struct vm_segment *found = space->last; /* nearly always */
+    struct vm_segment *found = space_at(space, va)->last; /* nearly always */
 
     if (LIKELY(va < limit && va - found->start < found->size))
         return found;
@@ -310,7 +313,7 @@ COLD struct vm_segment *segment_next(struct address_space *space, vaddr_t va, va
         if (!region->only && va >= region->base && index < region->slots && !slot) {
             vaddr_t table_last = region->base + (((index / SLOTS_PER_PAGE + 1) * SLOTS_PER_PAGE) << region->order) - 1;
 
-            last = va | (((vaddr_t)1 << REGION_SHIFT) - 1);
+            last = va | (((vaddr_t)1 << part_shift(va)) - 1);
             if (region->directory && table_last < last)
                 last = table_last;
         }
@@ -367,8 +370,11 @@ bool segment_range_free(struct address_space *space, vaddr_t start, vaddr_t end)
 /* A page of segment structures. */
 struct vm_slab {
     struct vm_slab *previous, *next; /* among those with a free one */
-    struct vm_segment *free;         /* by child[0] */
-    unsigned used, fresh;            /* structures from `fresh` on were never given out */
+#if QUIRE_THREADS
+    struct address_space *owner;
+#endif
+    struct vm_segment *free; /* by child[0] */
+    unsigned used, fresh;    /* structures from `fresh` on were never given out */
     struct vm_segment segments[];
 };
 
@@ -376,6 +382,9 @@ struct vm_slab {
 
 static void slab_link(struct address_space *space, struct vm_slab *slab)
 {
+#if QUIRE_THREADS
+    slab->owner = space;
+#endif
     slab->previous = NULL;
     slab->next = space->slabs;
     if (slab->next)
@@ -406,11 +415,79 @@ static inline void clear(struct vm_segment *segment)
     segment->slot_order = 0;
 }
 
+static void slab_put(struct address_space *space, struct vm_slab *slab, struct vm_segment *segment)
+{
+    segment->child[0] = slab->free;
+    slab->free = segment;
+    if (slab->used-- == SLAB_SEGMENTS)
+        slab_link(space, slab);
+    if (slab->used == 0 && (slab->previous || slab->next)) { /* the last one with room is kept */
+        slab_unlink(space, slab);
+        bookkeeping_put(space, slab);
+    }
+}
+
+static inline struct vm_slab *slab_of(const struct vm_segment *segment)
+{
+    return (struct vm_slab *)align_down((uintptr_t)segment, VM_PAGE_SIZE);
+}
+
+#if QUIRE_THREADS
+/* The structure of a segment that was moved here: its domain takes it back when it needs one. */
+COLD static void return_to_owner(struct address_space *owner, struct vm_segment *segment)
+{
+    segment->child[0] = __atomic_load_n(&owner->returned, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(&owner->returned, &segment->child[0], segment, true, __ATOMIC_RELEASE,
+                                        __ATOMIC_RELAXED))
+        continue;
+}
+
+static bool take_returned(struct address_space *space)
+{
+    struct vm_segment *segment = NULL, *next;
+
+    if (__atomic_load_n(&space->returned, __ATOMIC_RELAXED))
+        segment = __atomic_exchange_n(&space->returned, NULL, __ATOMIC_ACQUIRE);
+    for (next = segment; next; segment = next) {
+        next = segment->child[0];
+        slab_put(space, slab_of(segment), segment);
+    }
+    return space->slabs != NULL;
+}
+
+static inline bool is_of_other(const struct address_space *space, const struct vm_segment *segment)
+{
+    return slab_of(segment)->owner != space;
+}
+#else
+static inline bool take_returned(struct address_space *space)
+{
+    (void)space;
+    return false;
+}
+#endif
+
+void segment_release(struct address_space *space, struct vm_segment *segment)
+{
+    if (space->last == segment)
+        space->last = &space->none;
+    segment->magic = 0;
+#if QUIRE_THREADS
+    if (UNLIKELY(is_of_other(space, segment))) {
+        return_to_owner(slab_of(segment)->owner, segment);
+        return;
+    }
+#endif
+    slab_put(space, slab_of(segment), segment);
+}
+
 struct vm_segment *segment_allocate(struct address_space *space)
 {
     struct vm_slab *slab = space->slabs;
     struct vm_segment *segment;
 
+    if (UNLIKELY(!slab && take_returned(space)))
+        slab = space->slabs;
     if (UNLIKELY(!slab)) {
         slab = bookkeeping_page(space);
         if (!slab)
@@ -427,23 +504,6 @@ struct vm_segment *segment_allocate(struct address_space *space)
         slab_unlink(space, slab);
     clear(segment);
     return segment;
-}
-
-void segment_release(struct address_space *space, struct vm_segment *segment)
-{
-    struct vm_slab *slab = (struct vm_slab *)align_down((uintptr_t)segment, VM_PAGE_SIZE);
-
-    if (space->last == segment)
-        space->last = &space->none;
-    segment->magic = 0;
-    segment->child[0] = slab->free;
-    slab->free = segment;
-    if (slab->used-- == SLAB_SEGMENTS)
-        slab_link(space, slab);
-    if (slab->used == 0 && (slab->previous || slab->next)) { /* the last one with room is kept */
-        slab_unlink(space, slab);
-        bookkeeping_put(space, slab);
-    }
 }
 
 bool segment_reserve(struct address_space *space, size_t count)
@@ -496,7 +556,8 @@ static void segment_wait(struct address_space *space, struct vm_segment *segment
 {
     struct vm_reserve *reserve = &space->reserve;
 
-    if (reserve->waiting == VM_WAITING_MAX && reserve->epoch == space->mmu.flushed_all)
+    if (reserve->waiting >= (other_cpus_run() ? VM_WAITING_ROOM : VM_WAITING_MAX) &&
+        reserve->epoch == space->mmu.flushed_all)
         mmu_flush(&space->mmu);
     if (reserve->epoch != space->mmu.flushed_all)
         settle_waiting(space);
@@ -530,7 +591,7 @@ COLD void reserve_release(struct address_space *space)
 COLD static inline void link_at(struct address_space *space, const struct vm_place *place, struct vm_segment *segment)
 {
     if (place->slot->link & VM_SLOT_KEPT)
-        reserve_release(space);
+        reserve_release(space_at(space, place->start));
     if (LIKELY(place->slot->link & VM_SLOT_FREE))
         slot_list_remove(place->region, place->slot);
     segment->slot = place->slot;
@@ -573,7 +634,7 @@ static inline void set_range(struct vm_segment *segment, const struct vm_place *
     segment->size = size;
     segment->slot_order = 0;
     if (!region->only && is_aligned(place->start - region->base, (vaddr_t)1 << region->order))
-        segment->slot_order = (uint8_t)(region->order - SLOT_ORDER_MIN + 1);
+        segment->slot_order = (uint8_t)(region->order - VM_SLOT_ORDER_MIN + 1);
 }
 
 void segment_link_beside(struct address_space *space, const struct vm_segment *there, struct vm_segment *segment)
@@ -596,7 +657,7 @@ COLD void segment_unlink(struct address_space *space, struct vm_segment *segment
 COLD struct vm_segment *vm_segment_create(struct address_space *space, const struct vm_segment_driver *driver,
                                           vaddr_t start, size_t size, vm_flags_t flags)
 {
-    SPACE_HOLD(space);
+    SPACE_HOLD_AT_HOME(space, driver, start, size);
     struct vm_place place;
     struct vm_segment *segment = start == VM_ANYWHERE ? segment_reuse(space, driver, size, flags) : NULL;
 
@@ -639,7 +700,7 @@ void segment_change_place(struct address_space *space, struct vm_segment *segmen
 
 COLD void vm_segment_destroy(struct address_space *space, struct vm_segment *segment)
 {
-    SPACE_HOLD(space);
+    SPACE_HOLD_AT(space, segment->start);
     driver_remember(segment);
     if (!segment->mapped && segment_may_be_kept(space, segment)) {
         segment_keep(space, segment);
@@ -658,7 +719,7 @@ static bool has_slot(struct address_space *space, const struct vm_segment *segme
 /* The bytes of the slot that begins with the segment; 0: none does. */
 static size_t slot_room(const struct vm_segment *segment)
 {
-    return segment->slot_order > 0 ? (size_t)1 << (segment->slot_order + SLOT_ORDER_MIN - 1) : 0;
+    return segment->slot_order > 0 ? (size_t)1 << (segment->slot_order + VM_SLOT_ORDER_MIN - 1) : 0;
 }
 
 long segment_free_slowly(struct address_space *space, struct vm_segment *segment)
@@ -696,7 +757,7 @@ bool segment_free_whole(struct address_space *space, vaddr_t start, size_t size)
 
 error_t vm_segment_set_size(struct address_space *space, struct vm_segment *segment, size_t size)
 {
-    SPACE_HOLD(space);
+    SPACE_HOLD_AT(space, segment->start);
     vaddr_t end;
 
     if (size > segment->size) {
@@ -722,18 +783,21 @@ static uint64_t next_random(uint64_t *state)
 static void region_init(struct address_space *space, unsigned index, uint64_t *seed)
 {
     struct vm_region *region = &space->regions[index];
-    vaddr_t start = (vaddr_t)((int64_t)((uint64_t)index << (REGION_SHIFT + 16)) >> 16);
-    unsigned order = (unsigned)((start - SLOTS_BASE) >> REGION_SHIFT) + SLOT_ORDER_MIN;
+    vaddr_t start = (vaddr_t)((int64_t)((uint64_t)index << (VM_REGION_SHIFT + 16)) >> 16);
+    unsigned order = (unsigned)((start - SLOTS_BASE) >> VM_REGION_SHIFT) + VM_SLOT_ORDER_MIN;
+    unsigned shift = part_shift(start);
 
-    region->base = start;
+    region->base = start + ((vaddr_t)space_number(space) << shift);
     region->free = VM_NO_SLOT;
     if (start < SLOTS_BASE || start >= LOW_HALF_END || order > SLOT_ORDER_MAX) {
-        region->order = REGION_SHIFT;
+        region->order = VM_REGION_SHIFT;
         region->slots = 1;
         region->only = &space->large[index];
         return;
     }
-    uint64_t all = (uint64_t)1 << (REGION_SHIFT - order);
+    if (!is_whole(space) && shift == VM_REGION_SHIFT)
+        return;
+    uint64_t all = (uint64_t)1 << (shift - order);
 
     region->order = order;
     region->slots = all < SLOTS_MAX ? (uint32_t)all : SLOTS_MAX;
@@ -755,21 +819,43 @@ void vm_space_use(struct address_space *space)
     current_space = space;
 }
 
-COLD error_t vm_space_init(struct address_space *space, paddr_t root, uint64_t seed)
+static void init_slots(struct address_space *space, uint64_t seed)
 {
-    memset(space, 0, sizeof(*space));
     space->reserve.count[0] = VM_KEPT_MAX;
     space->none.slot = &space->large[0];
     space->last = &space->none;
+    for (unsigned i = 0; i < VM_REGIONS; i++)
+        region_init(space, i, &seed);
+}
+
+COLD error_t vm_space_init(struct address_space *space, paddr_t root, uint64_t seed)
+{
+    memset(space, 0, sizeof(*space));
+#if QUIRE_THREADS
+    space->whole = space->domains[0] = space;
+    space->seed = seed;
+#endif
     space->mmu.root = root;
     mmu_forget_table(&space->mmu);
     space->owns_tables = root == 0;
     if (space->owns_tables && mmu_init(&space->mmu) != E_SUCCESS)
         return E_NOMEM;
-    for (unsigned i = 0; i < VM_REGIONS; i++)
-        region_init(space, i, &seed);
+    init_slots(space, seed);
     return E_SUCCESS;
 }
+
+#if QUIRE_THREADS
+COLD void space_init_domain(struct address_space *domain, struct address_space *whole, unsigned number)
+{
+    memset(domain, 0, sizeof(*domain));
+    domain->whole = whole;
+    domain->number = number;
+    domain->bookkeeping = (size_t)1 << DOMAIN_FRAMES_ORDER;
+    domain->origins = (uint64_t)number << 56; /* two of them never have the same */
+    mmu_share(&whole->mmu, &domain->mmu);
+    init_slots(domain, whole->seed ? whole->seed + number : 0);
+}
+#endif
 
 static void region_destroy(struct address_space *space, struct vm_region *region)
 {
@@ -782,26 +868,35 @@ static void region_destroy(struct address_space *space, struct vm_region *region
     bookkeeping_put(space, region->directory);
 }
 
-COLD void vm_space_destroy(struct address_space *space)
+/* Gives back all that the domain has but its page tables. */
+COLD void space_empty(struct address_space *space)
 {
-    struct vm_segment *segment;
-
-    SPACE_HOLD(space);
-    while ((segment = vm_next(space, 0))) {
-        if (segment->driver->vm_free)
-            segment->driver->vm_free(space, segment);
-        else
-            vm_segment_destroy(space, segment);
-    }
     reserve_release(space);
     for (unsigned i = 0; i < VM_REGIONS; i++)
         region_destroy(space, &space->regions[i]);
+    take_returned(space);
     while (space->slabs) {
         struct vm_slab *slab = space->slabs;
 
         slab_unlink(space, slab);
         bookkeeping_put(space, slab);
     }
+}
+
+COLD void vm_space_destroy(struct address_space *space)
+{
+    struct vm_segment *segment;
+
+    while ((segment = vm_next(space, 0))) {
+        if (segment->driver->vm_free)
+            segment->driver->vm_free(space_at(space, segment->start), segment);
+        else
+            vm_segment_destroy(space, segment);
+    }
+    for (struct address_space *domain = space; domain; domain = space_after(domain))
+        reserve_release(domain); /* of which structures may be another's */
+    domains_destroy(space);
+    space_empty(space);
     if (space->owns_tables)
         mmu_destroy(&space->mmu);
     else
@@ -812,6 +907,10 @@ COLD void vm_space_destroy(struct address_space *space)
 
 size_t vm_bookkeeping_frames(const struct address_space *space)
 {
-    SPACE_HOLD((struct address_space *)space);
-    return space->bookkeeping + mmu_tables(&space->mmu) + space->mmu.cached;
+    SPACE_HOLD_ALL((struct address_space *)space);
+    size_t frames = mmu_tables(&space->mmu);
+
+    for (const struct address_space *domain = space; domain; domain = space_after((struct address_space *)domain))
+        frames += domain->bookkeeping + domain->mmu.cached;
+    return frames;
 }

@@ -6,9 +6,7 @@
 #include "machine.h"
 #include "vm/space.h"
 
-#define REGION_SHIFT 41u
 #define SLOTS_PER_PAGE 512u
-#define SLOT_ORDER_MIN 16u
 
 /* What vm_space() answers. */
 extern struct address_space *current_space;
@@ -17,22 +15,107 @@ extern struct address_space *current_space;
  * of it while that is little, or else a part, so that its cost is bounded. Ends with a report if anything is wrong. */
 #ifdef QUIRE_DEBUG
 void vm_step(struct address_space *, const char *operation);
-#define VM_STEP(space) vm_step(space, __func__)
+#define VM_STEP_OF(space, operation) vm_step(space, operation)
 #else
-#define VM_STEP(space) ((void)0)
+#define VM_STEP_OF(space, operation) ((void)0)
 #endif
 
-/* How each of them begins. */
+#define VM_STEP(space) VM_STEP_OF(space, __func__)
+
+/* How each of them begins: with all domains, with that of an address, or with those of a range. */
 #define VM_OPERATION(space)                                                                                            \
-    SPACE_HOLD(space);                                                                                                 \
+    SPACE_HOLD_ALL(space);                                                                                             \
     VM_STEP(space)
+#define VM_OPERATION_AT(space, va)                                                                                     \
+    SPACE_HOLD_AT(space, va);                                                                                          \
+    VM_STEP(space)
+#define VM_OPERATION_RANGE(space, start, size)                                                                         \
+    SPACE_HOLD_RANGE(space, start, size);                                                                              \
+    VM_STEP(space)
+
+/* Where a driver's segment of the size goes, at the address or VM_ANYWHERE: see vm/space.h. */
+#if QUIRE_THREADS
+#define DOMAIN_SEGMENT_MAX ((size_t)1 << (DOMAIN_SHIFT - 4)) /* with headroom: vm/segments.c */
+
+static inline struct address_space *space_home(struct address_space *space, const struct vm_segment_driver *driver,
+                                               vaddr_t start, size_t size)
+{
+    bool apart = driver->properties & VM_DRIVER_APART;
+
+    if (start != VM_ANYWHERE)
+        return space_at_named(space, start, !apart);
+    return apart && size <= DOMAIN_SEGMENT_MAX ? space_own(space) : space->whole;
+}
+
+/* For who makes the segment: it stays with the domain that the caller has chosen by holding it. */
+static inline struct address_space *space_chosen(struct address_space *space, const struct vm_segment_driver *driver,
+                                                 vaddr_t start, size_t size)
+{
+    return start == VM_ANYWHERE && spin_is_held(&space->lock.spin) ? space : space_home(space, driver, start, size);
+}
+
+#define SPACE_HOLD_AT_HOME(space, driver, start, size)                                                                 \
+    SPACE_HELD = space_hold(space_chosen(space, driver, start, size));                                                 \
+    (space) = held_space.domain
+#else
+#define SPACE_HOLD_AT_HOME(space, driver, start, size) ((void)sizeof(space))
+#endif
 
 /* What vm_fault_info() answers on each CPU. */
 extern const struct vm_fault_info *fault_record;
 
+/* What else there is of domains (vm/domains.c, vm/segments.c). */
+#if QUIRE_THREADS
+void space_init_domain(struct address_space *domain, struct address_space *whole, unsigned number);
+void domains_destroy(struct address_space *whole);
+
+#define DOMAIN_FRAMES_ORDER log2_ceil((sizeof(struct address_space) + VM_PAGE_SIZE - 1) >> VM_PAGE_SHIFT)
+
+static inline bool is_whole(const struct address_space *space)
+{
+    return space->number == 0;
+}
+
+static inline unsigned space_number(const struct address_space *space)
+{
+    return space->number;
+}
+
+/* log2 of the bytes around va that are of one domain, and of one region. */
+static inline unsigned part_shift(vaddr_t va)
+{
+    return (va - SLOTS_BASE) >> VM_REGION_SHIFT <= DOMAIN_SHIFT - VM_SLOT_ORDER_MIN ? DOMAIN_SHIFT : VM_REGION_SHIFT;
+}
+#else
+static inline void domains_destroy(struct address_space *space)
+{
+    (void)space;
+}
+
+static inline bool is_whole(const struct address_space *space)
+{
+    (void)space;
+    return true;
+}
+
+static inline unsigned space_number(const struct address_space *space)
+{
+    (void)space;
+    return 0;
+}
+
+static inline unsigned part_shift(vaddr_t va)
+{
+    (void)va;
+    return VM_REGION_SHIFT;
+}
+#endif
+void space_empty(struct address_space *domain);
+
+/* By any domain, of the one that holds the address. */
 static inline struct vm_region *region_of(struct address_space *space, vaddr_t va)
 {
-    return &space->regions[(va >> REGION_SHIFT) % VM_REGIONS];
+    return &space_at(space, va)->regions[(va >> VM_REGION_SHIFT) % VM_REGIONS];
 }
 
 /* The slot that holds va, or NULL where there is none (yet). */
@@ -140,9 +223,9 @@ static inline void segment_clear_counts(struct vm_segment *segment)
 /* Folds a dying segment's counts into its driver's and clears them (vm/drivers.c). */
 void driver_remember_counts(struct vm_segment *segment);
 
-/* By driver, vm_anon first: what its segments that are gone have counted. */
-enum { DRIVER_ANON };
-extern struct vm_statistics driver_past[];
+/* PERCPU, by driver, vm_anon first: what its segments that are gone have counted. */
+enum { DRIVER_ANON, DRIVERS_MAX = 32 };
+extern struct vm_statistics driver_past[DRIVERS_MAX];
 
 /* Other things than faults of small pages. */
 static inline uint64_t segment_rare_counts(const struct vm_segment *segment)
@@ -174,7 +257,7 @@ static inline bool segment_has_slot_of(struct address_space *space, const struct
 /* True if the segment begins a slot that it is alone in, and would have room there for so many bytes. */
 static inline bool segment_has_room(const struct vm_segment *segment, size_t size)
 {
-    return segment->slot_order != 0 && size <= (size_t)1 << (segment->slot_order - 1 + SLOT_ORDER_MIN) &&
+    return segment->slot_order != 0 && size <= (size_t)1 << (segment->slot_order - 1 + VM_SLOT_ORDER_MIN) &&
            segment_is_alone(segment);
 }
 

@@ -46,12 +46,13 @@ static __attribute__((noinline)) struct vm_segment *alloc_any(struct address_spa
 
 #define PLAIN_FLAGS (VM_PROTECTION | VM_NOZERO | VM_MERGE | VM_MARKS)
 
-struct vm_segment *vm_alloc(struct address_space *space, const struct vm_segment_driver *driver, vaddr_t start,
-                            size_t size, vm_flags_t flags)
+static inline struct vm_segment *alloc_in(struct address_space *space, const struct vm_segment_driver *driver,
+                                          vaddr_t start, size_t size, vm_flags_t flags)
 {
     struct vm_segment *segment;
 
-    VM_OPERATION(space);
+    SPACE_HOLD(space);
+    VM_STEP_OF(space, "vm_alloc");
     /* The usual one: readable, no other wishes. What may be wrong with the size finds no slot. */
     if (LIKELY(driver == &vm_anon && start == VM_ANYWHERE && (flags & (VM_READ | ~PLAIN_FLAGS)) == VM_READ &&
                is_aligned(size, VM_PAGE_SIZE))) {
@@ -64,10 +65,29 @@ struct vm_segment *vm_alloc(struct address_space *space, const struct vm_segment
     return alloc_any(space, driver, start, size, flags);
 }
 
+#if QUIRE_THREADS
+struct vm_segment *vm_alloc(struct address_space *space, const struct vm_segment_driver *driver, vaddr_t start,
+                            size_t size, vm_flags_t flags)
+{
+    struct address_space *home = driver ? space_home(space, driver, start, size) : space;
+    struct vm_segment *segment = alloc_in(home, driver, start, size, flags);
+
+    if (UNLIKELY(IS_ERR(segment)) && ERR_OF(segment) == E_NOMEM && start == VM_ANYWHERE && !is_whole(home))
+        segment = alloc_in(home->whole, driver, start, size, flags);
+    return segment;
+}
+#else
+struct vm_segment *vm_alloc(struct address_space *space, const struct vm_segment_driver *driver, vaddr_t start,
+                            size_t size, vm_flags_t flags)
+{
+    return alloc_in(space, driver, start, size, flags);
+}
+#endif
+
 struct vm_segment *vm_alloc_at(struct address_space *space, const struct vm_segment_driver *driver, paddr_t start,
                                size_t size, vm_flags_t flags)
 {
-    VM_OPERATION(space);
+    VM_OPERATION_AT(space, 0);
     if (!driver || range_is_bad(start, size) || flags_are_bad(flags))
         return ERR_PTR(E_INVAL);
     return driver->vm_alloc_at ? driver->vm_alloc_at(space, start, size, flags) : ERR_PTR(E_NOTSUP);
@@ -75,8 +95,8 @@ struct vm_segment *vm_alloc_at(struct address_space *space, const struct vm_segm
 
 void vm_free(struct address_space *space, struct vm_segment *segment)
 {
-    VM_OPERATION(space);
     check_alive(segment, "vm_free");
+    VM_OPERATION_AT(space, segment->start);
     CHECK(segment->driver->vm_free, "vm_free: segment %#lx of driver %s is permanent", (unsigned long)segment->start,
           segment->driver->name);
     if (LIKELY(segment->driver->vm_free == vm_segment_free_owned))
@@ -87,8 +107,8 @@ void vm_free(struct address_space *space, struct vm_segment *segment)
 
 error_t vm_resize(struct address_space *space, struct vm_segment *segment, size_t size)
 {
-    VM_OPERATION(space);
     check_alive(segment, "vm_resize");
+    VM_OPERATION_AT(space, segment->start);
     if (size == 0) {
         vm_free(space, segment);
         return E_SUCCESS;
@@ -147,8 +167,8 @@ struct vm_segment *segment_cut(struct address_space *space, struct vm_segment *s
 
 COLD struct vm_segment *vm_split(struct address_space *space, struct vm_segment *segment, vaddr_t at)
 {
-    VM_OPERATION(space);
     check_alive(segment, "vm_split");
+    VM_OPERATION_AT(space, segment->start);
     if (!is_aligned(at, VM_PAGE_SIZE) || at <= segment->start || at >= segment_end(segment))
         return ERR_PTR(E_INVAL);
     struct vm_segment *second = segment_split(space, segment, at);
@@ -158,11 +178,48 @@ COLD struct vm_segment *vm_split(struct address_space *space, struct vm_segment 
     return second;
 }
 
+/* For what goes from the segment to the address, or to VM_ANYWHERE, which is in the same domain. */
+#if QUIRE_THREADS
+static struct space_hold hold_both(struct address_space *space, const struct vm_segment *segment, vaddr_t to)
+{
+    struct address_space *from = space_at(space, segment->start);
+
+    if (LIKELY(to == VM_ANYWHERE || domain_of(to) == from->number))
+        return space_hold(from);
+    space_at_named(space, to, !(segment->driver->properties & VM_DRIVER_APART));
+    return space_hold_all(space);
+}
+
+#define HOLD_BOTH(space, segment, to)                                                                                  \
+    SPACE_HELD = hold_both(space, segment, to);                                                                        \
+    (space) = space_at(space, (segment)->start)
+
+/* What was moved by the one domain is the other's from now on. */
+static inline void hand_over(struct address_space *from, const struct vm_segment *segment, vaddr_t start, size_t size)
+{
+    struct address_space *to = space_at(from, start);
+
+    if (LIKELY(from == to))
+        return;
+    mmu_hand_over(&from->mmu, &to->mmu, start, size);
+    if (from->last == segment)
+        from->last = &from->none;
+}
+#else
+#define HOLD_BOTH(space, segment, to) ((void)0)
+
+static inline void hand_over(struct address_space *from, const struct vm_segment *segment, vaddr_t start, size_t size)
+{
+    (void)from, (void)segment, (void)start, (void)size;
+}
+#endif
+
 /* A segment at `to` that will show what the segment shows from `from` on. */
 COLD static struct vm_segment *make_copy(struct address_space *space, struct vm_segment *segment, vaddr_t from,
                                          vaddr_t to, size_t size)
 {
-    struct vm_segment *target = vm_segment_create(space, segment->driver, to, size, segment->flags);
+    struct vm_segment *target =
+        vm_segment_create(to == VM_ANYWHERE ? space : space_at(space, to), segment->driver, to, size, segment->flags);
 
     if (IS_ERR(target))
         return target;
@@ -180,6 +237,7 @@ COLD static struct vm_segment *make_copy(struct address_space *space, struct vm_
 /* The copy is not wanted after all: nothing that is mapped there is more than a copy. */
 COLD static void drop_copy(struct address_space *space, struct vm_segment *segment, struct vm_segment *target)
 {
+    hand_over(space, target, target->start, 0);
     vm_segment_unmap(space, target, target->start, target->size, true);
     if (segment->driver->join)
         driver_join(space, segment, target);
@@ -216,6 +274,7 @@ static error_t prepare_move(struct address_space *space, struct vm_segment *segm
 /* It will not be there after all. */
 COLD static void cancel_move(struct address_space *space, struct vm_segment *segment, struct vm_segment *target)
 {
+    hand_over(space, target, target->start, 0);
     vm_segment_unmap(space, target, target->start, target->size, true);
     if (segment->driver->join)
         driver_join(space, segment, target);
@@ -233,6 +292,7 @@ static __attribute__((noinline)) void give_up_old(struct address_space *space, s
 static inline void commit_move(struct address_space *space, struct vm_segment *segment, struct vm_segment *target,
                                const struct vm_place *place)
 {
+    size_t moved = segment->size < target->size ? segment->size : target->size;
     void *old = segment->own;
 
     segment->own = target->own;
@@ -241,6 +301,7 @@ static inline void commit_move(struct address_space *space, struct vm_segment *s
     if (UNLIKELY(segment->driver->join))
         give_up_old(space, segment, target, old);
     segment_change_place(space, segment, place, target->size);
+    hand_over(space, segment, place->start, moved);
 }
 
 /* True if nothing that is mapped there belongs to others. */
@@ -309,8 +370,9 @@ static inline error_t move_pages(struct address_space *space, struct vm_segment 
 
 error_t vm_move(struct address_space *space, struct vm_segment *segment, vaddr_t to, size_t size)
 {
-    VM_OPERATION(space);
     check_alive(segment, "vm_move");
+    HOLD_BOTH(space, segment, to);
+    VM_STEP(space);
     if (range_is_bad(to, size))
         return E_INVAL;
     if (to + size > LOW_HALF_END)
@@ -347,8 +409,9 @@ static bool copy_is_bad(const struct vm_segment *segment, vaddr_t from, vaddr_t 
 COLD struct vm_segment *vm_copy(struct address_space *space, struct vm_segment *segment, vaddr_t from, vaddr_t to,
                                 size_t size, bool take)
 {
-    VM_OPERATION(space);
     check_alive(segment, "vm_copy");
+    HOLD_BOTH(space, segment, to);
+    VM_STEP(space);
     if (copy_is_bad(segment, from, to, size, take))
         return ERR_PTR(E_INVAL);
     if (to + size > LOW_HALF_END)
@@ -370,18 +433,19 @@ COLD struct vm_segment *vm_copy(struct address_space *space, struct vm_segment *
         return ERR_PTR(error);
     }
     second->mapped = true;
+    hand_over(space, second, second->start, size);
     return second;
 }
 
 struct vm_segment *vm_find(struct address_space *space, vaddr_t va)
 {
-    SPACE_HOLD(space);
+    SPACE_HOLD_AT(space, va);
     return segment_find(space, va);
 }
 
 struct vm_segment *vm_next(struct address_space *space, vaddr_t va)
 {
-    SPACE_HOLD(space);
+    SPACE_HOLD_ALL(space);
     if (va >= LOW_HALF_END && va < ~(LOW_HALF_END - 1)) /* not canonical */
         va = ~(LOW_HALF_END - 1);
     return segment_next(space, va, ~(vaddr_t)0);

@@ -29,12 +29,40 @@ union vm_slot {
 #define VM_SLOT_KEPT 2u
 
 #define VM_REGIONS 128
+#define VM_REGION_SHIFT 41u
+#define VM_SLOT_ORDER_MIN 16u
 #define VM_NO_SLOT 0xffffffu
 
+/*
+ * Domains. The regions whose slots are not larger than 32 GiB are divided into 64 parts, by bits 35 to 40 of an
+ * address; all other addresses belong to the first part. A part is a domain: an address_space with slots, segment
+ * structures, page tables below the common root, and a lock of its own. The first is the one that everybody knows and
+ * passes to vm/vm.h (vm_space); another is made when the CPU of that number first allocates, or somebody names an
+ * address in it. Each CPU allocates from its own domain, so that what CPUs do to memory of their own touches no common
+ * cache line.
+ *
+ * Whoever looks at segments or page tables holds the lock of their domain, from the entry of each operation of vm/vm.h,
+ * vm/object.h and vm/driver.h, and of vm_handle_fault, to its end. While it waits for a lock a CPU serves what others
+ * ask of it (core/spinlock.h): flushes above all, which holders wait for (arch/x86_64/mmu.c).
+ *
+ * Order: a CPU that holds a domain waits only for one of a higher number. What concerns several domains holds all. What
+ * is not anonymous memory, and so may look at other segments from inside of an operation (a driver of the program, a
+ * memory object that tells others), is put into domain 0; where the program names an address in another domain, that
+ * domain is tied to domain 0 from then on: both are held for whatever is done there.
+ *
+ * A segment that was found may be gone when the lock is given back: who calls vm_find and uses the segment holds the
+ * domain around both, unless it owns the segment.
+ */
+#if QUIRE_THREADS
+#define DOMAIN_SHIFT 35u
+#define DOMAINS 64u
+#endif
+
 #define VM_SLOT_ORDERS 25u
-/* Where there may be several CPUs each free waits for an epoch that all of them have to be asked for. */
+/* Where several CPUs run each free waits for an epoch, which all of them have to be asked for. */
 #define VM_KEPT_MAX (QUIRE_THREADS ? 256u : 8u)
-#define VM_WAITING_MAX (QUIRE_THREADS ? 256u : 32u)
+#define VM_WAITING_MAX 32u
+#define VM_WAITING_ROOM (QUIRE_THREADS ? 256u : VM_WAITING_MAX)
 
 /*
  * Free slots with a structure each, for the next segments: first by slot_order (from 1 on: that of 0 is always full),
@@ -47,11 +75,22 @@ struct vm_reserve {
     unsigned count[VM_SLOT_ORDERS + 1];
     unsigned waiting;
     uint64_t epoch;
-    struct vm_segment *wait[VM_WAITING_MAX];
+    struct vm_segment *wait[VM_WAITING_ROOM];
 };
 
 struct address_space {
     struct space_lock lock;
+#if QUIRE_THREADS
+    bool tied;                   /* its lock is held together with that of domain 0 */
+    unsigned number;             /* of the domain; what follows on the line is seldom changed */
+    struct address_space *whole; /* domain 0 */
+    struct vm_segment *returned; /* atomic: structures of its slabs that other domains have given back, by child[0] */
+    /* Of domain 0: all of them, atomic; how many times over its holder holds all, and which those are. */
+    struct address_space *domains[DOMAINS];
+    unsigned all_depth;
+    uint64_t all_held;
+    uint64_t seed;
+#endif
     struct mmu mmu;
     bool owns_tables;
     uint64_t origins;        /* segments made so far */
@@ -69,6 +108,116 @@ struct address_space {
     union vm_slot large[VM_REGIONS]; /* the slots of regions that have one */
     struct vm_region regions[VM_REGIONS];
 };
+
+#if QUIRE_THREADS
+static inline unsigned domain_of(vaddr_t va)
+{
+    vaddr_t offset = va - SLOTS_BASE;
+
+    return offset >> VM_REGION_SHIFT <= DOMAIN_SHIFT - VM_SLOT_ORDER_MIN ? (va >> DOMAIN_SHIFT) % DOMAINS : 0;
+}
+
+/* The domain that holds the address; domain 0, which has nothing there, as long as that is not made. */
+static inline struct address_space *space_at(struct address_space *space, vaddr_t va)
+{
+    struct address_space *domain = __atomic_load_n(&space->whole->domains[domain_of(va)], __ATOMIC_ACQUIRE);
+
+    return LIKELY(domain != NULL) ? domain : space->whole;
+}
+
+/* The next domain in order; NULL: there is none. */
+struct address_space *space_after(struct address_space *domain);
+
+struct space_hold {
+    struct address_space *domain; /* NULL: there is no space yet */
+    bool tied, all;
+};
+
+void space_hold_tied(struct space_hold *);
+void space_release_all(struct address_space *whole);
+struct space_hold space_hold_all(struct address_space *);
+
+static inline struct space_hold space_hold(struct address_space *domain)
+{
+    struct space_hold hold = {.domain = domain};
+
+    if (UNLIKELY(!domain))
+        return hold;
+    space_lock(&domain->lock);
+    if (UNLIKELY(domain->tied))
+        space_hold_tied(&hold);
+    return hold;
+}
+
+static inline struct space_hold space_hold_at(struct address_space *space, vaddr_t va)
+{
+    return space_hold(space ? space_at(space, va) : NULL);
+}
+
+/* All, if they are not of one domain. */
+static inline struct space_hold space_hold_range(struct address_space *space, vaddr_t start, vaddr_t last)
+{
+    return LIKELY((start ^ last) >> DOMAIN_SHIFT == 0) ? space_hold_at(space, start) : space_hold_all(space);
+}
+
+static inline void space_release(const struct space_hold *hold)
+{
+    if (UNLIKELY(!hold->domain))
+        return;
+    if (UNLIKELY(hold->all)) {
+        space_release_all(hold->domain);
+        return;
+    }
+    space_unlock(&hold->domain->lock);
+    if (UNLIKELY(hold->tied))
+        space_unlock(&hold->domain->whole->lock);
+}
+
+/* False: another CPU has it. For who may hold another. */
+bool space_try(struct space_hold *hold, struct address_space *domain);
+
+/* Each holds something of the space, which may be NULL, from here to the end of the block. What holds a domain has the
+ * variable `space` name that from then on; _RANGE: the one with the start. */
+#define SPACE_HELD struct space_hold held_space __attribute__((cleanup(space_release), unused))
+#define SPACE_HOLD(space) SPACE_HELD = space_hold(space)
+#define SPACE_HOLD_ALL(space) SPACE_HELD = space_hold_all(space)
+#define SPACE_HOLD_AT(space, va)                                                                                       \
+    SPACE_HELD = space_hold_at(space, va);                                                                             \
+    (space) = held_space.domain
+#define SPACE_HOLD_RANGE(space, start, size)                                                                           \
+    SPACE_HELD = space_hold_range(space, start, (start) + (size)-1);                                                   \
+    (space) = held_space.all ? space_at(space, start) : held_space.domain
+
+#define SPACE_HOLD_OWN(space)                                                                                          \
+    SPACE_HELD = space_hold(space_own(space));                                                                         \
+    (space) = held_space.domain
+
+/* The domain of the running CPU; domain 0 if there is no frame for one. */
+struct address_space *space_own(struct address_space *);
+/* The domain of the address, made if necessary and possible, and tied if it is not domain 0. */
+struct address_space *space_at_named(struct address_space *, vaddr_t, bool tied);
+#else
+static inline struct address_space *space_at(struct address_space *space, vaddr_t va)
+{
+    (void)va;
+    return space;
+}
+
+static inline struct address_space *space_after(struct address_space *space)
+{
+    (void)space;
+    return NULL;
+}
+
+#define SPACE_HOLD(space) ((void)sizeof(space))
+#define SPACE_HOLD_ALL(space) ((void)sizeof(space))
+#define SPACE_HOLD_OWN(space) ((void)sizeof(space))
+#define SPACE_HOLD_AT(space, va) ((void)sizeof(space))
+#define SPACE_HOLD_RANGE(space, start, size) ((void)sizeof(space))
+#endif
+
+/* For a panic, when other CPUs have stopped wherever they were: what they held is this CPU's. */
+void space_seize(struct address_space *);
 
 /* Takes over the page tables in `root` (0: makes an empty set) and starts with no segments. seed randomises where slots
  * begin; 0: they begin at the same addresses in every run. E_NOMEM. */

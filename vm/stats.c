@@ -52,15 +52,24 @@ static uint64_t image_bytes(struct address_space *space)
 
 uint64_t vm_resident(struct address_space *space)
 {
-    SPACE_HOLD(space);
-    return space_resident(space) + image_bytes(space);
+    SPACE_HOLD_ALL(space);
+    uint64_t bytes = image_bytes(space);
+
+    for (struct address_space *domain = space; domain; domain = space_after(domain))
+        bytes += space_resident(domain);
+    return bytes;
 }
 
 uint64_t vm_resident_peak(struct address_space *space)
 {
-    SPACE_HOLD(space);
-    space_note_peak(space);
-    return space->peak + image_bytes(space);
+    SPACE_HOLD_ALL(space);
+    uint64_t bytes = image_bytes(space);
+
+    for (struct address_space *domain = space; domain; domain = space_after(domain)) {
+        space_note_peak(domain);
+        bytes += domain->peak;
+    }
+    return bytes;
 }
 
 /* The other drivers of the core serve nothing. */
@@ -93,11 +102,13 @@ static void to_bytes(struct address_space *space, const size_t *pages, uint64_t 
 
 void vm_resident_by_page(struct address_space *space, uint64_t bytes[PAGE_SIZES])
 {
-    SPACE_HOLD(space);
-    size_t pages[PAGE_SIZES];
+    SPACE_HOLD_ALL(space);
+    size_t pages[PAGE_SIZES] = {0};
 
-    for (unsigned i = 0; i < PAGE_SIZES; i++)
-        pages[i] = mmu_pages(&space->mmu, (enum page_size)i);
+    for (struct address_space *domain = space; domain; domain = space_after(domain)) {
+        for (unsigned i = 0; i < PAGE_SIZES; i++)
+            pages[i] += mmu_pages(&domain->mmu, (enum page_size)i);
+    }
     pages[PAGE_4K] += space->spans >> VM_PAGE_SHIFT;
     if (space->windows > 0)
         space_subtract_windows(space, pages);
@@ -106,9 +117,15 @@ void vm_resident_by_page(struct address_space *space, uint64_t bytes[PAGE_SIZES]
 
 static void add_memory(struct vm_stats *stats, struct address_space *space)
 {
+    size_t peak[PAGE_SIZES] = {0};
+
     vm_resident_by_page(space, stats->resident);
-    space_note_peak(space);
-    to_bytes(space, space->peak_pages, stats->peak);
+    for (struct address_space *domain = space; domain; domain = space_after(domain)) {
+        space_note_peak(domain);
+        for (unsigned i = 0; i < PAGE_SIZES; i++)
+            peak[i] += domain->peak_pages[i];
+    }
+    to_bytes(space, peak, stats->peak);
     stats->span_bytes = space->spans;
     stats->span_bytes_peak = space->spans > space->spans_peak ? space->spans : space->spans_peak;
     stats->windows = space->windows;
@@ -136,17 +153,38 @@ static void add_frames(struct vm_stats *stats)
     stats->trusts_virgin = frames_trust_virgin;
 }
 
+#if QUIRE_THREADS
+static void add_shootdowns(struct vm_stats *stats)
+{
+    for (unsigned cpu = 0; cpu < cpu_count(); cpu++) {
+        const struct mmu_shootdowns *of = &cpu_variable(cpu, mmu_shootdowns);
+
+        stats->shootdowns += of->calls;
+        stats->shot_pages += of->pages;
+        stats->shot_cpus += of->cpus;
+    }
+}
+#else
+static inline void add_shootdowns(struct vm_stats *stats)
+{
+    (void)stats;
+}
+#endif
+
 COLD struct vm_stats vm_stats(struct address_space *space)
 {
-    SPACE_HOLD(space);
+    SPACE_HOLD_ALL(space);
     struct vm_stats stats = {
-        .flushed_pages = space->mmu.flushed_pages,
-        .flushed_all = space->mmu.flushed_all,
         .tables = (uint64_t)mmu_tables(&space->mmu) << VM_PAGE_SHIFT,
-        .bookkeeping = (uint64_t)(space->bookkeeping + space->mmu.cached) << VM_PAGE_SHIFT,
     };
     const struct vm_segment_driver *driver;
 
+    for (struct address_space *domain = space; domain; domain = space_after(domain)) {
+        stats.flushed_pages += domain->mmu.flushed_pages;
+        stats.flushed_all += domain->mmu.flushed_all;
+        stats.bookkeeping += (uint64_t)(domain->bookkeeping + domain->mmu.cached) << VM_PAGE_SHIFT;
+    }
+    add_shootdowns(&stats);
     for (size_t i = 0; (driver = vm_driver_at(i)) != NULL; i++)
         add_driver(&stats, space, driver);
     add_memory(&stats, space);

@@ -114,6 +114,9 @@ struct vm_segment_driver {
 #define VM_DRIVER_OBJECTS (1u << 2)
 /* Its faults back fresh memory: vm_stats counts them so, and not as those of a driver of the program. */
 #define VM_DRIVER_DEMAND (1u << 3)
+/* Its operations look at no other segment, call nothing of vm/vm.h and are as VM_DRIVER_GENERAL_REGISTERS says: they
+ * may run on several CPUs at once, for different segments. */
+#define VM_DRIVER_APART (1u << 4)
 
 enum vm_advice {
     VM_ADVICE_DONTNEED, /* drop the pages: they read as fresh ones again */
@@ -230,7 +233,9 @@ struct vm_stats {
     uint64_t peak[PAGE_SIZES];                   /* the same when most was resident: a sum that never was larger */
     uint64_t zeroed;                             /* fresh frames, and what the core zeroed for itself */
     uint64_t flushed_pages, flushed_all;         /* translations flushed one by one; all of them at once */
-    uint64_t segments;                           /* alive */
+    uint64_t shootdowns, shot_pages,
+        shot_cpus;     /* flushes asked of other CPUs: calls, single pages, CPUs over all calls */
+    uint64_t segments; /* alive */
     uint64_t spans, span_bytes, span_bytes_peak; /* of the heap driver, in the map of RAM: their number, and bytes */
     uint64_t windows;                            /* of the phys driver */
     uint64_t tables, bookkeeping; /* page tables of the lower half; tables in reserve, segments and slots */
@@ -241,7 +246,8 @@ struct vm_stats {
     uint64_t clean, cleaned;          /* known to be zeros, of the free ones; zeroed while the CPU was idle */
     bool trusts_virgin;               /* frames that were never used count as zeros (--trust-virgin-ram) */
 };
-/* Looks at every segment and every page table. */
+/* Looks at every segment and every page table. Where several CPUs allocate the peak is the sum of what each had at the
+ * most. */
 struct vm_stats vm_stats(struct address_space *);
 
 /* Prints the segments in address order, a line each, through the given function (NULL: the console). */

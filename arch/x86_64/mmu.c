@@ -207,6 +207,23 @@ static vm_flags_t leaf_flags(entry_t entry, unsigned level)
 
 /* ---- tables ---- */
 
+/* One that may be changed meanwhile: of the root. */
+static inline entry_t entry_load(const entry_t *entry)
+{
+    return QUIRE_THREADS ? __atomic_load_n(entry, __ATOMIC_RELAXED) : *entry;
+}
+
+/* True if entries of the level are those of a root that others use, too: tables they point to stay. */
+static inline bool is_shared(const struct mmu *mmu, unsigned level)
+{
+#if QUIRE_THREADS
+    return level == ROOT_LEVEL && mmu->shared;
+#else
+    (void)mmu, (void)level;
+    return false;
+#endif
+}
+
 /* The tables that wait are ready: nobody remembers them. */
 COLD static void tables_settle(struct mmu *mmu)
 {
@@ -302,7 +319,7 @@ COLD void mmu_flush(struct mmu *mmu)
 {
     mmu->flushed_all++;
     machine_flush_all();
-    if (this_cpu(mmu_behind) == mmu)
+    if (QUIRE_THREADS || this_cpu(mmu_behind) == mmu)
         this_cpu(mmu_behind) = NULL;
     flush_others(&(struct flush){.count = MMU_FLUSH_SINGLES + 1});
     tables_settle(mmu);
@@ -331,9 +348,14 @@ COLD static void tables_settle_soon(struct mmu *mmu, vaddr_t va)
     tables_settle(mmu);
 }
 
+static inline unsigned tables_waiting_max(void)
+{
+    return other_cpus_run() ? MMU_TABLES_ROOM : MMU_TABLES_WAITING;
+}
+
 static paddr_t table_get(struct mmu *mmu)
 {
-    if (mmu->cached == 0 && mmu->waiting >= MMU_TABLES_WAITING / 2)
+    if (mmu->cached == 0 && mmu->waiting >= tables_waiting_max() / 2)
         mmu_flush(mmu);
     if (mmu->cached > 0)
         return mmu->cache[--mmu->cached];
@@ -354,7 +376,7 @@ COLD static void table_retire(struct mmu *mmu, paddr_t table)
 {
     if (phys_to_virt(table) == mmu->directory)
         mmu_forget_table(mmu);
-    if (mmu->waiting == MMU_TABLES_WAITING)
+    if (mmu->waiting >= tables_waiting_max())
         mmu_flush(mmu);
     mmu->wait[mmu->waiting++] = table;
 }
@@ -382,6 +404,8 @@ struct path {
     unsigned level;
 };
 
+static entry_t no_entry;
+
 static struct path path_from_root(const struct mmu *mmu, vaddr_t va, unsigned level)
 {
     entry_t *table = phys_to_virt(mmu->root);
@@ -389,12 +413,17 @@ static struct path path_from_root(const struct mmu *mmu, vaddr_t va, unsigned le
 
     for (;;) {
         path.entry = &table[entry_index(va, path.level)];
-        if (path.level == level || *path.entry == 0 || entry_is_leaf(*path.entry, path.level))
-            return path;
+        entry_t entry = entry_load(path.entry);
+
+        if (path.level == level || entry == 0 || entry_is_leaf(entry, path.level))
+            break;
         path.parent = path.entry;
-        table = entry_table(*path.entry);
+        table = entry_table(entry);
         path.level--;
     }
+    if (is_shared(mmu, path.level) && path.level != level)
+        path.entry = &no_entry; /* it may become one of a table at any time */
+    return path;
 }
 
 /* From the directory that was used last, if it is that; a structure that has no more than a root remembers none. */
@@ -409,10 +438,33 @@ static __attribute__((noinline)) struct path path_to(const struct mmu *mmu, vadd
     return (struct path){.parent = directory, .entry = mmu_small_entry(*directory, va), .level = 0};
 }
 
+/* The parent may be an entry of the root, which others count in, too. */
+static inline void parent_add(entry_t *parent, entry_t count)
+{
+    if (QUIRE_THREADS)
+        __atomic_fetch_add(parent, count, __ATOMIC_RELAXED);
+    else
+        *parent += count;
+}
+
 static inline void parent_count(entry_t *parent, int change)
 {
     if (parent)
-        *parent = change > 0 ? *parent + USED_ONE : *parent - USED_ONE;
+        parent_add(parent, change > 0 ? USED_ONE : -USED_ONE);
+}
+
+/* Has the path's entry point to the table, unless somebody else has made one for a shared entry of the root. */
+static void enter_table(struct mmu *mmu, struct path *path, paddr_t table)
+{
+    entry_t none = 0;
+
+    if (!is_shared(mmu, path->level)) {
+        *path->entry = table | PTE_TABLE;
+        parent_count(path->parent, 1);
+    } else if (!__atomic_compare_exchange_n(path->entry, &none, table | PTE_TABLE, false, __ATOMIC_ACQ_REL,
+                                            __ATOMIC_RELAXED)) {
+        table_put(mmu, table);
+    }
 }
 
 /* Makes the tables that are missing between the path's end and the level; the path then ends there. */
@@ -421,18 +473,19 @@ COLD static error_t path_extend(struct mmu *mmu, struct path *path, vaddr_t va, 
     paddr_t tables[ROOT_LEVEL];
     unsigned missing = path->level - level;
 
-    if (*path->entry != 0)
+    if (is_shared(mmu, path->level))
+        path->entry = (entry_t *)phys_to_virt(mmu->root) + entry_index(va, ROOT_LEVEL);
+    else if (*path->entry != 0)
         return E_EXIST;
     error_t error = tables_get(mmu, tables, missing);
 
     if (error)
         return error;
     for (unsigned i = 0; i < missing; i++) {
-        *path->entry = tables[i] | PTE_TABLE;
-        parent_count(path->parent, 1);
+        enter_table(mmu, path, tables[i]);
         path->parent = path->entry;
         path->level--;
-        path->entry = &entry_table(*path->parent)[entry_index(va, path->level)];
+        path->entry = &entry_table(entry_load(path->parent))[entry_index(va, path->level)];
     }
     return E_SUCCESS;
 }
@@ -483,8 +536,10 @@ COLD static void cut_empty(struct mmu *mmu, entry_t *parent, entry_t *entry, uns
 /* Takes the table below the place out of the tree if nothing is in it, and those above that were there only for it. */
 COLD static void cut_upwards(struct mmu *mmu, vaddr_t va, struct path path)
 {
-    while (*path.entry == 0 ||
+    while (is_shared(mmu, path.level) || *path.entry == 0 ||
            (entry_is_table(*path.entry, path.level) && entry_used(*path.entry) == 0 && !(*path.entry & PTE_HELD))) {
+        if (is_shared(mmu, path.level))
+            return;
         if (*path.entry != 0)
             table_cut(mmu, path.parent, path.entry);
         if (path.level == ROOT_LEVEL)
@@ -511,7 +566,7 @@ COLD static __attribute__((noinline)) void note_empty(struct mmu *mmu, entry_t *
     vaddr_t *place = &mmu->empty[mmu->emptied % MMU_TABLES_EMPTY];
     vaddr_t oldest = *place;
 
-    if (*entry & PTE_NOTED)
+    if (is_shared(mmu, level) || (*entry & PTE_NOTED))
         return;
     *entry |= PTE_NOTED;
     *place = align_down(va, 1ull << level_shift(level)) | level;
@@ -566,7 +621,7 @@ COLD static void release_hold(struct mmu *mmu, vaddr_t va)
     for (unsigned level = path_to(mmu, va, 1).level; level <= ROOT_LEVEL; level++) {
         entry_t *entry = path_to(mmu, va, level).entry;
 
-        if (entry_is_table(*entry, level))
+        if (!is_shared(mmu, level) && entry_is_table(*entry, level))
             *entry &= ~(entry_t)PTE_HELD;
     }
 }
@@ -606,8 +661,65 @@ COLD void mmu_trim(struct mmu *mmu)
         mmu_put_table_frame(mmu->cache[--mmu->cached]);
 }
 
+static void count_pages(struct mmu *mmu, unsigned level, long change);
+
+#if QUIRE_THREADS
+COLD void mmu_begin_sharing(struct mmu *mmu)
+{
+    if (!mmu->shared)
+        cut_all_noted(mmu);
+    mmu->shared = true;
+}
+
+COLD void mmu_share(const struct mmu *mmu, struct mmu *other)
+{
+    *other = (struct mmu){.root = mmu->root, .shared = true};
+    mmu_forget_table(other);
+}
+
+/* Afterwards nothing in the structure refers to addresses of others that it was used for. */
+COLD static void mmu_part(struct mmu *mmu)
+{
+    cut_all_noted(mmu);
+    mmu_forget_table(mmu);
+}
+
+COLD void mmu_hand_over(struct mmu *from, struct mmu *to, vaddr_t va, size_t size)
+{
+    struct mmu_count count;
+
+    mmu_part(from);
+    mmu_part(to);
+    if (size == 0)
+        return;
+    count = mmu_count(to, va, size);
+    for (unsigned level = 0; level < PAGE_SIZES; level++) {
+        count_pages(from, level, -(long)count.pages[level]);
+        count_pages(to, level, (long)count.pages[level]);
+    }
+}
+
+/* Nobody shares the root any more. */
+COLD static void end_sharing(struct mmu *mmu)
+{
+    entry_t *root = phys_to_virt(mmu->root);
+
+    for (unsigned i = 0; mmu->shared && i < ENTRIES / 2; i++) {
+        if (root[i] != 0 && entry_used(root[i]) == 0)
+            table_cut(mmu, NULL, &root[i]);
+    }
+    mmu->shared = false;
+}
+#else
+static inline void end_sharing(struct mmu *mmu)
+{
+    (void)mmu;
+}
+#endif
+
 COLD void mmu_destroy(struct mmu *mmu)
 {
+    end_sharing(mmu);
     mmu_trim(mmu);
     ASSERT(mmu_tables(mmu) == 0);
     mmu_put_table_frame(mmu->root);
@@ -657,9 +769,11 @@ static inline __attribute__((always_inline)) error_t map_at_level(struct mmu *mm
 
     for (unsigned above = ROOT_LEVEL; above > level; above--) {
         parent = &table[entry_index(va, above)];
-        if (UNLIKELY((*parent & (PTE_PRESENT | (above < ROOT_LEVEL ? PTE_LARGE : 0))) != PTE_PRESENT))
+        entry_t found = entry_load(parent);
+
+        if (UNLIKELY((found & (PTE_PRESENT | (above < ROOT_LEVEL ? PTE_LARGE : 0))) != PTE_PRESENT))
             return map_extending(mmu, va, level, leaf);
-        table = entry_table(*parent);
+        table = entry_table(found);
     }
     entry_t *entry = &table[entry_index(va, level)];
 
@@ -945,7 +1059,7 @@ struct walk {
 /* The table below the entry was walked and may be empty; whole: all of its addresses were in the range. */
 static void prune_table(struct walk *walk, entry_t *parent, entry_t *entry, unsigned level, vaddr_t va, bool whole)
 {
-    if (entry_used(*entry) > 0)
+    if (entry_used(*entry) > 0 || is_shared(walk->mmu, level))
         return;
     if (whole)
         table_cut(walk->mmu, parent, entry);
@@ -985,13 +1099,13 @@ COLD static __attribute__((noinline)) void prune_top(struct walk *walk, entry_t 
     vaddr_t bytes = 1ull << level_shift(level);
     struct path path;
 
-    if (bytes > walk->room || !flush_is_all(&walk->flush)) {
+    if (bytes > walk->room || !flush_is_all(&walk->flush) || is_shared(walk->mmu, level)) {
         note_empty(walk->mmu, entry, level, va);
         return;
     }
     path = path_to(walk->mmu, va, level);
     table_cut(walk->mmu, path.parent, entry);
-    if (path.parent && entry_used(*path.parent) == 0)
+    if (path.parent && entry_used(entry_load(path.parent)) == 0)
         note_empty(walk->mmu, path.parent, level + 1, va);
 }
 
@@ -1005,7 +1119,7 @@ static void walk_tables(struct walk *walk, vaddr_t va, vaddr_t last)
         walk_table(walk, path.parent, path.entry - entry_index(va, path.level), path.level, va, last);
     else if (*path.entry != 0)
         walk->run(walk, path.parent, path.entry, 1, path.level, va);
-    if (walk->pruning && path.parent && entry_used(*path.parent) == 0)
+    if (walk->pruning && path.parent && entry_used(entry_load(path.parent)) == 0)
         prune_top(walk, path.parent, path.level + 1, va);
 }
 
@@ -1097,7 +1211,7 @@ static unsigned remove_neighbours(struct walk *walk, entry_t *parent, entry_t *e
     if (found < NEIGHBOURS_MIN)
         return 0;
     memset(entry, 0, found * sizeof(*entry));
-    *parent -= found * USED_ONE;
+    parent_add(parent, -(found * USED_ONE));
     walk->count.pages[level] += found;
     if (found > MMU_FLUSH_SINGLES)
         flush_add_many(&walk->flush);
@@ -1128,7 +1242,7 @@ static void remove_small(struct walk *walk, entry_t *parent, entry_t *entry, uns
             continue;
         frames[released++] = old & PTE_ADDRESS;
     }
-    *parent -= removed * USED_ONE;
+    parent_add(parent, -(removed * USED_ONE));
     walk->count.pages[PAGE_4K] += removed;
     if (released > 0)
         mmu_release_frames(frames, released);
@@ -1607,7 +1721,8 @@ static error_t prepare_piece(struct mmu *mmu, struct piece *piece, vaddr_t to)
         return E_SUCCESS;
     if (piece->to.level != piece->level && path_extend(mmu, &piece->to, to, piece->level) != E_SUCCESS)
         return E_NOMEM;
-    *piece->to.parent |= PTE_HELD;
+    if (!is_shared(mmu, piece->level + 1))
+        *piece->to.parent |= PTE_HELD;
     return E_SUCCESS;
 }
 
@@ -1706,10 +1821,11 @@ static void move_piece(struct mmu *mmu, struct flush *flush, const struct piece 
     if (piece->to.level != piece->level) /* there was nothing to be moved */
         return;
     moved = piece->level == 0 ? move_small(flush, piece, va) : move_large(mmu, flush, piece, va);
-    *to += moved * USED_ONE;
-    *to &= ~(entry_t)PTE_HELD;
-    *from -= moved * USED_ONE;
-    if (entry_used(*from) == 0)
+    parent_add(to, moved * USED_ONE);
+    if (!is_shared(mmu, piece->level + 1))
+        *to &= ~(entry_t)PTE_HELD;
+    parent_add(from, -(moved * USED_ONE));
+    if (entry_used(entry_load(from)) == 0)
         note_empty(mmu, from, piece->level + 1, va);
 }
 

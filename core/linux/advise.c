@@ -3,6 +3,7 @@
  * Linux's all the same (mm/madvise.c).
  */
 #include "core/linux/calls.h"
+#include "core/linux/lock.h"
 #include "core/linux/memory.h"
 #include "vm/segments.h"
 
@@ -160,6 +161,8 @@ static error_t advise_range(uintptr_t start, uintptr_t end, int advice)
 
 static __attribute__((noinline)) long advise_unusual(uintptr_t address, size_t length, int advice)
 {
+    LINUX_HOLD();
+    SPACE_HOLD_ALL(current_space);
     size_t size = align_up(length, VM_PAGE_SIZE);
 
     if (advice < 0 || advice >= MADV_END || (advice > MADV_DONTNEED && advice < MADV_FREE))
@@ -178,18 +181,45 @@ static __attribute__((noinline)) long advise_unusual(uintptr_t address, size_t l
 /* Of what is not to be dropped at once. */
 #define MARKS_UNUSUAL (MARK_LOCKED | MARK_SHARED | MARK_HUGE)
 
+/* Contents go, inside of the private mapping that was touched last. */
+static inline bool is_usual(const struct vm_segment *segment, uintptr_t address, size_t size, int advice)
+{
+    size_t offset = address - segment->start;
+
+    return (advice == MADV_DONTNEED || advice == MADV_FREE) && offset < segment->size &&
+           size - 1 < segment->size - offset && is_aligned(address, VM_PAGE_SIZE) && segment->driver == &vm_anon &&
+           !(segment->flags & MARKS_UNUSUAL);
+}
+
+#if QUIRE_THREADS
+static bool advise_usual(struct address_space *space, uintptr_t address, size_t size, int advice, error_t *error)
+{
+    SPACE_HOLD_AT(space, address);
+    if (!is_usual(space->last, address, size, advice))
+        return false;
+    *error = vm_segment_advise_owned(space, space->last, address, size,
+                                     advice == MADV_FREE ? VM_ADVICE_FREE : VM_ADVICE_DONTNEED);
+    return true;
+}
+
 long linux_madvise(uintptr_t address, size_t length, int advice)
 {
-    SPACE_HOLD(current_space);
+    error_t error;
+
+    return LIKELY(advise_usual(current_space, address, align_up(length, VM_PAGE_SIZE), advice, &error))
+               ? -error
+               : advise_unusual(address, length, advice);
+}
+#else
+long linux_madvise(uintptr_t address, size_t length, int advice)
+{
     struct address_space *space = current_space;
     struct vm_segment *segment = space->last;
-    size_t size = align_up(length, VM_PAGE_SIZE), offset = address - segment->start;
+    size_t size = align_up(length, VM_PAGE_SIZE);
 
-    /* The usual: contents go, inside of the private mapping that was touched last. */
-    if ((advice != MADV_DONTNEED && advice != MADV_FREE) || offset >= segment->size ||
-        size - 1 >= segment->size - offset || !is_aligned(address, VM_PAGE_SIZE) || segment->driver != &vm_anon ||
-        (segment->flags & MARKS_UNUSUAL))
+    if (!is_usual(segment, address, size, advice))
         return advise_unusual(address, length, advice);
     return -vm_segment_advise_owned(space, segment, address, size,
                                     advice == MADV_FREE ? VM_ADVICE_FREE : VM_ADVICE_DONTNEED);
 }
+#endif

@@ -24,7 +24,20 @@ static inline void linux_leave(void)
 {
     spin_unlock(&linux_lock);
 }
+
+static inline void linux_leave_block(const char *unused)
+{
+    (void)unused;
+    linux_leave();
+}
+
+/* Holds it from here to the end of the block. */
+#define LINUX_HOLD()                                                                                                   \
+    const char held_linux_lock __attribute__((cleanup(linux_leave_block), unused)) = 0;                                \
+    linux_enter()
 #else
+#define LINUX_HOLD() ((void)0)
+
 static inline void linux_enter(void)
 {
 }

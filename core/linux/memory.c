@@ -6,7 +6,8 @@
  * Something at a MAP_FIXED address is replaced: all that can be refused is asked before, and what the new segment needs
  * is what the old ones leave behind, so that nothing is lost when there is no memory.
  *
- * Each call holds the lock of the address space from beginning to end: what it finds stays until it is done.
+ * Each call holds what it finds of the address space until it is done: the domain of what it is for, if that is all
+ * that it looks at, else all of them (vm/space.h). Only what is not usual, and may be of files, takes linux_lock.
  */
 #include "core/linux/memory.h"
 
@@ -14,6 +15,7 @@
 #include "core/cpu.h"
 #include "core/linux/calls.h"
 #include "core/linux/file.h"
+#include "core/linux/lock.h"
 #include "machine.h"
 #include "vm/fault.h"
 #include "vm/frames.h"
@@ -87,7 +89,7 @@ inline bool linux_has_memory(size_t size)
 /* Frames behind [start, start + size), which is not empty, that are not lent by an object. */
 static size_t resident_frames(uintptr_t start, size_t size)
 {
-    struct mmu_count count = mmu_count(&vm_space()->mmu, start, size);
+    struct mmu_count count = mmu_count(&space_at(vm_space(), start)->mmu, start, size);
 
     return count.pages[PAGE_4K] - count.borrowed + (count.pages[PAGE_2M] << 9) + (count.pages[PAGE_1G] << 18);
 }
@@ -109,6 +111,8 @@ size_t linux_page_bytes(const struct vm_segment *segment)
 
 static bool cuts_huge_page(uintptr_t edge)
 {
+    if (is_aligned(edge, page_bytes(PAGE_1G)))
+        return false;
     struct vm_segment *segment = vm_find(vm_space(), edge);
 
     return segment != NULL && vm_start(segment) != edge && !is_aligned(edge, linux_page_bytes(segment));
@@ -146,24 +150,53 @@ error_t linux_unmap_range(uintptr_t address, size_t size)
 
 static __attribute__((noinline)) long unmap_unusual(uintptr_t address, size_t length)
 {
+    LINUX_HOLD();
     /* All of an anonymous mapping, but not the one that was touched last. */
-    if (LIKELY(address < TASK_END && segment_free_whole(vm_space(), address, align_up(length, VM_PAGE_SIZE))))
+    if (!QUIRE_THREADS &&
+        LIKELY(address < TASK_END && segment_free_whole(vm_space(), address, align_up(length, VM_PAGE_SIZE))))
         return 0;
     return -linux_unmap_range(address, linux_pages(length));
 }
 
+/* All of what was mapped or touched last; a length of 0 is that of one that is gone. */
+static inline bool is_all_of_last(const struct vm_segment *segment, uintptr_t address, size_t length)
+{
+    return LIKELY(segment->start == address && segment->size == align_up(length, VM_PAGE_SIZE) &&
+                  segment->driver == &vm_anon);
+}
+
+#if QUIRE_THREADS
+/* All of an anonymous mapping. False: it is not that. */
+static bool unmap_usual(struct address_space *space, uintptr_t address, size_t length, long *result)
+{
+    SPACE_HOLD_AT(space, address);
+    struct vm_segment *segment = space->last;
+
+    *result = 0;
+    if (is_all_of_last(segment, address, length))
+        *result = segment_free_anon(address, length, space, segment);
+    else if (address >= TASK_END || !segment_free_whole(space, address, align_up(length, VM_PAGE_SIZE)))
+        return false;
+    return true;
+}
+
 long linux_munmap(uintptr_t address, size_t length)
 {
-    SPACE_HOLD(current_space);
+    long result;
+
+    return LIKELY(unmap_usual(current_space, address, length, &result)) ? result : unmap_unusual(address, length);
+}
+#else
+long linux_munmap(uintptr_t address, size_t length)
+{
     struct address_space *space = current_space;
     struct vm_segment *segment = space->last;
 
-    /* All of what was mapped or touched last; a length of 0 is that of one that is gone. */
-    if (LIKELY(segment->start == address && segment->size == align_up(length, VM_PAGE_SIZE) &&
-               segment->driver == &vm_anon))
+    if (is_all_of_last(segment, address, length))
         return segment_free_anon(address, length, space, segment);
     return unmap_unusual(address, length);
 }
+#endif
 
 /* ---- making segments ---- */
 
@@ -306,6 +339,7 @@ static long place(const struct linux_contents *contents, uintptr_t address, size
  */
 static error_t grow_down(struct address_space *space, vaddr_t address)
 {
+    SPACE_HOLD_ALL(space);
     struct vm_segment *above = vm_next(space, address), *below;
     uintptr_t start = align_down(address, VM_PAGE_SIZE), end;
     vm_flags_t flags;
@@ -432,6 +466,7 @@ static bool has_memory(uintptr_t address, size_t size, int map_flags)
 /* With everything that is not in the six lines of linux_mmap. `file` is NULL for anonymous memory. */
 COLD static long map(struct file *file, uintptr_t address, size_t length, int protection, int flags, uint64_t offset)
 {
+    SPACE_HOLD_ALL(current_space);
     vm_flags_t vm_flags = protection_flags((unsigned)protection) | VM_MERGE | linux_future_marks;
     struct linux_contents contents;
     error_t error = E_SUCCESS;
@@ -481,12 +516,15 @@ COLD static __attribute__((noinline)) long map_slowly(size_t length, int protect
         return map(NULL, 0, length, protection, flags, 0);
     if (!is_accountable(vm_flags, flags) || linux_has_memory(size))
         segment = vm_segment_create(vm_space(), &vm_anon, VM_ANYWHERE, size, vm_flags);
+    if (QUIRE_THREADS && IS_ERR(segment)) /* the domain of the CPU is full */
+        segment = vm_alloc(vm_space(), &vm_anon, VM_ANYWHERE, size, vm_flags);
     return IS_ERR(segment) ? -ERR_OF(segment) : (long)vm_start(segment);
 }
 
 COLD static __attribute__((noinline)) long map_unusual(uintptr_t address, size_t length, int protection, int flags,
                                                        int fd, uint64_t offset)
 {
+    LINUX_HOLD();
     struct file *file = NULL;
 
     if (!is_aligned(offset, VM_PAGE_SIZE))
@@ -499,20 +537,27 @@ COLD static __attribute__((noinline)) long map_unusual(uintptr_t address, size_t
     return map(file, address, length, protection, flags, offset);
 }
 
+/* Private memory anywhere, in a slot that was kept; NULL: there is none, or frames are few. */
+static inline struct vm_segment *map_usual(size_t size, int protection)
+{
+    struct address_space *space = current_space;
+
+    SPACE_HOLD_OWN(space);
+    if (UNLIKELY(!has_stored_frames(size)))
+        return NULL;
+    return segment_reuse(space, &vm_anon, size, protection_flags((unsigned)protection) | VM_MERGE);
+}
+
 long linux_mmap(uintptr_t address, size_t length, int protection, int flags, int fd, uint64_t offset)
 {
-    SPACE_HOLD(current_space);
     bool unusual = address | (offset & VM_PAGE_MASK) | linux_future_marks |
                    ((unsigned)(flags & ~(MAP_NORESERVE | MAP_STACK)) ^ FLAGS_SIMPLE);
 
     if (UNLIKELY(unusual))
         return map_unusual(address, length, protection, flags, fd, offset);
-    /* Private memory anywhere. Without a size there is no slot. */
-    size_t size = align_up(length, VM_PAGE_SIZE);
-    struct vm_segment *segment = NULL;
+    /* Without a size there is no slot. */
+    struct vm_segment *segment = map_usual(align_up(length, VM_PAGE_SIZE), protection);
 
-    if (LIKELY(has_stored_frames(size)))
-        segment = segment_reuse(current_space, &vm_anon, size, protection_flags((unsigned)protection) | VM_MERGE);
     return LIKELY(segment != NULL) ? (long)segment->start : map_slowly(length, protection, flags);
 }
 
@@ -581,6 +626,7 @@ static error_t protect_slowly(uintptr_t start, size_t size, vm_flags_t protectio
 /* With more than PROT_READ, PROT_WRITE and PROT_EXEC. */
 static __attribute__((noinline)) long protect_unusually(uintptr_t address, size_t length, unsigned long protection)
 {
+    SPACE_HOLD_ALL(current_space);
     size_t size = align_up(length, VM_PAGE_SIZE);
     unsigned long grows = protection & (PROT_GROWSDOWN | PROT_GROWSUP);
     error_t error = E_SUCCESS;
@@ -613,25 +659,37 @@ static __attribute__((noinline)) long mprotect_slowly(uintptr_t address, size_t 
         return protect_unusually(address, length, protection);
     if (UNLIKELY(address + size <= address))
         return length == 0 ? 0 : -E_NOMEM;
+    struct address_space *space = current_space;
+
+    SPACE_HOLD_RANGE(space, address, size);
     if (UNLIKELY(huge_pages_used || (flags && !linux_has_memory(size)) ||
                  vm_protect(vm_space(), address, size, flags) != E_SUCCESS))
         return -protect_slowly(address, size, flags);
     return 0;
 }
 
-long linux_mprotect(uintptr_t address, size_t length, unsigned long protection)
+/* False: it is not all of the segment found last, or has to be asked for. */
+static inline bool protect_usual(struct address_space *space, uintptr_t address, size_t length,
+                                 unsigned long protection)
 {
-    SPACE_HOLD(current_space);
-    struct address_space *space = current_space;
     size_t size = align_up(length, VM_PAGE_SIZE);
+
+    SPACE_HOLD_AT(space, address);
     struct vm_segment *segment = vm_found_again(space, address, size);
 
     /* What could be touched before was asked for before. */
     if (UNLIKELY(!segment || protection > VM_PROTECTION || huge_pages_used) ||
         (!(segment->flags & VM_PROTECTION) && !has_stored_frames(size)))
-        return mprotect_slowly(address, length, protection);
+        return false;
     vm_protect_found(space, segment, protection_flags(protection));
-    return 0;
+    return true;
+}
+
+long linux_mprotect(uintptr_t address, size_t length, unsigned long protection)
+{
+    return LIKELY(protect_usual(current_space, address, length, protection))
+               ? 0
+               : mprotect_slowly(address, length, protection);
 }
 
 /* ---- brk ---- */
@@ -689,7 +747,7 @@ static error_t move_end(uintptr_t old_end, uintptr_t new_end)
 
 long linux_brk(uintptr_t end)
 {
-    SPACE_HOLD(current_space);
+    SPACE_HOLD_ALL(current_space);
     uintptr_t old_pages, new_pages;
 
     if (data_segment.start == 0 && !make_data_segment())

@@ -168,7 +168,7 @@ long linux_set_mempolicy(int mode, const uint64_t *mask, unsigned long bits)
 long linux_mbind(uintptr_t address, size_t length, unsigned long mode, const uint64_t *mask, unsigned long bits,
                  unsigned flags)
 {
-    SPACE_HOLD(vm_space());
+    SPACE_HOLD_ALL(vm_space());
     size_t size = align_up(length, VM_PAGE_SIZE);
     uint64_t nodes;
     error_t error = (mode & ~(unsigned long)MPOL_MODE_FLAGS) >= MPOL_MODES ? E_INVAL : read_nodes(mask, bits, &nodes);

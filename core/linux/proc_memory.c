@@ -145,7 +145,7 @@ static void add_up(struct memory_use *sum, const struct memory_use *use)
 
 struct memory_use memory_use(void)
 {
-    SPACE_HOLD(current_space);
+    SPACE_HOLD_ALL(current_space);
     struct address_space *space = vm_space();
     struct memory_use sum = {0};
 
@@ -161,7 +161,7 @@ struct memory_use memory_use(void)
 
 uint64_t memory_page_tables(void)
 {
-    SPACE_HOLD(current_space);
+    SPACE_HOLD_ALL(current_space);
     return mmu_tables(&vm_space()->mmu) * VM_PAGE_SIZE;
 }
 
@@ -238,7 +238,7 @@ static void add_line(struct text *text, const struct vm_segment *segment)
 
 void proc_maps(struct text *text)
 {
-    SPACE_HOLD(current_space);
+    SPACE_HOLD_ALL(current_space);
     struct address_space *space = vm_space();
 
     for (struct vm_segment *segment = vm_next(space, 0); segment; segment = vm_next(space, segment_end(segment)))
@@ -328,7 +328,7 @@ static void add_flags(struct text *text, const struct vm_segment *segment)
 
 void proc_smaps(struct text *text)
 {
-    SPACE_HOLD(current_space);
+    SPACE_HOLD_ALL(current_space);
     struct address_space *space = vm_space();
 
     for (struct vm_segment *segment = vm_next(space, 0); segment; segment = vm_next(space, segment_end(segment))) {
@@ -346,7 +346,7 @@ void proc_smaps(struct text *text)
 
 void proc_smaps_rollup(struct text *text)
 {
-    SPACE_HOLD(current_space);
+    SPACE_HOLD_ALL(current_space);
     struct address_space *space = vm_space();
     struct vm_segment *first = vm_next(space, 0), *last = first;
     struct memory_use use = memory_use();

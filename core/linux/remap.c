@@ -326,7 +326,7 @@ static inline bool move_usual(struct vm_segment *segment, uintptr_t to)
 
 long linux_mremap(uintptr_t address, size_t length, size_t new_length, unsigned long flags, uintptr_t new_address)
 {
-    SPACE_HOLD(current_space);
+    SPACE_HOLD_ALL(current_space);
     size_t size = align_up(length, VM_PAGE_SIZE), new_size = align_up(new_length, VM_PAGE_SIZE);
     struct vm_segment *segment = current_space->last;
 

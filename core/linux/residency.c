@@ -42,7 +42,7 @@ static bool is_resident(const struct vm_segment *segment, uintptr_t address)
     paddr_t frame;
     uint64_t page;
 
-    if (mmu_query(&vm_space()->mmu, address, NULL))
+    if (mmu_query(&space_at(vm_space(), address)->mmu, address, NULL))
         return true;
     if (view.object == NULL)
         return false;
@@ -52,9 +52,22 @@ static bool is_resident(const struct vm_segment *segment, uintptr_t address)
     return view.object->operations->page(view.object, page, false, &frame) == E_SUCCESS;
 }
 
+/* False: one of the pages is in no mapping. */
+static bool look(uintptr_t address, size_t count, unsigned char *resident)
+{
+    SPACE_HOLD_ALL(vm_space());
+    for (size_t i = 0; i < count; i++, address += VM_PAGE_SIZE) {
+        const struct vm_segment *segment = vm_find(vm_space(), address);
+
+        if (segment == NULL)
+            return false;
+        resident[i] = is_resident(segment, address);
+    }
+    return true;
+}
+
 long linux_mincore(uintptr_t address, size_t length, unsigned char *vector)
 {
-    SPACE_HOLD(vm_space());
     size_t size = align_up(length, VM_PAGE_SIZE), done = 0;
     unsigned char chunk[CHUNK];
 
@@ -63,16 +76,10 @@ long linux_mincore(uintptr_t address, size_t length, unsigned char *vector)
     if (size < length || size > TASK_END || address > TASK_END - size)
         return -E_NOMEM;
     while (done < size >> VM_PAGE_SHIFT) {
-        size_t count = 0;
+        size_t left = (size >> VM_PAGE_SHIFT) - done, count = left < CHUNK ? left : CHUNK;
 
-        for (; count < CHUNK && done + count < size >> VM_PAGE_SHIFT; count++) {
-            uintptr_t at = address + ((done + count) << VM_PAGE_SHIFT);
-            const struct vm_segment *segment = vm_find(vm_space(), at);
-
-            if (segment == NULL)
-                return -E_NOMEM;
-            chunk[count] = is_resident(segment, at);
-        }
+        if (!look(address + (done << VM_PAGE_SHIFT), count, chunk))
+            return -E_NOMEM;
         if (user_write(vector + done, chunk, count) != E_SUCCESS)
             return -E_FAULT;
         done += count;
@@ -84,7 +91,7 @@ long linux_mincore(uintptr_t address, size_t length, unsigned char *vector)
 
 long linux_msync(uintptr_t address, size_t length, int flags)
 {
-    SPACE_HOLD(vm_space());
+    SPACE_HOLD_ALL(vm_space());
     size_t size = align_up(length, VM_PAGE_SIZE);
     uintptr_t end = address + size;
     bool holes = false;
@@ -145,7 +152,7 @@ static error_t mark(uintptr_t *start, size_t length, uintptr_t *end, vm_flags_t 
 
 static long lock(uintptr_t start, size_t length, vm_flags_t marks)
 {
-    SPACE_HOLD(vm_space());
+    SPACE_HOLD_ALL(vm_space());
     uintptr_t end;
     error_t error = mark(&start, length, &end, marks);
 
@@ -168,7 +175,7 @@ long linux_mlock2(uintptr_t address, size_t length, int flags)
 
 long linux_munlock(uintptr_t address, size_t length)
 {
-    SPACE_HOLD(vm_space());
+    SPACE_HOLD_ALL(vm_space());
     uintptr_t end;
 
     return -mark(&address, length, &end, 0);
@@ -177,7 +184,7 @@ long linux_munlock(uintptr_t address, size_t length)
 /* Every mapping that programs can make; memory that cannot be had is left for later, as on Linux. */
 static void lock_all(vm_flags_t marks)
 {
-    SPACE_HOLD(vm_space());
+    SPACE_HOLD_ALL(vm_space());
     struct vm_segment *segment = vm_next(vm_space(), 0);
     uintptr_t end;
 

@@ -139,7 +139,7 @@ static void add_segment(struct json *line, struct address_space *space, const st
 /* In address order. */
 static void add_segments(struct json *line, struct address_space *space)
 {
-    SPACE_HOLD(space);
+    SPACE_HOLD_ALL(space);
     uint64_t count = 0, left_out = 0;
 
     json_name(line, "segments");

@@ -213,7 +213,7 @@ static void print_segment(struct address_space *space, const struct vm_segment *
 
 static void print_segments(struct address_space *space)
 {
-    SPACE_HOLD(space);
+    SPACE_HOLD_ALL(space);
     struct ranked list[SEGMENTS_SHOWN] = {{0, NULL}};
     uint64_t count = 0;
 

@@ -17,7 +17,8 @@ static size_t frames_kept(void)
         fake_cpu_be(cpu);
         frames_drain();
     }
-    mmu_trim(&the_space.mmu);
+    for (struct address_space *domain = &the_space; domain; domain = space_after(domain))
+        mmu_trim(&domain->mmu);
     return frames_stats().free + vm_bookkeeping_frames(&the_space);
 }
 
@@ -26,7 +27,7 @@ static bool is_waiting(vaddr_t start, size_t size)
 {
     struct vm_segment *next = vm_next(space, start);
 
-    return (cpu_count() > 1 ? the_space.reserve.waiting > 0 : mmu_behind == &the_space.mmu) &&
+    return (cpu_count() > 1 ? space_at(space, start)->reserve.waiting > 0 : mmu_behind == &the_space.mmu) &&
            (!next || vm_start(next) >= start + size);
 }
 
@@ -106,11 +107,22 @@ static void append_line(void *context, const char *text)
     snprintf(trace->map + used, sizeof(trace->map) - used, "%s\n", text);
 }
 
+/* Where there are several domains the tables that the root points to stay. */
+static size_t tables_kept(void)
+{
+    const uint64_t *root = phys_to_virt(the_space.mmu.root);
+    size_t kept = 0;
+
+    for (unsigned i = 0; i < 256 && the_space.mmu.shared; i++)
+        kept += root[i] != 0;
+    return kept;
+}
+
 void trace_take(struct trace *trace)
 {
     memset(trace, 0, sizeof(*trace));
     trace->frames = frames_kept();
-    trace->tables = mmu_tables(&the_space.mmu);
+    trace->tables = mmu_tables(&the_space.mmu) - tables_kept();
     vm_dump(space, append_line, trace);
 }
 

@@ -10,6 +10,7 @@ HARNESS = ["tests/unit/fake/harness.c"]
 CPU = ["tests/unit/fake/cpu.c", "tests/unit/fake/mmu.c"]
 VM = [
     "vm/frames.c",
+    "vm/domains.c",
     "vm/segments.c",
     "vm/space.c",
     "vm/ranges.c",

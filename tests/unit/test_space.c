@@ -568,7 +568,7 @@ static void test_failed_slot_tables_hide_nothing(void **state)
     must_write(FAR, 1);
     trace_take(&before);
     for (unsigned order = 16; order <= 40; order++) {
-        vaddr_t base = SLOTS_BASE + ((vaddr_t)(order - 16) << REGION_SHIFT);
+        vaddr_t base = SLOTS_BASE + ((vaddr_t)(order - 16) << VM_REGION_SHIFT);
 
         for (long nth = 0; nth < 2; nth++) { /* the directory, then the table */
             fixture_inject(nth);
