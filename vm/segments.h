@@ -164,6 +164,7 @@ static inline struct vm_segment *segment_find(struct address_space *space, vaddr
 /* The same, quickly where the last one asked for is that again (SunOS: a_seglast). */
 static inline struct vm_segment *segment_find_again(struct address_space *space, vaddr_t va)
 {
+    space = space_at(space, va);
     struct vm_segment *segment = space->last;
 
     if (LIKELY(va - segment->start < segment->size))

@@ -210,7 +210,7 @@ static vm_flags_t leaf_flags(entry_t entry, unsigned level)
 /* One that may be changed meanwhile: of the root. */
 static inline entry_t entry_load(const entry_t *entry)
 {
-    return QUIRE_THREADS ? __atomic_load_n(entry, __ATOMIC_RELAXED) : *entry;
+    return QUIRE_THREADS ? __atomic_load_n(entry, __ATOMIC_ACQUIRE) : *entry;
 }
 
 /* True if entries of the level are those of a root that others use, too: tables they point to stay. */

@@ -304,7 +304,8 @@ static inline bool resize_usual(struct vm_segment *segment, size_t new_size)
 
     VM_STEP(current_space);
     if (new_size <= size)
-        return new_size == size || (new_size != 0 && segment_shrink(current_space, segment, new_size) == E_SUCCESS);
+        return new_size == size || (new_size != 0 && segment_shrink(space_at(current_space, segment->start), segment,
+                                                                    new_size) == E_SUCCESS);
     if (!segment_has_room(segment, new_size) ||
         ((segment->flags & VM_PROTECTION) && !linux_has_memory(new_size - size)))
         return false;
@@ -328,7 +329,7 @@ long linux_mremap(uintptr_t address, size_t length, size_t new_length, unsigned 
 {
     SPACE_HOLD_ALL(current_space);
     size_t size = align_up(length, VM_PAGE_SIZE), new_size = align_up(new_length, VM_PAGE_SIZE);
-    struct vm_segment *segment = current_space->last;
+    struct vm_segment *segment = space_at(current_space, address)->last;
 
     if (LIKELY(is_usual(segment, address, size))) {
         if ((flags & ~(unsigned long)MREMAP_MAYMOVE) == 0 && resize_usual(segment, new_size))

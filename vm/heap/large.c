@@ -676,8 +676,9 @@ uintptr_t heap_large_get(const struct vm_segment_driver *driver, size_t size, vm
 
 bool heap_large_resize(uintptr_t block, size_t size)
 {
-    SPACE_HOLD(vm_space());
-    struct vm_segment *segment = segment_find(vm_space(), block);
+    struct address_space *space = vm_space();
+    SPACE_HOLD_AT(space, block);
+    struct vm_segment *segment = segment_find(space, block);
     size_t old = segment->size;
 
     return (size <= old || heap_has_memory(size - old)) && vm_resize(vm_space(), segment, size) == E_SUCCESS;
@@ -685,7 +686,8 @@ bool heap_large_resize(uintptr_t block, size_t size)
 
 bool heap_large_put(const struct vm_segment_driver *driver, uintptr_t block)
 {
-    SPACE_HOLD(current_space);
+    struct address_space *space = current_space;
+    SPACE_HOLD_AT(space, block);
     struct vm_segment *segment = large_at(driver, block);
 
     if (!segment)
@@ -697,7 +699,8 @@ bool heap_large_put(const struct vm_segment_driver *driver, uintptr_t block)
 
 size_t heap_large_size(const struct vm_segment_driver *driver, uintptr_t block)
 {
-    SPACE_HOLD(current_space);
+    struct address_space *space = current_space;
+    SPACE_HOLD_AT(space, block);
     const struct vm_segment *segment = large_at(driver, block);
 
     return segment ? segment->size : 0;
