@@ -525,7 +525,7 @@ long segment_free_touched(vaddr_t start, size_t size, struct address_space *spac
 
     if (UNLIKELY(!table))
         return segment_free_slowly(space, segment);
-    if (UNLIKELY(size > VM_PAGE_SIZE || other_cpus_run() || !mmu_has_only_table(*table) ||
+    if (UNLIKELY(size > VM_PAGE_SIZE || (mmu_strict && other_cpus_run()) || !mmu_has_only_table(*table) ||
                  segment_rare_counts(segment) || !segment_may_be_kept(space, segment) ||
                  space_resident(space) > space->peak))
         return segment_free_slowly(space, segment);
@@ -544,8 +544,11 @@ long segment_free_touched(vaddr_t start, size_t size, struct address_space *spac
     this_cpu(driver_past)[DRIVER_ANON].faults[PAGE_4K] += segment->faults[PAGE_4K];
     segment->faults[PAGE_4K] = 0;
     segment->mapped = false;
-    segment->next = 0; /* the structure is kept for a segment that begins as this one did */
-    segment_keep(space, segment);
+    segment->next = 0;    /* the structure is kept for a segment that begins as this one did */
+    if (other_cpus_run()) /* which may know the page */
+        segment_wait(space, segment);
+    else
+        segment_keep(space, segment);
     return UNLIKELY(mmu_table_is_new_empty(*table)) ? mmu_note_empty(&space->mmu, table, start) : 0;
 }
 

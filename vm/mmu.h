@@ -172,6 +172,7 @@ bool mmu_unmap_lazily(struct mmu *mmu, vaddr_t va, size_t size, size_t room);
 
 /* From now on, whether mmu_unmap_lazily flushes at once: for debugging programs. Debug builds begin so. */
 void mmu_set_strict(bool strict);
+extern bool mmu_strict;
 
 /* PERCPU: whose translations the running CPU may still know although they are unmapped; NULL: nobody's. */
 extern struct mmu *mmu_behind;

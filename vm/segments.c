@@ -12,6 +12,8 @@
  * finding a segment is: region, slot, one comparison, whatever number of segments there are; and taking and freeing an
  * address range is a push or pop on the region's list of free slots, which is threaded through the slots themselves.
  *
+ * With threads a region is divided between domains (vm/space.h), each of which has a vm_region for its part.
+ *
  * When the slots of a size are used up, larger ones serve, then smaller ones, then what lies behind all that asked for
  * its address. Slot tables are pages of 512 slots, made when first used and kept. Segment structures come from slabs of
  * a page each.
@@ -551,8 +553,7 @@ COLD static void settle_waiting(struct address_space *space)
     }
 }
 
-/* The segment, which was all of its slot, is dead; CPUs may know translations of its addresses. */
-static void segment_wait(struct address_space *space, struct vm_segment *segment)
+void segment_wait(struct address_space *space, struct vm_segment *segment)
 {
     struct vm_reserve *reserve = &space->reserve;
 

@@ -314,6 +314,9 @@ static inline __attribute__((always_inline)) void segment_keep(struct address_sp
     space->reserve.count[order]++;
 }
 
+/* The segment, which was all of its slot, is dead; CPUs may know translations of its addresses. */
+void segment_wait(struct address_space *space, struct vm_segment *segment);
+
 /* vm_segment_free_owned where something is mapped, counted, or beside it in the slot. -E_INVAL: the segment is dead
  * (and has no bytes); else 0, for system calls whose last thing it is. */
 long segment_free_slowly(struct address_space *space, struct vm_segment *segment);

@@ -52,9 +52,9 @@ PERCPU struct mmu_shootdowns mmu_shootdowns;
 #endif
 
 #ifdef QUIRE_DEBUG
-static bool strict = true;
+bool mmu_strict = true;
 #else
-static bool strict;
+bool mmu_strict;
 #endif
 
 static inline unsigned level_shift(unsigned level)
@@ -1314,16 +1314,16 @@ COLD void mmu_unmap(struct mmu *mmu, vaddr_t va, size_t size, bool release)
 bool mmu_unmap_lazily(struct mmu *mmu, vaddr_t va, size_t size, size_t room)
 {
     struct walk walk = {
-        .mmu = mmu, .run = run_remove, .pruning = true, .room = strict ? 0 : room, .keep = PTE_BORROWED};
+        .mmu = mmu, .run = run_remove, .pruning = true, .room = mmu_strict ? 0 : room, .keep = PTE_BORROWED};
     vaddr_t pages[MMU_FLUSH_SINGLES];
     unsigned emptied = mmu->emptied;
 
-    if (strict && other_cpus_run())
+    if (mmu_strict && other_cpus_run())
         mmu_protect(mmu, va, size, 0);
     walk.flush.pages = pages;
     walk_tables(&walk, va, va + size - 1);
     count_removed(&walk);
-    if (strict || (!flush_is_all(&walk.flush) && !other_cpus_run())) {
+    if (mmu_strict || (!flush_is_all(&walk.flush) && !other_cpus_run())) {
         flush_run(mmu, &walk.flush, va);
         return false;
     }
@@ -1335,7 +1335,7 @@ bool mmu_unmap_lazily(struct mmu *mmu, vaddr_t va, size_t size, size_t room)
 
 void mmu_set_strict(bool on)
 {
-    strict = on;
+    mmu_strict = on;
 }
 
 COLD static unsigned run_remove_borrowed(struct walk *walk, entry_t *parent, entry_t *entry, unsigned count,
