@@ -350,12 +350,50 @@ static void test_frames_are_short(void **state)
     run(true, true, 2);
 }
 
+/* ---- memory of its own ---- */
+
+#define FREES 2000u
+
+static void allocate_and_free(unsigned cpu, void *unused)
+{
+    (void)unused;
+    for (unsigned i = 0; i < FREES; i++) {
+        struct vm_segment *segment = vm_alloc(vm_space(), &vm_anon, VM_ANYWHERE, VM_PAGE_SIZE, VM_RW);
+        uint64_t value = 0;
+
+        EXPECT(!IS_ERR(segment), "CPU %u: error %d", cpu, ERR_OF(segment));
+        EXPECT(domain_of(vm_start(segment)) == cpu, "CPU %u has %#lx", cpu, vm_start(segment));
+        EXPECT(fake_write(vm_start(segment), &(uint64_t){cpu + 1}, 8) == E_SUCCESS &&
+                   fake_read(vm_start(segment), &value, 8) == E_SUCCESS && value == cpu + 1,
+               "CPU %u reads %lu", cpu, (unsigned long)value);
+        vm_free(vm_space(), segment);
+    }
+}
+
+/* Each allocates in a domain of its own, and asks the others to flush no more than once in so many frees. */
+static void test_each_in_its_domain(void **state)
+{
+    struct vm_stats stats;
+
+    (void)state;
+    fake_cpus(CPUS);
+    fixture_start(RAM);
+    fixture_lazy();
+    fake_cpus_run(allocate_and_free, NULL);
+    stats = vm_stats(space);
+    assert_int_equal(stats.shot_pages, 0);
+    assert_true(stats.shootdowns <= CPUS * (FREES / VM_WAITING_ROOM + 1));
+    assert_int_equal(stats.faults[VM_FAULT_DEMAND][PAGE_4K], CPUS * FREES);
+    fixture_end();
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exact),
         cmocka_unit_test(test_with_epochs),
         cmocka_unit_test(test_frames_are_short),
+        cmocka_unit_test(test_each_in_its_domain),
     };
 
     return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));
