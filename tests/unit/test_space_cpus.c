@@ -354,10 +354,9 @@ static void test_frames_are_short(void **state)
 
 #define FREES 2000u
 
-static void allocate_and_free(unsigned cpu, void *unused)
+static void allocate_and_free(unsigned cpu, void *times)
 {
-    (void)unused;
-    for (unsigned i = 0; i < FREES; i++) {
+    for (unsigned left = *(unsigned *)times; left > 0; left--) {
         struct vm_segment *segment = vm_alloc(vm_space(), &vm_anon, VM_ANYWHERE, VM_PAGE_SIZE, VM_RW);
         uint64_t value = 0;
 
@@ -379,11 +378,50 @@ static void test_each_in_its_domain(void **state)
     fake_cpus(CPUS);
     fixture_start(RAM);
     fixture_lazy();
-    fake_cpus_run(allocate_and_free, NULL);
+    fake_cpus_run(allocate_and_free, &(unsigned){FREES});
     stats = vm_stats(space);
     assert_int_equal(stats.shot_pages, 0);
     assert_true(stats.shootdowns <= CPUS * (FREES / VM_WAITING_ROOM + 1));
     assert_int_equal(stats.faults[VM_FAULT_DEMAND][PAGE_4K], CPUS * FREES);
+    fixture_end();
+}
+
+/* ---- named into a domain ---- */
+
+#define NAMED                                                                                                          \
+    (SLOTS_BASE + ((vaddr_t)6 << VM_REGION_SHIFT) + ((vaddr_t)3 << DOMAIN_SHIFT)) /* of domain 3, slots of 4 MiB */
+
+static void touch_named(unsigned cpu, void *unused)
+{
+    (void)unused;
+    for (unsigned page = cpu; page < PAGES_MAX; page += CPUS) {
+        vaddr_t va = NAMED + page * VM_PAGE_SIZE;
+
+        EXPECT(fake_write(va, &(uint64_t){va}, 8) == E_SUCCESS, "CPU %u cannot write to %#lx", cpu, va);
+        EXPECT(vm_protect(vm_space(), va, VM_PAGE_SIZE, VM_READ) == E_SUCCESS, "CPU %u cannot protect %#lx", cpu, va);
+        allocate_and_free(cpu, &(unsigned){5});
+    }
+}
+
+/* A driver that is not apart ties the domain of its address to domain 0, and all goes on as before. */
+static void test_tied(void **state)
+{
+    struct vm_segment *segment;
+
+    (void)state;
+    fake_cpus(CPUS);
+    fixture_start(RAM);
+    fixture_lazy();
+    must_alloc(&vm_anon, NAMED + MIB, VM_PAGE_SIZE, VM_RW);
+    assert_false(space_at(space, NAMED)->tied);
+    segment = must_alloc(&vm_heap, NAMED, PAGES_MAX * VM_PAGE_SIZE, VM_RW);
+    assert_int_equal(vm_start(segment), NAMED);
+    assert_true(space_at(space, NAMED)->tied && space_at(space, NAMED) != space);
+    fake_cpus_run(touch_named, NULL);
+    fixture_check();
+    for (unsigned page = 0; page < PAGES_MAX; page++)
+        assert_int_equal(must_read(NAMED + page * VM_PAGE_SIZE), NAMED + page * VM_PAGE_SIZE);
+    assert_int_equal(vm_unmap(space, NAMED, 2 * MIB), E_SUCCESS);
     fixture_end();
 }
 
@@ -394,6 +432,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_with_epochs),
         cmocka_unit_test(test_frames_are_short),
         cmocka_unit_test(test_each_in_its_domain),
+        cmocka_unit_test(test_tied),
     };
 
     return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));
