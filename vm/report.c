@@ -75,11 +75,10 @@ static const char *check_segment(struct check *check, const struct vm_segment *s
     return NULL;
 }
 
-/* In the upper half only tables are backed as they are touched: the map of RAM and the image were there before. */
+/* In the upper half tables, and the areas of further CPUs: the map of RAM and the image were there before. */
 static bool is_backed_above(const struct vm_segment *segment)
 {
-    return segment->start >= LOW_HALF_END && !segment_in_ram_map(segment) &&
-           (segment->driver->properties & VM_DRIVER_DEMAND);
+    return segment->start >= LOW_HALF_END && !segment_in_ram_map(segment) && segment->driver != &vm_image;
 }
 
 const char *vm_validate(struct address_space *space)

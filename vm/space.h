@@ -249,6 +249,8 @@ struct vm_usage vm_usage(struct address_space *);
 
 /* Puts a range that is mapped already (the image's sections) on the map; permanent. */
 struct vm_segment *vm_image_add(struct address_space *, const char *name, vaddr_t, size_t, vm_flags_t);
+/* What a further CPU has of the image for itself, VM_RW: the caller maps its pages. */
+struct vm_segment *vm_cpu_area_add(struct address_space *, const char *name, vaddr_t, size_t);
 
 /* The stack driver's guard, at the low end of each of its segments: part of the size. */
 #define VM_STACK_GUARD ((size_t)16 * VM_PAGE_SIZE)

@@ -278,7 +278,7 @@ static void area_free(struct vm_segment *segment)
 
 static error_t area_make(unsigned place)
 {
-    struct vm_segment *segment = vm_image_add(vm_space(), names[place], area_start(place), area_size(), VM_RW);
+    struct vm_segment *segment = vm_cpu_area_add(vm_space(), names[place], area_start(place), area_size());
     error_t error = IS_ERR(segment) ? ERR_OF(segment) : area_back(segment, area_offset(place));
 
     if (error == E_SUCCESS)

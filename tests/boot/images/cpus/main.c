@@ -255,6 +255,7 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < cpu_count(); i++)
         served += cpu_messages(i).served;
     EXPECT(cpu_count() == 1 || served >= CALLS);
+    EXPECT(vm_validate(vm_space()) == NULL);
     kprintf("%u wrong\n", wrong);
     return wrong > 0;
 }
