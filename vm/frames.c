@@ -1629,7 +1629,7 @@ COLD bool frames_clean(void)
 /* ---- debugging ---- */
 
 /* True if a frame of the range is in a magazine. */
-COLD static bool magazines_hold(const struct frame_magazines *own, paddr_t start, paddr_t end)
+RACY COLD static bool magazines_hold(const struct frame_magazines *own, paddr_t start, paddr_t end)
 {
     for (unsigned i = 0; i < 2 * FRAME_STATES; i++) {
         enum page_size size = i < FRAME_STATES ? PAGE_4K : PAGE_2M;
