@@ -302,13 +302,14 @@ long linux_rt_sigtimedwait(const uint64_t *user_set, void *user_info, const stru
 
 /* ---- sending with a value ---- */
 
-/* What a program says about itself it may also make up, but to others it may neither be the kernel nor tkill. */
-static error_t read_info(int signal, const void *user, bool own, struct signal_info *info)
+/* What a thread says to itself it may also make up, but to others it may neither be the kernel nor tkill: `to` is
+ * compared with the thread's number, in both calls. */
+static error_t read_info(int signal, const void *user, int to, struct signal_info *info)
 {
     if (user_read(info, user, sizeof(*info)) != E_SUCCESS)
         return E_FAULT;
     info->signal = signal;
-    return !own && (info->code >= 0 || info->code == SI_TKILL) ? E_PERM : E_SUCCESS;
+    return to != linux_gettid() && (info->code >= 0 || info->code == SI_TKILL) ? E_PERM : E_SUCCESS;
 }
 
 static long send_info(struct pending_signals *to, const struct signal_info *info)
@@ -321,7 +322,7 @@ static long send_info(struct pending_signals *to, const struct signal_info *info
 long linux_rt_sigqueueinfo(int pid, int signal, const void *user)
 {
     struct signal_info info;
-    error_t error = read_info(signal, user, pid == 1, &info);
+    error_t error = read_info(signal, user, pid, &info);
 
     if (error != E_SUCCESS)
         return -error;
@@ -331,7 +332,7 @@ long linux_rt_sigqueueinfo(int pid, int signal, const void *user)
 long linux_rt_tgsigqueueinfo(int group, int thread, int signal, const void *user)
 {
     struct signal_info info;
-    error_t error = read_info(signal, user, true, &info);
+    error_t error = read_info(signal, user, thread, &info);
     struct pending_signals *to = thread > 0 ? signals_of_thread(thread) : NULL;
 
     if (error != E_FAULT && (group <= 0 || thread <= 0))

@@ -225,7 +225,7 @@ static error_t check_arguments(const struct clone_arguments *arguments)
 
     if ((arguments->flags & CLONE_OF_THREAD) != CLONE_OF_THREAD) {
         if (!told)
-            kprintf("quire: clone is for threads only: ENOSYS; there is one process\n");
+            kprintf("quire: system call clone is there for threads only: ENOSYS; there is one process\n");
         told = true;
         return E_NOSYS;
     }
