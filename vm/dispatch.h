@@ -29,10 +29,19 @@ static inline bool driver_is_plain(const struct vm_segment *segment)
     return LIKELY(segment->driver->properties & VM_DRIVER_GENERAL_REGISTERS);
 }
 
+/* Its driver waits in a fault. */
+static inline bool segment_is_served(const struct vm_segment *segment)
+{
+    return QUIRE_THREADS && UNLIKELY(segment->served != 0);
+}
+
+/* Where the driver waits in a fault of the segment, at the end of that. */
 static inline void driver_free(struct address_space *space, struct vm_segment *segment)
 {
     if (driver_is_plain(segment))
         segment->driver->vm_free(space, segment);
+    else if (segment_is_served(segment))
+        segment->served |= VM_SERVED_FREED;
     else
         driver_call_saving_state(&(struct driver_call){.operation = CALL_FREE, .space = space, .segment = segment});
 }

@@ -16,7 +16,8 @@ struct vm_segment {
     size_t size;
     const struct vm_segment_driver *driver;
     vm_flags_t flags;            /* VM_*; protection may change, the rest is for life */
-    uint32_t largest;            /* enum page_size: what flags and policy allowed when it was made */
+    uint16_t largest;            /* enum page_size: what flags and policy allowed when it was made */
+    uint16_t served;             /* faults that its driver waits in (VM_DRIVER_WAITS), and VM_SERVED_FREED */
     uint32_t magic;              /* VM_SEGMENT_ALIVE while alive: catches dead and foreign pointers */
     bool mapped;                 /* something may be mapped; cleared when all has been unmapped */
     uint8_t slot_order;          /* where a slot begins: from 1 on, by the size of slots; 0: elsewhere */
@@ -33,6 +34,9 @@ struct vm_segment {
 };
 
 #define VM_SEGMENT_ALIVE 0x51534547u
+
+/* To be freed when the last fault is served. */
+#define VM_SERVED_FREED 0x8000u
 
 /*
  * Reserves addresses and makes a segment there, linked and empty. With VM_ANYWHERE the core picks the start of a slot:

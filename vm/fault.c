@@ -5,6 +5,11 @@
  * are saved around it; the core's own drivers use general registers only and go straight through. What a driver needs
  * to know of the fault it reads from the running CPU's record. A driver may fault itself (it may touch demand-backed
  * memory): the record of the outer fault is current again afterwards.
+ *
+ * All of that is done with the domain held, on a stack of the CPU. A driver that may wait (VM_DRIVER_WAITS) is called
+ * later, when the trap has moved to where a thread can be left: its own stack, on which the program's fault goes on, or
+ * to the end of the system call in which the core touched the memory, which then begins again. So nothing is held while
+ * it waits; that the segment stays is counted in it.
  */
 #include "vm/fault.h"
 
@@ -54,22 +59,30 @@ static inline uint64_t faults_of(const struct vm_segment *segment)
     return segment->faults[PAGE_4K] + segment->faults[PAGE_2M] + segment->faults[PAGE_1G];
 }
 
-/* The driver has refused: once more if memory can be had. Or it has served a fault and counted none: vm_segment_back
- * counts what it serves, what was mapped in another way is counted here. */
+/* The driver has refused, or served a fault and counted none: vm_segment_back counts what it serves, what was mapped in
+ * another way is counted here. */
+COLD static void count(struct address_space *space, struct vm_segment *segment, vaddr_t address, uint64_t before,
+                       error_t error)
+{
+    struct mmu_entry entry = {.size = PAGE_4K};
+
+    if (error) {
+        segment->faults_refused++;
+    } else if (faults_of(segment) == before && !driver_is_plain(segment)) {
+        mmu_query(&space->mmu, address, &entry);
+        segment->faults[entry.size]++;
+    }
+}
+
+/* Once more if memory can be had. */
 COLD static __attribute__((noinline)) error_t finish(struct vm_segment *segment, error_t error)
 {
     struct address_space *space = space_at(current_space, segment->start);
-    struct mmu_entry entry = {.size = PAGE_4K};
     uint64_t before = faults_of(segment);
 
     if (error == E_NOMEM && space_reclaim(space))
         error = segment->driver->vm_fault(space, segment);
-    if (error) {
-        segment->faults_refused++;
-    } else if (faults_of(segment) == before && !driver_is_plain(segment)) {
-        mmu_query(&space->mmu, vm_fault_info()->address, &entry);
-        segment->faults[entry.size]++;
-    }
+    count(space, segment, vm_fault_info()->address, before, error);
     return error;
 }
 
@@ -141,6 +154,8 @@ static inline error_t serve(struct address_space *space, vaddr_t address, vm_fla
 #if QUIRE_THREADS
         if (other_cpus_run() && space_allows(space, address, access))
             return E_SUCCESS;
+        if (UNLIKELY(segment->driver->properties & VM_DRIVER_WAITS))
+            return FAULT_WAITS;
 #endif
         return driver_is_plain(segment) ? serve_by_core(space, segment, address, access, present)
                                         : serve_by_program(space, segment, address, access, present);
@@ -149,6 +164,82 @@ static inline error_t serve(struct address_space *space, vaddr_t address, vm_fla
 }
 
 #if QUIRE_THREADS
+/* ---- drivers that wait ---- */
+
+/* The segment, which stays until end_waiting; NULL: *error is the answer. */
+static struct vm_segment *begin_waiting(vaddr_t address, vm_flags_t access, uint64_t *faults, error_t *error)
+{
+    SPACE_HOLD_AT(current_space, address);
+    struct address_space *space = space_at(current_space, address);
+    struct vm_segment *segment = segment_find(space, address);
+
+    *error = E_FAULT;
+    if (!segment || (segment->served & VM_SERVED_FREED))
+        return NULL;
+    *error = E_SUCCESS; /* it is looked once more */
+    if (!(segment->driver->properties & VM_DRIVER_WAITS) || space_allows(space, address, access))
+        return NULL;
+    if (segment->served == VM_SERVED_FREED - 1)
+        return NULL;
+    *faults = faults_of(segment);
+    segment->served++;
+    return segment;
+}
+
+static error_t end_waiting(struct vm_segment *segment, vaddr_t address, vm_flags_t access, uint64_t faults,
+                           error_t error)
+{
+    SPACE_HOLD_AT(current_space, address);
+    struct address_space *space = space_at(current_space, address);
+
+    if (error && space_allows(space, address, access)) /* another thread's fault was quicker */
+        error = E_SUCCESS;
+    count(space, segment, address, faults, error);
+    if (--segment->served != VM_SERVED_FREED)
+        return error;
+    segment->served = 0;
+    driver_free(space, segment);
+    return E_FAULT;
+}
+
+/* The thread may come back on another CPU. */
+static error_t call_waiting(struct vm_segment *segment, const struct vm_fault_info *fault)
+{
+    const struct vm_fault_info *outer = vm_fault_info();
+    struct machine_state interrupted;
+
+    this_cpu(fault_record) = fault;
+    machine_enter_program_code(&interrupted);
+    error_t error = segment->driver->vm_fault(current_space, segment);
+
+    machine_leave_program_code(&interrupted);
+    this_cpu(fault_record) = outer;
+    return error;
+}
+
+static bool reclaim_at(vaddr_t address)
+{
+    SPACE_HOLD_AT(current_space, address);
+    return space_reclaim(space_at(current_space, address));
+}
+
+COLD error_t vm_wait_fault(vaddr_t address, vm_flags_t access, bool present)
+{
+    const struct vm_fault_info fault = {.address = address, .access = access, .present = present};
+    uint64_t faults;
+    error_t error;
+    struct vm_segment *segment = begin_waiting(address, access, &faults, &error);
+
+    if (!segment)
+        return error;
+    error = call_waiting(segment, &fault);
+    if (error == E_NOMEM && reclaim_at(address))
+        error = call_waiting(segment, &fault);
+    return end_waiting(segment, address, access, faults, error);
+}
+
+/* ---- from the trap ---- */
+
 static error_t serve_held(struct address_space *space, vaddr_t address, vm_flags_t access, bool present)
 {
     SPACE_HOLD_AT(space, address);

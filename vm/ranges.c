@@ -256,7 +256,7 @@ error_t vm_unmap(struct address_space *space, vaddr_t start, size_t size)
         return error;
     struct vm_segment *first = segment_find_again(space, start);
 
-    if (first && first->start == start && first->size == size && first->driver->vm_free) {
+    if (first && first->start == start && first->size == size && first->driver->vm_free && !segment_is_served(first)) {
         driver_free(space, first);
         return E_SUCCESS;
     }
@@ -268,6 +268,8 @@ error_t vm_unmap(struct address_space *space, vaddr_t start, size_t size)
         return vm_segment_resize_owned(space_at(space, first->start), first, start - first->start);
     if (find_refusing(space, start, end, is_permanent))
         return E_NOTSUP;
+    if (find_refusing(space, start, end, segment_is_served))
+        return E_BUSY;
     error = split_edges(space, start, end);
     if (error)
         return error;

@@ -117,6 +117,8 @@ error_t vm_resize(struct address_space *space, struct vm_segment *segment, size_
         return E_INVAL;
     if (size == segment->size)
         return E_SUCCESS;
+    if (segment_is_served(segment))
+        return E_BUSY;
     return segment->driver->vm_resize ? driver_resize(space, segment, size) : E_NOTSUP;
 }
 
@@ -144,6 +146,8 @@ struct vm_segment *segment_cut(struct address_space *space, struct vm_segment *s
 {
     if (!segment->driver->split)
         return ERR_PTR(E_NOTSUP);
+    if (segment_is_served(segment))
+        return ERR_PTR(E_BUSY);
     struct vm_segment *second = segment_allocate(space);
 
     if (!second)
@@ -379,6 +383,8 @@ error_t vm_move(struct address_space *space, struct vm_segment *segment, vaddr_t
         return E_NOMEM;
     if (!(segment->driver->properties & VM_DRIVER_MERGES) || segment_in_ram_map(segment))
         return E_NOTSUP;
+    if (segment_is_served(segment))
+        return E_BUSY;
     struct vm_place place;
 
     if (!segment_find_place(space, segment, to, size, &place))

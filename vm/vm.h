@@ -81,7 +81,7 @@ struct vm_segment_driver {
     error_t (*vm_resize)(struct address_space *, struct vm_segment *, size_t);
     /* Serves one fault, described by vm_fault_info(). E_ACCES: the protection forbids it; E_FAULT: never backed;
      * E_RANGE: behind the end of what the segment shows (SIGBUS on Linux); E_NOMEM: no frame. Runs on an interrupt
-     * stack: may touch demand-backed memory, may not block. Required. */
+     * stack: may touch demand-backed memory, may not block unless VM_DRIVER_WAITS says so. Required. */
     error_t (*vm_fault)(struct address_space *, struct vm_segment *);
 
     const char *name;    /* unique, lower case */
@@ -117,6 +117,13 @@ struct vm_segment_driver {
 /* Its operations look at no other segment, call nothing of vm/vm.h and are as VM_DRIVER_GENERAL_REGISTERS says: they
  * may run on several CPUs at once, for different segments. */
 #define VM_DRIVER_APART (1u << 4)
+/* Its vm_fault may wait, for other threads or a time, by system calls; another one than vm_fault may not. Where the
+ * core is compiled for threads it is called on the thread's own stack, without locks, and so for several threads at
+ * once, for one address too: what is there already is E_EXIST for vm_segment_map, and success for the fault. Until it
+ * returns the segment stays: what would cut, resize, move or unmap it is E_BUSY, and vm_free takes place at the end. A
+ * fault in a system call has the call fail with EFAULT, inside, and begin again when the fault is served; one that has
+ * done a part (read, write) returns that, as it may. */
+#define VM_DRIVER_WAITS (1u << 5)
 
 enum vm_advice {
     VM_ADVICE_DONTNEED, /* drop the pages: they read as fresh ones again */

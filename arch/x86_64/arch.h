@@ -33,6 +33,13 @@
 #define FLAG_RESUME 0x10000
 #define FLAG_ALIGNMENT 0x40000
 
+/* The error code of a page fault (Intel SDM vol. 3, 4.7). */
+#define ERROR_PRESENT (1u << 0)
+#define ERROR_WRITE (1u << 1)
+#define ERROR_USER (1u << 2)
+#define ERROR_FETCH (1u << 4)
+#define ERROR_ORDINARY (ERROR_PRESENT | ERROR_WRITE | ERROR_FETCH)
+
 #define EXCEPTION_DIVIDE 0
 #define EXCEPTION_DEBUG 1
 #define EXCEPTION_NMI 2
@@ -159,10 +166,11 @@ static inline bool trap_is_core(uintptr_t address)
 /* True if the interrupt came where the CPU waits (interrupted.c). */
 bool trap_is_asleep(const struct trap_frame *);
 
+extern struct tss cpu_tss; /* PERCPU */
+
 /* True while no page fault is being served on the running CPU but so many. */
 static inline bool fault_depth_is(unsigned depth)
 {
-    extern struct tss cpu_tss;
     extern char fault_stack_top[];
 
     return (uint32_t)this_cpu(cpu_tss).ist[IST_PAGE - 1] == (uint32_t)(uintptr_t)fault_stack_top - depth * FAULT_SLICE;

@@ -13,6 +13,7 @@
 #include "core/cpu.h"
 #include "core/linux/linux.h"
 #include "core/percpu.h"
+#include "vm/fault.h"
 
 extern uintptr_t syscall_stack, kernel_stack;
 
@@ -66,6 +67,7 @@ struct trap_frame *context_program_frame(const struct machine_context *context)
 
 static void leave(struct machine_context *from)
 {
+    from->fault = this_cpu(fault_record);
     from->user_check_suspended = this_cpu(user_check_suspended);
     from->attention = this_cpu(linux_attention);
     if (!from->program)
@@ -76,6 +78,7 @@ static void leave(struct machine_context *from)
 
 static void enter(const struct machine_context *to)
 {
+    this_cpu(fault_record) = to->fault;
     this_cpu(user_check_suspended) = to->user_check_suspended;
     this_cpu(linux_attention) = to->attention;
     this_cpu(kernel_stack) = stack_of_calls(to);

@@ -12,6 +12,7 @@ struct machine_context {
     uint64_t thread_pointer;       /* fs base */
     unsigned user_check_suspended; /* core/cpu.h */
     uint32_t attention;            /* linux_attention */
+    const void *fault;             /* fault_record of vm/fault.h */
     bool program;                  /* has a thread pointer, and extended state */
     struct machine_state state;
 };

@@ -6,8 +6,10 @@
 
 #include "arch/x86_64/arch.h"
 #include "arch/x86_64/user.h"
+#include "core/context.h"
 #include "core/linux/linux.h"
 #include "core/percpu.h"
+#include "vm/fault.h"
 
 #define SYSCALL_LENGTH 2 /* bytes of the instruction */
 
@@ -19,13 +21,14 @@ struct fixup {
 
 extern const struct fixup __fixups_start[], __fixups_end[];
 extern char user_try_failed[];
-extern uintptr_t syscall_stack;
+extern uintptr_t syscall_stack, kernel_stack;
 
 PERCPU uintptr_t user_try_stack; /* user_copy.S; 0: nothing is tried */
 
 void (*trap_timer)(struct trap_frame *);
 #if QUIRE_THREADS
 void (*trap_kick)(struct trap_frame *);
+static bool (*on_waiting_fault)(uintptr_t address, uint32_t access);
 #endif
 bool (*trap_exception)(struct trap_frame *);
 
@@ -65,16 +68,25 @@ static void restart_window(struct trap_frame *frame)
 
 /* ---- traps ---- */
 
-/* An access of the core to memory that the program named goes on where its fixup says, or a user_try ends. */
+/* Of an access of the core to memory that the program named; NULL: it is none. */
+static const struct fixup *fixup_of(const struct trap_frame *frame)
+{
+    const struct fixup *fixup = __fixups_start;
+
+    while (fixup < __fixups_end && fixup->from != frame->rip)
+        fixup++;
+    return fixup < __fixups_end ? fixup : NULL;
+}
+
+/* Such an access goes on where its fixup says, or a user_try ends. */
 static bool fix_up(struct trap_frame *frame)
 {
+    const struct fixup *fixup = fixup_of(frame);
     uintptr_t try = this_cpu(user_try_stack);
 
-    for (const struct fixup *fixup = __fixups_start; fixup < __fixups_end; fixup++) {
-        if (fixup->from == frame->rip) {
-            frame->rip = fixup->to;
-            return true;
-        }
+    if (fixup) {
+        frame->rip = fixup->to;
+        return true;
     }
     /* Of the function tried, and not of a fault that it caused, which has another stack. */
     if (frame->rsp <= try && try - frame->rsp < TRY_STACK) {
@@ -111,6 +123,64 @@ static bool is_step_over(const struct trap_frame *frame)
            (trap_is_core(frame->rip) || window_start(frame->rip) != 0);
 }
 
+#if QUIRE_THREADS
+/* ---- faults whose driver waits ---- */
+
+static vm_flags_t access_of(const struct trap_frame *frame)
+{
+    return frame->error & ERROR_FETCH ? VM_EXEC : frame->error & ERROR_WRITE ? VM_WRITE : VM_READ;
+}
+
+static error_t wait_fault(const struct trap_frame *frame)
+{
+    return vm_wait_fault(frame->address, access_of(frame), frame->error & ERROR_PRESENT);
+}
+
+static inline bool is_waiting(const struct trap_frame *frame)
+{
+    return frame->vector == EXCEPTION_PAGE && (error_t)frame->failure == FAULT_WAITS;
+}
+
+/* On the stack of the thread, whose frame is the program's; what has come meanwhile is done afterwards. */
+static void wait_for_program(void)
+{
+    struct trap_frame *frame = (struct trap_frame *)(this_cpu(kernel_stack) + 8) - 1;
+    uint64_t stack = frame->failure;
+    error_t error = wait_fault(frame);
+
+    if (error != E_SUCCESS) {
+        frame->failure = (uint64_t)error;
+        if (!trap_exception || !trap_exception(frame))
+            trap_report(frame);
+    }
+    frame->failure = stack;
+    trap_kick(frame);
+}
+
+/* The core, in a call of the program that no driver has made, and in no fault but this one. */
+static bool is_call(const struct trap_frame *frame)
+{
+    return trap_is_core(frame->rip) && is_outermost(frame) && this_cpu(syscall_stack) == 0 &&
+           this_cpu(user_check_suspended) == 0;
+}
+
+/* True: the frame goes on. False: its `failure` says why it does not. Where the fault cannot be moved the CPU waits. */
+static bool serve_waiting(struct trap_frame *frame)
+{
+    if (is_program(frame) && trap_kick) {
+        this_cpu(cpu_tss).ist[IST_PAGE - 1] += FAULT_SLICE; /* as trap.S does when it leaves a fault */
+        context_interrupt_program(frame, wait_for_program);
+    }
+    if (is_call(frame) && on_waiting_fault && fixup_of(frame) &&
+        on_waiting_fault(frame->address, (uint32_t)access_of(frame)))
+        return fix_up(frame);
+    error_t error = wait_fault(frame);
+
+    frame->failure = (uint64_t)error;
+    return error == E_SUCCESS;
+}
+#endif
+
 /* program: the frame, or NULL if the core was interrupted. */
 static void interrupt(const struct trap_frame *frame, struct trap_frame *program)
 {
@@ -142,6 +212,10 @@ void trap_handle(struct trap_frame *frame)
 #endif
     if (UNLIKELY(is_step_over(frame)))
         return;
+#if QUIRE_THREADS
+    if (UNLIKELY(is_waiting(frame)) && serve_waiting(frame))
+        return;
+#endif
     if (LIKELY(frame->vector < EXCEPTIONS && trap_exception != NULL && is_program(frame) && trap_exception(frame)))
         return;
     if (frame->vector >= VECTOR_TIMER) {
@@ -215,5 +289,10 @@ void frame_on_interrupt(void (*timer)(struct trap_frame *program))
 void frame_on_kick(void (*kick)(struct trap_frame *program))
 {
     trap_kick = kick;
+}
+
+void frame_on_waiting_fault(bool (*note)(uintptr_t address, uint32_t access))
+{
+    on_waiting_fault = note;
 }
 #endif

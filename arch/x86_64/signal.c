@@ -33,7 +33,6 @@
 
 /* The flags that rt_sigreturn restores: status, trap, direction, overflow, resume, alignment (Linux: FIX_EFLAGS). */
 #define FLAGS_RESTORED 0x50dd5u
-#define ERROR_USER (1u << 2) /* of a page fault */
 
 #define DR6_SINGLE_STEP (1u << 14)
 #define DR6_BREAKPOINTS 15u
@@ -400,7 +399,8 @@ static bool page_signal(const struct trap_frame *frame, struct signal_info *info
     info->address = frame->address;
     last.cr2 = frame->address;
     last.error = frame->error | ERROR_USER;
-    return behind_the_end || frame->failure == E_ACCES || (frame->failure == E_FAULT && !(frame->error & ~0x13ul));
+    return behind_the_end || frame->failure == E_ACCES ||
+           (frame->failure == E_FAULT && !(frame->error & ~(uint64_t)ERROR_ORDINARY));
 }
 
 static bool signal_of(const struct trap_frame *frame, struct signal_info *info)

@@ -18,10 +18,7 @@
 #define STATUS_FLOAT 136
 #define STATUS_SEGMENT 139
 
-#define ERROR_WRITE (1u << 1)
-#define ERROR_FETCH (1u << 4)
 #define ERROR_OF_IDT (1u << 1) /* general protection */
-#define ERROR_ORDINARY 0x13u   /* present, write, fetch */
 
 #define TRACE_FRAMES 32
 #define TRACE_GUESSES 12

@@ -35,6 +35,10 @@ void frame_on_interrupt(void (*interrupt)(struct trap_frame *program));
 /* The same for cpu_kick (core/cpu.h), on the CPU that was kicked. Only in a core with threads. */
 void frame_on_kick(void (*kick)(struct trap_frame *program));
 
+/* Called when a call touches memory whose driver may wait (vm_wait_fault of vm/fault.h): with true the access fails,
+ * for the call to be made again when the fault is served. Only in a core with threads. */
+void frame_on_waiting_fault(bool (*note)(uintptr_t address, uint32_t access));
+
 /*
  * Where the timer interrupt came (arch/x86_64/interrupted.c), for profiles. The core runs with interrupts off, so what
  * was due in a call or a fault comes before the next instruction of the program: then it is the call's, or the fault's.

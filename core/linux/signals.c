@@ -345,9 +345,11 @@ static inline void attend(struct trap_frame *frame)
 
 void linux_attend(struct trap_frame *frame)
 {
+    thread_begin_attending(frame);
     linux_enter();
     attend(frame);
     linux_leave();
+    thread_end_attending();
 }
 
 void linux_attend_nested(struct trap_frame *frame)
@@ -390,7 +392,8 @@ bool linux_signal_waits(void)
     if (signals_deliverable() == 0)
         return false;
     notice();
-    return true;
+    return !frame_in_driver(); /* its call would only come back and find the same: no handler runs before it has ended
+                                */
 }
 
 /* ---- sending ---- */

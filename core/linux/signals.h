@@ -93,7 +93,30 @@ extern const struct signal_handlers *signal_handlers;
 void signals_deliver(struct trap_frame *, bool in_call);
 
 /* Why linux_attend is called (linux_attention). */
-enum { ATTEND_SIGNALS = 1, ATTEND_MASK = 2, ATTEND_INTERRUPTS = 4, ATTEND_TIMERS = 8, ATTEND_FILES = 16 };
+enum {
+    ATTEND_SIGNALS = 1,
+    ATTEND_MASK = 2,
+    ATTEND_INTERRUPTS = 4,
+    ATTEND_TIMERS = 8,
+    ATTEND_FILES = 16,
+    ATTEND_FAULT = 32
+};
+
+/* Around what the running thread's call ends with: first what it touched whose driver waits is served, without a lock,
+ * and the call is made again if that is why it failed (thread.c). */
+#if QUIRE_THREADS
+void thread_begin_attending(struct trap_frame *call);
+void thread_end_attending(void);
+#else
+static inline void thread_begin_attending(struct trap_frame *call)
+{
+    (void)call;
+}
+
+static inline void thread_end_attending(void)
+{
+}
+#endif
 
 /* handlers.c */
 long linux_rt_sigreturn(void); /* arch/x86_64/syscall.S, over the next one */

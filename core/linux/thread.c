@@ -16,6 +16,7 @@
 #include "core/linux/signals.h"
 #include "core/linux/wait.h"
 #include "core/power.h"
+#include "vm/fault.h"
 #include "vm/space.h"
 
 #define CORE_STACK ((size_t)16384)
@@ -431,6 +432,40 @@ static void interrupt(struct trap_frame *program)
     linux_leave();
 }
 
+/* ---- faults whose driver waits ---- */
+
+/* The call will fail: nothing of it is done, and it is made again. */
+static bool note_fault(uintptr_t address, uint32_t access)
+{
+    struct linux_thread *thread = linux_thread();
+
+    if (thread->attends)
+        return false;
+    thread->fault = address;
+    thread->fault_access = access;
+    this_cpu(linux_attention) |= ATTEND_FAULT;
+    return true;
+}
+
+/* One that has done something in spite of it has ended. */
+void thread_begin_attending(struct trap_frame *call)
+{
+    struct linux_thread *thread = linux_thread();
+    uint32_t access = thread->fault_access;
+
+    thread->attends = true;
+    thread->fault_access = 0;
+    this_cpu(linux_attention) &= ~(uint32_t)ATTEND_FAULT;
+    if (UNLIKELY(access != 0) && frame_result(call) == -E_FAULT &&
+        vm_wait_fault(thread->fault, access, false) == E_SUCCESS)
+        frame_restart_call(call);
+}
+
+void thread_end_attending(void)
+{
+    linux_thread()->attends = false;
+}
+
 /* What was sent to it meanwhile it finds at the end of its call. */
 static void arrive(void)
 {
@@ -442,6 +477,7 @@ void linux_threads_init(void)
     linux_first_thread.id = 1;
     scheduler_on_interrupt(interrupt);
     scheduler_on_arrival(arrive);
+    frame_on_waiting_fault(note_fault);
     scheduler_on_idle(linux_idle);
     scheduler_begin(&linux_first_thread.thread, (uintptr_t)__boot_stack, (uintptr_t)__boot_stack_end);
 }

@@ -23,6 +23,11 @@ struct linux_thread {
     struct vm_segment *stack;          /* that holds this structure above its core stack; NULL: the first thread's */
     struct linux_thread *next_waiting; /* in linux_wait */
     struct file *in_use[FILES_IN_USE]; /* of the running call: core/linux/file.h */
+    /* What the running call touched whose driver may wait; no more is noted when the call attends to what it ends with.
+     */
+    uintptr_t fault;
+    uint32_t fault_access; /* 0: nothing was touched */
+    bool attends;
     char name[THREAD_NAME_SIZE];
     struct thread_scheduling scheduling;
     struct thread_signals signals;

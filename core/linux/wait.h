@@ -34,7 +34,7 @@ static inline void linux_wake_waiting(void)
 }
 #endif
 
-/* True if a signal is waiting that the program has not blocked: the call should end. */
+/* True if a signal is waiting that the program has not blocked: the call should end. Not one of a driver. */
 bool linux_signal_waits(void);
 
 /* Sends the program a signal as the kernel does (SIGPIPE to the writer, SIGINT by Ctrl-C): pending until the call ends.

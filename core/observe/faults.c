@@ -46,6 +46,10 @@ static error_t serve(vaddr_t address, vm_flags_t access, bool present)
     uint64_t ticks = cpu_cycles() - start;
     struct mmu_entry entry = {.size = PAGE_4K};
 
+#if QUIRE_THREADS
+    if (error == FAULT_WAITS) /* it is not the core that takes the time */
+        return error;
+#endif
     if (error == E_SUCCESS)
         mmu_query(&vm_space()->mmu, address, &entry);
     fault_times_add(&times[error == E_SUCCESS ? (unsigned)entry.size : FAULT_REFUSED], ticks);
