@@ -58,7 +58,7 @@ static void print_build(void)
     kprintf("\n");
 }
 
-static void print_place(uintptr_t address, bool is_return, bool certain)
+void panic_print_place(uintptr_t address, bool is_return, bool certain)
 {
     char name[SYMBOL_NAME_MAX];
     size_t offset;
@@ -78,11 +78,11 @@ static void print_trace(const struct panic_report *report)
 
     kprintf("quire: backtrace (?: a guess from the contents of the stack)\n");
     if (report->instruction)
-        print_place(report->instruction, false, true);
+        panic_print_place(report->instruction, false, true);
     for (size_t i = 0, next; i < report->trace_count; i = next) {
         for (next = i + 1; next < report->trace_count && trace[next].address == trace[i].address; next++)
             continue;
-        print_place(trace[i].address, true, trace[i].certain);
+        panic_print_place(trace[i].address, true, trace[i].certain);
         if (next - i > 1)
             kprintf("quire:   the same %zu times more\n", next - i - 1);
     }
@@ -167,6 +167,10 @@ _Noreturn void panic_report(const struct panic_report *report)
             print_segment(space, report->address);
         print_map(space);
     }
+#if QUIRE_THREADS
+    if (panic_reports == 1)
+        panic_print_threads();
+#endif
     power_off(report->status);
 }
 

@@ -11,6 +11,11 @@
     quire: segments
     quire:   START-END SIZE KiB rwx DRIVER ...
     quire:   and N more
+    quire: CPU N: ...                                   what other CPUs ran when they were stopped: the instruction
+    quire:   ADDRESS [?] [NAME+OFFSET]                  and what it returns to
+    quire: thread N (NAME): ...                         the same of threads that did not run, in the program
+    quire: and N more threads
+    quire: the list of threads ...
     quire: and while this was reported: panic: CAUSE    in place of all that would have followed
 
 A report ends where a line does not begin like that. What the program printed around it, the ends of lines and the
@@ -43,6 +48,7 @@ REGISTER = re.compile(r"([a-z][a-z0-9]*) +([0-9a-f]+)(?: |$)")
 PLACE = re.compile(r"quire:   (0x[0-9a-f]+)( \?)?(?: (\S+)\+0x[0-9a-f]+)?")
 REPEATED = re.compile(r"quire:   the same (\d+) times more")
 SEGMENT = re.compile(r"quire:   ([0-9a-f]{16})-([0-9a-f]{16}) +\d+ KiB ([r-][w-][x-]) (\S+) .*?faults \d+ *(.*)")
+OTHER = re.compile(r"quire: ((?:CPU \d+: |thread \d+ \(|and \d+ more threads|the list of threads ).*)")
 NOT_ADDRESSES = ("rflags", "error", "cr3")
 
 
@@ -59,6 +65,18 @@ class Range(NamedTuple):
 
 
 @dataclass
+class Other:
+    """Another CPU, or a thread."""
+
+    title: str
+    trace: list[Place] = field(default_factory=list)
+
+    @property
+    def instruction(self) -> int | None:
+        return self.trace[0].address if self.trace else None
+
+
+@dataclass
 class Report:
     subject: str
     cause: str
@@ -71,6 +89,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
     segments: list[Range] = field(default_factory=list)
     segments_missing: str = ""
+    others: list[Other] = field(default_factory=list)
     broke: str = ""  # why the report did not come to its end
 
     def take(self, line: str) -> None:
@@ -89,8 +108,10 @@ class Report:
             self.segments_missing = match[1]
         elif match := REPEATED.fullmatch(line):
             self.trace.append(int(match[1]))
+        elif match := OTHER.fullmatch(line):
+            self.others.append(Other(match[1]))
         elif match := PLACE.fullmatch(line):
-            self.trace.append(Place(int(match[1], 16), not match[2], match[3] or ""))
+            (self.others[-1] if self.others else self).trace.append(Place(int(match[1], 16), not match[2], match[3] or ""))
         elif line.startswith(LINE + "  ") and self.cpu and not self.trace and not self.segments:
             self.registers |= {name: int(value, 16) for name, value in REGISTER.findall(line.removeprefix(LINE))}
         elif line.startswith((LINE + "the address ", LINE + "  segment of ", LINE + "  driver ")):
@@ -199,18 +220,20 @@ def register_rows(report: Report) -> list[str]:
     return rows
 
 
-def is_instruction(report: Report, index: int, place: Place) -> bool:
-    """The first one is where it happened, if the report has that; all others are where a function returns to."""
-    return index == 0 and place.address == report.registers.get("rip")
+def traces_of(report: Report) -> list[tuple[list[Place | int], int | None]]:
+    """Each with the instruction that it begins with, if it does: all others are where a function returns to."""
+    own = (report.trace, report.registers.get("rip"))
+    return [own, *((other.trace, other.instruction) for other in report.others)]
 
 
-def looked_up(report: Report, index: int, place: Place) -> int:
+def looked_up(index: int, place: Place, instruction: int | None) -> int:
     """A call may be the last instruction of its function, and its line is that of its last byte."""
-    return place.address - (not is_instruction(report, index, place))
+    return place.address - (index > 0 or place.address != instruction)
 
 
 def find_lines(report: Report, image: Path, program: Path | None) -> dict[int, list[Line]]:
-    wanted = [looked_up(report, index, place) for index, place in enumerate(report.trace) if isinstance(place, Place)]
+    wanted = [looked_up(index, place, instruction) for trace, instruction in traces_of(report)
+              for index, place in enumerate(trace) if isinstance(place, Place)]  # fmt: skip
     found: dict[int, list[Line]] = {}
     for binary in binaries_of(report, image, program):
         inside = [address for address in wanted if binary.start <= address < binary.end and address >= binary.base]
@@ -232,14 +255,14 @@ def best_lines(place: Place, found: list[Line]) -> list[Line]:
     return [Line(place.name or "??", "", 0)]
 
 
-def trace_rows(report: Report, lines: dict[int, list[Line]]) -> list[str]:
+def trace_rows(trace: list[Place | int], instruction: int | None, lines: dict[int, list[Line]]) -> list[str]:
     rows, number = [], 0
-    for index, place in enumerate(report.trace):
+    for index, place in enumerate(trace):
         if isinstance(place, int):
             rows.append(f"  the same {place} times more")
             number += place
             continue
-        found = best_lines(place, lines.get(looked_up(report, index, place), []))
+        found = best_lines(place, lines.get(looked_up(index, place, instruction), []))
         guess = "" if place.certain else "perhaps "
         rows += line_rows(f"  #{number:<3} {place.address:#018x}  {guess}", found[0])
         for line in found[1:]:
@@ -257,7 +280,9 @@ def render(report: Report, which: str, lines: dict[int, list[Line]]) -> str:
     if report.registers:
         rows += [f"registers ({report.cpu})", *register_rows(report)]
     if report.trace:
-        rows += ["backtrace", *trace_rows(report, lines)]
+        rows += ["backtrace", *trace_rows(report.trace, report.registers.get("rip"), lines)]
+    for other in report.others:
+        rows += [other.title, *trace_rows(other.trace, other.instruction, lines)]
     if report.segments_missing:
         rows.append(f"(the map of segments in the report is cut: {report.segments_missing} are not in it)")
     if report.broke:

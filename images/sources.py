@@ -138,6 +138,7 @@ THREADS = [
     "arch/x86_64/context.c",
     "core/linux/futex.c",
     "core/linux/thread.c",
+    "core/linux/thread_report.c",
     "arch/x86_64/ap_entry.S",
     "arch/x86_64/madt.c",
     "arch/x86_64/smp.c",

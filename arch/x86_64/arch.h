@@ -274,8 +274,10 @@ void lapic_send(uint32_t id, uint32_t what);
 #if QUIRE_THREADS
 /* What the interrupts from other CPUs do (smp.c); the second tells whether the CPU waits for it in cpu_wait_until. */
 void smp_serve(bool outside); /* the CPU was running the program, or waiting */
-/* Of an NMI: does not return if another CPU ends the machine. */
-void smp_stop_if_told(void);
+/* Of an NMI, with what it interrupted: does not return if another CPU ends the machine. */
+void smp_stop_if_told(const struct trap_frame *);
+/* What that was; NULL: the CPU was not stopped, or has not come to it. */
+const struct trap_frame *smp_stopped_at(unsigned cpu);
 void smp_kicked(bool note);
 /* True once, if the running CPU was kicked while it did not run the program. With interrupts off. */
 bool smp_take_kick(void);

@@ -28,6 +28,7 @@ struct begin { /* as context_swap pops it */
     uintptr_t address;
     uint64_t end[2]; /* of frame pointers; and alignment */
 };
+_Static_assert(offsetof(struct begin, rbp) == CONTEXT_RBP, "of context.h");
 
 /* What syscall_stack is while the program runs. */
 static inline uintptr_t stack_of_calls(const struct machine_context *context)

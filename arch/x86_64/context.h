@@ -4,6 +4,8 @@
 
 #include "core/base/types.h"
 
+#define CONTEXT_RBP 40 /* where on the stack of a context its frame pointer lies (context.S) */
+
 /* Per-CPU words that follow the thread, which other files define; their values while it does not run. */
 struct machine_context {
     uintptr_t stack;               /* pointer, below what context_swap pushed */

@@ -208,7 +208,7 @@ void trap_handle(struct trap_frame *frame)
 {
 #if QUIRE_THREADS
     if (UNLIKELY(frame->vector == EXCEPTION_NMI))
-        smp_stop_if_told();
+        smp_stop_if_told(frame);
 #endif
     if (UNLIKELY(is_step_over(frame)))
         return;

@@ -190,6 +190,7 @@ bool smp_take_kick(void)
 
 static unsigned stopper; /* 1 + the CPU that stops all others; 0: none does */
 static unsigned stopped;
+static PERCPU const struct trap_frame *stopped_at;
 
 static _Noreturn void stop(void)
 {
@@ -220,12 +221,18 @@ void cpu_stop_others(void)
         (void)port_read8(DELAY_PORT);
 }
 
-void smp_stop_if_told(void)
+const struct trap_frame *smp_stopped_at(unsigned cpu)
+{
+    return __atomic_load_n(&cpu_variable(cpu, stopped_at), __ATOMIC_ACQUIRE);
+}
+
+void smp_stop_if_told(const struct trap_frame *frame)
 {
     unsigned by = __atomic_load_n(&stopper, __ATOMIC_RELAXED);
 
     if (by == 0 || by == 1 + cpu_number())
         return;
+    __atomic_store_n(&this_cpu(stopped_at), frame, __ATOMIC_RELEASE);
     __atomic_fetch_add(&stopped, 1, __ATOMIC_RELAXED);
     stop();
 }

@@ -137,6 +137,112 @@ size_t cpu_backtrace(uintptr_t *addresses, size_t max)
     return count + follow_frames(frame, addresses + count, max - count, &rest);
 }
 
+#if QUIRE_THREADS
+/* ---- threads, and CPUs that were stopped ---- */
+
+extern uintptr_t syscall_stack;
+extern struct tss cpu_tss;
+
+_Static_assert(TRACE_GUESSES_FIRST + TRACE_FRAMES + TRACE_GUESSES == PANIC_TRACE_MAX, "PANIC_TRACE_MAX");
+
+bool panic_peek(uintptr_t address, void *to, size_t size)
+{
+    size_t part;
+
+    for (; size > 0; size -= part, address += part, to = (char *)to + part) {
+        part = VM_PAGE_SIZE - (address & VM_PAGE_MASK);
+        part = part < size ? part : size;
+        if (!peek(address, to, part))
+            return false;
+    }
+    return true;
+}
+
+/* A word of the call that the thread is in; where it was interrupted instead, the word of a return address is cs. */
+static uint64_t call_word(const struct machine_context *context, unsigned offset)
+{
+    uint64_t word = 0;
+
+    peek(context->high - 8 - CALL_SIZE + offset, &word, sizeof word);
+    return word;
+}
+
+static bool is_in_call(const struct machine_context *context)
+{
+    return call_word(context, CALL_RIP) != SELECTOR_CODE;
+}
+
+static void tell_call(const struct machine_context *context, struct panic_place *place)
+{
+    place->inside = INSIDE_CALL;
+    place->call = call_word(context, CALL_NUMBER);
+    place->argument = call_word(context, CALL_RDI);
+}
+
+/* The program's frame pointer, behind those of the core, which lie on the context's stack. */
+static uintptr_t program_frame_pointer(const struct machine_context *context)
+{
+    uintptr_t frame = 0;
+
+    peek(context->stack + CONTEXT_RBP, &frame, sizeof frame);
+    for (uintptr_t next; frame >= context->low && frame < context->high; frame = next)
+        if (!peek(frame, &next, sizeof next) || (next <= frame && next >= context->low))
+            return 0;
+    return frame;
+}
+
+void panic_left_at(const struct machine_context *context, struct panic_place *place)
+{
+    struct trap_frame frame = {.rip = 0};
+
+    if (is_in_call(context)) {
+        *place = (struct panic_place){.instruction = call_word(context, CALL_RIP),
+                                      .stack = call_word(context, CALL_RSP),
+                                      .frame = program_frame_pointer(context)};
+        tell_call(context, place);
+        return;
+    }
+    peek(context->high - sizeof frame, &frame, sizeof frame);
+    *place = (struct panic_place){.instruction = frame.rip, .stack = frame.rsp, .frame = frame.rbp};
+}
+
+/* Of the first of the faults that are served there. */
+static bool is_in_fault(unsigned cpu, unsigned long *address)
+{
+    uintptr_t top = (uintptr_t)fault_stack_top + percpu_offsets[cpu];
+    struct trap_frame frame;
+
+    if (cpu_variable(cpu, cpu_tss).ist[IST_PAGE - 1] == top || !peek(top - sizeof frame, &frame, sizeof frame))
+        return false;
+    *address = frame.address;
+    return true;
+}
+
+bool panic_stopped_at(unsigned cpu, const struct machine_context *context, struct panic_place *place)
+{
+    const struct trap_frame *frame = smp_stopped_at(cpu);
+
+    if (frame == NULL)
+        return false;
+    *place = (struct panic_place){.instruction = frame->rip, .stack = frame->rsp, .frame = frame->rbp};
+    if (is_in_fault(cpu, &place->argument))
+        place->inside = INSIDE_FAULT;
+    else if (context->program && cpu_variable(cpu, syscall_stack) == 0 && is_in_call(context))
+        tell_call(context, place);
+    return true;
+}
+
+bool panic_is_asleep(const struct panic_place *place)
+{
+    return trap_is_core(place->instruction) && trap_is_asleep(&(struct trap_frame){.rip = place->instruction});
+}
+
+size_t panic_trace(const struct panic_place *place, struct panic_frame *trace)
+{
+    return trace_exception(&(struct trap_frame){.rsp = place->stack, .rbp = place->frame}, trace);
+}
+#endif
+
 /* ---- the cause in words ---- */
 
 struct cause {

@@ -48,6 +48,11 @@ static void add(uint16_t number, linux_syscall function)
     linux_syscalls[number & ~LINUX_CALL_UNLOCKED] = function;
 }
 
+linux_syscall linux_call_function(unsigned long number)
+{
+    return linux_syscalls[number] == locked_call ? locked[number] : linux_syscalls[number];
+}
+
 #else
 
 static void add(uint16_t number, linux_syscall function)

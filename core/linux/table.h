@@ -6,6 +6,7 @@
 #define CORE_LINUX_TABLE_H
 
 #include "core/base/types.h"
+#include "core/linux/linux.h"
 
 struct linux_call {
     int32_t function; /* distance from here; 0 ends the list */
@@ -14,6 +15,11 @@ struct linux_call {
 #define LINUX_CALL_UNLOCKED 0x8000u
 
 extern const struct linux_call linux_calls[];
+
+#if QUIRE_THREADS
+/* The function of a call, whose number is below LINUX_SYSCALL_COUNT. */
+linux_syscall linux_call_function(unsigned long number);
+#endif
 
 /* Functions that take and return nothing, each by its distance from here; 0 ends the list. */
 extern const int32_t linux_inits[];

@@ -565,3 +565,24 @@ struct scheduler_counts scheduler_counts(unsigned cpu)
 {
     return cpu_variable(cpu, scheduler).counts;
 }
+
+const struct thread *scheduler_current(unsigned cpu)
+{
+    const struct scheduler *of = &cpu_variable(cpu, scheduler);
+    const struct thread *current = __atomic_load_n(&of->current, __ATOMIC_RELAXED);
+
+    return current == &of->idle ? NULL : current;
+}
+
+int thread_runs_on(const struct thread *thread)
+{
+    for (unsigned cpu = 0; cpu < cpu_count(); cpu++)
+        if (scheduler_current(cpu) == thread)
+            return (int)cpu;
+    return -1;
+}
+
+bool thread_waits(const struct thread *thread)
+{
+    return thread->state == PARKED || thread->state == PARKING;
+}

@@ -78,6 +78,13 @@ void thread_interrupt(struct thread *);
 /* ns of CPU time so far, of any thread. */
 uint64_t thread_cpu_time(const struct thread *);
 
+/* For reports, where the other CPUs are stopped: the CPU that runs it, whose thread is at that address, or -1; and of
+ * one that does not run whether it waits, or is ready. */
+int thread_runs_on(const struct thread *);
+bool thread_waits(const struct thread *);
+/* What a CPU runs; NULL: nothing. */
+const struct thread *scheduler_current(unsigned cpu);
+
 struct scheduler_counts {
     uint64_t switches, preemptions, migrations, wakes;
 };

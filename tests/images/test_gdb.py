@@ -21,6 +21,8 @@ from gdb_constants import CONSTANTS, C
 LOOKING_IN = ROOT / "build/test/looking-in/run.json"
 MISDEEDS = ROOT / "build/test/misdeeds/run.json"
 EXISTING = ROOT / "build/test/linux-program/run.json"
+THREADS = ROOT / "build/test/thread-report/run.json"
+THREADS_C = "tests/boot/images/thread-report/main.c"
 MISDEEDS_C = "tests/boot/images/misdeeds/main.c"
 MARK = 0x6B726F77206F6E21  # of looking-in
 MIB = 1 << 20
@@ -315,17 +317,18 @@ class DamageTest(unittest.TestCase):
 
 def source_line_of(text: str, file: str = MISDEEDS_C) -> int:
     """The number of the line that holds the text, of which there is one."""
-    [line] = [number for number, line in enumerate((ROOT / file).read_text().split("\n"), 1) if text in line]
-    return line
+    source = (ROOT / file).read_text()
+    assert source.count(text) == 1, text
+    return source[: source.index(text)].count("\n") + 1
 
 
 class ReportTest(FolderCase):
     saved: dict[str, bytes] = {}
 
-    def console_of(self, misdeed: str) -> bytes:
+    def console_of(self, misdeed: str, config: Path = MISDEEDS, *options: str) -> bytes:
         """What the image printed while it did it."""
         if misdeed not in self.saved:
-            command = ["run", "--config", MISDEEDS, "--accelerator", "tcg", "--", misdeed]
+            command = ["run", "--config", config, "--accelerator", "tcg", *options, "--", misdeed]
             self.saved[misdeed] = self.tool("qemu.py", *command, stdin=subprocess.DEVNULL).stdout.encode()
         return self.saved[misdeed]
 
@@ -354,6 +357,16 @@ class ReportTest(FolderCase):
         self.assertRegex(text, rf"\n  #1   \S+  recurse at {MISDEEDS_C}:{line}\n")
         self.assertRegex(text, r"\n  the same \d+ times more\n")
         self.assertRegex(text, r"\nthe address 0x[0-9a-f]+ is 0x[0-9a-f]+ bytes into the segment .* stack guard below ")
+
+    def test_threads(self) -> None:
+        """Other CPUs and threads, with the lines where they are, or wait."""
+        text = self.read(self.console_of("crash", THREADS, "--cpus", "2"), config=THREADS)
+        crash, spin, lock = (source_line_of(words, THREADS_C) for words in ("(volatile char *)64", "fetch_add(", "lock(&taken);\n    puts"))
+        self.assertRegex(text, rf"\n  #0   \S+  crash_here at {THREADS_C}:{crash}\n")
+        self.assertRegex(text, rf"\nCPU \d: thread 4 \(spinner\)\n  #0   \S+  spins at {THREADS_C}:{spin}\n")
+        waiter = re.search(r"\nthread 3 \(waiter\): waits in futex\(0x[0-9a-f]+\), .*\n((  .*\n)*)thread 4 ", text)
+        self.assertRegex(waiter[1], rf"  (perhaps )?wants_lock at {THREADS_C}:{lock}\n")
+        self.assertRegex(text, r"\nthread 4 \(spinner\): runs on CPU \d, .*\nthread 5 \(crasher\?\[1m\): this one, on CPU \d, .*\n\Z")
 
     def test_double_free(self) -> None:
         """A panic of the core, in a call inlined there, and the second of two equal lines."""
@@ -442,13 +455,18 @@ class ParseTest(unittest.TestCase):
         text = (b"quire: program: stack overflow\nquire: image a, build 00000000000000ff, program entered at 0x401000\n"
                 b"quire: registers (CPU)\nquire:   rip 0000000000401000 rsp 0000000000000001 rflags 00000002\n"
                 b"quire: backtrace (?)\nquire:   0x0000000000401000\nquire:   0x0000000000401010 ? f+0x10\nquire:   the same 3 times more\n"
-                b"quire: segments\nquire:   0000000000400000-0000000000402000 8 KiB r-x file 8 KiB resident (2/0/0) faults 1  page 0 of /x\n")  # fmt: skip
+                b"quire: segments\nquire:   0000000000400000-0000000000402000 8 KiB r-x file 8 KiB resident (2/0/0) faults 1  page 0 of /x\n"
+                b"quire: CPU 1: thread 2 (a)\nquire:   0x0000000000401020 g+0x10\nquire: thread 1 (quire: CPU 2): waits in futex(0x1), 0.000 s of CPU time\n"
+                b"quire:   0x0000000000401030\nquire:   0x0000000000401040 ?\nquire: thread 3 (b): this one, on CPU 0, 1.000 s of CPU time\nquire: and 7 more threads\n")  # fmt: skip
         for end in range(len(text) + 1):
             for report in panic.parse(text[:end]):
                 panic.render(report, "report", {})
         [report] = panic.parse(text)
         self.assertEqual((report.entered, report.registers["rsp"], report.trace[2]), (0x401000, 1, 3))
         self.assertEqual(report.trace[1], panic.Place(0x401010, False, "f"))
+        self.assertEqual([(other.title[:8], len(other.trace), other.instruction) for other in report.others],
+                         [("CPU 1: t", 1, 0x401020), ("thread 1", 2, 0x401030), ("thread 3", 0, None), ("and 7 mo", 0, None)])  # fmt: skip
+        self.assertRegex(panic.render(report, "", {}), r"\nCPU 1: thread 2 \(a\)\n  #0   0x0000000000401020  g\nthread 1 \(quire: CPU 2\): waits")
         self.assertIn("rip    0000000000401000  0x1000 bytes into 0x400000-0x402000 file r-x (page 0 of /x)", panic.render(report, "", {}))
 
 
