@@ -48,6 +48,10 @@ bool cpu_is_inside_core(void);
 /* No interrupts from here on; what was before, for cpu_interrupts_restore. Only where there are threads. */
 uint64_t cpu_interrupts_off(void);
 void cpu_interrupts_restore(uint64_t before);
+/* For checks of debug builds: whether interrupts were on before; and that what runs is the handler of an interrupt that
+ * came in the middle of the core. */
+bool cpu_interrupts_were_on(uint64_t before);
+bool cpu_is_handler_in_core(void);
 /*
  * Interrupts the CPU: what it runs of the program (frame_on_kick of core/linux/frame.h), or its cpu_wait_until returns:
  * if it runs neither, the next one does, at once. What was stored before is seen there. It may be the running one.

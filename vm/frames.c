@@ -80,7 +80,7 @@ typedef size_t tree_place;
 /* What one lock is for: the fields, and the bits of the children. Where CPUs are several, a cache line. */
 struct tree {
     paddr_t virgin; /* from here on no frame of the tree was ever handed out */
-    struct spinlock lock;
+    struct spinlock_frames lock;
     tree_place lowest_whole, lowest_partial;    /* no child below is wholly, or partly, free: where a search begins */
     tree_place lowest_run[FRAME_RUN_ORDER_MAX]; /* no partly free child below has a free run of that order */
     tree_place highest_run;                     /* none of these is above */

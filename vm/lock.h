@@ -8,7 +8,7 @@
 #include "core/spinlock.h"
 
 struct space_lock {
-    struct spinlock spin;
+    struct spinlock_space spin;
 #if QUIRE_THREADS
     uint32_t depth; /* how many times more than once its CPU holds it */
 #endif

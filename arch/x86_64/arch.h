@@ -90,6 +90,7 @@
 /* Bytes of struct trap_frame, and of it before cs. */
 #define TRAP_FRAME_SIZE 192
 #define TRAP_FRAME_BELOW_CS 160
+#define TRAP_FRAME_R8 64
 
 /* What lies above the kernel stack pointer while a system call runs (syscall.S), and stays there when it has ended. */
 #define CALL_NUMBER 0
@@ -136,8 +137,9 @@ struct trap_frame {
     uint64_t rip, cs, rflags, rsp, ss;
 };
 
-_Static_assert(offsetof(struct trap_frame, cs) == TRAP_FRAME_BELOW_CS && sizeof(struct trap_frame) == TRAP_FRAME_SIZE,
-               "for syscall.S");
+_Static_assert(offsetof(struct trap_frame, cs) == TRAP_FRAME_BELOW_CS && sizeof(struct trap_frame) == TRAP_FRAME_SIZE &&
+                   offsetof(struct trap_frame, r8) == TRAP_FRAME_R8,
+               "for syscall.S and trap.S");
 
 struct cpu_features {
     bool xsave, fsgsbase, rdrand, rdseed, apic, x2apic, tsc_deadline, invariant_tsc, hypervisor, pages_1g;

@@ -351,7 +351,7 @@ static void start(void)
 /* `version` is odd while it is changed, and readers try again; a reader on this CPU would do so for ever, so interrupts
  * are off. */
 #if QUIRE_THREADS
-static struct spinlock changing;
+static struct spinlock_clock changing;
 
 static uint64_t begin_change(void)
 {

@@ -9,6 +9,7 @@
 #include "core/context.h"
 #include "core/linux/linux.h"
 #include "core/percpu.h"
+#include "core/spinlock.h"
 #include "vm/fault.h"
 
 #define SYSCALL_LENGTH 2 /* bytes of the instruction */
@@ -226,6 +227,25 @@ void trap_handle(struct trap_frame *frame)
         trap_report(frame);
     }
 }
+
+#if defined(QUIRE_DEBUG) && QUIRE_THREADS
+/* Where the program goes on no lock is held (core/spin_check.c). Of the fault only what is above preserved registers is
+ * there. */
+void syscall_check_locks(uintptr_t stack_before);
+void syscall_check_locks(uintptr_t stack_before)
+{
+    if (stack_before != 0 && fault_depth_is(0) && this_cpu(user_check_suspended) == 0)
+        spin_check_none("a system call ends");
+}
+
+void fault_check_locks(const struct trap_frame *frame);
+void fault_check_locks(const struct trap_frame *frame)
+{
+    if (!trap_is_core(frame->rip) && fault_depth_is(1) && this_cpu(syscall_stack) != 0 &&
+        this_cpu(user_check_suspended) == 0)
+        spin_check_none("a page fault ends");
+}
+#endif
 
 /* ---- the end of a system call ---- */
 

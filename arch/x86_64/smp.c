@@ -121,6 +121,24 @@ void cpu_interrupts_restore(uint64_t before)
     interrupts_restore(before);
 }
 
+#ifdef QUIRE_DEBUG
+bool cpu_interrupts_were_on(uint64_t before)
+{
+    return before & FLAG_INTERRUPT;
+}
+
+/* By the stack, above which lies what was interrupted. */
+bool cpu_is_handler_in_core(void)
+{
+    extern char interrupt_stack_guard[], interrupt_stack_top[];
+    uintptr_t top = (uintptr_t)interrupt_stack_top + percpu_offset();
+    const struct trap_frame *interrupted = (const struct trap_frame *)top - 1;
+
+    return top - (uintptr_t)__builtin_frame_address(0) < (uintptr_t)(interrupt_stack_top - interrupt_stack_guard) &&
+           trap_is_core(interrupted->rip) && !trap_is_asleep(interrupted);
+}
+#endif
+
 void cpu_relax(void)
 {
     cpu_pause();

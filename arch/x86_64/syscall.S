@@ -45,6 +45,14 @@ syscall_on_stack:
 syscall_known:
     call *linux_syscalls(, %rax, 8)
 syscall_leave:
+#if defined(QUIRE_DEBUG) && QUIRE_THREADS
+    subq $8, %rsp
+    pushq %rax
+    movq (16 + CALL_STACK)(%rsp), %rdi
+    call syscall_check_locks
+    popq %rax
+    addq $8, %rsp
+#endif
     cmpl $0, %gs:linux_attention
     jne syscall_attend
     addq $8, %rsp

@@ -66,6 +66,10 @@ page_access:
     \serve
     testl %eax, %eax
     jnz page_failed
+#if defined(QUIRE_DEBUG) && QUIRE_THREADS
+    leaq -TRAP_FRAME_R8(%rsp), %rdi
+    call fault_check_locks
+#endif
     pop_scratch
     addq $FAULT_SLICE, %gs:cpu_tss + TSS_IST_PAGE
     iretq

@@ -104,7 +104,7 @@ static bool wait_for(uint8_t status)
     return false;
 }
 
-static struct spinlock lock; /* of what is written at once */
+static struct spinlock_console lock; /* of what is written at once */
 
 static void write_bytes(const char *bytes, size_t length)
 {

@@ -57,7 +57,7 @@ struct waiter {
 };
 
 struct bucket {
-    _Alignas(64) struct spinlock lock;
+    _Alignas(64) struct spinlock_futex lock;
     struct waiter *first, *last;
 };
 

@@ -13,7 +13,7 @@
 #include "core/spinlock.h"
 
 #if QUIRE_THREADS
-extern struct spinlock linux_lock;
+extern struct spinlock_calls linux_lock;
 
 static inline void linux_enter(void)
 {

@@ -43,7 +43,7 @@
 extern char __boot_stack[], __boot_stack_end[];
 
 struct linux_thread linux_first_thread;
-struct spinlock linux_lock;
+struct spinlock_calls linux_lock;
 
 static struct linux_thread *last_thread = &linux_first_thread;
 static unsigned count = 1, ending; /* ending: they are not counted any more, but have not told it */
@@ -51,7 +51,7 @@ static int last_id = 1;
 static uint64_t ended_cpu_time; /* of those that are no more */
 static int first_status;        /* of the program's own thread, if it has ended before others */
 
-static struct spinlock stacks_lock;
+static struct spinlock_stacks stacks_lock;
 static struct linux_thread *kept; /* of threads that are no more, by `next` */
 static unsigned stack_count;
 

@@ -36,7 +36,7 @@
 enum thread_state { RUNNING, PARKING, PARKED, WOKEN };
 
 struct scheduler {
-    struct spinlock lock; /* of the queue and the sleepers */
+    struct spinlock_scheduler lock; /* of the queue and the sleepers */
     struct thread *first, *last;
     unsigned length; /* read without the lock, too */
     struct deadline *sleepers;
@@ -259,6 +259,7 @@ static __attribute__((noinline)) void switch_to(struct thread *next, enum leavin
     struct thread *previous = self->current;
     uint64_t now = clock_monotonic();
 
+    spin_check_none("a thread is left");
     previous->leaving = leaving;
     __atomic_store_n(&previous->ran, previous->ran + (now - previous->since), __ATOMIC_RELAXED);
     next->since = now;

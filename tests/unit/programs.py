@@ -5,7 +5,7 @@ named *_one as the core is for programs without threads.
 """
 
 # The simulated machine without a CPU: RAM and panics. Fuzzers have no test harness.
-MACHINE = ["tests/unit/fake/ram.c", "tests/unit/fake/core.c", "tests/unit/fake/cpus.c", "core/spinlock.c"]
+MACHINE = ["tests/unit/fake/ram.c", "tests/unit/fake/core.c", "tests/unit/fake/cpus.c", "core/spinlock.c", "core/spin_check.c"]
 HARNESS = ["tests/unit/fake/harness.c"]
 CPU = ["tests/unit/fake/cpu.c", "tests/unit/fake/mmu.c"]
 VM = [
@@ -90,6 +90,8 @@ FRAMES_CPUS_TEST = ["tests/unit/test_frames_cpus.c", "vm/frames.c", *MACHINE, *H
 PROGRAMS: dict[str, list[str]] = {
     "test_frames_cpus": FRAMES_CPUS_TEST,
     "test_frames_cpus_tsan": FRAMES_CPUS_TEST,
+    "test_spin_check": ["tests/unit/test_spin_check.c", *MACHINE, *HARNESS],
+    "test_spin_check_tsan": ["tests/unit/test_spin_check.c", *MACHINE, *HARNESS],
     "test_cpus": CPUS_TEST,
     "test_cpus_tsan": CPUS_TEST,
     "test_frames": FRAMES_TEST,

@@ -38,6 +38,7 @@ PROGRAMS: dict[str, list[str]] = {
         "tests/unit/fake/core.c",
         "tests/unit/fake/cpus.c",
         "core/spinlock.c",
+        "core/spin_check.c",
         "tests/unit/fake/harness.c",
     ],
 }

@@ -36,7 +36,7 @@ static COLD bool make(void)
 
 static COLD bool start(void)
 {
-    static struct spinlock lock;
+    static struct spinlock_heap_start lock;
     bool made;
 
     spin_lock(&lock);

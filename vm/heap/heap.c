@@ -38,7 +38,7 @@ void heap_init(struct heap *heap, const struct vm_segment_driver *driver, vm_fla
 
 bool heap_start(void)
 {
-    static struct spinlock lock;
+    static struct spinlock_heap_start lock;
     static bool made;
 
     spin_lock(&lock);

@@ -112,7 +112,7 @@ struct pool {
 /* All of it, its regions, spans and structures are changed, and looked at, with the lock held only. Of a span what says
  * where it is, of what class and whose, does not change while an object of it is handed out. */
 struct heap {
-    struct spinlock lock;
+    struct spinlock_heap lock;
 #if QUIRE_THREADS
     unsigned owner; /* 1 + the CPU, of malloc's; 0: of a heap that a program made */
 #endif

@@ -339,7 +339,7 @@ static inline void forget_growing(const struct vm_segment *segment)
 /* Blocks that were freed here and are kept: nothing is asked of them. Only this CPU adds one. The lock is taken last of
  * all, under those of vm/, so nothing is freed with it. */
 static LARGE_PERCPU struct kept {
-    struct spinlock lock;
+    struct spinlock_heap_kept lock;
     struct vm_segment *segments[KEPT];
     unsigned count;
     size_t backed; /* bytes of those that have pages */

@@ -5,9 +5,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "core/clock.h"
 #include "core/cpu.h"
 #include "core/percpu.h"
+#include "core/symbols.h"
 #include "fake.h"
 
 #define CPUS 64u
@@ -136,6 +139,41 @@ uint64_t cpu_interrupts_off(void)
 void cpu_interrupts_restore(uint64_t before)
 {
     (void)before;
+}
+
+static _Thread_local bool interrupts_on, handler;
+
+void fake_cpu_interrupts(bool on, bool in_handler)
+{
+    interrupts_on = on;
+    handler = in_handler;
+}
+
+bool cpu_interrupts_were_on(uint64_t before)
+{
+    (void)before;
+    return interrupts_on;
+}
+
+bool cpu_is_handler_in_core(void)
+{
+    return handler;
+}
+
+/* A test may have a clock of its own. */
+__attribute__((weak)) uint64_t clock_monotonic(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* There are no names of functions. */
+bool symbol_lookup(uintptr_t address, char *name, size_t size, size_t *offset)
+{
+    (void)address, (void)name, (void)size, (void)offset;
+    return false;
 }
 
 bool cpu_others_stopped(void)

@@ -84,6 +84,8 @@ void fake_cpu_look(void);
 /* The caller plays this CPU from now on, which does not run in another thread: for several CPUs in a fixed order. */
 void fake_cpu_be(unsigned cpu);
 size_t fake_cpu_kicks(unsigned cpu);
+/* Whether interrupts are on where the running CPU is, and it is in the handler of one that came in the core. */
+void fake_cpu_interrupts(bool on, bool in_handler);
 /* What cpu_is_inside_core says on this CPU from now on. */
 void fake_cpu_inside_core(bool inside);
 
