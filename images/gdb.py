@@ -18,6 +18,7 @@ sys.dont_write_bytecode = True
 import panic  # noqa: E402
 from gdb_core import Command, Segment, Segments, number, per_cpu, size_text  # noqa: E402
 from gdb_memory import Frames, Spans, Statistics, Walk, segment_line  # noqa: E402
+from gdb_threads import AllThreads, OneThread, set_up as set_up_threads  # noqa: E402
 from tool import Failure  # noqa: E402
 
 
@@ -127,10 +128,11 @@ class Quire(gdb.Command):
 
 
 def set_up() -> None:
-    commands = [Start, AllSegments, OneSegment, Fault, Walk, Frames, Spans, Statistics, Report]
+    commands = [Start, AllSegments, OneSegment, Fault, Walk, Frames, Spans, Statistics, AllThreads, OneThread, Report]
     for command in commands:
         command()
     Quire(commands)
+    set_up_threads()
     gdb.execute("set breakpoint auto-hw on")
     gdb.execute("set breakpoint pending off")  # there are no shared libraries to come
     gdb.execute("set print pretty on")

@@ -106,7 +106,54 @@
 #define CALL_RSP 80
 #define CALL_SIZE 88
 
-#ifndef __ASSEMBLER__
+#ifdef __ASSEMBLER__
+/*
+ * For debuggers: where code that calls a function has the registers of what it was entered from, above the stack pointer
+ * of that call. unwind_begin before the call, one of the others behind it. DWARF's call frame information by hand, as
+ * the assembler does not say in .debug_frame that these are frames as of signals (S), whose callers may be on any other
+ * stack; no image loads it.
+ */
+    .macro unwind_begin
+771:
+    .endm
+
+    /* size: bytes up to the end of what is saved; saved: for each register 0x80 + its number in DWARF (psABI, figure
+     * 3.36), and how many words below that end it lies. */
+    .macro unwind_end size, saved:vararg
+772:
+    .pushsection .debug_frame, "", @progbits
+773:
+    .long 775f - 774f
+774:
+    .long 0xffffffff /* what is common */
+    .byte 1, 'S', 0, 1, 0x78, 16 /* version, augmentation, factors 1 and -8, the return address */
+    .byte 0x0c, 7 /* the end is so far above rsp */
+    .uleb128 \size
+    .byte \saved
+    .balign 8, 0
+775:
+    .long 777f - 776f
+776:
+    .long 773b
+    .quad 771b, 772b - 771b
+    .balign 8, 0
+777:
+    .popsection
+    .endm
+
+    .macro unwind_call
+    unwind_end CALL_SIZE, 0x80 + 16, (CALL_SIZE - CALL_RIP) / 8, 0x87, (CALL_SIZE - CALL_RSP) / 8
+    .endm
+
+    /* A whole struct trap_frame; or from r8 on, without the preserved registers. */
+    .macro unwind_trap
+    unwind_end TRAP_FRAME_SIZE, 0x80 + 16, 5, 0x87, 2, 0x83, 17, 0x86, 18, 0x8f, 19, 0x8e, 20, 0x8d, 21, 0x8c, 22
+    .endm
+
+    .macro unwind_fault
+    unwind_end TRAP_FRAME_SIZE - TRAP_FRAME_R8, 0x80 + 16, 5, 0x87, 2
+    .endm
+#else
 
 #include "core/base/error.h"
 #include "core/base/string.h"

@@ -36,8 +36,10 @@ context_begin:
 context_call:
     movq %rdi, %rsp
     xorl %ebp, %ebp
+    unwind_begin
     call *%rsi
     movq %rsp, %rdi
+    unwind_trap
 
 /* _Noreturn void context_return(struct trap_frame *frame): `failure` is the stack of its next call. */
     .globl context_return

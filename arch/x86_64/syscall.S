@@ -42,6 +42,7 @@ syscall_on_stack:
     movq %r10, %rcx
     cmpq $SYSCALL_COUNT, %rax
     jae syscall_large
+    unwind_begin
 syscall_known:
     call *linux_syscalls(, %rax, 8)
 syscall_leave:
@@ -100,6 +101,7 @@ syscall_large:
     jb syscall_known
     call linux_absent
     jmp syscall_leave
+    unwind_call
 
 /* struct trap_frame, from its high end; `at` is how far the stack pointer is below the call's words. */
     .set at, 0
@@ -142,6 +144,7 @@ syscall_large:
 
 syscall_attend:
     push_frame %rax
+    unwind_begin
     movq %rsp, %rdi
     call syscall_finish
     .globl syscall_resume
@@ -149,6 +152,7 @@ syscall_resume:
     movq 8(%rsp), %rax
     movq %rax, %gs:syscall_stack
     jmp trap_return
+    unwind_trap
 
 /*
  * long linux_rt_sigreturn(void), the system call: only a struct trap_frame whose registers linux_signal_return fills in,

@@ -63,6 +63,7 @@ page_access:
     jnz page_odd
     movzbl page_access(%rdx), %esi
     andl $1, %edx
+    unwind_begin
     \serve
     testl %eax, %eax
     jnz page_failed
@@ -70,6 +71,7 @@ page_access:
     leaq -TRAP_FRAME_R8(%rsp), %rdi
     call fault_check_locks
 #endif
+    unwind_fault
     pop_scratch
     addq $FAULT_SLICE, %gs:cpu_tss + TSS_IST_PAGE
     iretq
@@ -112,9 +114,11 @@ page_program:
     jnz page_handled
     movq %rsp, %rdi
 page_other:
+    unwind_begin
     call trap_handle            /* returns after a fixup, or to a handler: the preserved registers are as they were */
 page_handled:
     addq $FAULT_SLICE, %gs:cpu_tss + TSS_IST_PAGE
+    unwind_trap
     addq $64, %rsp
     pop_scratch
     iretq
@@ -127,11 +131,13 @@ trap_common:
     push_preserved
     pushq $0
     pushq %rdi
+    unwind_begin
     movq %rsp, %rdi
     call trap_handle
     .globl trap_return
 trap_return:
     addq $16, %rsp
+    unwind_trap
     popq %r12
     popq %r13
     popq %r14

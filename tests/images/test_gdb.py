@@ -30,11 +30,11 @@ SEPARATOR = "=== next ==="
 MEMORY_COMMANDS = ("quire-segments", "quire-segment main", "quire-fault", "quire-frames", "quire-spans", "quire-statistics")
 
 
-def debug(config: Path, *commands: str, machine: bool = True, memory: str = "64M") -> tuple[list[str], str]:
+def debug(config: Path, *commands: str, machine: bool = True, memory: str = "64M", cpus: str = "1") -> tuple[list[str], str]:
     """What each of gdb's commands printed, and what the image did."""
     description = qemu.load_config(config)
     port = qemu.free_port()
-    options = qemu.make_parser().parse_args(["run", "--config", str(config), "--memory", memory])
+    options = qemu.make_parser().parse_args(["run", "--config", str(config), "--memory", memory, "--cpus", cpus])
     options.arguments = None
     gdb = [*qemu.gdb_command(description), "-batch", "-nx"]
     if machine:
@@ -122,7 +122,7 @@ class MemoryTest(unittest.TestCase):
     def test_help(self) -> None:
         lines = [row.split()[0] for row in self.before["help quire"].split("\n") if row.startswith("quire-")]
         self.assertEqual(lines, ["quire-start", "quire-segments", "quire-segment", "quire-fault", "quire-walk", "quire-frames",
-                                 "quire-spans", "quire-statistics", "quire-report"])  # fmt: skip
+                                 "quire-spans", "quire-statistics", "quire-threads", "quire-thread", "quire-report"])  # fmt: skip
 
     def test_before_paging(self) -> None:
         for command in MEMORY_COMMANDS:
@@ -320,6 +320,56 @@ def source_line_of(text: str, file: str = MISDEEDS_C) -> int:
     source = (ROOT / file).read_text()
     assert source.count(text) == 1, text
     return source[: source.index(text)].count("\n") + 1
+
+
+class ThreadsTest(unittest.TestCase):
+    """Threads that run and wait, at a breakpoint of one of them."""
+
+    def at_crash(self, *commands: str, cpus: str = "2") -> list[str]:
+        outputs, _ = debug(THREADS, "quire-threads", "hbreak crash_here", "continue", *commands, memory="128M", cpus=cpus)
+        self.assertEqual(outputs[0], "quire-threads: there are no threads yet: quire-start runs to main")
+        for output in outputs:
+            self.assertNotRegex(output, "Traceback|Python Exception")
+        return outputs[3:]
+
+    def test_list(self) -> None:
+        table, *rest = self.at_crash("quire-threads", "set var linux_first_thread.next.next.next = (void *)0x5a5a5a5a5a5a5a5a", "quire-threads",
+                                     "set var linux_first_thread.next.next.next = &linux_first_thread", "quire-threads")  # fmt: skip
+        for row, state, where in (("1 ", "waits", r"futex\(0x[0-9a-f]+\)"), ("2 ", "waits", r"nanosleep\(0x[0-9a-f]+\)"),
+                                  ("3 ", "waits", r"futex\(0xf{8}[0-9a-f]{8}\)"), ("4 ", "runs", "spins"), ("5 ", "runs", "crash_here")):  # fmt: skip
+            cells = row_of(table, row)
+            self.assertEqual(cells[2], state)
+            self.assertRegex(cells[5], f"^{where}$")
+        self.assertEqual([row_of(table, row)[1] for row in "2345"], ["sleeper", "waiter", "spinner", "crasher?[1m"])
+        self.assertEqual({row_of(table, row)[3] for row in "45"}, {"0", "1"})
+        self.assertRegex(rest[1], r"\n3 +waiter .*\ndamaged, .*: the thread at 0x5a5a5a5a5a5a5a5a cannot be read$")
+        self.assertRegex(rest[3], r"\n3 +waiter .*\ndamaged, .*: the list of threads leads back to 0x[0-9a-f]+$")
+
+    def test_ready(self) -> None:
+        table, chosen, trace = self.at_crash("quire-threads", "quire-thread 4", "backtrace", cpus="1")
+        self.assertEqual(row_of(table, "4 ")[2::3], ["ready", "interrupted"])
+        self.assertRegex(chosen, r"^thread 4 \(spinner\) ready, was interrupted\n#1 ")
+        self.assertRegex(trace, rf"<signal handler called>.*\n#\d+ .* spins \(unused=.*\) at {THREADS_C}:\d+")
+
+    def test_frames(self) -> None:
+        """Of one that waits, into the program; of one that runs; and nothing of it is left."""
+        before, chosen, trace, caller, _, spinner, none, wrong = self.at_crash(
+            "backtrace", "quire-thread 3", "backtrace", "up", "quire-thread", "quire-thread 4", "quire-thread 77", "quire-thread x")  # fmt: skip
+        self.assertRegex(before, rf"^#0  crash_here .*\n#1 .* crashes \(unused=0x0\) at {THREADS_C}:\d+\n")
+        self.assertRegex(chosen, r"^thread 3 \(waiter\) waits in futex\(0xf+[0-9a-f]+\)\n#1  0xf+[0-9a-f]+ in switch_to \(")
+        self.assertRegex(trace, r"^#1 .* switch_to (?s:.*) in thread_park (?s:.*) in futex_wait (?s:.*)\n#\d+ +<signal handler called>.*\n#\d+ +0xf+[0-9a-f]+ in ")
+        self.assertRegex(caller, r"^#2  0xf+[0-9a-f]+ in ")
+        self.assertRegex(spinner, rf"^thread 4 \(spinner\) runs on CPU \d\n#0  (0x[0-9a-f]+ in )?spins \(unused=.*\) at {THREADS_C}:\d+\n")
+        self.assertEqual(none, "quire-thread: there is no thread 77: quire-threads shows those there are")
+        self.assertRegex(wrong, "^quire-thread: which thread\\? ")
+
+    def test_goes_on(self) -> None:
+        """The choice ends; a trap's frames lead to what it interrupted."""
+        outputs = self.at_crash("quire-thread 3", "hbreak panic_begin", "continue", "backtrace")
+        self.assertRegex(outputs[-1], rf"^#0  panic_begin .*(?s:.*)#3  <signal handler called>.*\n#4 .*crash_here \(\) at {THREADS_C}:\d+\n#5 .* crashes ")
+
+    def test_core_without_threads(self) -> None:
+        self.assertEqual(debug(LOOKING_IN, "quire-start", "quire-threads")[0][1], "quire-threads: the core of this image is without threads")
 
 
 class ReportTest(FolderCase):
