@@ -142,6 +142,7 @@ THREADS = [
     "arch/x86_64/ap_entry.S",
     "arch/x86_64/madt.c",
     "arch/x86_64/smp.c",
+    "arch/x86_64/tsc.c",
     "core/spin_check.c",
     "core/spinlock.c",
     "core/threads/scheduler.c",

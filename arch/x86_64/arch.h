@@ -107,6 +107,7 @@
 #define CALL_SIZE 88
 
 #ifdef __ASSEMBLER__
+/* clang-format off */
 /*
  * For debuggers: where code that calls a function has the registers of what it was entered from, above the stack pointer
  * of that call. unwind_begin before the call, one of the others behind it. DWARF's call frame information by hand, as
@@ -153,6 +154,7 @@
     .macro unwind_fault
     unwind_end TRAP_FRAME_SIZE - TRAP_FRAME_R8, 0x80 + 16, 5, 0x87, 2
     .endm
+/* clang-format on */
 #else
 
 #include "core/base/error.h"
@@ -291,14 +293,20 @@ extern struct clock_scale {
 /* Monotonic nanoseconds at a time stamp, below valid_until. */
 static inline uint64_t clock_scale_ns(uint64_t tsc)
 {
-    /* boot_tsc and later readings are of one CPU, or of CPUs whose counters agree to within a few ticks. */
+    /* Readings are of CPUs whose counters agree, to within a few ticks. */
     uint64_t ticks = tsc > clock_scale.base_tsc ? tsc - clock_scale.base_tsc : 0;
 
     return clock_scale.base_ns + (uint64_t)((unsigned __int128)ticks * clock_scale.multiplier >> 32);
 }
 
-/* The time stamp at which the monotonic clock will show ns; the clock has been read before. */
+/* The time stamp of this CPU at which the monotonic clock will show ns; the clock has been read before. */
 uint64_t clock_tsc_at(uint64_t ns);
+
+#if QUIRE_THREADS
+/* Not all time-stamp counters agree (tsc.h): from now on the clock is read by calls only, and never goes back whatever
+ * CPU it is read on. own: what is added to the running CPU's, ticks. The clock has been read before. */
+void clock_split(int64_t own);
+#endif
 
 /* Until the last byte has left the UART. */
 void uart_drain(void);

@@ -401,6 +401,46 @@ static inline uint64_t scaled(uint64_t tsc)
 }
 #endif
 
+#if QUIRE_THREADS
+/* ---- counters that do not agree ---- */
+
+/* valid_until is 0 then, for good: whoever reads the clock finds the way here, programs by a call. */
+static bool apart;
+static PERCPU int64_t counter_offset; /* of the CPU's counter to that of CPU 0, in ticks, about */
+static uint64_t latest;               /* that was told to anybody, ns */
+
+void clock_split(int64_t own)
+{
+    uint64_t flags = begin_change();
+
+    this_cpu(counter_offset) = own;
+    apart = true;
+    clock_scale.valid_until = 0;
+    end_change(flags);
+}
+
+static COLD uint64_t read_apart(uint64_t tsc)
+{
+    uint64_t ns = scaled(tsc + (uint64_t)this_cpu(counter_offset)), told = __atomic_load_n(&latest, __ATOMIC_RELAXED);
+
+    while (told < ns && !__atomic_compare_exchange_n(&latest, &told, ns, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        continue;
+    return told < ns ? ns : told;
+}
+
+static inline uint64_t own_tsc(uint64_t tsc)
+{
+    return tsc - (uint64_t)this_cpu(counter_offset);
+}
+#else
+static inline uint64_t own_tsc(uint64_t tsc)
+{
+    return tsc;
+}
+#endif
+
+/* ---- a more precise rate ---- */
+
 /* Takes the second sample; too late, when the counter may have turned, it becomes the first. */
 static __attribute__((noinline)) void refine(void)
 {
@@ -447,8 +487,13 @@ uint64_t clock_monotonic(void)
         start();
     uint64_t tsc = tsc_read();
 
-    if (UNLIKELY(tsc >= clock_scale.valid_until))
+    if (UNLIKELY(tsc >= clock_scale.valid_until)) {
+#if QUIRE_THREADS
+        if (apart)
+            return read_apart(tsc);
+#endif
         refine_once();
+    }
     return scaled(tsc);
 }
 
@@ -456,7 +501,7 @@ uint64_t clock_tsc_at(uint64_t ns)
 {
     uint64_t ahead = ns > clock_scale.base_ns ? ns - clock_scale.base_ns : 0;
 
-    return clock_scale.base_tsc + ahead / SECOND * state.rate + ahead % SECOND * state.rate / SECOND;
+    return own_tsc(clock_scale.base_tsc + ahead / SECOND * state.rate + ahead % SECOND * state.rate / SECOND);
 }
 
 const char *clock_source(void)

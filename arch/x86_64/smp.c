@@ -7,7 +7,9 @@
  *
  * Starting. All CPUs are told to start at once, in ap_entry.S; each takes a place, which is an area, checks itself, and
  * waits. The boot CPU gives numbers to those that came in time, in the firmware's order, and lets them go on. Who comes
- * later stops.
+ * later stops. Before they go on it is seen of each whether its time-stamp counter agrees with the boot CPU's (tsc.h).
+ * If not it is set, by IA32_TSC_ADJUST; where that is not there, or of no use, the clock takes another way
+ * (clock_split).
  *
  * Calls. A CPU that wants something done has one request, in its own block, and sets its bit in the inbox of each CPU
  * that is to do it. Whoever finds the inbox empty before sends an interrupt; otherwise one is under way, or the CPU is
@@ -18,6 +20,7 @@
 #include "arch/x86_64/layout.h"
 #include "arch/x86_64/madt.h"
 #include "arch/x86_64/pte.h"
+#include "arch/x86_64/tsc.h"
 #include "core/base/print.h"
 #include "core/base/string.h"
 #include "core/boot_info.h"
@@ -381,9 +384,9 @@ static void put_trampoline(paddr_t page)
 #define AGAIN_NS 200000ull    /* until those that have not come are told a second time */
 #define COME_NS 5000000000ull /* a hypervisor's host may be busy */
 
-/* A place, by what the CPU there has come to. The boot CPU gives up those that are still EXPECTED, and has ready ones
- * begin. */
-enum { EXPECTED, READY, REFUSED, GIVEN_UP, BEGUN };
+/* A place, by what the CPU there has come to. The boot CPU gives up those that are still EXPECTED, compares counters
+ * with the ready ones, one after the other, and has them begin. */
+enum { EXPECTED, READY, REFUSED, GIVEN_UP, COMPARING, BEGUN };
 
 static struct place {
     uint32_t state;
@@ -416,17 +419,60 @@ static uint32_t initial_id(void)
     return wide.b != 0 ? wide.d : cpuid(1, 0).b >> 24;
 }
 
+/* ---- counters ---- */
+
+#define MSR_TSC_ADJUST 0x3bu
+#define CPUID_TSC_ADJUST (1u << 1) /* EBX of leaf 7 */
+#define ATTEMPTS 3u
+
+static struct tsc_channel comparison;
+
+static bool adjust_counter(int64_t offset)
+{
+    if (cpu_features.highest_leaf < 7 || !(cpuid(7, 0).b & CPUID_TSC_ADJUST))
+        return false;
+    msr_write(MSR_TSC_ADJUST, msr_read(MSR_TSC_ADJUST) + (uint64_t)offset);
+    return true;
+}
+
+/* On the CPU that is compared. If the counter cannot be set, or not so that they agree, it has an offset. */
+static void compare_counter(void)
+{
+    struct tsc_sample samples[TSC_ROUNDS];
+    int64_t offset = 0, more;
+    bool agree = false;
+
+    for (unsigned i = 0; i < ATTEMPTS && !agree; i++) {
+        agree = tsc_agree(samples, tsc_ask(&comparison, offset, samples), &more);
+        if (!agree && (i > 0 || !adjust_counter(more)))
+            offset += more;
+    }
+    if (!agree || offset != 0) {
+        kprintf("quire: the time-stamp counter of CPU %u is %ld ticks from the first one's: reading the clock is a "
+                "call\n",
+                cpu_number(), (long)-offset);
+        clock_split(offset);
+    }
+    tsc_done(&comparison);
+}
+
 /* The first C function of a CPU, on its stack. Until it is let go on it sleeps: a host may have fewer CPUs. */
 _Noreturn void ap_main(unsigned number)
 {
     struct place *place = &places[number];
+    bool compared = false;
     bool good = cpu_begin(area_offset(number)) && lapic_start();
 
     place->id = good ? lapic_id() : initial_id();
     if (!change_state(place, EXPECTED, good ? READY : REFUSED) || !good)
         stop();
-    while (state_of(place) != BEGUN)
+    while (state_of(place) != BEGUN) {
+        if (state_of(place) == COMPARING && !compared) {
+            compare_counter();
+            compared = true;
+        }
         __asm__ volatile("sti; hlt; cli" : : : "memory");
+    }
     run_here();
     stop();
 }
@@ -529,12 +575,28 @@ static void give_numbers(const uint32_t *ids, unsigned count)
     }
 }
 
+/* Of all before the first begins: nobody but this CPU reads the clock meanwhile. */
+static void compare_counters(unsigned count)
+{
+    uint64_t flags = interrupts_off();
+
+    for (unsigned i = 0; i < count; i++) {
+        if (state_of(&places[i]) != READY)
+            continue;
+        comparison = (struct tsc_channel){.asked = 0};
+        change_state(&places[i], READY, COMPARING);
+        lapic_send(places[i].id, VECTOR_CALL);
+        tsc_answer(&comparison);
+    }
+    interrupts_restore(flags);
+}
+
 static void let_begin(unsigned count)
 {
     uint64_t flags = interrupts_off();
 
     for (unsigned i = 0; i < count; i++)
-        if (change_state(&places[i], READY, BEGUN))
+        if (change_state(&places[i], COMPARING, BEGUN))
             lapic_send(places[i].id, VECTOR_CALL);
     interrupts_restore(flags);
 }
@@ -603,5 +665,6 @@ void cpu_start_others(void (*run)(void))
     tell_to_start(ids, count, page);
     close_places(count);
     give_numbers(ids, count);
+    compare_counters(count);
     let_begin(count);
 }

@@ -22,6 +22,7 @@ LOOKING_IN = ROOT / "build/test/looking-in/run.json"
 MISDEEDS = ROOT / "build/test/misdeeds/run.json"
 EXISTING = ROOT / "build/test/linux-program/run.json"
 THREADS = ROOT / "build/test/thread-report/run.json"
+CLOCK = ROOT / "build/test/clock-cpus/run.json"
 THREADS_C = "tests/boot/images/thread-report/main.c"
 MISDEEDS_C = "tests/boot/images/misdeeds/main.c"
 MARK = 0x6B726F77206F6E21  # of looking-in
@@ -370,6 +371,37 @@ class ThreadsTest(unittest.TestCase):
 
     def test_core_without_threads(self) -> None:
         self.assertEqual(debug(LOOKING_IN, "quire-start", "quire-threads")[0][1], "quire-threads: the core of this image is without threads")
+
+
+class CounterTest(unittest.TestCase):
+    """Time-stamp counters that do not agree, pretended in the samples by which that is seen (arch/x86_64/tsc.c)."""
+
+    def boot(self, skew: int, cpus: str) -> tuple[list[str], str]:
+        pretend = "\n".join((
+            "python", "class Skew(gdb.Breakpoint):", "    def stop(self):", "        for i in range(int(gdb.parse_and_eval('$rsi'))):",
+            f"            gdb.execute('set var ((struct tsc_sample *)$rdi)[%d].there += {skew}' % i)", "        return False",
+            "Skew('*tsc_agree', type=gdb.BP_HARDWARE_BREAKPOINT)", "end"))  # fmt: skip
+        with tempfile.NamedTemporaryFile("w", suffix=".gdb") as script:
+            script.write(pretend)
+            script.flush()
+            return debug(CLOCK, f"source {script.name}", "hbreak power_off", "continue", "print clock_scale.valid_until",
+                         "print 'arch/x86_64/clock.c'::apart", "continue", memory="64M", cpus=cpus)  # fmt: skip
+
+    def test_agree(self) -> None:
+        outputs, console = self.boot(0, "2")
+        valid, apart = (output.split(" = ")[1] for output in outputs[3:5])
+        self.assertGreater(int(valid), 0)
+        self.assertEqual(apart, "false")
+        self.assertNotIn("time-stamp counter", console)
+
+    def test_skew(self) -> None:
+        """Each of two CPUs is ahead of the first one, or behind: the clock does not go back, and is read by calls."""
+        for skew in (100000000, -100000000):
+            outputs, console = self.boot(skew, "3")
+            self.assertEqual([output.split(" = ")[1] for output in outputs[3:5]], ["0", "true"], outputs)
+            self.assertEqual(re.findall(r"the time-stamp counter of CPU (\d) is (-?)\d+ ticks from", console), [("1", "-" * (skew > 0)), ("2", "-" * (skew > 0))])
+            self.assertIn("clock gone back: 0 times", console)
+            self.assertIn("sleeps too short: 0", console)
 
 
 class ReportTest(FolderCase):

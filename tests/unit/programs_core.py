@@ -22,6 +22,7 @@ PROGRAMS: dict[str, list[str]] = {
         "core/observe/ticker.c",
     ],
     "test_acpi": ["tests/unit/test_acpi.c", "tests/unit/fake/harness.c", "arch/x86_64/acpi.c", "arch/x86_64/madt.c"],
+    "test_tsc": ["tests/unit/test_tsc.c", "tests/unit/fake/harness.c", "arch/x86_64/tsc.c"],
     "test_elf": ["tests/unit/test_elf.c", "tests/unit/fake/harness.c", "core/elf.c"],
     "test_archive": ["tests/unit/test_archive.c", "tests/unit/fake/harness.c", "core/archive.c", "core/base/print.c"],
     "test_events": [
