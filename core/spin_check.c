@@ -3,8 +3,8 @@
  *
  * Order. A CPU that waits for a lock of class B with one of class A held puts B behind A, for good. If A was behind B
  * before, in one step or in several, then two CPUs may wait for each other: a panic that names both places, although
- * nobody waits yet. Locks of one class are taken in the order of their addresses, or of a rule of their owner's. A lock
- * that is only tried is not waited for, but others may be with it held.
+ * nobody waits yet. Locks of one class are taken in the order of their addresses, or ranks. A lock that is only tried
+ * is not waited for, but others may be with it held.
  *
  * Interrupts. A lock that is ever taken with interrupts on, where the program calls the core directly, must not be
  * taken by a handler that has interrupted the core: it might wait for its own CPU.
@@ -31,11 +31,10 @@
 #define TURNS_BETWEEN_LOOKS 0x10000u
 #define PLACE_SIZE 160u
 
-#define ADDRESS true
-#define OWNER false
+enum order { ADDRESS, RANK };
 static const struct {
     const char *name;
-    bool by_address;
+    enum order order;
 } classes[] = {
 #define SPIN_CLASS_ROW(name, order) {#name, order},
     SPIN_CLASSES(SPIN_CLASS_ROW)
@@ -154,13 +153,21 @@ static void note_step(const struct held *first, enum spin_class second, struct p
         panic_order(first->class, second, step);
 }
 
+/* The rank lies behind the word. */
+static uintptr_t place_in_class(const uint32_t *taken, enum spin_class class)
+{
+    return classes[class].order == RANK ? taken[1] : (uintptr_t)taken;
+}
+
 static void check_same_class(const struct held *first, const uint32_t *taken, struct place place)
 {
+    enum spin_class class = first->class;
     char texts[2][PLACE_SIZE];
 
-    CHECK(!classes[first->class].by_address || first->taken < taken,
-          "lock order: two of %s are not taken in the order of their addresses: in %s with one held from %s",
-          classes[first->class].name, show(place, texts[0]), show(first->place, texts[1]));
+    CHECK(place_in_class(first->taken, class) < place_in_class(taken, class),
+          "lock order: two of %s are not taken in the order of their %s: in %s with one held from %s",
+          classes[class].name, classes[class].order == RANK ? "ranks" : "addresses", show(place, texts[0]),
+          show(first->place, texts[1]));
 }
 
 /* ---- interrupts ---- */

@@ -18,14 +18,13 @@
 
 #include "core/percpu.h"
 
-/* The classes, and in which order a CPU may take several locks of one: by their ADDRESS; or it is the OWNER's matter.
- */
+/* The classes, and in which order a CPU may take several locks of one: that of their ADDRESS, or of a RANK. */
 #define SPIN_CLASSES(X)                                                                                                \
-    X(none, OWNER)                                                                                                     \
+    X(none, ADDRESS)                                                                                                   \
     X(calls, ADDRESS)      /* core/linux/lock.h */                                                                     \
     X(futex, ADDRESS)      /* core/linux/futex.c: of a bucket */                                                       \
     X(stacks, ADDRESS)     /* core/linux/thread.c: those that are kept */                                              \
-    X(space, OWNER)        /* vm/space.h: of a domain */                                                               \
+    X(space, RANK)         /* vm/space.h: of a domain, whose number is the rank */                                     \
     X(heap, ADDRESS)       /* vm/heap/internal.h */                                                                    \
     X(heap_start, ADDRESS) /* vm/heap: what is made once */                                                            \
     X(heap_kept, ADDRESS)  /* vm/heap/large.c: of a CPU */                                                             \
@@ -42,12 +41,22 @@ enum spin_class {
 
 #if QUIRE_THREADS
 
+/* Only debug builds know ranks. */
+#define SPIN_FIELD_ADDRESS
+#ifdef QUIRE_DEBUG
+#define SPIN_FIELD_RANK uint32_t rank;
+#define spin_set_rank(lock, value) ((void)((lock)->rank = (value)))
+#else
+#define SPIN_FIELD_RANK
+#define spin_set_rank(lock, value) ((void)(lock), (void)(value))
+#endif
+
 /* taken: 0, or 1 + the number of the CPU that holds it. The array has no bytes; the size of its elements is 1 + the
  * class. */
 #define SPIN_TYPE(name, order)                                                                                         \
     struct spinlock_##name {                                                                                           \
         uint32_t taken;                                                                                                \
-        char class[0][1 + SPIN_CLASS_##name];                                                                          \
+        SPIN_FIELD_##order char class[0][1 + SPIN_CLASS_##name];                                                       \
     };
 SPIN_CLASSES(SPIN_TYPE)
 #undef SPIN_TYPE
@@ -161,6 +170,7 @@ static inline void spin_unlock(const void *lock)
 }
 
 #define spin_check_none(where) ((void)0)
+#define spin_set_rank(lock, value) ((void)(lock), (void)(value))
 
 #endif
 #endif

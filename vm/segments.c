@@ -851,6 +851,7 @@ COLD void space_init_domain(struct address_space *domain, struct address_space *
     memset(domain, 0, sizeof(*domain));
     domain->whole = whole;
     domain->number = number;
+    spin_set_rank(&domain->lock.spin, number);
     domain->bookkeeping = (size_t)1 << DOMAIN_FRAMES_ORDER;
     domain->origins = (uint64_t)number << 56; /* two of them never have the same */
     mmu_share(&whole->mmu, &domain->mmu);

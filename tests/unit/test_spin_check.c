@@ -15,6 +15,7 @@
 
 static struct spinlock_calls calls;
 static struct spinlock_futex futex[2];
+static struct spinlock_space space[2];
 static struct spinlock_heap heap;
 static struct spinlock_frames frames;
 static struct spinlock_scheduler scheduler;
@@ -129,6 +130,13 @@ static void descend(void *unused)
     spin_lock(&futex[0]);
 }
 
+static void rank_down(void *unused)
+{
+    (void)unused;
+    spin_lock(&space[0]);
+    spin_lock(&space[1]);
+}
+
 static void release_what_is_free(void *unused)
 {
     (void)unused;
@@ -147,6 +155,12 @@ static void test_misuse(void **state)
     (void)state;
     assert_panics(take_twice, (const char *[]){"is taken by a CPU that holds it already, from 0x", NULL});
     assert_panics(descend, (const char *[]){"two of futex are not taken in the order of their addresses", NULL});
+    spin_set_rank(&space[0], 1);
+    spin_lock(&space[1]);
+    spin_lock(&space[0]);
+    spin_unlock(&space[0]);
+    spin_unlock(&space[1]);
+    assert_panics(rank_down, (const char *[]){"two of space are not taken in the order of their ranks", NULL});
     assert_panics(release_what_is_free, (const char *[]){"is released by a CPU that does not hold it", NULL});
     assert_panics(park, (const char *[]){"a thread is left: with the spin lock heap held, from 0x", NULL});
 }
