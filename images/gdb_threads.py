@@ -93,17 +93,20 @@ class Thread:
     def title(self) -> str:
         return f"thread {self.id} ({self.name})"
 
-    def call(self) -> str:
-        """The system call that it is in and its first argument; empty: the program was interrupted."""
+    def inside(self) -> str:
+        """The system call that it is in and its first argument, or the page fault; empty: the program was interrupted."""
         top = number(self.context["high"]) - 8 - C["CALL_SIZE"]
         if word(top + C["CALL_RIP"]) == C["SELECTOR_CODE"]:  # registers lie there, and this is cs
-            return ""
+            frame = gdb.lookup_type("struct trap_frame")
+            saved = structure(number(self.context["high"]) - frame.sizeof, "trap_frame")
+            is_fault = number(saved["vector"]) == C["EXCEPTION_PAGE"]
+            return f"a page fault at {number(saved['address']):#x}" if is_fault else ""
         call = word(top + C["CALL_NUMBER"])
         return f"{call_name(call)}({word(top + C['CALL_RDI']):#x})"
 
     def where(self) -> str:
         if self.state != "runs":
-            return self.call() or "interrupted"
+            return self.inside() or "interrupted"
         before = gdb.selected_thread()
         try:
             gdb_thread_of(self.cpu).switch()
@@ -277,8 +280,8 @@ class OneThread(Command):
             print(f"{thread.title} runs on CPU {thread.cpu}")
             gdb_thread_of(thread.cpu).switch()
             return
-        call = thread.call()
-        print(f"{thread.title} {thread.state}" + (f" in {call}" if call else ", was interrupted"))
+        inside = thread.inside()
+        print(f"{thread.title} {thread.state}" + (f" in {inside}" if inside else ", was interrupted"))
         select(Selection(gdb.selected_thread().num, saved_registers(thread.context)))
         gdb.newest_frame().older().select()
 

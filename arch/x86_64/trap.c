@@ -204,6 +204,10 @@ void panic_left_at(const struct machine_context *context, struct panic_place *pl
     }
     peek(context->high - sizeof frame, &frame, sizeof frame);
     *place = (struct panic_place){.instruction = frame.rip, .stack = frame.rsp, .frame = frame.rbp};
+    if (frame.vector == EXCEPTION_PAGE) {
+        place->inside = INSIDE_FAULT;
+        place->argument = frame.address;
+    }
 }
 
 /* Of the first of the faults that are served there. */

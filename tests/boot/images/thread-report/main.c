@@ -60,7 +60,7 @@ static void *spins(void *unused)
     return unused;
 }
 
-/* What the core knows of the running thread holds its name, and before that, in 80 bytes, what leads to others. */
+/* What the core knows of the running thread holds its name, and before that, in 96 bytes, what leads to others. */
 static void damage_list(void)
 {
     const char name[16] = "damaged thread!";
@@ -72,9 +72,9 @@ static void damage_list(void)
 
         if (vm_driver_of(segment) != &vm_stack || vm_size(segment) > 1 << 17)
             continue;
-        for (char *at = end - 2 * VM_PAGE_SIZE; at + sizeof name <= end; at += 8)
+        for (char *at = end - 2 * VM_PAGE_SIZE; at + sizeof name <= end; at++)
             if (memcmp(at, name, sizeof name) == 0)
-                memset(at - 80, 0x5a, 80);
+                memset(at - 96, 0x5a, 96);
     }
 }
 
