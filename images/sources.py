@@ -64,6 +64,7 @@ CORE = [
     "core/linux/proc_memory.c",
     "core/linux/proc_process.c",
     "core/linux/proc_system.c",
+    "core/linux/proc_task.c",
     "core/linux/process.c",
     "core/linux/regular.c",
     "core/linux/remap.c",

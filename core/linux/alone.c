@@ -5,6 +5,7 @@
 #include "core/linux/calls.h"
 #include "core/linux/futex.h"
 #include "core/linux/process.h"
+#include "core/linux/signals.h"
 #include "core/linux/timers.h"
 #include "core/linux/wait.h"
 #include "core/power.h"
@@ -23,6 +24,22 @@ _Noreturn void linux_exit_group(int status) __attribute__((alias("linux_exit")))
 unsigned linux_thread_count(void)
 {
     return 1;
+}
+
+error_t linux_each_thread(error_t (*visit)(int id, void *argument), void *argument)
+{
+    return visit(PROCESS, argument);
+}
+
+bool linux_thread_facts(int id, struct thread_facts *facts)
+{
+    *facts = (struct thread_facts){
+        .state = 'R',
+        .cpu_time = linux_cpu_time(),
+        .blocked = own_signals.blocked,
+        .pending = own_signals.pending.set,
+    };
+    return process_is_own(id);
 }
 
 bool linux_thread_cpu_time(int id, uint64_t *time)

@@ -10,18 +10,9 @@
 
 #define LINK_MODE (S_IFLNK | 0700)
 
-static int number_of(const char *name)
-{
-    int number = 0;
-
-    for (; *name != '\0'; name++)
-        number = number * 10 + (*name - '0');
-    return number;
-}
-
 static struct file *file_of(const struct node *link)
 {
-    return link->names != NULL ? linux_file(number_of(link->names->name)) : NULL;
+    return link->names != NULL ? linux_file(entry_number(link->names)) : NULL;
 }
 
 /* Anonymous inodes have names of their own, a pipe is "pipe:[" its inode "]". */
@@ -70,32 +61,24 @@ static error_t add_link(struct node *directory, int fd)
     char name[16];
     size_t length = (size_t)text_format(name, sizeof(name), "%d", fd);
     struct node *link;
-    struct entry *entry;
 
     if (entry_find(directory, name, length) != NULL)
         return E_SUCCESS;
     link = node_create(LINK_MODE);
-    entry = link != NULL ? entry_create(name, length) : NULL;
-    if (entry == NULL) {
-        if (link != NULL)
-            node_release(link);
-        return E_NOMEM;
+    if (link != NULL) {
+        link->link.describe = describe;
+        link->link.follow = follow;
     }
-    link->device = directory->device;
-    link->link.describe = describe;
-    link->link.follow = follow;
-    entry_link(entry, directory, link);
-    node_release(link);
-    return E_SUCCESS;
+    return directory_add(directory, name, length, link);
 }
 
 static error_t refresh(struct node *directory)
 {
-    error_t error = E_SUCCESS;
+    error_t error = directory->links == 0 ? E_NOENT : E_SUCCESS; /* of a thread that is no more */
 
     for (struct entry *entry = directory->directory.first, *next; entry != NULL; entry = next) {
         next = entry->next;
-        if (linux_file(number_of(entry->name)) == NULL)
+        if (linux_file(entry_number(entry)) == NULL)
             entry_unlink(entry);
     }
     for (int fd = linux_next_descriptor(0); fd >= 0 && error == E_SUCCESS; fd = linux_next_descriptor(fd + 1))
@@ -103,12 +86,11 @@ static error_t refresh(struct node *directory)
     return error;
 }
 
-error_t tree_add_descriptors(const char *path)
+error_t directory_add_descriptors(struct node *directory)
 {
-    struct node *directory;
-    error_t error = tree_enter(path, 0500, &directory);
+    struct node *node = node_create(S_IFDIR | 0500);
 
-    if (error == E_SUCCESS)
-        directory->directory.refresh = refresh;
-    return error;
+    if (node != NULL)
+        node->directory.refresh = refresh;
+    return directory_add(directory, "fd", 2, node);
 }

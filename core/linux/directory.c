@@ -302,6 +302,15 @@ struct entry *directory_find(struct node *directory, const char *name, size_t le
     return entry_find(directory, name, length);
 }
 
+int entry_number(const struct entry *entry)
+{
+    int number = 0;
+
+    for (const char *digit = entry->name; *digit != '\0'; digit++)
+        number = number * 10 + (*digit - '0');
+    return number;
+}
+
 bool directory_is_empty(struct node *directory)
 {
     return !directory->directory.unfilled && directory->directory.first == NULL;

@@ -14,6 +14,8 @@ struct node;
 /* Text that a generated file shows: grows as needed; what did not fit in RAM makes the read fail with ENOMEM. */
 struct text;
 void text_add(struct text *, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The file, or link, that it is made for. */
+const struct node *text_subject(const struct text *);
 
 /*
  * Files whose contents the core makes (/proc, /sys): generate is called on open, and the text is then a snapshot of
@@ -22,8 +24,8 @@ void text_add(struct text *, const char *format, ...) __attribute__((format(prin
 struct generated_file {
     const char *path;
     void (*generate)(struct text *);
-    long (*write)(const char *text, size_t length); /* length consumed, or -E_* */
-    uint32_t mode;                                  /* permission bits */
+    long (*write)(const struct node *, const char *text, size_t length); /* length consumed, or -E_* */
+    uint32_t mode;                                                       /* permission bits */
 };
 error_t tree_add_generated(const struct generated_file *);
 /* A symbolic link: fixed text, or made when it is read (then text is NULL). */
@@ -31,9 +33,6 @@ error_t tree_add_link(const char *path, const char *text, void (*generate)(struc
 /* A character device; operations.own is `own` of every file opened on it. number: major << 8 | minor. */
 error_t tree_add_device(const char *path, uint32_t mode, unsigned number, const struct file_operations *, void *own);
 error_t tree_add_directory(const char *path, uint32_t mode);
-/* The directory of descriptors, /proc/self/fd, under this path: links named by the descriptors that are open, which
- * lead to the files themselves. */
-error_t tree_add_descriptors(const char *path);
 
 /* The absolute path of a node, as /proc/self/fd, getcwd and maps show it: the length, " (deleted)" behind if so. */
 size_t node_path(const struct node *, char *buffer, size_t size);

@@ -23,7 +23,7 @@ void node_hooks_set(void)
 
 static error_t bind_generated(struct file *file, struct node *node)
 {
-    struct text *text = text_create();
+    struct text *text = text_create(node);
 
     if (text == NULL)
         return E_NOMEM;

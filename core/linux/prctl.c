@@ -29,14 +29,25 @@ enum {
     PR_SET_THP_DISABLE = 41,
     PR_GET_THP_DISABLE,
 };
-#define NAME_SIZE 16
 #define TIMER_SLACK 50000 /* nanoseconds */
 
 #if QUIRE_THREADS
 #include "core/linux/thread.h"
-#define own_name (linux_thread()->name)
+
+/* Of the thread with the number, of the running one if that is 0; NULL: there is none. */
+static char *name_of(int id)
+{
+    struct linux_thread *thread = linux_thread_find(id);
+
+    return thread != NULL ? thread->name : NULL;
+}
 #else
-static char own_name[NAME_SIZE];
+static char *name_of(int id)
+{
+    static char name[THREAD_NAME_SIZE];
+
+    return process_is_own(id) ? name : NULL;
+}
 #endif
 
 static struct {
@@ -46,27 +57,45 @@ static struct {
     uint64_t dropped;          /* of the bounding set */
 } state;
 
+bool linux_set_thread_name(int id, const char name[THREAD_NAME_SIZE])
+{
+    char *own = name_of(id);
+
+    if (own == NULL)
+        return false;
+    memcpy(own, name, THREAD_NAME_SIZE);
+    if (own[0] == '\0')
+        own[1] = 1; /* empty, and not the default */
+    return true;
+}
+
+void linux_thread_name(int id, char name[THREAD_NAME_SIZE])
+{
+    const char *own = name_of(id);
+
+    memset(name, 0, THREAD_NAME_SIZE);
+    if (own != NULL && own[0] == '\0' && own[1] == '\0')
+        text_format(name, THREAD_NAME_SIZE, "%.15s", quire_config.name);
+    else if (own != NULL && own[0] != '\0')
+        memcpy(name, own, THREAD_NAME_SIZE);
+}
+
 static long set_name(const char *user)
 {
-    char name[NAME_SIZE] = "";
-    intptr_t length = user_string_length(user, NAME_SIZE - 1);
+    char name[THREAD_NAME_SIZE] = "";
+    intptr_t length = user_string_length(user, THREAD_NAME_SIZE - 1);
 
     if (length < 0 || user_read(name, user, (size_t)length) != E_SUCCESS)
         return -E_FAULT;
-    memcpy(own_name, name, NAME_SIZE);
-    if (length == 0)
-        own_name[1] = 1; /* empty, and not the default */
+    linux_set_thread_name(0, name);
     return 0;
 }
 
 static long get_name(char *user)
 {
-    char name[NAME_SIZE] = "";
+    char name[THREAD_NAME_SIZE];
 
-    if (own_name[0] == '\0' && own_name[1] == '\0')
-        text_format(name, sizeof(name), "%.15s", quire_config.name);
-    else if (own_name[0] != '\0')
-        memcpy(name, own_name, sizeof(name));
+    linux_thread_name(0, name);
     return -user_write(user, name, sizeof(name));
 }
 

@@ -32,10 +32,24 @@ void proc_statm(struct text *);
 
 /* proc_process.c */
 error_t proc_process_add(void);
+/* What the process and each of its threads have in their directories, which are filled. */
+error_t proc_add_common(struct node *directory);
+
+/* proc_task.c: of the thread whose directory the file is in, in that of the process the first one. */
+void proc_comm(struct text *);
+long proc_set_comm(const struct node *, const char *from, size_t length);
+void proc_status(struct text *);
+/* Of the process. */
+void proc_stat(struct text *);
+/* The directory "task". */
+error_t proc_add_tasks(struct node *process);
 
 /* proc_system.c */
 error_t proc_system_add(void);
-/* "0-3": the numbers of the CPUs. */
+/* Of CPUs, a bit for each, their numbers ("0-3,5"), and the mask in hexadecimal digits. A line each. */
+void proc_cpu_ranges(struct text *, uint64_t cpus);
+void proc_cpu_mask(struct text *, uint64_t cpus);
+/* The numbers of all. */
 void proc_cpu_list(struct text *);
 
 /* Adds all of a table; E_NOMEM. */

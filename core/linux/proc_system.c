@@ -6,6 +6,7 @@
 #include "core/linux/calls.h"
 #include "core/linux/events.h"
 #include "core/linux/proc.h"
+#include "core/linux/process.h"
 #include "core/linux/timers.h"
 #include "core/linux/tree.h"
 #include "core/random.h"
@@ -16,14 +17,37 @@
 #define SECOND 1000000000ull
 #define TICK (SECOND / CLOCK_TICKS)
 
+void proc_cpu_ranges(struct text *text, uint64_t cpus)
+{
+    const char *between = "";
+
+    while (cpus != 0) {
+        unsigned first = (unsigned)__builtin_ctzll(cpus);
+        unsigned last = first;
+
+        while (last < 63 && cpus >> (last + 1) & 1)
+            last++;
+        text_add(text, first < last ? "%s%u-%u" : "%s%u", between, first, last);
+        between = ",";
+        cpus &= last < 63 ? UINT64_MAX << (last + 1) : 0;
+    }
+    text_add(text, "\n");
+}
+
+/* As many digits as all CPUs take, in words of 32 from the highest. */
+void proc_cpu_mask(struct text *text, uint64_t cpus)
+{
+    unsigned count = cpu_present(), words = (count + 31) / 32;
+
+    text_add(text, "%0*x", (int)((count - 1) % 32 / 4 + 1), (unsigned)(cpus >> 32 * (words - 1)));
+    if (words > 1)
+        text_add(text, ",%08x", (unsigned)cpus);
+    text_add(text, "\n");
+}
+
 void proc_cpu_list(struct text *text)
 {
-    unsigned count = cpu_present();
-
-    if (count > 1)
-        text_add(text, "0-%u\n", count - 1);
-    else
-        text_add(text, "0\n");
+    proc_cpu_ranges(text, linux_cpus());
 }
 
 /* ---- memory ---- */

@@ -18,8 +18,20 @@ static inline bool process_is_own(int pid)
     return pid == 0 || pid == PROCESS;
 }
 
-/* Threads that there are: thread.c, alone.c. */
+/* Threads, as others see them: thread.c, alone.c. */
+struct thread_facts {
+    char state; /* of proc(5): R, S, or Z of the first one when it has ended before others */
+    unsigned cpu;
+    uint64_t cpu_time;             /* ns */
+    uint64_t waits, interruptions; /* how often it left a CPU because it waited, and because others were to run */
+    uint64_t blocked, pending;     /* signals: its mask, and what was sent to it alone */
+};
+/* False: there is no such thread. */
+bool linux_thread_facts(int id, struct thread_facts *);
+/* Those that there are, and the first one after its end. */
 unsigned linux_thread_count(void);
+/* Calls the function for each, in the order of their numbers, until it fails. */
+error_t linux_each_thread(error_t (*visit)(int id, void *argument), void *argument);
 
 /* users.c */
 enum { CAPABILITY_SETGID = 6, CAPABILITY_SETUID = 7, CAPABILITY_LAST = 40 };
@@ -55,11 +67,21 @@ struct linux_capability_header {
 long linux_capget(struct linux_capability_header *, void *data);
 long linux_capset(struct linux_capability_header *, const void *data);
 
+#define THREAD_NAME_SIZE 16
+/* prctl.c: as PR_GET_NAME and PR_SET_NAME, of any thread. Without such a thread: the empty name, and false. */
+void linux_thread_name(int id, char name[THREAD_NAME_SIZE]);
+bool linux_set_thread_name(int id, const char name[THREAD_NAME_SIZE]);
+
 /* schedule.c: what is kept of a thread's. */
 struct thread_scheduling {
     int policy, priority, nice; /* all 0 at first: SCHED_OTHER */
     bool reset_on_fork;
 };
+/* Of the thread with the number, of the running one if that is 0; NULL: there is none. */
+struct thread_scheduling *linux_scheduling(int id);
+/* CPUs that there are, and those of them that a thread may run on; a bit for each. */
+uint64_t linux_cpus(void);
+uint64_t linux_affinity(int id);
 struct linux_sched_attr {
     uint32_t size, policy;
     uint64_t flags;

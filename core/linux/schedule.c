@@ -21,8 +21,7 @@ enum { PRIO_PROCESS, PRIO_PGRP, PRIO_USER };
 #if QUIRE_THREADS
 #include "core/linux/thread.h"
 
-/* Of the thread with the number, of the running one if that is 0; NULL: there is none. */
-static struct thread_scheduling *scheduling_of(int id)
+struct thread_scheduling *linux_scheduling(int id)
 {
     struct linux_thread *thread = linux_thread_find(id);
 
@@ -54,7 +53,7 @@ static unsigned running_cpu(void)
 #else
 static struct thread_scheduling own;
 
-static struct thread_scheduling *scheduling_of(int id)
+struct thread_scheduling *linux_scheduling(int id)
 {
     return process_is_own(id) ? &own : NULL;
 }
@@ -96,7 +95,7 @@ static error_t check(int which, int wanted)
 
 long linux_sched_setscheduler(int pid, int which, const int *user_priority)
 {
-    struct thread_scheduling *of = pid >= 0 ? scheduling_of(pid) : NULL;
+    struct thread_scheduling *of = pid >= 0 ? linux_scheduling(pid) : NULL;
     int wanted;
     error_t error;
 
@@ -117,7 +116,7 @@ long linux_sched_setscheduler(int pid, int which, const int *user_priority)
 
 long linux_sched_getscheduler(int pid)
 {
-    const struct thread_scheduling *of = pid >= 0 ? scheduling_of(pid) : NULL;
+    const struct thread_scheduling *of = pid >= 0 ? linux_scheduling(pid) : NULL;
 
     if (pid < 0)
         return -E_INVAL;
@@ -134,7 +133,7 @@ long linux_sched_setparam(int pid, const int *user_priority)
 
 long linux_sched_getparam(int pid, int *to)
 {
-    const struct thread_scheduling *of = pid >= 0 ? scheduling_of(pid) : NULL;
+    const struct thread_scheduling *of = pid >= 0 ? linux_scheduling(pid) : NULL;
 
     if (to == NULL || pid < 0)
         return -E_INVAL;
@@ -153,7 +152,7 @@ long linux_sched_get_priority_min(int which)
 
 long linux_sched_rr_get_interval(int pid, struct linux_timespec *to)
 {
-    const struct thread_scheduling *of = pid >= 0 ? scheduling_of(pid) : NULL;
+    const struct thread_scheduling *of = pid >= 0 ? linux_scheduling(pid) : NULL;
     struct linux_timespec interval = {.nanoseconds = 0};
 
     if (pid < 0)
@@ -207,7 +206,7 @@ long linux_sched_setattr(int pid, struct linux_sched_attr *user, unsigned flags)
         return -error;
     if ((int32_t)attr.policy < 0 || (attr.flags & ~(uint64_t)ATTR_FLAGS))
         return -E_INVAL;
-    of = scheduling_of(pid);
+    of = linux_scheduling(pid);
     if (of == NULL)
         return -E_SRCH;
     error = attr.priority > PRIORITY_MAX ? E_INVAL : check((int)attr.policy, (int)attr.priority);
@@ -223,7 +222,7 @@ long linux_sched_setattr(int pid, struct linux_sched_attr *user, unsigned flags)
 
 long linux_sched_getattr(int pid, struct linux_sched_attr *user, unsigned size, unsigned flags)
 {
-    const struct thread_scheduling *of = pid >= 0 ? scheduling_of(pid) : NULL;
+    const struct thread_scheduling *of = pid >= 0 ? linux_scheduling(pid) : NULL;
     struct linux_sched_attr attr = {.size = size < sizeof(attr) ? size : sizeof(attr), .clamp_most = 1024};
 
     if (user == NULL || pid < 0 || size < ATTR_SIZE_FIRST || size > ATTR_SIZE_MOST || flags != 0)
@@ -239,7 +238,7 @@ long linux_sched_getattr(int pid, struct linux_sched_attr *user, unsigned size, 
 
 /* ---- CPUs ---- */
 
-static uint64_t all_cpus(void)
+uint64_t linux_cpus(void)
 {
     unsigned count = cpu_present();
 
@@ -252,12 +251,17 @@ long linux_sched_setaffinity(int pid, unsigned size, const void *user)
 
     if (user_read(&mask, user, size < sizeof(mask) ? size : sizeof(mask)) != E_SUCCESS)
         return -E_FAULT;
-    if (scheduling_of(pid) == NULL)
+    if (linux_scheduling(pid) == NULL)
         return -E_SRCH;
-    if ((mask & all_cpus()) == 0)
+    if ((mask & linux_cpus()) == 0)
         return -E_INVAL;
-    set_affinity(pid, mask & all_cpus());
+    set_affinity(pid, mask & linux_cpus());
     return 0;
+}
+
+uint64_t linux_affinity(int id)
+{
+    return linux_cpus() & get_affinity(id);
 }
 
 /* As Linux: the bytes of the kernel's own mask, which is a word for up to 64 CPUs. */
@@ -267,9 +271,9 @@ long linux_sched_getaffinity(int pid, unsigned size, uint64_t *user)
 
     if (size < sizeof(mask) || size % sizeof(mask) != 0)
         return -E_INVAL;
-    if (scheduling_of(pid) == NULL)
+    if (linux_scheduling(pid) == NULL)
         return -E_SRCH;
-    mask = all_cpus() & get_affinity(pid);
+    mask = linux_affinity(pid);
     return user_write(user, &mask, sizeof(mask)) != E_SUCCESS ? -E_FAULT : (long)sizeof(mask);
 }
 
@@ -287,7 +291,7 @@ long linux_getcpu(unsigned *cpu, unsigned *node)
 /* NULL: *error says why. Of all of a user's threads or a group's the running one stands for the others. */
 static struct thread_scheduling *find_nice(int which, int who, error_t *error)
 {
-    struct thread_scheduling *of = scheduling_of(which == PRIO_PROCESS ? who : 0);
+    struct thread_scheduling *of = linux_scheduling(which == PRIO_PROCESS ? who : 0);
 
     *error = E_SRCH;
     if (which < PRIO_PROCESS || which > PRIO_USER)

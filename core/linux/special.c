@@ -155,7 +155,7 @@ static long generated_write(struct file *file, const void *user, size_t length, 
     if (user_read(text, user, length) != E_SUCCESS)
         return -E_FAULT;
     user_check_suspend();
-    done = file->node->generated->write(text, length);
+    done = file->node->generated->write(file->node, text, length);
     user_check_resume();
     *offset += done > 0 ? (uint64_t)done : 0;
     return done;
@@ -211,7 +211,7 @@ error_t link_text(struct node *node, const char **text, size_t *length)
     error_t error = E_SUCCESS;
 
     if (node->link.generate != NULL || node->link.describe != NULL) {
-        struct text *made = text_create();
+        struct text *made = text_create(node);
 
         if (made == NULL)
             return E_NOMEM;

@@ -6,6 +6,7 @@
 #include "core/cpu.h"
 #include "core/linux/calls.h"
 #include "core/linux/proc.h"
+#include "core/linux/process.h"
 #include "core/linux/tree.h"
 #include "vm/frames.h"
 #include "vm/mmu.h"
@@ -37,15 +38,9 @@ static void kernel_max(struct text *text)
     text_add(text, "%u\n", cpu_present() - 1);
 }
 
-/* A mask of all CPUs, in words of 32 from the highest. */
 static void cpu_map(struct text *text)
 {
-    unsigned count = cpu_present();
-
-    text_add(text, "%x", count % 32 == 0 ? ~0u : (1u << count % 32) - 1);
-    for (unsigned words = (count - 1) / 32; words > 0; words--)
-        text_add(text, ",ffffffff");
-    text_add(text, "\n");
+    proc_cpu_mask(text, linux_cpus());
 }
 
 /* ---- memory ---- */

@@ -8,14 +8,24 @@
 #define FIRST_SIZE 256u
 
 struct text {
+    const struct node *subject;
     char *bytes;
     size_t length, size;
     bool failed; /* for want of memory */
 };
 
-struct text *text_create(void)
+struct text *text_create(const struct node *subject)
 {
-    return core_allocate(sizeof(struct text));
+    struct text *text = core_allocate(sizeof(*text));
+
+    if (text != NULL)
+        text->subject = subject;
+    return text;
+}
+
+const struct node *text_subject(const struct text *text)
+{
+    return text->subject;
 }
 
 void text_destroy(struct text *text)

@@ -4,7 +4,7 @@
 
 #include "core/linux/node.h"
 
-struct text *text_create(void); /* empty; NULL: no memory */
+struct text *text_create(const struct node *subject); /* empty; NULL: no memory */
 void text_destroy(struct text *);
 /* Any bytes, for files that are no text. */
 void text_add_bytes(struct text *, const void *, size_t length);

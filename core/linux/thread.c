@@ -75,7 +75,38 @@ struct linux_thread *linux_thread_find(int id)
 
 unsigned linux_thread_count(void)
 {
-    return count;
+    return count + linux_first_thread.exiting;
+}
+
+error_t linux_each_thread(error_t (*visit)(int id, void *argument), void *argument)
+{
+    error_t error = E_SUCCESS;
+
+    for (const struct linux_thread *thread = &linux_first_thread; thread != NULL && error == E_SUCCESS;
+         thread = thread->next)
+        error = visit(thread->id, argument);
+    return error;
+}
+
+bool linux_thread_facts(int id, struct thread_facts *facts)
+{
+    const struct linux_thread *found = linux_thread_find(id);
+    const struct thread *thread = &found->thread;
+
+    if (found == NULL)
+        return false;
+    *facts = (struct thread_facts){
+        .state = found->exiting             ? 'Z'
+                 : thread_is_parked(thread) ? 'S'
+                                            : 'R',
+        .cpu = thread->cpu,
+        .cpu_time = thread_cpu_time(thread),
+        .waits = thread->left[LEAVE_PARKED],
+        .interruptions = thread->left[LEAVE_READY],
+        .blocked = found->signals.blocked,
+        .pending = found->signals.pending.set,
+    };
+    return true;
 }
 
 /* A CPU that was started without the scheduler has no thread, and nobody who waits. */

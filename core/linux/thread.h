@@ -10,8 +10,6 @@
 #include "core/linux/process.h"
 #include "core/threads/scheduler.h"
 
-#define THREAD_NAME_SIZE 16
-
 struct linux_thread {
     struct thread thread;
     struct linux_thread *next, *previous; /* of all, in the order of their numbers; the first is the program's own */

@@ -96,19 +96,32 @@ error_t directory_may_remove(const struct node *directory)
     return directory->directory.closed ? E_PERM : E_SUCCESS;
 }
 
-/* Puts the node, whose reference is taken over, into the directory. E_EXIST, E_NOMEM. */
-static error_t add_node(struct node *directory, const char *name, size_t length, struct node *node)
+error_t directory_add(struct node *directory, const char *name, size_t length, struct node *node)
 {
-    struct entry *found = directory_find(directory, name, length);
-    struct entry *entry = found == NULL && node != NULL ? entry_create(name, length) : NULL;
+    bool exists = entry_find(directory, name, length) != NULL;
+    struct entry *entry = !exists && node != NULL ? entry_create(name, length) : NULL;
 
     if (entry != NULL) {
         node->device = directory->device;
+        if (node_is_directory(node))
+            node->directory.closed = directory->directory.closed;
         entry_link(entry, directory, node);
     }
     if (node != NULL)
         node_release(node);
-    return found != NULL && !IS_ERR(found) ? E_EXIST : entry == NULL ? E_NOMEM : E_SUCCESS;
+    return exists ? E_EXIST : entry == NULL ? E_NOMEM : E_SUCCESS;
+}
+
+/* The same, where the directory may not be filled yet. */
+static error_t add_node(struct node *directory, const char *name, size_t length, struct node *node)
+{
+    error_t error = directory_fill(directory);
+
+    if (error == E_SUCCESS)
+        return directory_add(directory, name, length, node);
+    if (node != NULL)
+        node_release(node);
+    return error;
 }
 
 /* The names of /proc and /sys are the core's alone. */
@@ -116,7 +129,6 @@ static void close_directory(struct node *directory, const char *name)
 {
     const struct node *parent = directory_parent(directory);
 
-    directory->directory.closed = parent->directory.closed;
     if (parent == tree_root && strcmp(name, "proc") == 0)
         directory->device = PROC_DEVICE;
     else if (parent == tree_root && strcmp(name, "sys") == 0)
@@ -190,13 +202,27 @@ error_t tree_add_directory(const char *path, uint32_t mode)
     return tree_enter(path, mode, &directory);
 }
 
-error_t tree_add_generated(const struct generated_file *file)
+static struct node *generated_node(const struct generated_file *file)
 {
     struct node *node = node_create(S_IFREG | file->mode);
 
     if (node != NULL)
         node->generated = file;
-    return add(file->path, node);
+    return node;
+}
+
+error_t tree_add_generated(const struct generated_file *file)
+{
+    return add(file->path, generated_node(file));
+}
+
+error_t directory_add_generated(struct node *directory, const struct generated_file *table, size_t count)
+{
+    error_t error = E_SUCCESS;
+
+    for (size_t i = 0; i < count && error == E_SUCCESS; i++)
+        error = directory_add(directory, table[i].path, strlen(table[i].path), generated_node(&table[i]));
+    return error;
 }
 
 error_t tree_add_device(const char *path, uint32_t mode, unsigned number, const struct file_operations *operations,
@@ -209,9 +235,18 @@ error_t tree_add_device(const char *path, uint32_t mode, unsigned number, const 
     return add(path, node);
 }
 
-error_t tree_add_link(const char *path, const char *text, void (*generate)(struct text *))
+static struct node *generated_link(void (*generate)(struct text *))
 {
     struct node *node = node_create(S_IFLNK | 0777);
+
+    if (node != NULL)
+        node->link.generate = generate;
+    return node;
+}
+
+error_t tree_add_link(const char *path, const char *text, void (*generate)(struct text *))
+{
+    struct node *node = generated_link(generate);
 
     if (node != NULL && text != NULL) {
         node->link.text = core_allocate(strlen(text) + 1);
@@ -221,10 +256,13 @@ error_t tree_add_link(const char *path, const char *text, void (*generate)(struc
         }
         node->link.length = strlen(text);
         memcpy(node->link.text, text, node->link.length);
-    } else if (node != NULL) {
-        node->link.generate = generate;
     }
     return add(path, node);
+}
+
+error_t directory_add_link(struct node *directory, const char *name, void (*generate)(struct text *))
+{
+    return directory_add(directory, name, strlen(name), generated_link(generate));
 }
 
 const struct device *device_find(unsigned number)

@@ -148,6 +148,8 @@ void entry_discard(struct entry *);
 void entry_link(struct entry *, struct node *directory, struct node *);
 /* The node loses its name, and goes if nobody holds it. */
 void entry_unlink(struct entry *);
+/* The number that the entry is named by. */
+int entry_number(const struct entry *);
 /* The entries change their nodes. */
 void entry_exchange(struct entry *, struct entry *);
 /* The entry gets another place and name: that of `prepared`, which is used up. */
@@ -160,6 +162,15 @@ error_t tree_start(void);
 extern struct node *tree_root, *process_root, *working_directory;
 /* The directory of the path, made with the mode if it is not there. E_NOMEM, E_NOTDIR. */
 error_t tree_enter(const char *path, uint32_t mode, struct node **directory);
+/* Puts the node, whose reference is taken over (NULL: it could not be made), into a directory that is filled. E_EXIST,
+ * E_NOMEM. */
+error_t directory_add(struct node *directory, const char *name, size_t length, struct node *);
+/* The same of generated files, whose paths are names here, and of a link. Until the first that cannot be added. */
+error_t directory_add_generated(struct node *directory, const struct generated_file *, size_t count);
+error_t directory_add_link(struct node *directory, const char *name, void (*generate)(struct text *));
+/* The directory of descriptors, /proc/self/fd: links named by the descriptors that are open, which lead to the files
+ * themselves. */
+error_t directory_add_descriptors(struct node *directory);
 /* A name may be made in the directory or taken out of it: E_NOENT, E_PERM. */
 error_t directory_may_add(const struct node *);
 error_t directory_may_remove(const struct node *);

@@ -261,6 +261,7 @@ static __attribute__((noinline)) void switch_to(struct thread *next, enum leavin
 
     spin_check_none("a thread is left");
     previous->leaving = leaving;
+    previous->left[leaving]++;
     __atomic_store_n(&previous->ran, previous->ran + (now - previous->since), __ATOMIC_RELAXED);
     next->since = now;
     self->counts.migrations += next->cpu != cpu_number();
@@ -402,6 +403,13 @@ void thread_unpark(struct thread *thread)
         return;
     own()->counts.wakes++;
     enqueue(thread);
+}
+
+bool thread_is_parked(const struct thread *thread)
+{
+    uint32_t state = __atomic_load_n(&thread->state, __ATOMIC_RELAXED);
+
+    return state == PARKED || state == PARKING;
 }
 
 static void begin(void *argument)

@@ -16,14 +16,15 @@ enum leaving { LEAVE_READY, LEAVE_PARKED, LEAVE_FOR_EVER, LEAVE_IDLE };
 
 struct thread {
     struct machine_context context;
-    uint32_t state;       /* enum thread_state, atomic */
-    enum leaving leaving; /* of the CPU that it leaves */
-    unsigned cpu;         /* where it runs, or ran last */
-    uint64_t affinity;    /* CPUs that it may run on, a bit for each */
-    struct thread *next;  /* in a run queue */
-    struct deadline wake; /* while it is parked, in the sleepers of its CPU */
-    unsigned wake_cpu;    /* whose those are */
-    uint64_t ran, since;  /* ns of CPU time, and when it got the CPU that it has (monotonic) */
+    uint32_t state;                /* enum thread_state, atomic */
+    enum leaving leaving;          /* of the CPU that it leaves */
+    unsigned cpu;                  /* where it runs, or ran last */
+    uint64_t affinity;             /* CPUs that it may run on, a bit for each */
+    struct thread *next;           /* in a run queue */
+    struct deadline wake;          /* while it is parked, in the sleepers of its CPU */
+    unsigned wake_cpu;             /* whose those are */
+    uint64_t ran, since;           /* ns of CPU time, and when it got the CPU that it has (monotonic) */
+    uint64_t left[LEAVE_IDLE + 1]; /* how often it left a CPU, by why */
     void (*begin)(struct thread *);
     void (*gone)(struct thread *);
 };
@@ -75,6 +76,8 @@ _Noreturn void thread_end(void (*gone)(struct thread *));
 void thread_set_affinity(struct thread *, uint64_t cpus);
 /* Interrupts the thread if it runs on another CPU; otherwise nothing happens. */
 void thread_interrupt(struct thread *);
+/* Whether it waits, any thread. */
+bool thread_is_parked(const struct thread *);
 /* ns of CPU time so far, of any thread. */
 uint64_t thread_cpu_time(const struct thread *);
 

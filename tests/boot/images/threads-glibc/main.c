@@ -9,3 +9,4 @@
 #include "tests/boot/images/threads/schedule.c"
 #include "tests/boot/images/threads/signals.c"
 #include "tests/boot/images/threads/state.c"
+#include "tests/boot/images/threads/tasks.c"

@@ -104,6 +104,7 @@ int main(int argc, char **argv)
     check_cancel();
     check_signals();
     check_schedule();
+    check_tasks();
     check_state();
     check_descriptors();
     check_thread_memory();

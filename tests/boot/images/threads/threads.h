@@ -131,6 +131,7 @@ void check_conditions(void);
 void check_cancel(void);
 void check_signals(void);
 void check_schedule(void);
+void check_tasks(void);
 void check_state(void);
 void check_descriptors(void);
 void check_thread_memory(void);
