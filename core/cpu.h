@@ -57,9 +57,10 @@ bool cpu_is_handler_in_core(void);
  * if it runs neither, the next one does, at once. What was stored before is seen there. It may be the running one.
  */
 void cpu_kick(unsigned cpu);
-/* For statistics, of a CPU: interrupts that it sent to others and was sent, and functions of cpu_call that it ran. */
+/* For statistics, of a CPU: interrupts that it sent to others and was sent, kicks among the latter, and functions of
+ * cpu_call that it ran. */
 struct cpu_messages {
-    uint64_t sent, received, served;
+    uint64_t sent, received, kicked, served;
 };
 struct cpu_messages cpu_messages(unsigned cpu);
 /* "GenuineIntel ..." brand string for reports. */

@@ -29,7 +29,7 @@ import sys
 from collections import Counter
 from html import escape
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator, NamedTuple
+from typing import Any, Callable, Hashable, Iterable, Iterator, NamedTuple
 
 import charts
 from calls import LIST, Interface
@@ -56,6 +56,9 @@ class Sample(NamedTuple):
     faults: int  # so far, as frames
     frames: int  # bytes
     segments: int
+    busy: tuple[int, ...] = ()  # ns by CPU, so far; of a core with threads, as the next two, which are of all CPUs
+    contended: int = 0
+    shootdowns: int = 0
 
 
 class Record(NamedTuple):
@@ -87,7 +90,7 @@ class Module(NamedTuple):
 # Reading a record: whatever is whole counts.
 
 
-def counts(values: dict, *keys: str) -> list[int]:
+def counts(values: dict, *keys: Hashable) -> list[int]:
     found = [values[key] for key in keys]
     if not all(type(value) is int and 0 <= value < 1 << 64 for value in found):
         raise ValueError(keys)
@@ -98,7 +101,12 @@ def read_sample(values: dict) -> Sample:
     ns, ticks, faults, frames, segments = counts(values, "ns", "ticks", "faults", "frames", "segments")
     small, large, huge = values["resident"]
     counts({"small": small, "large": large, "huge": huge}, "small", "large", "huge")
-    return Sample(ns, ticks, (small, large, huge), faults, frames, segments)
+    sample = Sample(ns, ticks, (small, large, huge), faults, frames, segments)
+    if "busy" not in values:
+        return sample
+    busy = tuple(counts(dict(enumerate(values["busy"])), *range(len(values["busy"]))))
+    contended, shootdowns = counts(values, "contended", "shootdowns")
+    return sample._replace(busy=busy, contended=contended, shootdowns=shootdowns)
 
 
 def read_stack(values: dict) -> tuple[tuple[str, ...], int]:
@@ -238,40 +246,56 @@ def draw_resident(axes: Any, samples: list[Sample], scale: float) -> None:
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1.08), ncol=3, borderaxespad=0)
 
 
-def draw_rate(
-    axes: Any,
-    samples: list[Sample],
-    scale: float,
-    count: Callable[[Sample], int],
-    colour: str,
-    title: str,
-    in_bytes: bool,
-) -> None:
-    times, values = rates(samples, count)
-    size, unit = charts.bytes_unit(max(values, default=0)) if in_bytes else (1, "per second")
+class Rate(NamedTuple):
+    """A counter that is drawn by how fast it grows."""
+
+    title: str
+    colour: str
+    count: Callable[[Sample], int]
+    unit: str = "per second"  # "": bytes
+    size: float = 1  # of the unit
+
+
+RATES = (
+    Rate("Page faults", "other3", lambda sample: sample.faults),
+    Rate("Memory taken from the frame allocator", "here", lambda sample: sample.frames, ""),
+)
+CPU_RATES = (
+    Rate("CPUs that run threads", "other1", lambda sample: sum(sample.busy), "CPUs", 1e9),
+    Rate("Locks of the core that a CPU found taken", "other4", lambda sample: sample.contended),
+    Rate("Flushes asked of other CPUs", "other2", lambda sample: sample.shootdowns),
+)
+
+
+def has_cpus(samples: list[Sample]) -> bool:
+    return len(samples[-1].busy) > 1
+
+
+def draw_rate(axes: Any, samples: list[Sample], scale: float, rate: Rate) -> None:
+    times, values = rates(samples, rate.count)
+    size, unit = (rate.size, rate.unit) if rate.unit else charts.bytes_unit(max(values, default=0))
     values = [value / size for value in values]
     start = [samples[0].ns / scale] + [ns / scale for ns in times]
-    axes.stairs(values, start, fill=True, color=LIGHT[colour], alpha=0.25, linewidth=0)
-    axes.stairs(values, start, color=LIGHT[colour], linewidth=1.4)
+    axes.stairs(values, start, fill=True, color=LIGHT[rate.colour], alpha=0.25, linewidth=0)
+    axes.stairs(values, start, color=LIGHT[rate.colour], linewidth=1.4)
     charts.number_axis(axes.yaxis)
-    axes.set(ylabel=f"{unit}/s" if in_bytes else unit, title=title)
+    axes.set(ylabel=unit if rate.unit else f"{unit}/s", title=rate.title)
     axes.set_ylim(0, max(values, default=0) * 1.1 or 1)
 
 
 def timeline_figure(plot: Any, samples: list[Sample], width: float) -> Any:
     scale, unit = charts.time_unit(samples[-1].ns)
     samples = charts.thin(samples, lambda sample: sum(sample.resident))
-    figure, (memory, faults, allocation) = plot.subplots(
-        3, 1, figsize=(width, 6.6), sharex=True, height_ratios=(2, 1, 1)
+    drawn = [*RATES, *(CPU_RATES if has_cpus(samples) else ())]
+    figure, (memory, *below) = plot.subplots(
+        1 + len(drawn), 1, figsize=(width, 3.3 + 1.65 * len(drawn)), sharex=True, height_ratios=(2, *[1] * len(drawn))
     )
     draw_resident(memory, samples, scale)
-    draw_rate(faults, samples, scale, lambda sample: sample.faults, "other3", "Page faults", False)
-    draw_rate(
-        allocation, samples, scale, lambda sample: sample.frames, "here", "Memory taken from the frame allocator", True
-    )
-    allocation.set_xlabel(f"guest time, {unit}")
+    for axes, rate in zip(below, drawn):
+        draw_rate(axes, samples, scale, rate)
+    below[-1].set_xlabel(f"guest time, {unit}")
     first, last = samples[0].ns / scale, samples[-1].ns / scale
-    allocation.set_xlim(first, last if last > first else first + 1)
+    below[-1].set_xlim(first, last if last > first else first + 1)
     return figure
 
 
@@ -293,12 +317,19 @@ def timeline_page(title: str, samples: list[Sample], chart: Chart) -> bytes:
         ("frames taken", bytes_text(last.frames)),
         ("segments at the end", number_text(last.segments)),
     ]
+    if has_cpus(samples):
+        about += [
+            *((f"CPU {number} busy", charts.time_text(busy)) for number, busy in enumerate(last.busy)),
+            ("locks found taken", number_text(last.contended)),
+            ("flushes asked of other CPUs", number_text(last.shootdowns)),
+        ]
     body = f"<h1>{escape(title)}: memory over time</h1>{charts.definitions(about)}{charts.chart_html(chart)}"
     return charts.page(f"{title}: memory over time", body)
 
 
 def timeline_json(samples: list[Sample]) -> bytes:
-    rows = [json.dumps(sample._asdict()) for sample in samples]
+    fields = Sample._fields if samples[-1].busy else Sample._fields[: Sample._fields.index("busy")]
+    rows = [json.dumps({field: getattr(sample, field) for field in fields}) for sample in samples]
     return ('{"samples": [\n' + ",\n".join(rows) + "\n]}\n").encode()
 
 

@@ -87,6 +87,7 @@ CORE = [
     "core/linux/users.c",
     "core/linux/wait.c",
     "core/load.c",
+    "core/observe/cpus.c",
     "core/observe/faults.c",
     "core/observe/json.c",
     "core/observe/measure.c",

@@ -3,7 +3,10 @@
  * mapped (vm/mmu.h), the bytes that are zeroed (vm/frames.h) and each segment's own; the rest is derived when it is
  * asked for, or counted where work is done anyway: refills, splits, flushes, releases.
  */
+#include "core/cpu.h"
+#include "core/spinlock.h"
 #include "vm/frames.h"
+#include "vm/heap/counts.h"
 #include "vm/segments.h"
 
 void space_subtract_windows(struct address_space *space, size_t *pages)
@@ -154,22 +157,40 @@ static void add_frames(struct vm_stats *stats)
 }
 
 #if QUIRE_THREADS
-static void add_shootdowns(struct vm_stats *stats)
-{
-    for (unsigned cpu = 0; cpu < cpu_count(); cpu++) {
-        const struct mmu_shootdowns *of = &cpu_variable(cpu, mmu_shootdowns);
+PERCPU uint64_t heap_freed_elsewhere;
 
-        stats->shootdowns += of->calls;
-        stats->shot_pages += of->pages;
-        stats->shot_cpus += of->cpus;
-    }
+COLD struct vm_cpu_stats vm_cpu_stats(unsigned cpu)
+{
+    const struct mmu_shootdowns *asked = &cpu_variable(cpu, mmu_shootdowns);
+
+    return (struct vm_cpu_stats){
+        .contended = cpu_variable(cpu, spin_contended),
+        .shootdowns = asked->calls,
+        .shot_pages = asked->pages,
+        .shot_cpus = asked->cpus,
+        .freed_elsewhere = cpu_variable(cpu, heap_freed_elsewhere),
+    };
 }
 #else
-static inline void add_shootdowns(struct vm_stats *stats)
+COLD struct vm_cpu_stats vm_cpu_stats(unsigned cpu)
 {
-    (void)stats;
+    (void)cpu;
+    return (struct vm_cpu_stats){0};
 }
 #endif
+
+static void add_cpus(struct vm_stats *stats)
+{
+    for (unsigned cpu = 0; cpu < cpu_count(); cpu++) {
+        struct vm_cpu_stats of = vm_cpu_stats(cpu);
+
+        stats->cpus.contended += of.contended;
+        stats->cpus.shootdowns += of.shootdowns;
+        stats->cpus.shot_pages += of.shot_pages;
+        stats->cpus.shot_cpus += of.shot_cpus;
+        stats->cpus.freed_elsewhere += of.freed_elsewhere;
+    }
+}
 
 COLD struct vm_stats vm_stats(struct address_space *space)
 {
@@ -184,7 +205,8 @@ COLD struct vm_stats vm_stats(struct address_space *space)
         stats.flushed_all += domain->mmu.flushed_all;
         stats.bookkeeping += (uint64_t)(domain->bookkeeping + domain->mmu.cached) << VM_PAGE_SHIFT;
     }
-    add_shootdowns(&stats);
+    if (QUIRE_THREADS)
+        add_cpus(&stats);
     for (size_t i = 0; (driver = vm_driver_at(i)) != NULL; i++)
         add_driver(&stats, space, driver);
     add_memory(&stats, space);

@@ -232,6 +232,15 @@ enum vm_fault_kind {
     VM_FAULT_KINDS
 };
 
+/* What a CPU has had to do with others, since boot. All of it is 0 while CPUs only touch memory of their own. */
+struct vm_cpu_stats {
+    uint64_t contended;                         /* how often it found a lock of the core taken */
+    uint64_t shootdowns, shot_pages, shot_cpus; /* flushes asked of other CPUs: calls, single pages, CPUs over all */
+    uint64_t freed_elsewhere;                   /* blocks of other CPUs' heaps that it freed, and sent there */
+};
+/* Of one of cpu_count(). */
+struct vm_cpu_stats vm_cpu_stats(unsigned cpu);
+
 /* Everything that is counted, since boot and now. Bytes where nothing else is said. */
 struct vm_stats {
     uint64_t faults[VM_FAULT_KINDS][PAGE_SIZES]; /* served with a page of that size */
@@ -240,9 +249,8 @@ struct vm_stats {
     uint64_t peak[PAGE_SIZES];                   /* the same when most was resident: a sum that never was larger */
     uint64_t zeroed;                             /* fresh frames, and what the core zeroed for itself */
     uint64_t flushed_pages, flushed_all;         /* translations flushed one by one; all of them at once */
-    uint64_t shootdowns, shot_pages,
-        shot_cpus;     /* flushes asked of other CPUs: calls, single pages, CPUs over all calls */
-    uint64_t segments; /* alive */
+    struct vm_cpu_stats cpus;                    /* the sums */
+    uint64_t segments;                           /* alive */
     uint64_t spans, span_bytes, span_bytes_peak; /* of the heap driver, in the map of RAM: their number, and bytes */
     uint64_t windows;                            /* of the phys driver */
     uint64_t tables, bookkeeping; /* page tables of the lower half; tables in reserve, segments and slots */

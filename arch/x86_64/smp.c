@@ -190,6 +190,7 @@ void cpu_kick(unsigned cpu)
 void smp_kicked(bool note)
 {
     this_cpu(messages).received++;
+    this_cpu(messages).kicked++;
     __atomic_exchange_n(&this_cpu(inbox).kicking, 0, __ATOMIC_SEQ_CST);
     if (note)
         this_cpu(kicked) = true;

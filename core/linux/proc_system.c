@@ -10,12 +10,14 @@
 #include "core/linux/timers.h"
 #include "core/linux/tree.h"
 #include "core/random.h"
+#include "core/threads/scheduler.h"
 #include "machine.h"
 #include "vm/frames.h"
 #include "vm/vm.h"
 
 #define SECOND 1000000000ull
 #define TICK (SECOND / CLOCK_TICKS)
+#define FRAMES_PER_THREAD 8 /* its stacks, and where it is noted */
 
 void proc_cpu_ranges(struct text *text, uint64_t cpus)
 {
@@ -134,27 +136,120 @@ static void cpuinfo(struct text *text)
     }
 }
 
-static uint64_t idle_time(void)
-{
-    uint64_t now = clock_monotonic(), busy = linux_cpu_time();
+/* What a CPU has done; one that was not started yet, nothing. */
+struct cpu_use {
+    uint64_t busy; /* ns */
+    uint64_t switches, kicked, served;
+};
 
-    return now > busy ? now - busy : 0;
+#if QUIRE_THREADS
+static struct cpu_use cpu_use(unsigned cpu)
+{
+    struct cpu_messages messages;
+
+    if (cpu >= cpu_count())
+        return (struct cpu_use){0};
+    messages = cpu_messages(cpu);
+    return (struct cpu_use){
+        .busy = scheduler_busy_time(cpu),
+        .switches = scheduler_counts(cpu).switches,
+        .kicked = messages.kicked,
+        .served = messages.served,
+    };
+}
+#else
+static struct cpu_use cpu_use(unsigned cpu)
+{
+    (void)cpu;
+    return (struct cpu_use){.busy = linux_cpu_time()};
+}
+#endif
+
+/* Of all CPUs. */
+static struct cpu_use all_use(void)
+{
+    struct cpu_use all = {0};
+
+    for (unsigned cpu = 0; cpu < cpu_present(); cpu++) {
+        struct cpu_use of = cpu_use(cpu);
+
+        all.busy += of.busy;
+        all.switches += of.switches;
+        all.kicked += of.kicked;
+        all.served += of.served;
+    }
+    return all;
 }
 
-/* All CPU time is the program's. */
+static uint64_t idle_time(uint64_t time, uint64_t busy)
+{
+    return time > busy ? time - busy : 0;
+}
+
+static error_t count_running(int id, void *count)
+{
+    struct thread_facts thread;
+
+    *(unsigned *)count += linux_thread_facts(id, &thread) && thread.state == 'R';
+    return E_SUCCESS;
+}
+
+static unsigned running_threads(void)
+{
+    unsigned count = 0;
+
+    linux_each_thread(count_running, &count);
+    return count;
+}
+
+static void add_cpu_times(struct text *text, uint64_t busy, uint64_t idle)
+{
+    text_add(text, " %lu 0 0 %lu 0 0 0 0 0 0\n", (unsigned long)(busy / TICK), (unsigned long)(idle / TICK));
+}
+
+/* All CPU time is the program's; of interrupts those are counted that CPUs send each other. */
 static void stat(struct text *text)
 {
-    unsigned long user = linux_cpu_time() / TICK, idle = idle_time() / TICK;
-    uint64_t start = clock_realtime() - clock_monotonic();
+    uint64_t up = clock_monotonic(), start = clock_realtime() - up;
+    struct cpu_use all = all_use();
 
-    text_add(text, "cpu  %lu 0 0 %lu 0 0 0 0 0 0\ncpu0 %lu 0 0 %lu 0 0 0 0 0 0\n", user, idle, user, idle);
-    text_add(text, "intr 0\nctxt 0\nbtime %lu\nprocesses 1\nprocs_running 1\nprocs_blocked 0\nsoftirq 0\n",
-             (unsigned long)(start / SECOND));
+    text_add(text, "cpu ");
+    add_cpu_times(text, all.busy, idle_time(up * cpu_present(), all.busy));
+    for (unsigned cpu = 0; cpu < cpu_present(); cpu++) {
+        uint64_t busy = cpu_use(cpu).busy;
+
+        text_add(text, "cpu%u", cpu);
+        add_cpu_times(text, busy, idle_time(up, busy));
+    }
+    text_add(text, "intr %lu\nctxt %lu\nbtime %lu\nprocesses 1\nprocs_running %u\nprocs_blocked 0\nsoftirq 0\n",
+             (unsigned long)(all.kicked + all.served), (unsigned long)all.switches, (unsigned long)(start / SECOND),
+             running_threads());
+}
+
+static void add_interrupts(struct text *text, const char *name, size_t count_at, const char *what)
+{
+    text_add(text, "%4s:", name);
+    for (unsigned cpu = 0; cpu < cpu_present(); cpu++) {
+        struct cpu_use of = cpu_use(cpu);
+
+        text_add(text, " %10lu", (unsigned long)*(const uint64_t *)((const char *)&of + count_at));
+    }
+    text_add(text, "   %s\n", what);
+}
+
+static void interrupts(struct text *text)
+{
+    text_add(text, "     ");
+    for (unsigned cpu = 0; cpu < cpu_present(); cpu++)
+        text_add(text, "      CPU%-2u", cpu);
+    text_add(text, "\n");
+    add_interrupts(text, "RES", offsetof(struct cpu_use, kicked), "Rescheduling interrupts");
+    add_interrupts(text, "CAL", offsetof(struct cpu_use, served), "Function call interrupts");
 }
 
 static void uptime(struct text *text)
 {
-    uint64_t up = clock_monotonic(), idle = idle_time();
+    uint64_t up = clock_monotonic(), idle = idle_time(up * cpu_present(), all_use().busy);
 
     text_add(text, "%lu.%02lu %lu.%02lu\n", (unsigned long)(up / SECOND), (unsigned long)(up / TICK % CLOCK_TICKS),
              (unsigned long)(idle / SECOND), (unsigned long)(idle / TICK % CLOCK_TICKS));
@@ -163,7 +258,7 @@ static void uptime(struct text *text)
 /* sysinfo(2) has no averages either: nothing samples what runs. */
 static void loadavg(struct text *text)
 {
-    text_add(text, "0.00 0.00 0.00 1/1 1\n");
+    text_add(text, "0.00 0.00 0.00 %u/%u 1\n", running_threads(), linux_thread_count());
 }
 
 /* ---- names and numbers ---- */
@@ -270,7 +365,7 @@ static uint64_t descriptors_max(void)
     }
 
 NUMBER(pid_max, 32768)
-NUMBER(threads_max, 1)
+NUMBER(threads_max, QUIRE_THREADS ? frames_stats().total / FRAMES_PER_THREAD : 1)
 NUMBER(ngroups_max, 65536)
 NUMBER(cap_last_cap, 40)
 NUMBER(randomize_va_space, 2)
@@ -290,6 +385,7 @@ NUMBER(somaxconn, 4096)
 static const struct generated_file files[] = {
     {"/proc/cpuinfo", cpuinfo, NULL, 0444},
     {"/proc/filesystems", filesystems, NULL, 0444},
+    {"/proc/interrupts", interrupts, NULL, 0444},
     {"/proc/loadavg", loadavg, NULL, 0444},
     {"/proc/meminfo", meminfo, NULL, 0444},
     {"/proc/stat", stat, NULL, 0444},

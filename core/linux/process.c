@@ -1,4 +1,5 @@
 /* The one process as it sees itself: number 1, root, without parent or children. */
+#include "core/linux/process.h"
 #include "core/base/print.h"
 #include "core/base/string.h"
 #include "core/clock.h"
@@ -91,7 +92,7 @@ long linux_sysinfo(struct linux_sysinfo *to)
         .uptime = (int64_t)(clock_monotonic() / 1000000000),
         .ram = frames.total * VM_PAGE_SIZE,
         .free_ram = frames.free * VM_PAGE_SIZE,
-        .processes = 1,
+        .processes = (uint16_t)linux_thread_count(), /* threads are counted, as on Linux */
         .unit = 1,
     };
 

@@ -5,6 +5,7 @@
 #include "core/clock.h"
 #include "core/cpu.h"
 #include "core/observe.h"
+#include "core/observe/cpus.h"
 #include "core/observe/faults.h"
 #include "core/observe/json.h"
 #include "core/panic.h"
@@ -205,6 +206,7 @@ static void write_line(const struct run_stats *stats)
     json_fraction(&line, stats->calibration, STATS_CALIBRATION);
     if (stats->space) {
         add_memory(&line, &stats->vm);
+        cpus_add(&line);
         add_drivers(&line, stats);
         add_segments(&line, stats->space);
     }

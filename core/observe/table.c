@@ -2,6 +2,7 @@
 #include "core/base/print.h"
 #include "core/base/string.h"
 #include "core/config.h"
+#include "core/observe/cpus.h"
 #include "core/observe/faults.h"
 #include "core/observe/stats.h"
 #include "vm/space.h"
@@ -278,6 +279,7 @@ void stats_print_table(const struct run_stats *stats)
     print_run(stats);
     if (stats->space) {
         print_memory(&stats->vm);
+        cpus_print();
         print_drivers(stats);
         print_segments(stats->space);
     } else {

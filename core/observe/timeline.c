@@ -6,6 +6,7 @@
 #include "core/clock.h"
 #include "core/cpu.h"
 #include "core/observe.h"
+#include "core/observe/cpus.h"
 #include "core/observe/json.h"
 #include "core/observe/ticker.h"
 #include "core/panic.h"
@@ -32,6 +33,7 @@ static void write_sample(struct address_space *space, uint64_t ns, uint64_t tick
     json_member_number(&line, "faults", usage.faults);
     json_member_number(&line, "frames", usage.taken);
     json_member_number(&line, "segments", usage.segments);
+    cpus_add_sample(&line);
     json_end(&line);
 }
 

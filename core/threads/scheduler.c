@@ -41,6 +41,7 @@ struct scheduler {
     unsigned length; /* read without the lock, too */
     struct deadline *sleepers;
     struct thread *current, *previous;
+    uint64_t began; /* with threads (monotonic); 0: not yet */
     uint64_t slice_end;
     uint64_t armed; /* the timer is set to this time */
     struct scheduler_counts counts;
@@ -535,7 +536,7 @@ static void run_cpu(void)
 
     self->current = &self->idle;
     self->idle.cpu = cpu_number();
-    self->idle.since = clock_monotonic();
+    self->idle.since = self->began = clock_monotonic();
     self->armed = UINT64_MAX;
     run_threads();
 }
@@ -547,7 +548,7 @@ void scheduler_begin(struct thread *first, uintptr_t low, uintptr_t high)
 
     context_adopt(&first->context, low, high);
     first->affinity = UINT64_MAX;
-    first->since = clock_monotonic();
+    first->since = self->began = clock_monotonic();
     self->current = first;
     self->armed = UINT64_MAX;
     context_make(&self->idle.context, (uintptr_t)stack, (uintptr_t)stack + IDLE_STACK, idle, NULL, false);
@@ -568,6 +569,14 @@ uint64_t thread_cpu_time(const struct thread *thread)
     if (__atomic_load_n(&cpu_variable(thread->cpu, scheduler).current, __ATOMIC_RELAXED) != thread || now < since)
         return ran;
     return ran + (now - since);
+}
+
+uint64_t scheduler_busy_time(unsigned cpu)
+{
+    const struct scheduler *of = &cpu_variable(cpu, scheduler);
+    uint64_t idle = thread_cpu_time(&of->idle), passed = clock_monotonic() - of->began;
+
+    return of->began != 0 && passed > idle ? passed - idle : 0;
 }
 
 struct scheduler_counts scheduler_counts(unsigned cpu)

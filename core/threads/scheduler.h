@@ -93,5 +93,7 @@ struct scheduler_counts {
 };
 /* Since boot, of one CPU. */
 struct scheduler_counts scheduler_counts(unsigned cpu);
+/* ns for which the CPU has run threads. */
+uint64_t scheduler_busy_time(unsigned cpu);
 
 #endif

@@ -29,6 +29,7 @@ class StatsTest(AppCase):
     def stats(self, how: str, status: int, *options: str) -> tuple[str, dict]:
         output, record = self.end(how, status, *options)
         self.assertEqual([line["kind"] for line in record], ["stats"])
+        self.assertNotIn("cpus", record[0])  # its program cannot create threads
         self.assertEqual((record[0]["name"], record[0]["status"]), ("observe", status))
         return output, record[0]
 
@@ -181,3 +182,37 @@ class StatsTest(AppCase):
 
     def test_microvm(self) -> None:
         self.check_sums(self.stats("exit", 7, "--machine", "microvm")[1])
+
+
+class CpuStatsTest(AppCase):
+    app = "observe-threads"
+
+    def test_counters(self) -> None:
+        """What two threads, each on a CPU of its own, did to each other."""
+        with tempfile.TemporaryDirectory(prefix="quire-test-") as folder:
+            record = Path(folder, "record.jsonl")
+            command = self.launcher("--record", str(record), "--timeout", str(TIMEOUT), "--cpus", "2")
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=2 * TIMEOUT, check=False
+            )
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            lines = [json.loads(line) for line in record.read_text().splitlines()]
+        told = re.search(r"^protections (\d+) blocks (\d+) busy (\d+)$", done.stdout, re.MULTILINE)
+        protections, blocks, busy_ms = map(int, told.groups())
+        [stats] = [line for line in lines if line["kind"] == "stats"]
+        samples = [line for line in lines if line["kind"] == "sample"]
+        main, other = stats["cpus"]
+        self.assertEqual((main["freed_elsewhere"], other["freed_elsewhere"]), (blocks, 0))
+        self.assertEqual((main["shootdowns"], main["shot_pages"], main["shot_cpus"]), (protections,) * 3)
+        self.assertEqual((other["shootdowns"], main["served"], other["served"]), (0, 0, protections))
+        self.assertGreaterEqual(other["busy_ns"], busy_ms * 1_000_000)
+        self.assertEqual(other["migrations"], 1)  # at the start, from its maker's CPU
+        for cpu, sender in ((main, other), (other, main)):
+            self.assertGreaterEqual(cpu["switches"], cpu["preemptions"] + cpu["migrations"])
+            self.assertLessEqual(cpu["interrupts_received"], sender["interrupts_sent"] + cpu["interrupts_sent"])
+            self.assertLessEqual(cpu["busy_ns"], stats["ns"] * 1.1 + 50_000_000)  # it ran a little before the program
+        self.assertIsNotNone(re.search(rf"^0 .* {protections} +{protections} .* {blocks}$", done.stdout, re.MULTILINE))
+        self.assertEqual(len(samples[-1]["busy"]), 2)
+        self.assertEqual(samples[-1]["shootdowns"], protections)
+        for before, after in zip(samples, samples[1:]):
+            self.assertLessEqual(before["contended"], after["contended"])

@@ -193,6 +193,22 @@ class ProfileTest(ObserveCase):
 
 
 class RecordTest(ObserveCase):
+    def test_cpus(self) -> None:
+        """Where a program can create threads samples tell of CPUs, which started when there were two."""
+        rows = [sample(0, busy=[7], contended=0, shootdowns=0)]
+        rows += [sample(i, busy=[i * 4_000_000, i * 1_000_000], contended=3 * i, shootdowns=i) for i in range(1, 50)]
+        done = self.observe(self.record(*rows))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        made = json.loads((self.folder / "out/timeline.json").read_text())["samples"]
+        self.assertEqual((made[0]["busy"], made[2]["busy"], made[2]["contended"]), ([7], [8_000_000, 2_000_000], 6))
+        page = (self.folder / "out/timeline.html").read_text()
+        for text in ("CPU 1 busy", "49 ms", "locks found taken", "147", "CPUs that run threads"):
+            self.assertIn(text, page)
+        one = [row | {"busy": row["busy"][:1]} for row in rows]
+        self.observe(self.record(*one))
+        self.assertNotIn("CPUs that run threads", (self.folder / "out/timeline.html").read_text())
+        self.assertIn("1 line", self.observe(self.record(*rows, sample(50, busy=[-1], contended=0, shootdowns=0))).stderr)
+
     def test_whole_record(self) -> None:
         stats = {"kind": "stats", "faults": 3, "drivers": {"anon": [1, 2]}}
         done = self.observe(self.record(*map(sample, range(1, 1500)), stack(1, "[core]"), stats))

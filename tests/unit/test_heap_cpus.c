@@ -11,6 +11,7 @@
 #include "fake.h"
 #include "harness.h"
 #include "memory.h"
+#include "vm/heap/counts.h"
 #include "vm/heap/internal.h"
 
 #define CPUS 4u
@@ -454,6 +455,8 @@ static void test_owner_is_busy(void **state)
     (void)state;
     start();
     fake_cpus_run(free_of_busy, NULL);
+    assert_int_equal(cpu_variable(0, heap_freed_elsewhere), 0);
+    assert_int_equal(cpu_variable(1, heap_freed_elsewhere), 2);
     assert_null(heap_validate(NULL));
 }
 

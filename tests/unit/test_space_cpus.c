@@ -380,8 +380,18 @@ static void test_each_in_its_domain(void **state)
     fixture_lazy();
     fake_cpus_run(allocate_and_free, &(unsigned){FREES});
     stats = vm_stats(space);
-    assert_int_equal(stats.shot_pages, 0);
-    assert_true(stats.shootdowns <= CPUS * (FREES / VM_WAITING_ROOM + 1));
+    assert_int_equal(stats.cpus.shot_pages, 0);
+    assert_true(stats.cpus.shootdowns <= CPUS * (FREES / VM_WAITING_ROOM + 1));
+    for (unsigned cpu = 0; cpu < CPUS; cpu++) {
+        struct vm_cpu_stats of = vm_cpu_stats(cpu);
+
+        assert_in_range(of.shootdowns, 1, FREES / VM_WAITING_ROOM + 1);
+        assert_int_equal(of.shot_cpus, of.shootdowns * (CPUS - 1));
+        stats.cpus.shootdowns -= of.shootdowns;
+        stats.cpus.contended -= of.contended;
+    }
+    assert_int_equal(stats.cpus.shootdowns, 0);
+    assert_int_equal(stats.cpus.contended, 0);
     assert_int_equal(stats.faults[VM_FAULT_DEMAND][PAGE_4K], CPUS * FREES);
     fixture_end();
 }

@@ -4,6 +4,7 @@
  */
 #include "core/base/string.h"
 #include "core/cpu.h"
+#include "vm/heap/counts.h"
 #include "vm/heap/internal.h"
 
 #define REMOTE_MOST                                                                                                    \
@@ -105,6 +106,7 @@ static void send_to(unsigned cpu)
     struct outgoing *from = &this_cpu(outgoing)[cpu];
 
     check_chain(from);
+    this_cpu(heap_freed_elsewhere) += from->count;
     size_t bytes = remote_put(&cpu_variable(cpu, heap_remote), from->first, from->last, from->bytes);
 
     *from = (struct outgoing){0};

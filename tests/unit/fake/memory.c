@@ -6,6 +6,7 @@
 
 #include "fake.h"
 #include "vm/driver.h"
+#include "vm/heap/counts.h"
 #include "vm/heap/memory.h"
 
 /* Large blocks: slots where ThreadSanitizer has a shadow, and AddressSanitizer has none of its own. */
@@ -17,6 +18,8 @@
 #define SLOTS 512u
 #define SLOT_SIZE (16 * MIB)
 #define PAGES_MAX (size_t)(1 << 16)
+
+PERCPU uint64_t heap_freed_elsewhere; /* of vm/stats.c */
 
 /* heap_create wants to see these. */
 static struct vm_segment *no_alloc(struct address_space *space, vaddr_t start, size_t size, vm_flags_t flags)

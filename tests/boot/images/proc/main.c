@@ -50,6 +50,19 @@ static long number(const char *path, const char *name)
     return at == NULL ? -1 : strtol(at + strlen(name), NULL, 10);
 }
 
+static long lines_with(const char *path, const char *start)
+{
+    long lines = 0;
+
+    if (slurp(path) < 0)
+        return -1;
+    for (const char *at = buffer; at != NULL; at = strchr(at, '\n')) {
+        at += *at == '\n';
+        lines += strncmp(at, start, strlen(start)) == 0;
+    }
+    return lines;
+}
+
 struct mapping {
     uintptr_t start, end;
     char permissions[5], name[256];
@@ -202,6 +215,11 @@ static void check_system(void)
     FACT(has("/proc/cpuinfo", "processor\t: 0\nvendor_id\t: "));
     FACT(has("/proc/stat", "\nbtime "));
     FACT(has("/proc/stat", "cpu0 "));
+    FACT(lines_with("/proc/stat", "cpu") == 1 + sysconf(_SC_NPROCESSORS_ONLN));
+    FACT(lines_with("/proc/cpuinfo", "processor\t: ") == sysconf(_SC_NPROCESSORS_ONLN));
+    FACT(number("/proc/stat", "procs_running ") >= 1);
+    FACT(number("/proc/stat", "ctxt ") >= 0);
+    FACT(has("/proc/interrupts", " CPU0"));
     FACT(slurp("/proc/uptime") > 8);
     FACT(slurp("/proc/loadavg") > 8);
     FACT(has("/proc/version", "Linux version "));

@@ -161,6 +161,29 @@ static int open_task(int tid)
     return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
+static long lines_with(const char *path, const char *start)
+{
+    FILE *file = fopen(path, "re");
+    char line[4096];
+    long lines = 0;
+
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+        lines += strncmp(line, start, strlen(start)) == 0;
+    if (file != NULL)
+        fclose(file);
+    return lines;
+}
+
+static void check_cpus(void)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+    YES("a line of times for each CPU", lines_with("/proc/stat", "cpu") == 1 + cpus);
+    YES("and a block of cpuinfo", lines_with("/proc/cpuinfo", "processor\t") == cpus);
+    YES("no thread has run without a switch", lines_with("/proc/stat", "ctxt 0\n") == 0);
+    YES("somebody runs", lines_with("/proc/stat", "procs_running 0\n") == 0);
+}
+
 void check_tasks(void)
 {
     struct task task = {.tid = 0};
@@ -186,4 +209,5 @@ void check_tasks(void)
     close(directory);
     close(descriptors);
     SHOW_ERRNO(access("/proc/self/task/x", F_OK));
+    check_cpus();
 }
