@@ -67,5 +67,5 @@ void deadline_remove(struct deadline **root, struct deadline *deadline)
         *root = meld(*root, rest);
     }
     deadline->child = deadline->next = deadline->previous = NULL;
-    deadline->queued = false;
+    __atomic_store_n(&deadline->queued, false, __ATOMIC_RELEASE);
 }

@@ -77,14 +77,44 @@ struct thread *thread_current(void)
     return is_idle() ? NULL : own()->current;
 }
 
+static inline unsigned length_of(const struct scheduler *queue)
+{
+    return __atomic_load_n(&queue->length, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t affinity_of(const struct thread *thread)
+{
+    return __atomic_load_n(&thread->affinity, __ATOMIC_RELAXED);
+}
+
 /* ---- the timer ---- */
 
-static uint64_t earliest(const struct scheduler *self)
+static inline bool has_sleepers(const struct scheduler *self)
 {
-    uint64_t time = self->length > 0 && !is_idle() ? self->slice_end : UINT64_MAX;
+    return __atomic_load_n(&self->sleepers, __ATOMIC_RELAXED) != NULL;
+}
 
-    if (self->sleepers != NULL && self->sleepers->time < time)
+/* With the lock: another CPU may take the first one out, whose thread then ends. */
+static uint64_t first_sleeper(struct scheduler *self)
+{
+    uint64_t time = UINT64_MAX;
+
+    spin_lock(&self->lock);
+    if (self->sleepers != NULL)
         time = self->sleepers->time;
+    spin_unlock(&self->lock);
+    return time;
+}
+
+static uint64_t earliest(struct scheduler *self)
+{
+    uint64_t time = length_of(self) > 0 && !is_idle() ? self->slice_end : UINT64_MAX;
+
+    if (has_sleepers(self)) {
+        uint64_t first = first_sleeper(self);
+
+        time = first < time ? first : time;
+    }
     if (cpu_number() == 0 && __atomic_load_n(&alarm, __ATOMIC_RELAXED) < time)
         time = __atomic_load_n(&alarm, __ATOMIC_RELAXED);
     return time;
@@ -129,7 +159,7 @@ static struct thread *take_first(struct scheduler *from, uint64_t cpus)
 {
     struct thread *before = NULL, *thread = from->first;
 
-    while (thread != NULL && !(__atomic_load_n(&thread->affinity, __ATOMIC_RELAXED) & cpus)) {
+    while (thread != NULL && !(affinity_of(thread) & cpus)) {
         before = thread;
         thread = thread->next;
     }
@@ -162,14 +192,14 @@ static int claim_idle(uint64_t cpus)
 
 static unsigned choose_cpu(const struct thread *thread)
 {
-    uint64_t last = thread->affinity & cpu_bit(thread->cpu);
+    uint64_t affinity = affinity_of(thread), last = affinity & cpu_bit(thread->cpu);
     int idle = claim_idle(last);
 
     if (idle < 0)
-        idle = claim_idle(thread->affinity);
+        idle = claim_idle(affinity);
     if (idle >= 0)
         return (unsigned)idle;
-    return last ? thread->cpu : (unsigned)__builtin_ctzll(thread->affinity);
+    return last ? thread->cpu : (unsigned)__builtin_ctzll(affinity);
 }
 
 /* Where the queue was empty the CPU may sleep, or run a thread without a timer. */
@@ -196,13 +226,13 @@ static struct thread *take_own(void)
 {
     struct scheduler *self = own();
 
-    while (self->length > 0) {
+    while (length_of(self) > 0) {
         struct thread *thread;
 
         spin_lock(&self->lock);
         thread = take_first(self, UINT64_MAX);
         spin_unlock(&self->lock);
-        if (thread == NULL || (thread->affinity & cpu_bit(cpu_number())))
+        if (thread == NULL || (affinity_of(thread) & cpu_bit(cpu_number())))
             return thread;
         enqueue(thread);
     }
@@ -218,7 +248,7 @@ static struct thread *steal(void)
         struct scheduler *from = &cpu_variable((self + i) % count, scheduler);
         struct thread *thread;
 
-        if (__atomic_load_n(&from->length, __ATOMIC_RELAXED) == 0 || !spin_try(&from->lock))
+        if (length_of(from) == 0 || !spin_try(&from->lock))
             continue;
         thread = take_first(from, cpu_bit(self));
         spin_unlock(&from->lock);
@@ -230,7 +260,15 @@ static struct thread *steal(void)
 
 /* ---- switching ---- */
 
-/* On the stack of the thread that runs now: the one before has been left. */
+static inline bool may_run_here(const struct thread *thread)
+{
+    return (affinity_of(thread) & cpu_bit(cpu_number())) != 0;
+}
+
+static void leave(enum leaving);
+
+/* On the stack of the thread that runs now: the one before has been left. Who sent it a signal or took this CPU from
+ * its affinity may have found that it had none. */
 static __attribute__((noinline)) void arrive(void)
 {
     struct thread *previous = own()->previous;
@@ -250,8 +288,12 @@ static __attribute__((noinline)) void arrive(void)
     case LEAVE_IDLE:
         break;
     }
-    if (on_arrival != NULL && !is_idle())
+    if (is_idle())
+        return;
+    if (on_arrival != NULL)
         on_arrival();
+    if (!may_run_here(own()->current))
+        leave(LEAVE_READY);
 }
 
 static __attribute__((noinline)) void switch_to(struct thread *next, enum leaving leaving)
@@ -264,22 +306,17 @@ static __attribute__((noinline)) void switch_to(struct thread *next, enum leavin
     previous->leaving = leaving;
     previous->left[leaving]++;
     __atomic_store_n(&previous->ran, previous->ran + (now - previous->since), __ATOMIC_RELAXED);
-    next->since = now;
+    __atomic_store_n(&next->since, now, __ATOMIC_RELAXED);
     self->counts.migrations += next->cpu != cpu_number();
     self->counts.switches++;
-    next->cpu = cpu_number();
+    __atomic_store_n(&next->cpu, cpu_number(), __ATOMIC_RELAXED);
     self->previous = previous;
     __atomic_exchange_n(&self->current, next, __ATOMIC_SEQ_CST); /* before it is looked what else waits for it */
     self->slice_end = now + SLICE_NS;
-    if (self->length > 0)
+    if (length_of(self) > 0)
         arm();
     context_switch(&previous->context, &next->context);
     arrive();
-}
-
-static inline bool may_run_here(const struct thread *thread)
-{
-    return (__atomic_load_n(&thread->affinity, __ATOMIC_RELAXED) & cpu_bit(cpu_number())) != 0;
 }
 
 /* Where no other is ready a thread that could go on does. */
@@ -310,7 +347,7 @@ _Noreturn void thread_end(void (*gone)(struct thread *))
 
 void thread_set_affinity(struct thread *thread, uint64_t cpus)
 {
-    __atomic_store_n(&thread->affinity, cpus, __ATOMIC_RELAXED);
+    __atomic_store_n(&thread->affinity, cpus, __ATOMIC_SEQ_CST); /* before it is looked where it runs (switch_to) */
     if (thread != own()->current) {
         thread_interrupt(thread);
         return;
@@ -321,7 +358,7 @@ void thread_set_affinity(struct thread *thread, uint64_t cpus)
 
 void thread_interrupt(struct thread *thread)
 {
-    unsigned cpu = thread->cpu;
+    unsigned cpu = __atomic_load_n(&thread->cpu, __ATOMIC_RELAXED);
 
     if (cpu != cpu_number() && __atomic_load_n(&cpu_variable(cpu, scheduler).current, __ATOMIC_RELAXED) == thread)
         cpu_kick(cpu);
@@ -346,7 +383,7 @@ static void sleep_no_more(struct thread *thread)
 {
     struct scheduler *on = &cpu_variable(thread->wake_cpu, scheduler);
 
-    if (!__atomic_load_n(&thread->wake.queued, __ATOMIC_RELAXED))
+    if (!__atomic_load_n(&thread->wake.queued, __ATOMIC_ACQUIRE))
         return;
     spin_lock(&on->lock);
     if (thread->wake.queued)
@@ -354,32 +391,54 @@ static void sleep_no_more(struct thread *thread)
     spin_unlock(&on->lock);
 }
 
+/* Gives the permit. True: the thread is the caller's, to be put into a queue. */
+static inline bool permit(struct thread *thread)
+{
+    return __atomic_exchange_n(&thread->state, WOKEN, __ATOMIC_ACQ_REL) == PARKED;
+}
+
+static void put_woken(struct thread *thread)
+{
+    own()->counts.wakes++;
+    enqueue(thread);
+}
+
+/* Takes out the first one whose time is over, if there is one, with its permit: as soon as it is out it may go on by
+ * itself, and end. *woken: one that does not, or NULL. */
+static bool wake_first(struct scheduler *self, struct thread **woken)
+{
+    bool due;
+
+    *woken = NULL;
+    spin_lock(&self->lock);
+    due = self->sleepers != NULL && self->sleepers->time <= clock_monotonic();
+    if (due) {
+        struct thread *thread = CONTAINER_OF(self->sleepers, struct thread, wake);
+
+        if (permit(thread))
+            *woken = thread;
+        deadline_remove(&self->sleepers, &thread->wake);
+    }
+    spin_unlock(&self->lock);
+    return due;
+}
+
 /* Wakes those whose time is over. */
 static void wake_sleepers(void)
 {
-    struct scheduler *self = own();
+    struct thread *woken;
 
-    while (self->sleepers != NULL) {
-        struct thread *thread = NULL;
-
-        spin_lock(&self->lock);
-        if (self->sleepers != NULL && self->sleepers->time <= clock_monotonic()) {
-            thread = CONTAINER_OF(self->sleepers, struct thread, wake);
-            deadline_remove(&self->sleepers, &thread->wake);
-        }
-        spin_unlock(&self->lock);
-        if (thread == NULL)
-            return;
-        thread_unpark(thread);
-    }
+    while (has_sleepers(own()) && wake_first(own(), &woken))
+        if (woken != NULL)
+            put_woken(woken);
 }
 
-/* In a page fault. */
+/* In a page fault. The permit is taken before the caller looks at what it waits for. */
 static __attribute__((noinline, cold)) void park_here(struct thread *thread, uint64_t deadline)
 {
     while (__atomic_load_n(&thread->state, __ATOMIC_ACQUIRE) != WOKEN && clock_monotonic() < deadline)
         cpu_relax();
-    __atomic_store_n(&thread->state, RUNNING, __ATOMIC_RELAXED);
+    __atomic_exchange_n(&thread->state, RUNNING, __ATOMIC_ACQUIRE);
 }
 
 void thread_park(uint64_t deadline)
@@ -400,10 +459,8 @@ void thread_park(uint64_t deadline)
 
 void thread_unpark(struct thread *thread)
 {
-    if (__atomic_exchange_n(&thread->state, WOKEN, __ATOMIC_ACQ_REL) != PARKED)
-        return;
-    own()->counts.wakes++;
-    enqueue(thread);
+    if (permit(thread))
+        put_woken(thread);
 }
 
 bool thread_is_parked(const struct thread *thread)
@@ -455,7 +512,7 @@ static void interrupt(struct trap_frame *program)
     wake_sleepers();
     if (can && on_interrupt != NULL)
         on_interrupt(program);
-    if (program != NULL && ((self->length > 0 && now >= self->slice_end) || !may_run_here(self->current)))
+    if (program != NULL && ((length_of(self) > 0 && now >= self->slice_end) || !may_run_here(self->current)))
         context_interrupt_program(program, preempted);
     if (!can) {
         self->armed = now + AGAIN_NS;
@@ -565,8 +622,9 @@ uint64_t thread_cpu_time(const struct thread *thread)
 {
     uint64_t ran = __atomic_load_n(&thread->ran, __ATOMIC_RELAXED);
     uint64_t since = __atomic_load_n(&thread->since, __ATOMIC_RELAXED), now = clock_monotonic();
+    const struct scheduler *on = &cpu_variable(__atomic_load_n(&thread->cpu, __ATOMIC_RELAXED), scheduler);
 
-    if (__atomic_load_n(&cpu_variable(thread->cpu, scheduler).current, __ATOMIC_RELAXED) != thread || now < since)
+    if (__atomic_load_n(&on->current, __ATOMIC_RELAXED) != thread || now < since)
         return ran;
     return ran + (now - since);
 }

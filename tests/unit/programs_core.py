@@ -1,5 +1,16 @@
 """Test programs of core/ that run on the host, in the form of programs.py: the name, and the sources it is made of."""
 
+# Threads of the core on CPUs that threads of the host, or the explorer, play.
+THREADS = [
+    "tests/unit/fake/clock.c",
+    "tests/unit/fake/contexts.c",
+    "tests/unit/fake/fiber.c",
+    "tests/unit/fake/core.c",
+    "tests/unit/fake/cpus.c",
+    "tests/unit/fake/ram.c",
+    "tests/unit/fake/harness.c",
+]
+
 PROGRAMS: dict[str, list[str]] = {
     "test_print": ["tests/unit/test_print.c", "tests/unit/fake/harness.c", "core/base/print.c"],
     "test_command_line": [
@@ -13,6 +24,12 @@ PROGRAMS: dict[str, list[str]] = {
         "tests/unit/fake/harness.c",
         "core/observe/json.c",
         "core/base/print.c",
+    ],
+    "test_scheduler": [
+        "tests/unit/test_scheduler.c",
+        "tests/unit/explore.c",
+        "core/threads/deadlines.c",
+        *THREADS,
     ],
     "test_stacks": ["tests/unit/test_stacks.c", "tests/unit/fake/harness.c", "core/observe/stacks.c"],
     "test_alarm": [

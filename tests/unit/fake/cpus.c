@@ -18,6 +18,7 @@
 extern char __start_percpu[], __stop_percpu[];
 
 _Thread_local uintptr_t fake_percpu_offset;
+char fake_percpu_memory;
 
 #if QUIRE_THREADS
 
@@ -35,6 +36,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what follows */
 static struct request *asked[CPUS][CPUS];                /* of each CPU by each other */
 static bool running[CPUS];
 static size_t kicks[CPUS];
+static bool kicked[CPUS];
 static unsigned pending[CPUS]; /* atomic: whether there is anything in `asked` */
 
 unsigned cpu_count(void)
@@ -184,6 +186,17 @@ bool cpu_others_stopped(void)
 void cpu_kick(unsigned cpu)
 {
     __atomic_fetch_add(&kicks[cpu], 1, __ATOMIC_RELAXED);
+    __atomic_exchange_n(&kicked[cpu], true, __ATOMIC_ACQ_REL);
+}
+
+bool fake_cpu_is_kicked(unsigned cpu)
+{
+    return __atomic_load_n(&kicked[cpu], __ATOMIC_RELAXED);
+}
+
+bool fake_cpu_take_kick(void)
+{
+    return fake_cpu_is_kicked(cpu_number()) && __atomic_exchange_n(&kicked[cpu_number()], false, __ATOMIC_ACQ_REL);
 }
 
 size_t fake_cpu_kicks(unsigned cpu)

@@ -86,8 +86,27 @@ void fake_cpu_be(unsigned cpu);
 size_t fake_cpu_kicks(unsigned cpu);
 /* Whether interrupts are on where the running CPU is, and it is in the handler of one that came in the core. */
 void fake_cpu_interrupts(bool on, bool in_handler);
+/* It was kicked, and has not taken that; fake_cpu_take_kick: the running one takes it. */
+bool fake_cpu_is_kicked(unsigned cpu);
+bool fake_cpu_take_kick(void);
 /* What cpu_is_inside_core says on this CPU from now on. */
 void fake_cpu_inside_core(bool inside);
+
+/*
+ * Threads of the core (contexts.c). fake_threads_run: CPU 0 calls the function as the first thread of the program,
+ * which has called scheduler_begin with its structure, and the others run when the scheduler starts them, as
+ * fake_cpus_run does; it returns some time after fake_threads_end, when every CPU is idle. fake_program: here the
+ * program may be interrupted; fake_pin: where it is in a page fault.
+ */
+void fake_threads_run(void (*first)(void));
+void fake_threads_end(void);
+void fake_program(void);
+void fake_pin(bool pinned);
+/* For another machine (explore.h): the time at which the CPU wants to be interrupted, as cpu_set_alarm says; an
+ * interrupt of it, and of the program if that runs; and nothing is known of before. */
+uint64_t fake_alarm(unsigned cpu);
+void fake_interrupt(bool program);
+void fake_contexts_reset(void);
 
 /* The text that kprintf has printed since the last call. */
 const char *fake_console(void);

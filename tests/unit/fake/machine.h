@@ -8,6 +8,7 @@
 
 #include "arch/x86_64/layout.h"
 #include "core/base/types.h"
+#include "fiber.h"
 
 /* Where simulated RAM and the tables of the heap are in this process: away from what the host and the sanitizers use.
  * ThreadSanitizer has no shadow for most of the address space: below 512 GiB it has. */
@@ -32,9 +33,15 @@ paddr_t virt_to_phys(const void *mapped_ram);
 /* Of the CPU that the running thread of the host plays (fake_cpu_begin of fake.h); CPU 0 has the linked block itself.
  */
 extern _Thread_local uintptr_t fake_percpu_offset;
+extern char fake_percpu_memory; /* stands for it, where the compiler would take its address once */
 static inline uintptr_t percpu_offset(void)
 {
-    return fake_percpu_offset;
+    uintptr_t offset;
+
+    /* Read anew behind whatever may have changed memory: a thread of the core that waits may go on on another CPU,
+     * which is another thread of the host. */
+    __asm__("movq %%fs:fake_percpu_offset@tpoff, %0" : "=r"(offset) : "m"(fake_percpu_memory));
+    return offset;
 }
 
 /* A section that the host's linker bounds by name. */
@@ -52,9 +59,9 @@ struct machine_state {
 void machine_enter_program_code(struct machine_state *interrupted);
 void machine_leave_program_code(const struct machine_state *interrupted);
 
-/* Threads of the core are not switched here. */
+/* Stacks of the test (contexts.c). */
 struct machine_context {
-    char nothing;
+    struct fiber fiber;
 };
 
 #include "arch/x86_64/leaf.h"
