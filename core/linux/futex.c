@@ -372,12 +372,15 @@ static struct waiter *first_owner(struct bucket *bucket, uintptr_t key, bool *mo
     return first;
 }
 
+/* False before its futex_thread_ends looks for those that wait. */
 static bool is_alive(uint32_t owner)
 {
+    const struct linux_thread *thread;
     bool alive;
 
     linux_enter();
-    alive = linux_thread_find((int)owner) != NULL;
+    thread = linux_thread_find((int)owner);
+    alive = thread != NULL && !thread->exiting;
     linux_leave();
     return alive;
 }
@@ -414,26 +417,46 @@ static long wait_for_owner(struct waiter *waiter, uint64_t deadline)
     return error == E_INTR ? -E_RESTART : -error;
 }
 
-static long futex_lock_pi(uint32_t *word, uintptr_t key, uint64_t deadline, bool wait)
+static long lock_or_wait(struct waiter *waiter, uint64_t deadline, bool wait)
 {
-    uint32_t self = (uint32_t)linux_thread()->id, value;
-    struct waiter waiter = {.thread = thread_current(), .key = key, .bitset = FUTEX_ANY, .self = self, .word = word};
-    struct bucket *bucket = bucket_of(key);
-    long result;
+    struct bucket *bucket = bucket_of(waiter->key);
+    uint32_t value;
     error_t error;
 
-    __atomic_fetch_add(&owned_waiters, 1, __ATOMIC_SEQ_CST);
     spin_lock(&bucket->lock);
-    error = user_read(&value, word, sizeof(value));
+    error = user_read(&value, waiter->word, sizeof(value));
     if (error == E_SUCCESS)
         do
-            error = try_lock(bucket, word, key, self, &value);
+            error = try_lock(bucket, waiter->word, waiter->key, waiter->self, &value);
         while (error == E_AGAIN);
-    waiter.owner = value & OWNER;
+    waiter->owner = value & OWNER;
     if (error == E_BUSY && wait)
-        put(bucket, &waiter);
+        put(bucket, waiter);
     spin_unlock(&bucket->lock);
-    result = error != E_BUSY ? -error : wait ? wait_for_owner(&waiter, deadline) : -E_AGAIN;
+    return error != E_BUSY ? -error : wait ? wait_for_owner(waiter, deadline) : -E_AGAIN;
+}
+
+static bool has_owner(const uint32_t *word, uint32_t owner)
+{
+    uint32_t value;
+
+    return user_read(&value, word, sizeof(value)) != E_SUCCESS || (value & OWNER) == owner;
+}
+
+/* An owner that has ended may have said so in the word meanwhile: then the lock is to be had. */
+static long futex_lock_pi(uint32_t *word, uintptr_t key, uint64_t deadline, bool wait)
+{
+    struct waiter waiter = {.thread = thread_current(),
+                            .key = key,
+                            .bitset = FUTEX_ANY,
+                            .self = (uint32_t)linux_thread()->id,
+                            .word = word};
+    long result;
+
+    __atomic_fetch_add(&owned_waiters, 1, __ATOMIC_SEQ_CST);
+    do
+        result = lock_or_wait(&waiter, deadline, wait);
+    while (result == -E_SRCH && !has_owner(word, waiter.owner));
     __atomic_fetch_sub(&owned_waiters, 1, __ATOMIC_SEQ_CST);
     return result;
 }

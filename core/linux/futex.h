@@ -10,6 +10,7 @@ unsigned futex_wake(const uint32_t *word, unsigned count);
  * that waits is woken. pi: it has inheritance of priorities; who waits then is told by futex_thread_ends. Memory that
  * is not there is left alone. */
 void futex_owner_died(uint32_t *word, uint32_t owner, bool pi);
+/* After the thread has left the list of threads, or is exiting there: nobody begins to wait for it any more. */
 void futex_thread_ends(uint32_t owner);
 
 /* The only thread is about to wait for ever: unless a timer's signal may come, that ends the program with a line, as

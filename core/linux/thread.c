@@ -395,8 +395,8 @@ _Noreturn void linux_exit(int status)
     struct linux_thread *self = linux_thread();
 
     release_robust(self);
+    leave_list(self, status); /* who comes later to wait for a lock of this thread's finds that it has ended */
     futex_thread_ends((uint32_t)self->id);
-    leave_list(self, status);
     tell_end(self);
     __atomic_fetch_sub(&ending, 1, __ATOMIC_RELEASE);
     thread_end(gone);

@@ -128,6 +128,13 @@ static unsigned decide(void)
 
 static void drain(struct actor *actor);
 
+/* Something has changed: who has yielded may look. */
+static void changed(void)
+{
+    for (unsigned i = 0; i < of->actors; i++)
+        actors[i].yielded = false;
+}
+
 /* To whom it is decided; the actor that runs is left, or has ended. */
 static void turn(void)
 {
@@ -143,8 +150,6 @@ static void turn(void)
         fiber_switch(&actors[self].at, &explorer);
         return;
     }
-    for (unsigned i = 0; i < of->actors; i++)
-        actors[i].yielded &= i == next;
     current = next;
     if (of->resume != NULL)
         of->resume(next);
@@ -159,6 +164,7 @@ static void live(void *argument)
     self = &actors[current]; /* contexts may have come to another one */
     drain(self);
     self->ended = true;
+    changed();
     turn();
     __builtin_unreachable();
 }
@@ -229,6 +235,7 @@ void explore_fence(void)
 {
     turn();
     drain(&actors[current]);
+    changed();
 }
 
 void explore_yield(void)
@@ -304,10 +311,17 @@ static uint64_t get(const void *at, size_t size)
     return value;
 }
 
+static void put(void *at, size_t size, uint64_t value)
+{
+    if (memcmp(at, &value, size) != 0)
+        changed();
+    memcpy(at, &value, size);
+}
+
 static void drain(struct actor *actor)
 {
     for (unsigned i = 0; i < actor->delayed_count; i++)
-        memcpy(actor->delayed[i].at, &actor->delayed[i].value, actor->delayed[i].size);
+        put(actor->delayed[i].at, actor->delayed[i].size, actor->delayed[i].value);
     actor->delayed_count = 0;
 }
 
@@ -338,7 +352,7 @@ void explore_store(void *at, size_t size, uint64_t value, int order)
         return;
     }
     drain(self);
-    memcpy(at, &value, size);
+    put(at, size, value);
 }
 
 static uint64_t operate(enum explore_operation operation, uint64_t old, uint64_t value)
@@ -377,7 +391,7 @@ uint64_t explore_change(const char *where, void *at, size_t size, enum explore_o
 {
     uint64_t old = begin_change(where, at, size), new = operate(operation, old, value);
 
-    memcpy(at, &new, size);
+    put(at, size, new);
     return old;
 }
 
@@ -386,6 +400,9 @@ bool explore_compare_exchange(const char *where, void *at, size_t size, void *ex
     uint64_t old = begin_change(where, at, size);
     bool same = old == get(expected, size);
 
-    memcpy(same ? at : expected, same ? &value : &old, size);
+    if (same)
+        put(at, size, value);
+    else
+        memcpy(expected, &old, size);
     return same;
 }

@@ -43,7 +43,7 @@ const char *explore_some(const struct exploration *, size_t runs, uint64_t seed)
 
 /* Another may do something here. */
 void explore_step(void);
-/* So, and what it has stored is seen by all. */
+/* So, and what it has stored is seen by all; it may change what is not memory. */
 void explore_fence(void);
 /* Nothing can be done until another has done something. */
 void explore_yield(void);

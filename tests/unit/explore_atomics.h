@@ -1,8 +1,12 @@
-/* Included before the source that is explored: its atomic operations are steps (explore.h). */
+/* Included before the source that is explored: its atomic operations are steps, and a panic is wrong (explore.h). */
 #ifndef EXPLORE_ATOMICS_H
 #define EXPLORE_ATOMICS_H
 
+#include "core/base/assert.h"
 #include "tests/unit/explore.h"
+
+/* What the source finds itself. */
+#define panic(format, arguments...) explore_wrong(format)
 
 #define EXPLORE_VALUE(at, value) ((__typeof__(*(at)))(value))
 #define EXPLORE_CHANGE(operation, at, value)                                                                           \

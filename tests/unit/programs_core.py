@@ -31,6 +31,15 @@ PROGRAMS: dict[str, list[str]] = {
         "core/threads/deadlines.c",
         *THREADS,
     ],
+    "test_futex": [
+        "tests/unit/test_futex.c",
+        "tests/unit/explore.c",
+        "tests/unit/fake/fiber.c",
+        "tests/unit/fake/core.c",
+        "tests/unit/fake/cpus.c",
+        "tests/unit/fake/ram.c",
+        "tests/unit/fake/harness.c",
+    ],
     "test_stacks": ["tests/unit/test_stacks.c", "tests/unit/fake/harness.c", "core/observe/stacks.c"],
     "test_alarm": [
         "tests/unit/test_alarm.c",
