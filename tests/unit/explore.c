@@ -38,6 +38,7 @@ static unsigned current;
 static unsigned spent, steps;
 static uint64_t now;
 static const char *wrong;
+static bool running; /* false: what begins or looks at a run has it alone */
 static unsigned gone_count;
 
 /* ---- choices ---- */
@@ -140,6 +141,8 @@ static void turn(void)
 {
     unsigned self = current, next = NOBODY;
 
+    if (!running)
+        return;
     if (wrong == NULL && ++steps > STEPS_MAX)
         wrong = "it does not end";
     if (wrong == NULL)
@@ -193,7 +196,9 @@ static const char *run(void)
     current = decide();
     if (of->resume != NULL)
         of->resume(current);
+    running = true;
     fiber_switch(&explorer, &actors[current].at);
+    running = false;
     if (wrong == NULL)
         wrong = of->end();
     return wrong;
@@ -274,11 +279,11 @@ unsigned explore_actor(void)
     return current;
 }
 
-_Noreturn void explore_wrong(const char *what)
+void explore_wrong(const char *what)
 {
     wrong = what;
-    fiber_switch(&actors[current].at, &explorer);
-    __builtin_unreachable();
+    for (;;)
+        fiber_switch(&actors[current].at, &explorer);
 }
 
 /* ---- memory ---- */

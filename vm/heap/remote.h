@@ -8,11 +8,6 @@
 
 #include "core/base/types.h"
 
-/* Where another CPU may do something; tests/unit has it do everything that it can. */
-#ifndef REMOTE_STEP
-#define REMOTE_STEP() ((void)0)
-#endif
-
 /* On a line of its own: its CPU looks at it in each slow step. */
 struct remote {
     _Alignas(64) uintptr_t first;
@@ -22,13 +17,11 @@ struct remote {
 /* The chain from `first` to `last`; the bytes that are there now. */
 static inline size_t remote_put(struct remote *remote, uintptr_t first, uintptr_t last, size_t bytes)
 {
-    REMOTE_STEP();
     size_t sum = __atomic_add_fetch(&remote->bytes, bytes, __ATOMIC_RELAXED);
     uintptr_t next = __atomic_load_n(&remote->first, __ATOMIC_RELAXED);
 
     do {
         *(uintptr_t *)last = next;
-        REMOTE_STEP();
     } while (!__atomic_compare_exchange_n(&remote->first, &next, first, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
     return sum;
 }
@@ -41,14 +34,12 @@ static inline bool remote_has(const struct remote *remote)
 /* All: the first one; 0: there is none. */
 static inline uintptr_t remote_take(struct remote *remote)
 {
-    REMOTE_STEP();
     return __atomic_exchange_n(&remote->first, 0, __ATOMIC_ACQUIRE);
 }
 
 /* So many bytes that were taken are in their spans. */
 static inline void remote_taken(struct remote *remote, size_t bytes)
 {
-    REMOTE_STEP();
     __atomic_sub_fetch(&remote->bytes, bytes, __ATOMIC_RELAXED);
 }
 

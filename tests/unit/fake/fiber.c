@@ -5,6 +5,9 @@
 #if __has_feature(thread_sanitizer)
 #include <sanitizer/tsan_interface.h>
 #endif
+#if __has_feature(address_sanitizer)
+#include <sanitizer/asan_interface.h>
+#endif
 
 /* The registers that a function preserves, the stack of the one, the stack of the other. */
 void fiber_swap(void **from, void *to);
@@ -32,6 +35,9 @@ void fiber_make(struct fiber *fiber, void *low, size_t size, void (*function)(vo
     struct begin *begin = (struct begin *)(((uintptr_t)low + size) & ~(uintptr_t)15) - 1;
 
     fiber_end(fiber);
+#if __has_feature(address_sanitizer)
+    __asan_unpoison_memory_region(low, size); /* what ran there may not have returned */
+#endif
     *begin = (struct begin){.rbx = (uintptr_t)function, .r12 = (uintptr_t)argument, .address = (uintptr_t)fiber_begin};
     fiber->stack = begin;
 #if __has_feature(thread_sanitizer)
