@@ -45,10 +45,16 @@ static struct deadline *meld_children(struct deadline *child)
     return result;
 }
 
+/* Whether there is one is asked without the lock, too. */
+static void set_root(struct deadline **root, struct deadline *first)
+{
+    __atomic_store_n(root, first, __ATOMIC_RELAXED);
+}
+
 void deadline_add(struct deadline **root, struct deadline *deadline, uint64_t time)
 {
     *deadline = (struct deadline){.time = time, .queued = true};
-    *root = meld(*root, deadline);
+    set_root(root, meld(*root, deadline));
 }
 
 void deadline_remove(struct deadline **root, struct deadline *deadline)
@@ -56,7 +62,7 @@ void deadline_remove(struct deadline **root, struct deadline *deadline)
     struct deadline *rest = meld_children(deadline->child);
 
     if (deadline == *root) {
-        *root = rest;
+        set_root(root, rest);
     } else {
         if (deadline->previous->child == deadline)
             deadline->previous->child = deadline->next;
@@ -64,7 +70,7 @@ void deadline_remove(struct deadline **root, struct deadline *deadline)
             deadline->previous->next = deadline->next;
         if (deadline->next != NULL)
             deadline->next->previous = deadline->previous;
-        *root = meld(*root, rest);
+        set_root(root, meld(*root, rest));
     }
     deadline->child = deadline->next = deadline->previous = NULL;
     __atomic_store_n(&deadline->queued, false, __ATOMIC_RELEASE);

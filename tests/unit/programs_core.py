@@ -11,7 +11,18 @@ THREADS = [
     "tests/unit/fake/harness.c",
 ]
 
+THREADS_CPUS_TEST = [
+    "tests/unit/test_threads_cpus.c",
+    "core/linux/futex.c",
+    "core/spinlock.c",
+    "core/threads/deadlines.c",
+    "core/threads/scheduler.c",
+    *THREADS,
+]
+
 PROGRAMS: dict[str, list[str]] = {
+    "test_threads_cpus": THREADS_CPUS_TEST,
+    "test_threads_cpus_tsan": THREADS_CPUS_TEST,
     "test_print": ["tests/unit/test_print.c", "tests/unit/fake/harness.c", "core/base/print.c"],
     "test_command_line": [
         "tests/unit/test_command_line.c",
