@@ -12,7 +12,7 @@ struct deadline {
     uint64_t time; /* may be read */
     struct deadline *child, *next;
     struct deadline *previous; /* the left sibling, or the parent of a first child */
-    bool queued; /* false: whoever took it out does not touch it any more; atomic */
+    bool queued;               /* false: whoever took it out does not touch it any more; atomic */
 };
 
 /* Both take what is not in a heap, or is in this one. The caller holds the lock of the heap, if it has one. */
