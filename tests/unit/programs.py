@@ -106,6 +106,7 @@ PROGRAMS: dict[str, list[str]] = {
     "test_interleavings": [
         "tests/unit/test_interleavings.c",
         "tests/unit/explore.c",
+        "tests/unit/fake/spin_check.c",
         "tests/unit/fake/fiber.c",
         "tests/unit/fake/ram.c",
         "tests/unit/fake/core.c",

@@ -15,6 +15,7 @@ THREADS_CPUS_TEST = [
     "tests/unit/test_threads_cpus.c",
     "core/linux/futex.c",
     "core/spinlock.c",
+    "core/spin_check.c",
     "core/threads/deadlines.c",
     "core/threads/scheduler.c",
     *THREADS,
@@ -39,12 +40,14 @@ PROGRAMS: dict[str, list[str]] = {
     "test_scheduler": [
         "tests/unit/test_scheduler.c",
         "tests/unit/explore.c",
+        "tests/unit/fake/spin_check.c",
         "core/threads/deadlines.c",
         *THREADS,
     ],
     "test_futex": [
         "tests/unit/test_futex.c",
         "tests/unit/explore.c",
+        "tests/unit/fake/spin_check.c",
         "tests/unit/fake/fiber.c",
         "tests/unit/fake/core.c",
         "tests/unit/fake/cpus.c",

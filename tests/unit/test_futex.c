@@ -26,7 +26,7 @@ static uint32_t word, other;
 static unsigned returned, inside, entered, alone;
 static void (*const *acts)(void);
 
-struct spinlock linux_lock;
+struct spinlock_calls linux_lock;
 
 /* ---- what futexes ask of others ---- */
 
@@ -188,7 +188,7 @@ static void begin_run(void)
     memset(left, 0, sizeof(left));
     for (unsigned i = 0; i < EXPLORE_ACTORS; i++)
         players[i].id = FIRST_ID + (int)i;
-    linux_lock = (struct spinlock){0};
+    linux_lock = (struct spinlock_calls){0};
     owned_waiters = 0;
     word = other = 0;
     returned = inside = entered = alone = 0;
@@ -305,7 +305,7 @@ static void test_that_lost_wakes_are_found(void **state)
 {
     (void)state;
     MUST_BE_FOUND(NULL, wait_for_word, set_word_too_late);
-    MUST_BE_FOUND("spin_lock", wait_for_word, set_word);
+    MUST_BE_FOUND("spin_word_lock", wait_for_word, set_word);
     permits_are_forgotten = true;
     MUST_BE_FOUND(NULL, wait_for_word, set_word);
 }

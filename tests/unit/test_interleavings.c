@@ -128,8 +128,8 @@ static void test_spin_locks(void **state)
     check = check_lock;
     MUST_HOLD(EXPLORE_ALL, lock_twice, lock_twice);
     MUST_HOLD(3, lock_twice, lock_twice, lock_twice);
-    MUST_BE_FOUND("spin_lock", lock_twice, lock_twice);
-    MUST_BE_FOUND("spin_try", lock_twice, lock_twice);
+    MUST_BE_FOUND("spin_word_lock", lock_twice, lock_twice);
+    MUST_BE_FOUND("spin_word_try", lock_twice, lock_twice);
     MUST_BE_FOUND("try_when_free", lock_twice, lock_twice);
 }
 

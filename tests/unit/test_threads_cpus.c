@@ -37,7 +37,7 @@ static size_t plain_count, owned_count; /* each with its lock held */
 static size_t rounds;
 static unsigned ended;
 
-struct spinlock linux_lock;
+struct spinlock_calls linux_lock;
 
 /* ---- what is asked of others ---- */
 
