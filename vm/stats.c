@@ -159,7 +159,8 @@ static void add_frames(struct vm_stats *stats)
 #if QUIRE_THREADS
 PERCPU uint64_t heap_freed_elsewhere;
 
-COLD struct vm_cpu_stats vm_cpu_stats(unsigned cpu)
+/* What the CPU may be counting at. */
+RACY COLD struct vm_cpu_stats vm_cpu_stats(unsigned cpu)
 {
     const struct mmu_shootdowns *asked = &cpu_variable(cpu, mmu_shootdowns);
 

@@ -90,7 +90,7 @@ void fake_memory_turn(void)
 
 void fake_memory_reclaim(void)
 {
-    frames_reclaim();
+    __atomic_load_n(&frames_reclaim, __ATOMIC_RELAXED)(); /* another CPU may be the one that sets it, to the same */
 }
 
 uint64_t fake_memory_read(uintptr_t address)

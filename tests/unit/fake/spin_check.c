@@ -5,9 +5,7 @@
 
 void spin_check_wait(const uint32_t *taken, enum spin_class class)
 {
-    (void)class;
-    if (*taken == 1 + cpu_number())
-        explore_wrong("a lock is taken by a CPU that holds it");
+    (void)taken, (void)class;
 }
 
 void spin_check_taken(const uint32_t *taken, enum spin_class class, bool waited)
