@@ -305,6 +305,8 @@ static inline uintptr_t list_take(uintptr_t *list)
     return object;
 }
 
+/* Before that: medium blocks that were freed last, which are looked through in no time; false: there were none. */
+bool kept_give_back(struct heap *);
 /* Before the heap grows: objects in the lists go back to their spans if they are many; false: nothing did. */
 bool lists_give_back(struct heap *);
 /* Objects of the class in this CPU's lists, or more than `most`. */

@@ -285,6 +285,11 @@ static void give_some(unsigned last, size_t bytes)
     }
 }
 
+bool kept_give_back(struct heap *heap)
+{
+    return heap_is_program(heap) && program_free_kept(&this_cpu(program));
+}
+
 /*
  * Objects of up to a slice keep slices that hold others too, and all of them go. Larger ones are slices that the next
  * of their class would have to get again: where sizes are random and what is free is on its way from class to class,
@@ -300,7 +305,7 @@ bool lists_give_back(struct heap *heap)
     if (!heap_is_program(heap))
         return false;
     free_pending();
-    any = program_free_kept(&this_cpu(program));
+    any = kept_give_back(heap);
     if (are_worth(worth > WORTH_LEAST ? worth : WORTH_LEAST)) {
         give_all(slice);
         give_some(slice, heap->held / TURN_OF_HEAP);

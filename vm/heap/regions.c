@@ -14,13 +14,13 @@
 #include "core/base/string.h"
 #include "vm/heap/internal.h"
 
-#define STEP_LEAST ((size_t)64 << 10)  /* growth */
-#define STEP_PART 16u                  /* of the heap */
-#define LONG_SLICES 17u                /* a medium block comes alone, or short runs would fill what is left around it */
-#define FREE_LEAST ((size_t)256 << 10) /* free slices that are kept, */
-#define FREE_PART 128u                 /* or this part of the heap */
-#define FREE_OTHERS (4 * REGION_SIZE)  /* of other drivers, whose addresses are new each time */
-#define PUT_SLICES 1u                  /* shorter runs are not worth a segment of their own behind them */
+#define STEP_LEAST ((size_t)64 << 10) /* growth */
+#define STEP_PART 16u                 /* of the heap */
+#define LONG_SLICES 17u               /* a medium block comes alone, or short runs would fill what is left around it */
+#define FREE_LEAST ((size_t)1 << 20)  /* free slices that are kept, */
+#define FREE_PART 128u                /* or this part of the heap */
+#define FREE_OTHERS (4 * REGION_SIZE) /* of other drivers, whose addresses are new each time */
+#define PUT_SLICES 1u                 /* shorter runs are not worth a segment of their own behind them */
 
 static unsigned slice_of(const struct region *region, uintptr_t address)
 {
@@ -399,9 +399,11 @@ static size_t step_of(const struct heap *heap, unsigned count)
 static __attribute__((noinline)) uintptr_t take_or_grow(struct heap *heap, unsigned count, unsigned align,
                                                         struct region **region)
 {
-    uintptr_t run = lists_give_back(heap) ? take_any(heap, count, align, region) : 0;
+    uintptr_t run = kept_give_back(heap) ? take_any(heap, count, align, region) : 0;
     size_t least = SLICE_SIZE << log2_ceil(count > align ? count : align), step = step_of(heap, count);
 
+    if (!run && lists_give_back(heap))
+        run = take_any(heap, count, align, region);
     if (!run && regions_fill(heap, count, (step > least ? step : least) >> SLICE_SHIFT))
         run = take_any(heap, count, align, region);
     for (; !run && step > least; step /= 2) {
