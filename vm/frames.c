@@ -324,10 +324,21 @@ static inline size_t tree_end(size_t child)
     return QUIRE_THREADS ? tree_first(child) + TREE_CHILDREN : store.children;
 }
 
+#define STORE_STACK 2048u /* bytes of stack, more than what runs with the lock takes */
+
+/* A program's own call may come here without a lock of the address space (vm/lock.h). */
+static inline void back_stack(void)
+{
+#if QUIRE_THREADS
+    machine_back_stack(STORE_STACK);
+#endif
+}
+
 static inline struct tree *lock_tree(size_t child)
 {
     struct tree *tree = tree_of(child);
 
+    back_stack();
     spin_lock(&tree->lock);
     return tree;
 }
@@ -778,6 +789,7 @@ static struct tree *lock_tree_for(enum use use)
 {
     struct tree *tree = this_cpu(own_trees)[use];
 
+    back_stack();
     if (UNLIKELY(tree == NULL))
         return other_tree(use);
     spin_lock(&tree->lock);

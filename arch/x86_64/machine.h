@@ -35,6 +35,26 @@ static inline uintptr_t percpu_offset(void)
 #endif
 }
 
+/*
+ * Before a lock is taken on a stack of the program, which may be backed as it is touched: the bytes below the stack
+ * pointer, at most 8 KiB, are touched, so that no fault comes in the middle of what the lock protects. Where they reach
+ * into the stack's guard the access is passed over (fixups of user_copy.S). The core's stacks are there.
+ */
+static inline __attribute__((always_inline)) void machine_back_stack(size_t bytes)
+{
+    __asm__ volatile("testq %%rsp, %%rsp\n\t"
+                     "js 3f\n"
+                     "1: testb $0, %c0(%%rsp)\n"
+                     "2: testb $0, %c1(%%rsp)\n"
+                     "3:\n\t"
+                     ".pushsection .fixups, \"a\", @progbits\n\t"
+                     ".quad 1b, 3b, 2b, 3b\n\t"
+                     ".popsection"
+                     :
+                     : "i"(-(long)bytes / 2), "i"(-(long)bytes)
+                     : "cc");
+}
+
 static inline void machine_flush_page(vaddr_t address)
 {
     __asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");

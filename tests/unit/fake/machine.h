@@ -47,6 +47,11 @@ static inline uintptr_t percpu_offset(void)
 /* A section that the host's linker bounds by name. */
 #define PERCPU __attribute__((section("percpu"), aligned(8)))
 
+static inline void machine_back_stack(size_t bytes)
+{
+    (void)bytes;
+}
+
 void machine_flush_page(vaddr_t address);
 void machine_flush_all(void);
 void machine_zero_pages(void *start, size_t size);
