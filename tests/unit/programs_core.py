@@ -15,7 +15,7 @@ THREADS_CPUS_TEST = [
     "tests/unit/test_threads_cpus.c",
     "core/linux/futex.c",
     "core/spinlock.c",
-    "core/spin_check.c",
+    "tests/unit/fake/spin_check.c",
     "core/threads/deadlines.c",
     "core/threads/scheduler.c",
     *THREADS,

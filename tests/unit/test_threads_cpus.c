@@ -39,7 +39,14 @@ static unsigned ended;
 
 struct spinlock_calls linux_lock;
 
+void explore_wrong(const char *what); /* of fake/spin_check.c */
+
 /* ---- what is asked of others ---- */
+
+void explore_wrong(const char *what)
+{
+    fake_violation("%s", what);
+}
 
 bool frames_clean(void)
 {

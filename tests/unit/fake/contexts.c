@@ -147,8 +147,10 @@ void cpu_wait_until(uint64_t deadline)
     while (!fake_cpu_take_kick() && clock_monotonic() < deadline) {
         if (__atomic_load_n(&end, __ATOMIC_ACQUIRE))
             fiber_switch(&waiting, &cpu->home);
-        if (cpu->alarm <= clock_monotonic())
-            fake_interrupt(false);
+        if (cpu->alarm <= clock_monotonic()) {
+            fake_interrupt(false); /* which may have found something for this CPU to do */
+            return;
+        }
         cpu_relax();
     }
 }

@@ -15,7 +15,7 @@ void spin_check_taken(const uint32_t *taken, enum spin_class class, bool waited)
 
 void spin_check_release(const uint32_t *taken)
 {
-    if (*taken != 1 + cpu_number())
+    if (__atomic_load_n(taken, __ATOMIC_RELAXED) != 1 + cpu_number())
         explore_wrong("a lock is given back that is not held");
 }
 
