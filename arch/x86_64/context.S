@@ -47,7 +47,4 @@ context_return:
     movq %rdi, %rsp
     jmp syscall_resume
 
-/* long linux_clone(...) and linux_clone3: thread_clone(frame, arguments) with the registers of the program, as in
- * rt_sigreturn. See syscall.S for the words above the stack pointer. */
-
     .section .note.GNU-stack, "", @progbits

@@ -185,7 +185,7 @@ sigreturn_nested:
 
 #if QUIRE_THREADS
 /*
- * long linux_clone(void), linux_clone3(void), the system calls: linux_begin_thread (core/linux/clone.c) is given a struct
+ * long linux_clone(void), linux_clone3(void), the system calls: linux_begin_thread (core/linux/thread.c) is given a struct
  * trap_frame with all registers of the caller, which those of the new thread are made of.
  */
     .macro clone_call name, is_clone3

@@ -61,7 +61,8 @@ void thread_start(struct thread *);
 /*
  * The running thread waits until thread_unpark is called for it, or was since the last wait, or the time is over
  * (monotonic ns; UINT64_MAX: never). May return without a reason, too: what is waited for is looked at in a loop.
- * Without a lock held. Inside of a page fault the CPU waits with the thread.
+ * Without a lock held. In a page fault that is served on the stack of the CPU (vm/fault.c) the CPU waits with the
+ * thread.
  */
 void thread_park(uint64_t deadline);
 /* From any CPU, with locks held, by an interrupt too. */

@@ -22,6 +22,7 @@ static struct cpu {
     uint64_t alarm;
     void (*function)(void); /* of context_interrupt_program */
     bool pinned;
+    bool took_kick; /* the interrupt that was served last */
 } cpus[CPUS_MAX];
 
 static void (*on_interrupt)(struct trap_frame *program), (*on_kick)(struct trap_frame *program);
@@ -100,7 +101,8 @@ static void handle(void *program)
     struct cpu *cpu = &cpus[cpu_number()];
 
     cpu->alarm = UINT64_MAX;
-    (fake_cpu_take_kick() ? on_kick : on_interrupt)(program);
+    cpu->took_kick = fake_cpu_take_kick();
+    (cpu->took_kick ? on_kick : on_interrupt)(program);
     fiber_switch(&cpu->handler, &cpu->program);
 }
 
@@ -148,8 +150,9 @@ void cpu_wait_until(uint64_t deadline)
         if (__atomic_load_n(&end, __ATOMIC_ACQUIRE))
             fiber_switch(&waiting, &cpu->home);
         if (cpu->alarm <= clock_monotonic()) {
-            fake_interrupt(false); /* which may have found something for this CPU to do */
-            return;
+            fake_interrupt(false);
+            if (cpu->took_kick) /* as the machine remembers one that comes while it waits */
+                return;
         }
         cpu_relax();
     }
