@@ -294,7 +294,7 @@ def number(least: int, what: str) -> Callable[[str], int]:
 
 class Parser(argparse.ArgumentParser):
     def error(self, message: str):
-        raise Failure(f"{message}; tests/bench/bench.py --help lists the options")
+        raise Failure(f"{message}; tests/bench/{self.prog} --help lists the options")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -337,14 +337,20 @@ def measure(options: argparse.Namespace) -> int:
         goals.print_verdicts(goals.program_goals(summary))
     page = write_page(options, output)
     found = [*summary["problems"], *results.problems, *([page] if page else [])]
-    for problem in dict.fromkeys(found):
+    return tell(found)
+
+
+def tell(problems: list[str]) -> int:
+    """The status of a benchmark."""
+    for problem in dict.fromkeys(problems):
         print(f"bench: {problem}", file=sys.stderr)
-    return 1 if found else 0
+    return 1 if problems else 0
 
 
-def main(arguments: list[str]) -> int:
+def run(measure: Callable[[], int]) -> int:
+    """The same where it may fail or be interrupted."""
     try:
-        return measure(parse(arguments))
+        return measure()
     except Failure as failure:
         print(f"bench: {failure}", file=sys.stderr)
         return 2
@@ -352,6 +358,10 @@ def main(arguments: list[str]) -> int:
         machine.end_all()
         print("bench: interrupted; started again it goes on from here", file=sys.stderr)
         return 130
+
+
+def main(arguments: list[str]) -> int:
+    return run(lambda: measure(parse(arguments)))
 
 
 if __name__ == "__main__":

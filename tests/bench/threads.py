@@ -274,21 +274,11 @@ def measure(options: argparse.Namespace) -> int:
     results.finish(summary)
     print_table(summary)
     found = [*summary["problems"], *results.problems]
-    for problem in dict.fromkeys(found):
-        print(f"bench: {problem}", file=sys.stderr)
-    return 1 if found else 0
+    return bench.tell(found)
 
 
 def main(arguments: list[str]) -> int:
-    try:
-        return measure(parse(arguments))
-    except Failure as failure:
-        print(f"bench: {failure}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        machine.end_all()
-        print("bench: interrupted; started again it goes on from here", file=sys.stderr)
-        return 130
+    return bench.run(lambda: measure(parse(arguments)))
 
 
 if __name__ == "__main__":
