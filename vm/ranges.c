@@ -240,7 +240,7 @@ static bool is_permanent(const struct vm_segment *segment)
 /* True if the range holds nothing but the end of the segment, which can be made shorter instead of being cut. */
 static bool is_tail(struct address_space *space, const struct vm_segment *segment, vaddr_t start, vaddr_t end)
 {
-    return segment->start < start && segment_end(segment) <= end &&
+    return segment->start < start && segment_end(segment) <= end && !segment_is_served(segment) &&
            segment->driver->vm_resize == vm_segment_resize_owned &&
            segment->driver->split == vm_segment_split_nothing &&
            (segment_end(segment) == end || !segment_next(space, segment_end(segment), end));

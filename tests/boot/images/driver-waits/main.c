@@ -295,6 +295,7 @@ static void changed_meanwhile(void)
 
     show("resized", vm_resize(vm_space(), segment, 2 * PAGES * VM_PAGE_SIZE));
     show("cut", vm_unmap(vm_space(), start + VM_PAGE_SIZE, VM_PAGE_SIZE));
+    show("shortened", vm_unmap(vm_space(), start + VM_PAGE_SIZE, (PAGES - 1) * VM_PAGE_SIZE));
     show("unmapped", vm_unmap(vm_space(), start, PAGES * VM_PAGE_SIZE));
     show("protected", vm_protect(vm_space(), start, PAGES * VM_PAGE_SIZE, VM_RW));
     let_go(thread);
