@@ -28,6 +28,9 @@ struct parallel_row {
     void (*prepare)(const struct parallel_row *row); /* by main; may be NULL, as finish may */
     void (*work)(const struct parallel_row *row, unsigned thread);
     void (*finish)(const struct parallel_row *row); /* checks and clears away */
+    /* By each thread for itself, before the time that is measured and after it; may be NULL. */
+    void (*begin)(const struct parallel_row *row, unsigned thread);
+    void (*end)(const struct parallel_row *row, unsigned thread);
 };
 
 /* One thread's; each on lines of its own. */
@@ -67,12 +70,16 @@ static void *parallel_run(void *argument)
 {
     struct parallel_worker *worker = argument;
 
+    if (worker->row->begin)
+        worker->row->begin(worker->row, worker->number);
     pthread_barrier_wait(&parallel_start);
     worker->first_ns = bench_ns();
     worker->first_ticks = bench_ticks();
     worker->row->work(worker->row, worker->number);
     worker->last_ticks = bench_ticks();
     worker->last_ns = bench_ns();
+    if (worker->row->end)
+        worker->row->end(worker->row, worker->number);
     return NULL;
 }
 

@@ -40,7 +40,7 @@ TURNS = 3
 COUNTED = "count"
 CPUS_THERE = "cpus"  # the figure with the number of CPUs
 # What threads do on memory of their own, and what it has to bring from one CPU to two.
-DISJOINT = ("faults_own", "faults_part", "map_unmap", "map_touch_unmap", "protect", "discard", "disjoint", "thrash", "scratch", "large", "call", "compute")
+DISJOINT = ("faults_own", "faults_given", "faults_part", "map_unmap", "map_touch_unmap", "protect", "discard", "disjoint", "thrash", "scratch", "large", "call", "compute")
 SCALING_GOAL = 1.8
 # The program's own instructions, or those of the C library: the same on both sides, so that neither can be ahead.
 OWN_CODE = ("compute", "thrash", "scratch", "lock_shared")

@@ -1,6 +1,6 @@
 /*
- * Faults and mappings of several threads at once: on mappings of their own, on parts of one mapping, on the same pages.
- * Pages are small: there is a fault for each 4 KiB.
+ * Faults and mappings of several threads at once: on mappings that each has made for itself, on some that main made for
+ * them, on parts of one mapping, on the same pages. Pages are small: there is a fault for each 4 KiB.
  */
 #include <sys/mman.h>
 
@@ -38,25 +38,31 @@ static void unmap(void *memory, size_t size)
         bench_fail("munmap of %zu bytes: %s", size, strerror(errno));
 }
 
-static void map_own(const struct parallel_row *row)
+static size_t own_size(const struct parallel_row *row)
 {
-    region_size = row->size ? row->size : row->operations * BENCH_PAGE;
-    for (unsigned i = 0; i < parallel_threads; i++)
-        regions[i] = map_small_pages(region_size);
+    return row->size ? row->size : row->operations * BENCH_PAGE;
 }
 
-static void map_own_touched(const struct parallel_row *row)
+static void map_own(const struct parallel_row *row, unsigned thread)
 {
-    map_own(row);
-    for (unsigned i = 0; i < parallel_threads; i++)
-        bench_touch(regions[i], region_size);
+    regions[thread] = map_small_pages(own_size(row));
 }
 
-static void unmap_own(const struct parallel_row *row)
+static void map_own_touched(const struct parallel_row *row, unsigned thread)
 {
-    (void)row;
+    map_own(row, thread);
+    bench_touch(regions[thread], own_size(row));
+}
+
+static void unmap_own(const struct parallel_row *row, unsigned thread)
+{
+    unmap(regions[thread], own_size(row));
+}
+
+static void map_given(const struct parallel_row *row)
+{
     for (unsigned i = 0; i < parallel_threads; i++)
-        unmap(regions[i], region_size);
+        map_own(row, i);
 }
 
 static void map_one(const struct parallel_row *row)
@@ -100,12 +106,11 @@ static void fault_own(const struct parallel_row *row, unsigned thread)
         write_stamp(regions[thread], i, 0, thread);
 }
 
-static void finish_own(const struct parallel_row *row)
+static void finish_own(const struct parallel_row *row, unsigned thread)
 {
-    for (unsigned thread = 0; thread < parallel_threads; thread++)
-        for (uint64_t i = 0; i < row->operations; i++)
-            check_stamp(regions[thread], i, 0, thread);
-    unmap_own(row);
+    for (uint64_t i = 0; i < row->operations; i++)
+        check_stamp(regions[thread], i, 0, thread);
+    unmap_own(row, thread);
 }
 
 /* A thread's part of one region. */
@@ -194,14 +199,15 @@ static void discard(const struct parallel_row *row, unsigned thread)
 }
 
 static const struct parallel_row rows[] = {
-    {"faults_own", 0, "first touch, own mappings", 6000, map_own, fault_own, finish_own},
-    {"faults_part", 0, "first touch, parts of one mapping", 6000, map_one, fault_part, finish_part},
-    {"faults_between", 0, "first touch, pages in turn", 6000, map_one, fault_between, finish_between},
-    {"faults_same", 0, "first touch, the same pages", 6000, map_one_for_all, fault_same, finish_same},
-    {"map_unmap", KIB_64, "mmap + munmap", 3000, NULL, map_unmap, NULL},
-    {"map_touch_unmap", KIB_64, "mmap + touch + munmap", 200, NULL, map_touch_unmap, NULL},
-    {"protect", KIB_64, "mprotect of own memory", 2000, map_own_touched, protect, unmap_own},
-    {"discard", KIB_64, "MADV_DONTNEED + touch", 200, map_own_touched, discard, unmap_own},
+    {"faults_own", 0, "first touch, own mappings", 6000, NULL, fault_own, NULL, map_own, finish_own},
+    {"faults_given", 0, "first touch, mappings that main made", 6000, map_given, fault_own, NULL, NULL, finish_own},
+    {"faults_part", 0, "first touch, parts of one mapping", 6000, map_one, fault_part, finish_part, NULL, NULL},
+    {"faults_between", 0, "first touch, pages in turn", 6000, map_one, fault_between, finish_between, NULL, NULL},
+    {"faults_same", 0, "first touch, the same pages", 6000, map_one_for_all, fault_same, finish_same, NULL, NULL},
+    {"map_unmap", KIB_64, "mmap + munmap", 3000, NULL, map_unmap, NULL, NULL, NULL},
+    {"map_touch_unmap", KIB_64, "mmap + touch + munmap", 200, NULL, map_touch_unmap, NULL, NULL, NULL},
+    {"protect", KIB_64, "mprotect of own memory", 2000, NULL, protect, NULL, map_own_touched, unmap_own},
+    {"discard", KIB_64, "MADV_DONTNEED + touch", 200, NULL, discard, NULL, map_own_touched, unmap_own},
 };
 
 int main(int argc, char **argv)
