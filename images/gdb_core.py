@@ -113,10 +113,15 @@ def addresses(physical: bool) -> Iterator[bool]:
 
 
 class Tables:
-    """The page tables that a CPU uses, as they were when each was first looked at."""
+    """The page tables, as they were when each was first looked at. Where CPUs have roots of their own, the ones they have in common."""
 
     def __init__(self) -> None:
-        self.root = register("cr3") & C["PTE_ADDRESS"]
+        cr3 = register("cr3") & C["PTE_ADDRESS"]
+        self.root, self.source = cr3, "CR3"
+        with contextlib.suppress(Failure):
+            self.root = number(the_space()["mmu"]["root"])
+        if self.root != cr3:
+            self.source = f"common to all CPUs; CR3 {cr3:#x}"
         self._read: dict[int, tuple[int, ...]] = {}
         self._visits = 0
 

@@ -143,7 +143,7 @@ class Walk(Command):
 
     def _print(self, address: int, tables: Tables) -> None:
         way, broken = way_to(tables, address)
-        print(f"{address:#x} by the page tables at {tables.root:#x} (CR3)")
+        print(f"{address:#x} by the page tables at {tables.root:#x} ({tables.source})")
         print_table(
             ("level", "covers", "index", "entry at", "value", "flags", "leads to"),
             [(ENTRY_NAMES[level], COVERS[level], entry_index(address, level), f"{at:#x}", f"{entry:016x}",

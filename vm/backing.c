@@ -10,6 +10,7 @@
  * and segment allow, a large page takes its place.
  */
 #include "core/base/assert.h"
+#include "core/base/string.h"
 #include "vm/frames.h"
 #include "vm/segments.h"
 
@@ -124,12 +125,22 @@ void space_note_peak(struct address_space *space)
         keep_peak(space, resident);
 }
 
+/* The frames, at most MMU_FLUSH_SINGLES, are in the magazine's room; first other CPUs are to forget the pages. */
+COLD static __attribute__((noinline)) void put_forgotten(const paddr_t *frames, size_t count, vaddr_t va, size_t size)
+{
+    paddr_t kept[MMU_FLUSH_SINGLES]; /* while this CPU waits its magazine may be emptied */
+
+    memcpy(kept, frames, count * sizeof(*frames));
+    mmu_flush_elsewhere(va, size);
+    frames_put(kept, (unsigned)count);
+}
+
 bool space_put_few(struct address_space *space, vaddr_t va, size_t size)
 {
     uint64_t *table = mmu_few_in_table(&space->mmu, va, size), *entry, *end;
     size_t borrowed = 0;
 
-    if (UNLIKELY(!table || other_cpus_run()))
+    if (UNLIKELY(!table))
         return false;
     paddr_t *frames = frames_put_room(size >> VM_PAGE_SHIFT), *next = frames;
 
@@ -148,7 +159,10 @@ bool space_put_few(struct address_space *space, vaddr_t va, size_t size)
                 borrowed++;
         }
     }
-    frames_put_filled((size_t)(next - frames));
+    if (UNLIKELY(mmu_is_known_elsewhere(va, size)))
+        put_forgotten(frames, (size_t)(next - frames), va, size);
+    else
+        frames_put_filled((size_t)(next - frames));
     mmu_count_taken(&space->mmu, table, (size_t)(next - frames) + borrowed);
     if (UNLIKELY(mmu_table_is_new_empty(*table)))
         mmu_note_empty(&space->mmu, table, va);
@@ -544,8 +558,8 @@ long segment_free_touched(vaddr_t start, size_t size, struct address_space *spac
     this_cpu(driver_past)[DRIVER_ANON].faults[PAGE_4K] += segment->faults[PAGE_4K];
     segment->faults[PAGE_4K] = 0;
     segment->mapped = false;
-    segment->next = 0;    /* the structure is kept for a segment that begins as this one did */
-    if (other_cpus_run()) /* which may know the page */
+    segment->next = 0; /* the structure is kept for a segment that begins as this one did */
+    if (mmu_is_known_elsewhere(start, VM_PAGE_SIZE))
         segment_wait(space, segment);
     else
         segment_keep(space, segment);

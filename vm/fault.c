@@ -10,6 +10,9 @@
  * later, when the trap has moved to where a thread can be left: its own stack, on which the program's fault goes on, or
  * to the end of the system call in which the core touched the memory, which then begins again. So nothing is held while
  * it waits; that the segment stays is counted in it.
+ *
+ * Before all that comes the fault of a CPU whose own tables lack what all have (mmu_learn): it may come in the middle
+ * of anything, and takes no lock.
  */
 #include "vm/fault.h"
 
@@ -248,6 +251,8 @@ static error_t serve_held(struct address_space *space, vaddr_t address, vm_flags
 
 error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present)
 {
+    if (UNLIKELY(mmu_learn(address)))
+        return E_SUCCESS;
     error_t error = serve_held(current_space, address, access, present);
 
     return LIKELY(error != NOT_FOUND) ? error : fault_outside(address, access, present);

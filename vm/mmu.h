@@ -3,8 +3,8 @@
  * host over simulated RAM (tests/unit/fake gives it its machine.h).
  *
  * Nobody else changes the tables meanwhile (vm/lock.h), but other CPUs may use them. Whatever is said here of stale
- * translations holds for all CPUs, by asking them (cpu_call): only entries that have become more permissive may still
- * be known as they were, for a CPU that faults on one forgets it.
+ * translations holds for all CPUs, by asking those that may know some (mmu_users, cpu_call): only entries that have
+ * become more permissive may still be known as they were, for a CPU that faults on one forgets it.
  *
  * Every range is page aligned and inside one half of the canonical address space. No operation blocks.
  * Operations that need table frames return E_NOMEM when there are none and have then changed nothing; the others
@@ -173,6 +173,48 @@ bool mmu_unmap_lazily(struct mmu *mmu, vaddr_t va, size_t size, size_t room);
 /* From now on, whether mmu_unmap_lazily flushes at once: for debugging programs. Debug builds begin so. */
 void mmu_set_strict(bool strict);
 extern bool mmu_strict;
+
+#if QUIRE_THREADS
+/*
+ * From now on each of the CPUs has tables of its own (arch/x86_64/cpu_tables.c) beside those of the structure, whose
+ * root is for ever: so that mmu_users can tell who may translate an address. The caller sees to it that each loads its
+ * mmu_own_root (PERCPU; 0: there is none) before it runs anything else. False: there is no memory for that, and nothing
+ * has changed. mmu_free_own_tables: the other way, when nobody uses them any more.
+ */
+bool mmu_make_own_tables(const struct mmu *mmu, unsigned cpus);
+void mmu_free_own_tables(void);
+extern paddr_t mmu_own_root;
+
+/* For a fault, before anything else: true: it was only that the CPU's own tables lacked what the others have there, and
+ * it is to try again. Takes no lock. */
+bool mmu_learn(vaddr_t va);
+
+/* The CPUs, a bit for each, that may know translations for addresses of the range, after whatever the caller has
+ * changed there: those that come later will see the change. */
+uint64_t mmu_users(vaddr_t va, size_t size);
+
+/* Has other CPUs that may know pages of 4 KiB in the range forget them: of what was taken out with mmu_take_small, at
+ * most MMU_FLUSH_SINGLES pages, before its frames are given away. */
+void mmu_flush_elsewhere(vaddr_t va, size_t size);
+
+/* True if another CPU than this one may. */
+bool mmu_others_know(vaddr_t va, size_t size);
+static inline bool mmu_is_known_elsewhere(vaddr_t va, size_t size)
+{
+    return other_cpus_run() && mmu_others_know(va, size);
+}
+#else
+static inline void mmu_flush_elsewhere(vaddr_t va, size_t size)
+{
+    (void)va, (void)size;
+}
+
+static inline bool mmu_is_known_elsewhere(vaddr_t va, size_t size)
+{
+    (void)va, (void)size;
+    return false;
+}
+#endif
 
 /* PERCPU: whose translations the running CPU may still know although they are unmapped; NULL: nobody's. */
 extern struct mmu *mmu_behind;

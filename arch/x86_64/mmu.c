@@ -16,15 +16,17 @@
  * Operations that need tables take them first (prepare) and only then change anything (commit).
  *
  * Several CPUs walk the same tables, and the caller's lock keeps only others that change them away. What makes an entry
- * less permissive, or puts another in its place, is told to all CPUs, once for each operation (struct flush); what adds
- * an entry, or makes one more permissive, to none: a CPU that knows better faults, and forgets (vm/fault.c). The frames
- * of pages that are unmapped one by one are given away only when no CPU can reach them any more: such pages are made
- * inaccessible first, which is when the others are told, and then removed. A CPU that uses a table that went out of the
- * tree finds nothing in it, and faults; so such a table may wait for the next flush of everything on all of them. A CPU
- * sets the dirty bit of an entry at any time: entries that are present and not dirty are changed by atomic operations.
+ * less permissive, or puts another in its place, is told to the CPUs that may know it (cpu_tables.c), once for each
+ * operation (struct flush); what adds an entry, or makes one more permissive, to none: a CPU that knows better faults,
+ * and forgets (vm/fault.c). The frames of pages that are unmapped one by one are given away only when no CPU can reach
+ * them any more: such pages are made inaccessible first, which is when the others are told, and then removed. A CPU
+ * that uses a table that went out of the tree finds nothing in it, and faults; so such a table may wait for the next
+ * flush of everything on all of them. A CPU sets the dirty bit of an entry at any time: entries that are present and
+ * not dirty are changed by atomic operations.
  */
 #include "vm/mmu.h"
 
+#include "arch/x86_64/cpu_tables.h"
 #include "arch/x86_64/pte.h"
 #include "core/base/assert.h"
 #include "core/base/string.h"
@@ -271,14 +273,20 @@ static void flush_for_other(void *argument)
         machine_flush_page(flush->pages[i]);
 }
 
-COLD static __attribute__((noinline)) void call_others(const struct flush *flush)
+COLD static __attribute__((noinline)) void call_others(const struct flush *flush, uint64_t cpus)
 {
     struct mmu_shootdowns *counts = &this_cpu(mmu_shootdowns);
 
     counts->calls++;
     counts->pages += flush_is_all(flush) ? 0 : flush->count;
-    counts->cpus += cpu_count() - 1;
-    cpu_call(~(uint64_t)0, flush_for_other, (void *)flush);
+    counts->cpus += (unsigned)__builtin_popcountll(cpus);
+    cpu_call(cpus, flush_for_other, (void *)flush);
+}
+
+/* Those that run, without this one. */
+static inline uint64_t all_others(void)
+{
+    return ~(uint64_t)0 >> (64 - cpu_count()) & ~((uint64_t)1 << cpu_number());
 }
 
 static inline bool flush_is_only_here(const struct flush *flush)
@@ -291,9 +299,20 @@ static inline void flush_only_here(struct flush *flush, bool on)
     flush->only_here = on;
 }
 #else
-static inline void call_others(const struct flush *flush)
+static inline void call_others(const struct flush *flush, uint64_t cpus)
 {
-    (void)flush;
+    (void)flush, (void)cpus;
+}
+
+static inline uint64_t all_others(void)
+{
+    return 0;
+}
+
+static inline uint64_t mmu_users(vaddr_t va, size_t size)
+{
+    (void)va, (void)size;
+    return 0;
 }
 
 static inline bool flush_is_only_here(const struct flush *flush)
@@ -308,10 +327,16 @@ static inline void flush_only_here(struct flush *flush, bool on)
 }
 #endif
 
-static inline void flush_others(const struct flush *flush)
+/* Those that may know something of the range, which has been changed. */
+static inline uint64_t others_of(vaddr_t va, size_t size)
 {
-    if (other_cpus_run() && !flush_is_only_here(flush))
-        call_others(flush);
+    return other_cpus_run() ? mmu_users(va, size) & all_others() : 0;
+}
+
+static inline void flush_others(const struct flush *flush, uint64_t cpus)
+{
+    if (UNLIKELY(cpus != 0))
+        call_others(flush, cpus);
 }
 
 /* On all CPUs. */
@@ -321,7 +346,8 @@ COLD void mmu_flush(struct mmu *mmu)
     machine_flush_all();
     if (QUIRE_THREADS || this_cpu(mmu_behind) == mmu)
         this_cpu(mmu_behind) = NULL;
-    flush_others(&(struct flush){.count = MMU_FLUSH_SINGLES + 1});
+    if (other_cpus_run())
+        call_others(&(struct flush){.count = MMU_FLUSH_SINGLES + 1}, all_others());
     tables_settle(mmu);
 }
 
@@ -332,11 +358,22 @@ static inline void flush_page(struct mmu *mmu, vaddr_t va)
     machine_flush_page(va);
 }
 
-static inline void flush_page_everywhere(struct mmu *mmu, vaddr_t va)
+static inline void flush_page_on_others(vaddr_t va)
 {
-    flush_page(mmu, va);
-    flush_others(&(struct flush){.count = 1, .pages = &va});
+    flush_others(&(struct flush){.count = 1, .pages = &va}, others_of(va, VM_PAGE_SIZE));
 }
+
+#if QUIRE_THREADS
+COLD void mmu_flush_elsewhere(vaddr_t va, size_t size)
+{
+    vaddr_t pages[MMU_FLUSH_SINGLES];
+    struct flush flush = {.pages = pages};
+
+    for (vaddr_t at = va; at < va + size; at += VM_PAGE_SIZE)
+        pages[flush.count++] = at;
+    flush_others(&flush, others_of(va, size));
+}
+#endif
 
 /* A table went out of the tree for one that is not empty any more or for a page: with a flush of any page it is ready,
  * but where other CPUs would have to be asked for that it waits. */
@@ -498,10 +535,13 @@ static inline bool entry_is_table(entry_t entry, unsigned level)
 }
 
 /* Takes the table, which has nothing in it, out of the tree. */
-COLD static __attribute__((noinline)) void table_cut(struct mmu *mmu, entry_t *parent, entry_t *entry)
+COLD static __attribute__((noinline)) void table_cut(struct mmu *mmu, entry_t *parent, entry_t *entry, unsigned level,
+                                                     vaddr_t va)
 {
     table_retire(mmu, *entry & PTE_ADDRESS);
     *entry = 0;
+    if (level == PAGE_1G)
+        mmu_forget_gib(va);
     parent_count(parent, -1);
 }
 
@@ -522,15 +562,15 @@ COLD static bool table_is_empty(entry_t entry, unsigned level)
 }
 
 /* Takes an empty table out of the tree, with those below it. */
-COLD static void cut_empty(struct mmu *mmu, entry_t *parent, entry_t *entry, unsigned level)
+COLD static void cut_empty(struct mmu *mmu, entry_t *parent, entry_t *entry, unsigned level, vaddr_t va)
 {
     entry_t *table = entry_table(*entry);
 
     for (unsigned i = 0; entry_used(*entry) > 0; i++) {
         if (table[i] != 0)
-            cut_empty(mmu, entry, &table[i], level - 1);
+            cut_empty(mmu, entry, &table[i], level - 1, va);
     }
-    table_cut(mmu, parent, entry);
+    table_cut(mmu, parent, entry, level, va);
 }
 
 /* Takes the table below the place out of the tree if nothing is in it, and those above that were there only for it. */
@@ -541,7 +581,7 @@ COLD static void cut_upwards(struct mmu *mmu, vaddr_t va, struct path path)
         if (is_shared(mmu, path.level))
             return;
         if (*path.entry != 0)
-            table_cut(mmu, path.parent, path.entry);
+            table_cut(mmu, path.parent, path.entry, path.level, va);
         if (path.level == ROOT_LEVEL)
             return;
         path = path_to(mmu, va, path.level + 1);
@@ -610,7 +650,7 @@ COLD static error_t path_to_free(struct mmu *mmu, vaddr_t va, unsigned level, st
         return E_SUCCESS;
     if (!entry_is_table(*path->entry, level) || !table_is_empty(*path->entry, level))
         return E_EXIST;
-    cut_empty(mmu, path->parent, path->entry, level);
+    cut_empty(mmu, path->parent, path->entry, level, va);
     tables_settle_soon(mmu, va);
     return E_SUCCESS;
 }
@@ -706,7 +746,7 @@ COLD static void end_sharing(struct mmu *mmu)
 
     for (unsigned i = 0; mmu->shared && i < ENTRIES / 2; i++) {
         if (root[i] != 0 && entry_used(root[i]) == 0)
-            table_cut(mmu, NULL, &root[i]);
+            table_cut(mmu, NULL, &root[i], ROOT_LEVEL, 0);
     }
     mmu->shared = false;
 }
@@ -913,7 +953,7 @@ void mmu_replace(struct mmu *mmu, vaddr_t va, paddr_t pa, vm_flags_t flags)
     *path.entry = new;
     flush_page(mmu, va);
     if (leaf_frame(old, 0) != pa || is_weaker(old, new))
-        flush_others(&(struct flush){.count = 1, .pages = &va});
+        flush_page_on_others(va);
 }
 
 /* The largest page that both addresses and the length allow. */
@@ -978,12 +1018,16 @@ COLD static __attribute__((noinline)) error_t split_large(struct mmu *mmu, vaddr
         fill_split(phys_to_virt(tables[i]), *path.entry, path.level);
         *path.entry = tables[i] | PTE_TABLE | ((entry_t)ENTRIES << USED_SHIFT);
         count_pages(mmu, path.level, -1);
+        if (path.level == PAGE_1G)
+            mmu_forget_gib(va);
         path.level--;
         count_pages(mmu, path.level, ENTRIES);
         path.entry = &entry_table(*path.entry)[entry_index(va, path.level)];
     }
-    if (count)
-        flush_page_everywhere(mmu, va); /* also drops the large translation (SDM vol. 3, 4.10.4.1) */
+    if (count) { /* also drops the large translation (SDM vol. 3, 4.10.4.1) */
+        flush_page(mmu, va);
+        flush_page_on_others(va);
+    }
     return E_SUCCESS;
 }
 
@@ -1011,28 +1055,33 @@ static inline void flush_add_many(struct flush *flush)
     flush->count = MMU_FLUSH_SINGLES + 1;
 }
 
-static inline void flush_many(struct mmu *mmu, const struct flush *flush)
+/* An epoch, unless there are CPUs that need not be asked. */
+static void flush_many(struct mmu *mmu, const struct flush *flush, uint64_t cpus)
 {
-    if (flush_is_only_here(flush))
-        machine_flush_all(); /* no epoch */
-    else
+    if (cpus == all_others() && !flush_is_only_here(flush)) {
         mmu_flush(mmu);
+    } else {
+        machine_flush_all();
+        flush_others(flush, cpus);
+    }
 }
 
-/* va: an address of the range. One INVLPG drops all that the CPU remembers of tables (SDM vol. 3, 4.10.4.1). */
-static void flush_run(struct mmu *mmu, const struct flush *flush, vaddr_t va)
+/* Of the range, which has been changed. One INVLPG drops all that the CPU remembers of tables (SDM vol. 3, 4.10.4.1).
+ */
+static void flush_run(struct mmu *mmu, const struct flush *flush, vaddr_t va, size_t size)
 {
+    uint64_t cpus = flush->count > 0 && !flush_is_only_here(flush) ? others_of(va, size) : 0;
+
     if (flush_is_all(flush)) {
-        flush_many(mmu, flush);
+        flush_many(mmu, flush, cpus);
         return;
     }
     for (unsigned i = 0; i < flush->count; i++)
         flush_page(mmu, flush->pages[i]);
-    if (flush->count > 0)
-        flush_others(flush);
+    flush_others(flush, cpus);
     if (LIKELY(mmu->waiting == 0))
         return;
-    if (flush->count == 0 || flush_is_only_here(flush))
+    if (flush->count == 0 || cpus != all_others())
         tables_settle_soon(mmu, va);
     else
         tables_settle(mmu);
@@ -1062,9 +1111,16 @@ static void prune_table(struct walk *walk, entry_t *parent, entry_t *entry, unsi
     if (entry_used(*entry) > 0 || is_shared(walk->mmu, level))
         return;
     if (whole)
-        table_cut(walk->mmu, parent, entry);
+        table_cut(walk->mmu, parent, entry, level, va);
     else
         note_empty(walk->mmu, entry, level, va);
+}
+
+/* Entries that are for a GiB each have been handled: those of pages may have changed. */
+COLD static void forget_gibs(vaddr_t va, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        mmu_forget_gib(va + ((vaddr_t)i << level_shift(PAGE_1G)));
 }
 
 /* Visits [va, last], which lies inside of the table. */
@@ -1076,6 +1132,8 @@ static void walk_table(struct walk *walk, entry_t *parent, entry_t *table, unsig
         unsigned index = entry_index(va, level), left = entry_index(last, level) - index + 1;
         unsigned done = walk->run(walk, parent, &table[index], left, level, va);
 
+        if (UNLIKELY(level == PAGE_1G))
+            forget_gibs(va, done);
         if (done == left)
             return;
         if (done > 0)
@@ -1104,7 +1162,7 @@ COLD static __attribute__((noinline)) void prune_top(struct walk *walk, entry_t 
         return;
     }
     path = path_to(walk->mmu, va, level);
-    table_cut(walk->mmu, path.parent, entry);
+    table_cut(walk->mmu, path.parent, entry, level, va);
     if (path.parent && entry_used(entry_load(path.parent)) == 0)
         note_empty(walk->mmu, path.parent, level + 1, va);
 }
@@ -1115,10 +1173,13 @@ static void walk_tables(struct walk *walk, vaddr_t va, vaddr_t last)
     unsigned level = (unsigned)(63 - __builtin_clzll((va ^ last) | VM_PAGE_SIZE) - VM_PAGE_SHIFT) / 9;
     struct path path = path_to(walk->mmu, va, level);
 
-    if (path.level == level)
+    if (path.level == level) {
         walk_table(walk, path.parent, path.entry - entry_index(va, path.level), path.level, va, last);
-    else if (*path.entry != 0)
+    } else if (*path.entry != 0) {
         walk->run(walk, path.parent, path.entry, 1, path.level, va);
+        if (path.level == PAGE_1G)
+            forget_gibs(va, 1);
+    }
     if (walk->pruning && path.parent && entry_used(entry_load(path.parent)) == 0)
         prune_top(walk, path.parent, path.level + 1, va);
 }
@@ -1129,7 +1190,7 @@ static void walk_range(struct walk *walk, vaddr_t va, size_t size)
 
     walk->flush.pages = pages;
     walk_tables(walk, va, va + size - 1);
-    flush_run(walk->mmu, &walk->flush, va);
+    flush_run(walk->mmu, &walk->flush, va, size);
 }
 
 bool mmu_is_unused(const struct mmu *mmu, vaddr_t va, size_t size)
@@ -1323,8 +1384,8 @@ bool mmu_unmap_lazily(struct mmu *mmu, vaddr_t va, size_t size, size_t room)
     walk.flush.pages = pages;
     walk_tables(&walk, va, va + size - 1);
     count_removed(&walk);
-    if (mmu_strict || (!flush_is_all(&walk.flush) && !other_cpus_run())) {
-        flush_run(mmu, &walk.flush, va);
+    if (mmu_strict || (!flush_is_all(&walk.flush) && !mmu_is_known_elsewhere(va, size))) {
+        flush_run(mmu, &walk.flush, va, size);
         return false;
     }
     this_cpu(mmu_behind) = mmu;
@@ -1487,7 +1548,7 @@ static inline bool protect_single(struct mmu *mmu, vaddr_t va, entry_t protectio
         return true;
     flush_page(mmu, va);
     if (is_weaker(old, old ^ change))
-        flush_others(&(struct flush){.count = 1, .pages = &va});
+        flush_page_on_others(va);
     return true;
 }
 
@@ -1752,7 +1813,7 @@ static unsigned move_small(struct flush *flush, const struct piece *piece, vaddr
 }
 
 /* Takes empty tables out of the tree where others, or large pages, come. */
-COLD static void make_room(struct mmu *mmu, const struct piece *piece)
+COLD static void make_room(struct mmu *mmu, const struct piece *piece, vaddr_t to_va)
 {
     entry_t *to = piece->to.entry;
 
@@ -1760,7 +1821,7 @@ COLD static void make_room(struct mmu *mmu, const struct piece *piece)
         if (to[i] == 0 || !entry_is_moved(piece->from.entry[i], piece->level))
             continue;
         ASSERT(entry_is_table(to[i], piece->level) && table_is_empty(to[i], piece->level));
-        cut_empty(mmu, piece->to.parent, &to[i], piece->level);
+        cut_empty(mmu, piece->to.parent, &to[i], piece->level, run_va(to_va, i, piece->level));
     }
 }
 
@@ -1786,13 +1847,13 @@ static __attribute__((noinline)) void flush_add_large(struct flush *flush, const
 
 /* Large pages and tables; the number of them. */
 static __attribute__((noinline)) unsigned move_large(struct mmu *mmu, struct flush *flush, const struct piece *piece,
-                                                     vaddr_t va)
+                                                     vaddr_t va, vaddr_t to_va)
 {
     entry_t *from = piece->from.entry, *to = piece->to.entry, any = 0;
     unsigned count = piece->count, moved = count;
 
     if (UNLIKELY(zeros(to, count) != count))
-        make_room(mmu, piece);
+        make_room(mmu, piece, to_va);
 #pragma clang loop unroll_count(8)
     for (unsigned i = 0; i < count; i++) {
         entry_t entry = from[i];
@@ -1806,6 +1867,8 @@ static __attribute__((noinline)) unsigned move_large(struct mmu *mmu, struct flu
     }
     if (UNLIKELY(any & PTE_NOTED))
         forget_notes(to, count);
+    if (piece->level == PAGE_1G)
+        forget_gibs(va, count);
     if ((any & USED_MASK) || moved > MMU_FLUSH_SINGLES)
         flush_add_many(flush);
     else if (moved > 0)
@@ -1813,14 +1876,14 @@ static __attribute__((noinline)) unsigned move_large(struct mmu *mmu, struct flu
     return moved;
 }
 
-static void move_piece(struct mmu *mmu, struct flush *flush, const struct piece *piece, vaddr_t va)
+static void move_piece(struct mmu *mmu, struct flush *flush, const struct piece *piece, vaddr_t va, vaddr_t to_va)
 {
     entry_t *from = piece->from.parent, *to = piece->to.parent;
     unsigned moved;
 
     if (piece->to.level != piece->level) /* there was nothing to be moved */
         return;
-    moved = piece->level == 0 ? move_small(flush, piece, va) : move_large(mmu, flush, piece, va);
+    moved = piece->level == 0 ? move_small(flush, piece, va) : move_large(mmu, flush, piece, va, to_va);
     parent_add(to, moved * USED_ONE);
     if (!is_shared(mmu, piece->level + 1))
         *to &= ~(entry_t)PTE_HELD;
@@ -1851,8 +1914,8 @@ static __attribute__((noinline)) error_t move_in_directory(struct mmu *mmu, vadd
     piece.to.parent = mmu->directory_parent; /* whose count stays as it is */
     piece.level = PAGE_2M;
     piece.count = (unsigned)(size >> LEAF_TABLE_SHIFT);
-    move_large(mmu, &flush, &piece, from);
-    flush_run(mmu, &flush, from);
+    move_large(mmu, &flush, &piece, from, to);
+    flush_run(mmu, &flush, from, size);
     return E_SUCCESS;
 }
 
@@ -1881,9 +1944,9 @@ static __attribute__((noinline)) error_t move_walking(struct mmu *mmu, vaddr_t f
         if (piece.size != size) /* it is not all, which was found above */
             piece = piece_at(mmu, from + done, to + done, size - done);
         if (piece.count > 0)
-            move_piece(mmu, &flush, &piece, from + done);
+            move_piece(mmu, &flush, &piece, from + done, to + done);
     }
-    flush_run(mmu, &flush, from);
+    flush_run(mmu, &flush, from, size);
     return E_SUCCESS;
 }
 

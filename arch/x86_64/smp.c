@@ -457,6 +457,13 @@ static void compare_counter(void)
     tsc_done(&comparison);
 }
 
+/* The stack this runs on may be what the CPU has to learn of first. */
+static void use_own_tables(void)
+{
+    if (this_cpu(mmu_own_root) != 0)
+        __asm__ volatile("movq %0, %%cr3" : : "r"(this_cpu(mmu_own_root)) : "memory");
+}
+
 /* The first C function of a CPU, on its stack. Until it is let go on it sleeps: a host may have fewer CPUs. */
 _Noreturn void ap_main(unsigned number)
 {
@@ -474,6 +481,7 @@ _Noreturn void ap_main(unsigned number)
         }
         __asm__ volatile("sti; hlt; cli" : : : "memory");
     }
+    use_own_tables();
     run_here();
     stop();
 }
@@ -667,5 +675,7 @@ void cpu_start_others(void (*run)(void))
     close_places(count);
     give_numbers(ids, count);
     compare_counters(count);
+    if (running > 1 && mmu_make_own_tables(&vm_space()->mmu, running))
+        use_own_tables();
     let_begin(count);
 }

@@ -21,6 +21,8 @@
 #define __atomic_fetch_or(at, value, order) EXPLORE_CHANGE(EXPLORE_OR, at, value)
 #define __atomic_fetch_xor(at, value, order) EXPLORE_CHANGE(EXPLORE_XOR, at, value)
 #define __atomic_add_fetch(at, value, order) (__atomic_fetch_add(at, value, order) + (value))
+#define __atomic_or_fetch(at, value, order) (__atomic_fetch_or(at, value, order) | (value))
+#define __atomic_thread_fence(order) explore_fence()
 #define __atomic_sub_fetch(at, value, order) (__atomic_fetch_sub(at, value, order) - (value))
 #define __atomic_compare_exchange_n(at, expected, value, weak, order, failed)                                          \
     explore_compare_exchange(__func__, at, sizeof(*(at)), expected, (uint64_t)(value))

@@ -51,6 +51,8 @@ void fixture_start(size_t ram)
     assert_ptr_equal(vm_space(), space);
     fake_use_tables(the_space.mmu.root);
     fake_on_fault(vm_handle_fault);
+    if (cpu_count() > 1)
+        assert_true(mmu_make_own_tables(&the_space.mmu, cpu_count()));
     frames_at_start = frames_kept();
 }
 
@@ -76,6 +78,10 @@ void fixture_end(void)
 
     fixture_check();
     assert_int_equal(frames_kept(), frames_at_start);
+    if (cpu_count() > 1) {
+        mmu_free_own_tables();
+        root_and_all += frames_kept() - frames_at_start;
+    }
     vm_space_destroy(space);
     frames_drain();
     assert_int_equal(frames_stats().free, root_and_all);

@@ -1,7 +1,7 @@
 /*
  * The short pieces of vm/ and core/ that several CPUs run at once, in every interleaving (explore.h): spin locks, the
- * locks of domains, what CPUs free of each other's heaps, and tables that are entered into a root of several. What is
- * broken on purpose has to be found.
+ * locks of domains, what CPUs free of each other's heaps, tables that are entered into a root of several, and what CPUs
+ * learn for tables of their own while it changes. What is broken on purpose has to be found.
  */
 #include <string.h>
 
@@ -12,7 +12,11 @@
 #include "core/cpu.h"
 
 #define cpu_relax explore_yield
+#define cpu_call ask_others
+static void ask_others(uint64_t mask, void (*function)(void *), void *argument);
 #include "arch/x86_64/mmu.c"
+
+#include "arch/x86_64/cpu_tables.c"
 #include "core/spinlock.c"
 #include "vm/domains.c"
 #include "vm/heap/remote.h"
@@ -328,7 +332,7 @@ static void test_remote(void **state)
 
 /* ---- tables of several ---- */
 
-#define TABLES 16u
+#define TABLES 96u
 #define SHARED_AT ((vaddr_t)1 << 46)
 #define PART ((vaddr_t)1 << 35) /* nothing but the root holds addresses of two of them */
 
@@ -410,6 +414,104 @@ static void test_tables_of_several(void **state)
     MUST_BE_FOUND("parent_add", map_first, map_second);
 }
 
+/* ---- tables of each ---- */
+
+#define LEARNED_AT (SLOTS_BASE + ((vaddr_t)5 << VM_REGION_SHIFT)) /* of domain 0 */
+#define LEARNERS 2u
+
+static entry_t known[LEARNERS]; /* what the TLB of each has; 0: nothing */
+
+/* Those that are asked forget what they know. */
+static void ask_others(uint64_t mask, void (*function)(void *), void *argument)
+{
+    (void)function, (void)argument;
+    for (unsigned cpu = 0; cpu < LEARNERS; cpu++) {
+        explore_step();
+        if (mask >> cpu & 1)
+            known[cpu] = 0;
+    }
+}
+
+static entry_t own_entry(unsigned cpu)
+{
+    return *entry_in(phys_to_virt(cpu_variable(cpu, mmu_own_root)), LEARNED_AT);
+}
+
+/* A fault, and the access again. The walk is one step. */
+static void touch_learned(void)
+{
+    unsigned cpu = cpu_number();
+    entry_t entry;
+
+    mmu_learn(LEARNED_AT);
+    explore_step();
+    entry = own_entry(cpu);
+    for (unsigned level = 1; entry != 0 && level < 3; level++)
+        entry = entry_table(entry)[entry_index(LEARNED_AT, 2 - level)];
+    known[cpu] = entry;
+}
+
+static void protect_learned(void)
+{
+    mmu_protect(&whole, LEARNED_AT, VM_PAGE_SIZE, VM_READ);
+}
+
+/* With all tables of the GiB. */
+static void unmap_learned(void)
+{
+    mmu_unmap(&whole, LEARNED_AT, page_bytes(PAGE_1G), false);
+}
+
+static void map_learned(void)
+{
+    EXPLORE_CHECK(mmu_map(&whole, LEARNED_AT, 0x800000, PAGE_4K, VM_RW) == E_SUCCESS);
+}
+
+static void replace_learned(void)
+{
+    unmap_learned();
+    map_learned();
+}
+
+static void prepare_learning(void)
+{
+    memset(table_is_out, 0, sizeof(table_is_out));
+    tables_out = 0;
+    memset(known, 0, sizeof(known));
+    if (mmu_init(&whole) != E_SUCCESS)
+        fake_violation("no root");
+    map_learned();
+    if (!mmu_make_own_tables(&whole, LEARNERS + 1))
+        fake_violation("no tables");
+}
+
+static const char *check_learning(void)
+{
+    struct path path = path_from_root(&whole, LEARNED_AT, 0);
+    const entry_t *common = common_entry(LEARNED_AT);
+
+    for (unsigned cpu = 0; cpu < LEARNERS; cpu++) {
+        if (own_entry(cpu) != 0 && (!common || ((own_entry(cpu) ^ *common) & LEARNED_BITS) != 0))
+            return "a CPU's tables lead elsewhere";
+        if (known[cpu] != 0 && known[cpu] != (path.level == 0 ? *path.entry : 0))
+            return "a CPU knows what has gone";
+    }
+    return NULL;
+}
+
+static void test_learning(void **state)
+{
+    (void)state;
+    fake_ram(&(struct frame_range){0, 16 * MIB}, 1);
+    prepare = prepare_learning;
+    check = check_learning;
+    MUST_HOLD(3, touch_learned, touch_learned, protect_learned);
+    MUST_HOLD(3, touch_learned, touch_learned, unmap_learned);
+    MUST_HOLD(3, touch_learned, touch_learned, replace_learned);
+    MUST_BE_FOUND("learn", touch_learned, touch_learned, protect_learned);
+    mmu_free_own_tables();
+}
+
 /* ---- what is asked of others, none of which happens here ---- */
 
 paddr_t frame_get_run(unsigned order)
@@ -451,10 +553,8 @@ void mmu_release_neighbours(paddr_t first, enum page_size size, size_t count)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spin_locks),
-        cmocka_unit_test(test_domains),
-        cmocka_unit_test(test_remote),
-        cmocka_unit_test(test_tables_of_several),
+        cmocka_unit_test(test_spin_locks),        cmocka_unit_test(test_domains),  cmocka_unit_test(test_remote),
+        cmocka_unit_test(test_tables_of_several), cmocka_unit_test(test_learning),
     };
 
     return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));

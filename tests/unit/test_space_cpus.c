@@ -369,7 +369,7 @@ static void allocate_and_free(unsigned cpu, void *times)
     }
 }
 
-/* Each allocates in a domain of its own, and asks the others to flush no more than once in so many frees. */
+/* Each allocates in a domain of its own, and asks nobody to flush. */
 static void test_each_in_its_domain(void **state)
 {
     struct vm_stats stats;
@@ -380,20 +380,168 @@ static void test_each_in_its_domain(void **state)
     fixture_lazy();
     fake_cpus_run(allocate_and_free, &(unsigned){FREES});
     stats = vm_stats(space);
-    assert_int_equal(stats.cpus.shot_pages, 0);
-    assert_true(stats.cpus.shootdowns <= CPUS * (FREES / VM_WAITING_ROOM + 1));
-    for (unsigned cpu = 0; cpu < CPUS; cpu++) {
-        struct vm_cpu_stats of = vm_cpu_stats(cpu);
-
-        assert_in_range(of.shootdowns, 1, FREES / VM_WAITING_ROOM + 1);
-        assert_int_equal(of.shot_cpus, of.shootdowns * (CPUS - 1));
-        stats.cpus.shootdowns -= of.shootdowns;
-        stats.cpus.contended -= of.contended;
-    }
     assert_int_equal(stats.cpus.shootdowns, 0);
-    assert_int_equal(stats.cpus.contended, 0);
+    assert_int_equal(stats.cpus.shot_cpus, 0);
     assert_int_equal(stats.faults[VM_FAULT_DEMAND][PAGE_4K], CPUS * FREES);
     fixture_end();
+}
+
+/* ---- who is asked ---- */
+
+/* One host thread plays the CPUs in turn: what it asks of others is done at once. */
+static void start_turns(void)
+{
+    fake_cpus(CPUS);
+    fixture_start(RAM);
+}
+
+static void end_turns(void)
+{
+    struct vm_segment *segment;
+
+    fake_cpu_be(0);
+    while ((segment = vm_next(space, SLOTS_BASE)) != NULL && vm_start(segment) < LOW_HALF_END)
+        vm_free(space, segment);
+    fixture_end();
+}
+
+/* How many CPUs have been asked to flush something since the last call. */
+static uint64_t asked(void)
+{
+    static uint64_t before;
+    uint64_t now = vm_stats(space).cpus.shot_cpus, more = now - before;
+
+    before = now;
+    return more;
+}
+
+static vaddr_t make_touched(const struct vm_segment_driver *driver, size_t size)
+{
+    vaddr_t start = vm_start(must_alloc(driver, VM_ANYWHERE, size, VM_RW | VM_PAGES_4K));
+
+    for (size_t offset = 0; offset < size; offset += VM_PAGE_SIZE)
+        assert_int_equal(fake_write(start + offset, &(uint64_t){start + offset}, 8), E_SUCCESS);
+    return start;
+}
+
+static void test_only_users_are_asked(void **state)
+{
+    uint64_t value;
+    vaddr_t start;
+
+    (void)state;
+    start_turns();
+    start = make_touched(&vm_anon, 64 * VM_PAGE_SIZE);
+    fake_cpu_be(2);
+    make_touched(&vm_anon, 64 * VM_PAGE_SIZE);
+    fake_cpu_be(0);
+    asked();
+    assert_int_equal(vm_protect(space, start, VM_PAGE_SIZE, VM_READ), E_SUCCESS);
+    assert_int_equal(vm_protect(space, start, 64 * VM_PAGE_SIZE, VM_READ), E_SUCCESS);
+    assert_int_equal(vm_protect(space, start, 64 * VM_PAGE_SIZE, VM_RW), E_SUCCESS);
+    assert_int_equal(asked(), 0);
+    fake_cpu_be(1);
+    assert_int_equal(must_read(start), start);
+    assert_int_equal(fake_write(start, &(uint64_t){7}, 8), E_SUCCESS);
+    fake_cpu_be(0);
+    assert_int_equal(vm_protect(space, start, VM_PAGE_SIZE, VM_READ), E_SUCCESS);
+    assert_int_equal(asked(), 1);
+    fake_cpu_be(1);
+    assert_int_equal(fake_write(start, &(uint64_t){8}, 8), E_ACCES);
+    assert_int_equal(must_read(start), 7);
+    fake_cpu_be(3); /* on memory that only others use */
+    assert_int_equal(vm_protect(space, start, 64 * VM_PAGE_SIZE, VM_RW), E_SUCCESS);
+    assert_int_equal(vm_protect(space, start, 64 * VM_PAGE_SIZE, 0), E_SUCCESS);
+    assert_int_equal(asked(), 2);
+    fake_cpu_be(1);
+    assert_int_equal(fake_read(start, &value, 8), E_ACCES);
+    end_turns();
+}
+
+/* The pages read as fresh ones, wherever they were known. */
+static void discard(vaddr_t start, size_t pages)
+{
+    assert_int_equal(vm_advise(space, start, pages * VM_PAGE_SIZE, VM_ADVICE_DONTNEED), E_SUCCESS);
+    for (unsigned cpu = 0; cpu < CPUS; cpu++) {
+        fake_cpu_be(cpu);
+        assert_int_equal(must_read(start + (pages - 1) * VM_PAGE_SIZE), 0);
+    }
+    fake_cpu_be(0);
+    assert_int_equal(fake_write(start + (pages - 1) * VM_PAGE_SIZE, &(uint64_t){7}, 8), E_SUCCESS);
+}
+
+/* Few pages and many; the frames are not to be had before the others know. */
+static void test_discarded_everywhere(void **state)
+{
+    vaddr_t start;
+
+    (void)state;
+    start_turns();
+    start = make_touched(&vm_anon, 64 * VM_PAGE_SIZE);
+    for (unsigned i = 0; i < 3; i++) {
+        discard(start, 4);
+        discard(start, 64);
+        discard(start, MMU_FLUSH_SINGLES);
+        assert_true(asked() > 0);
+    }
+    end_turns();
+}
+
+/* The tables of a GiB go, and come again: a CPU that knew the old ones finds the new ones. */
+static void test_tables_of_a_gib(void **state)
+{
+    (void)state;
+    start_turns();
+    for (unsigned i = 0; i < 4; i++) {
+        struct vm_segment *segment = must_alloc(&vm_anon, VM_ANYWHERE, GIB, VM_RW | VM_PAGES_4K);
+        vaddr_t start = vm_start(segment);
+
+        for (unsigned cpu = 0; cpu < CPUS; cpu++) {
+            fake_cpu_be(cpu);
+            assert_int_equal(fake_write(start + cpu * MIB, &(uint64_t){cpu}, 8), E_SUCCESS);
+            assert_int_equal(must_read(start), 0);
+        }
+        fake_cpu_be(i);
+        vm_free(space, segment);
+        mmu_trim(&space->mmu);
+        fake_cpu_be(0);
+        fixture_check();
+    }
+    end_turns();
+}
+
+/* A page of a GiB has its entry where CPUs have tables of their own. */
+static void test_page_of_a_gib(void **state)
+{
+    struct vm_segment *window;
+    vaddr_t start;
+    uint64_t value;
+
+    (void)state;
+    start_turns();
+    window = vm_alloc_at(space, &vm_phys, 4 * GIB, GIB, VM_RW | VM_CACHE_UC | VM_PAGES_1G);
+    assert_false(IS_ERR(window));
+    start = vm_start(window);
+    assert_int_equal(vm_stats(space).resident[PAGE_1G], 0);
+    for (unsigned i = 0; i < 2; i++) {
+        fake_cpu_be(1);
+        assert_int_equal(fake_write(start, &(uint64_t){1}, 8), E_SUCCESS);
+        assert_int_equal(must_read(start), ~(uint64_t)0); /* nobody answers there */
+        fake_cpu_be(0);
+        assert_int_equal(vm_protect(space, start, GIB, VM_READ), E_SUCCESS);
+        fake_cpu_be(1);
+        assert_int_equal(fake_write(start, &(uint64_t){1}, 8), E_ACCES);
+        assert_int_equal(must_read(start), ~(uint64_t)0);
+        fake_cpu_be(2);
+        assert_int_equal(vm_protect(space, start, GIB, VM_RW), E_SUCCESS);
+    }
+    fake_cpu_be(1);
+    assert_int_equal(fake_write(start, &(uint64_t){1}, 8), E_SUCCESS);
+    fake_cpu_be(0);
+    vm_free(space, window);
+    fake_cpu_be(1);
+    assert_int_equal(fake_read(start, &value, 8), E_FAULT);
+    end_turns();
 }
 
 /* ---- named into a domain ---- */
@@ -442,6 +590,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_with_epochs),
         cmocka_unit_test(test_frames_are_short),
         cmocka_unit_test(test_each_in_its_domain),
+        cmocka_unit_test(test_only_users_are_asked),
+        cmocka_unit_test(test_discarded_everywhere),
+        cmocka_unit_test(test_tables_of_a_gib),
+        cmocka_unit_test(test_page_of_a_gib),
         cmocka_unit_test(test_tied),
     };
 

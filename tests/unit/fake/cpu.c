@@ -73,6 +73,17 @@ static struct caches *own_caches(void)
     return &caches[cpu_number()];
 }
 
+/* What the CPU walks: tables of its own, where it has some (vm/mmu.h). */
+static paddr_t root_of(unsigned cpu)
+{
+#if QUIRE_THREADS
+    if (cpu_variable(cpu, mmu_own_root) != 0)
+        return cpu_variable(cpu, mmu_own_root);
+#endif
+    (void)cpu;
+    return current_root;
+}
+
 static uint64_t *entry_of(paddr_t table, unsigned level, vaddr_t address)
 {
     return (uint64_t *)phys_to_virt(table) + ((address >> (VM_PAGE_SHIFT + 9 * (level - 1))) & 511);
@@ -260,7 +271,7 @@ static bool translate(vaddr_t address, vm_flags_t access, struct fake_page *page
             return allows(page, access);
         }
     }
-    *present = walk(current_root, address, page, true, access == VM_WRITE);
+    *present = walk(root_of(cpu_number()), address, page, true, access == VM_WRITE);
     if (!*present || !allows(page, access))
         return false;
     own->tlb[own->tlb_next % TLB_ENTRIES].valid = true;
@@ -402,10 +413,10 @@ static bool page_stale(const struct fake_page *page)
     return false;
 }
 
-static bool table_stale(const struct table_cache_entry *cached)
+static bool table_stale(const struct table_cache_entry *cached, unsigned cpu)
 {
     vaddr_t address = cached->prefix << (VM_PAGE_SHIFT + 9 * cached->level);
-    paddr_t table = current_root;
+    paddr_t table = root_of(cpu);
 
     for (unsigned level = 4; level > cached->level; level--) {
         uint64_t entry = load_entry(entry_of(table, level, address));
@@ -455,7 +466,7 @@ static const char *caches_stale(unsigned cpu)
             __builtin_snprintf(text, sizeof(text), "the TLB of CPU %u still translates %#lx", cpu, page->start);
             return text;
         }
-        if (table->valid && table_stale(table) && !is_excused(table->prefix << shift, (size_t)1 << shift) &&
+        if (table->valid && table_stale(table, cpu) && !is_excused(table->prefix << shift, (size_t)1 << shift) &&
             !table_is_harmless(table)) {
             __builtin_snprintf(text, sizeof(text), "CPU %u still uses a freed table of level %u", cpu, table->level);
             return text;

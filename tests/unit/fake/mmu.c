@@ -3,3 +3,4 @@
 #include "machine.h"
 
 #include "arch/x86_64/mmu.c"
+#include "arch/x86_64/cpu_tables.c"

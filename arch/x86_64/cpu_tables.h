@@ -1,0 +1,18 @@
+/* Page tables of single CPUs: private to mmu.c and its like. The theory is at the top of cpu_tables.c. */
+#ifndef ARCH_CPU_TABLES_H
+#define ARCH_CPU_TABLES_H
+
+#include "vm/mmu.h"
+
+#if QUIRE_THREADS
+/* The common entry of a GiB has changed, other than by getting a table: no CPU has it any more. Before what is stale
+ * now is flushed. */
+void mmu_forget_gib(vaddr_t va);
+#else
+static inline void mmu_forget_gib(vaddr_t va)
+{
+    (void)va;
+}
+#endif
+
+#endif
