@@ -728,7 +728,9 @@ long segment_free_slowly(struct address_space *space, struct vm_segment *segment
     if (segment->size == 0)
         return -E_INVAL;
     segment->next = 0; /* the structure may be kept for a segment that begins as this one did */
-    if (segment->mapped && !space_put_few(space, segment->start, segment->size)) {
+    bool may_wait = has_slot(space, segment) && mmu_is_known_elsewhere(segment->start, segment->size);
+
+    if (segment->mapped && (may_wait || !space_put_few(space, segment->start, segment->size))) {
         space_note_peak(space);
         if (!has_slot(space, segment)) {
             mmu_unmap(&space->mmu, segment->start, segment->size, true);

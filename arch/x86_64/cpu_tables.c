@@ -11,8 +11,12 @@
  * where others have nothing, that is nobody else as a rule.
  *
  * The common tables are the truth: mmu.c reads and changes nothing else. When the entry of a GiB there goes, or is that
- * of a page and changes, it is taken out of all CPUs' tables (mmu_forget_gib), which then learn it anew. Who has once
- * been a user stays one.
+ * of a page and changes, it is taken out of all CPUs' tables (mmu_forget_gib), which then learn it anew.
+ *
+ * A user that is asked to flush, and has not walked through its entry since it was asked before (the accessed bit,
+ * which is its own), flushes everything and is no user any more (mmu_leave): a thread that was here for a while, and
+ * has gone on to another CPU, costs it two such requests. One that does use the GiB, by translations that are in the
+ * TLB all the time, learns it again.
  *
  * Learning takes no lock, for the core itself may learn in the middle of anything. It is ordered against changes in two
  * ways. A CPU is noted before it reads the common entry, and who changes entries reads the users only after that: one
@@ -154,6 +158,23 @@ COLD void mmu_forget_gib(vaddr_t va)
 
         __atomic_store_n(entry_in(root, va), 0, __ATOMIC_SEQ_CST);
     }
+}
+
+bool mmu_leave(vaddr_t va, size_t size)
+{
+    uint64_t *users = users_of(va), self = (uint64_t)1 << cpu_number();
+
+    if (!users || (va ^ (va + size - 1)) >> GIB_SHIFT != 0)
+        return false;
+    entry_t *own = entry_in(phys_to_virt(this_cpu(mmu_own_root)), va), entry = __atomic_load_n(own, __ATOMIC_RELAXED);
+
+    if (entry & PTE_ACCESSED) {
+        __atomic_store_n(own, entry & ~PTE_ACCESSED, __ATOMIC_RELAXED);
+        return false;
+    }
+    __atomic_store_n(own, 0, __ATOMIC_RELAXED);
+    __atomic_fetch_and(users, ~self, __ATOMIC_SEQ_CST);
+    return true;
 }
 
 uint64_t mmu_users(vaddr_t va, size_t size)

@@ -260,12 +260,19 @@ static void flush_everything(void)
     machine_flush_all();
 }
 
+struct request {
+    const struct flush *flush;
+    vaddr_t va; /* the range, of which all users are asked; size 0: all of the address space, and all CPUs */
+    size_t size;
+};
+
 /* What another CPU asks of this one. */
 static void flush_for_other(void *argument)
 {
-    const struct flush *flush = argument;
+    const struct request *request = argument;
+    const struct flush *flush = request->flush;
 
-    if (flush_is_all(flush)) {
+    if ((request->size > 0 && mmu_leave(request->va, request->size)) || flush_is_all(flush)) {
         flush_everything();
         return;
     }
@@ -273,14 +280,16 @@ static void flush_for_other(void *argument)
         machine_flush_page(flush->pages[i]);
 }
 
-COLD static __attribute__((noinline)) void call_others(const struct flush *flush, uint64_t cpus)
+COLD static __attribute__((noinline)) void call_others(const struct flush *flush, uint64_t cpus, vaddr_t va,
+                                                       size_t size)
 {
+    struct request request = {flush, va, size};
     struct mmu_shootdowns *counts = &this_cpu(mmu_shootdowns);
 
     counts->calls++;
     counts->pages += flush_is_all(flush) ? 0 : flush->count;
     counts->cpus += (unsigned)__builtin_popcountll(cpus);
-    cpu_call(cpus, flush_for_other, (void *)flush);
+    cpu_call(cpus, flush_for_other, &request);
 }
 
 /* Those that run, without this one. */
@@ -299,9 +308,9 @@ static inline void flush_only_here(struct flush *flush, bool on)
     flush->only_here = on;
 }
 #else
-static inline void call_others(const struct flush *flush, uint64_t cpus)
+static inline void call_others(const struct flush *flush, uint64_t cpus, vaddr_t va, size_t size)
 {
-    (void)flush, (void)cpus;
+    (void)flush, (void)cpus, (void)va, (void)size;
 }
 
 static inline uint64_t all_others(void)
@@ -333,10 +342,10 @@ static inline uint64_t others_of(vaddr_t va, size_t size)
     return other_cpus_run() ? mmu_users(va, size) & all_others() : 0;
 }
 
-static inline void flush_others(const struct flush *flush, uint64_t cpus)
+static inline void flush_others(const struct flush *flush, uint64_t cpus, vaddr_t va, size_t size)
 {
     if (UNLIKELY(cpus != 0))
-        call_others(flush, cpus);
+        call_others(flush, cpus, va, size);
 }
 
 /* On all CPUs. */
@@ -347,7 +356,7 @@ COLD void mmu_flush(struct mmu *mmu)
     if (QUIRE_THREADS || this_cpu(mmu_behind) == mmu)
         this_cpu(mmu_behind) = NULL;
     if (other_cpus_run())
-        call_others(&(struct flush){.count = MMU_FLUSH_SINGLES + 1}, all_others());
+        call_others(&(struct flush){.count = MMU_FLUSH_SINGLES + 1}, all_others(), 0, 0);
     tables_settle(mmu);
 }
 
@@ -360,7 +369,7 @@ static inline void flush_page(struct mmu *mmu, vaddr_t va)
 
 static inline void flush_page_on_others(vaddr_t va)
 {
-    flush_others(&(struct flush){.count = 1, .pages = &va}, others_of(va, VM_PAGE_SIZE));
+    flush_others(&(struct flush){.count = 1, .pages = &va}, others_of(va, VM_PAGE_SIZE), va, VM_PAGE_SIZE);
 }
 
 #if QUIRE_THREADS
@@ -371,7 +380,7 @@ COLD void mmu_flush_elsewhere(vaddr_t va, size_t size)
 
     for (vaddr_t at = va; at < va + size; at += VM_PAGE_SIZE)
         pages[flush.count++] = at;
-    flush_others(&flush, others_of(va, size));
+    flush_others(&flush, others_of(va, size), va, size);
 }
 #endif
 
@@ -1056,13 +1065,13 @@ static inline void flush_add_many(struct flush *flush)
 }
 
 /* An epoch, unless there are CPUs that need not be asked. */
-static void flush_many(struct mmu *mmu, const struct flush *flush, uint64_t cpus)
+static void flush_many(struct mmu *mmu, const struct flush *flush, uint64_t cpus, vaddr_t va, size_t size)
 {
     if (cpus == all_others() && !flush_is_only_here(flush)) {
         mmu_flush(mmu);
     } else {
         machine_flush_all();
-        flush_others(flush, cpus);
+        flush_others(flush, cpus, va, size);
     }
 }
 
@@ -1073,12 +1082,12 @@ static void flush_run(struct mmu *mmu, const struct flush *flush, vaddr_t va, si
     uint64_t cpus = flush->count > 0 && !flush_is_only_here(flush) ? others_of(va, size) : 0;
 
     if (flush_is_all(flush)) {
-        flush_many(mmu, flush, cpus);
+        flush_many(mmu, flush, cpus, va, size);
         return;
     }
     for (unsigned i = 0; i < flush->count; i++)
         flush_page(mmu, flush->pages[i]);
-    flush_others(flush, cpus);
+    flush_others(flush, cpus, va, size);
     if (LIKELY(mmu->waiting == 0))
         return;
     if (flush->count == 0 || cpus != all_others())

@@ -458,6 +458,31 @@ static void test_only_users_are_asked(void **state)
     end_turns();
 }
 
+/* Who has not looked there since it was asked before is not asked again, and comes back when it does look. */
+static void test_who_stays_away_leaves(void **state)
+{
+    vaddr_t start;
+
+    (void)state;
+    start_turns();
+    start = make_touched(&vm_anon, 8 * VM_PAGE_SIZE);
+    for (unsigned round = 0; round < 3; round++) {
+        fake_cpu_be(1);
+        assert_int_equal(must_read(start), start);
+        fake_cpu_be(0);
+        asked();
+        for (unsigned i = 0; i < 6; i++)
+            assert_int_equal(vm_protect(space, start, VM_PAGE_SIZE, i % 2 ? VM_RW : VM_READ), E_SUCCESS);
+        assert_int_equal(asked(), 2);
+        assert_int_equal(vm_protect(space, start, VM_PAGE_SIZE, 0), E_SUCCESS);
+        fake_cpu_be(1);
+        assert_int_equal(fake_write(start, &(uint64_t){1}, 8), E_ACCES);
+        fake_cpu_be(0);
+        assert_int_equal(vm_protect(space, start, VM_PAGE_SIZE, VM_RW), E_SUCCESS);
+    }
+    end_turns();
+}
+
 /* The pages read as fresh ones, wherever they were known. */
 static void discard(vaddr_t start, size_t pages)
 {
@@ -591,6 +616,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_frames_are_short),
         cmocka_unit_test(test_each_in_its_domain),
         cmocka_unit_test(test_only_users_are_asked),
+        cmocka_unit_test(test_who_stays_away_leaves),
         cmocka_unit_test(test_discarded_everywhere),
         cmocka_unit_test(test_tables_of_a_gib),
         cmocka_unit_test(test_page_of_a_gib),
