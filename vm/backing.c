@@ -11,6 +11,7 @@
  */
 #include "core/base/assert.h"
 #include "core/base/string.h"
+#include "vm/fault.h"
 #include "vm/frames.h"
 #include "vm/segments.h"
 
@@ -308,7 +309,7 @@ unsigned segment_back_small(struct address_space *space, struct vm_segment *segm
     return done;
 }
 
-/* The pages that a touch of the page backs. */
+/* The pages that a touch of the page backs. Where other CPUs may be waiting, no more than a magazine has. */
 static unsigned window_of(const struct vm_segment *segment, vaddr_t page)
 {
     unsigned touched = segment->run + 1u, window = touched <= WINDOW_FIRST ? 1
@@ -319,7 +320,7 @@ static unsigned window_of(const struct vm_segment *segment, vaddr_t page)
 
     if (segment->run & RUN_AGAIN)
         window = segment->run & ~RUN_AGAIN;
-    else if (touched >= WINDOW_MAX)
+    else if (touched >= WINDOW_MAX && !mmu_is_known_elsewhere(page, VM_PAGE_SIZE))
         window = WINDOW_MAX;
     return window < left ? window : (unsigned)left;
 }
@@ -343,6 +344,31 @@ static inline void note_dropped(struct vm_segment *segment, vaddr_t va, size_t s
     segment->next = va;
     segment->run = (uint16_t)((pages < AGAIN_MAX ? pages : AGAIN_MAX) | RUN_AGAIN);
 }
+
+#if QUIRE_THREADS
+#define ZEROS_AHEAD 8u /* frames of 4 KiB that are zeroed for one, as the next faults come soon */
+
+PERCPU struct fault_zeros fault_zeros;
+
+/* True if the fault is to be answered with FAULT_NEEDS_ZEROS. */
+static inline bool needs_zeros(const struct vm_segment *segment, vaddr_t va, enum page_size size, unsigned count)
+{
+    struct fault_zeros *zeros = &this_cpu(fault_zeros);
+
+    if (!other_cpus_run() || frame_magazine(size, FRAME_CLEAN)->count >= count || (segment->flags & VM_NOZERO) ||
+        zeros->had || !mmu_is_known_elsewhere(va, VM_PAGE_SIZE))
+        return false;
+    zeros->size = size;
+    zeros->count = size == PAGE_4K && count < ZEROS_AHEAD ? ZEROS_AHEAD : count;
+    return true;
+}
+#else
+static inline bool needs_zeros(const struct vm_segment *segment, vaddr_t va, enum page_size size, unsigned count)
+{
+    (void)segment, (void)va, (void)size, (void)count;
+    return false;
+}
+#endif
 
 /* Small pages in a table that is there: the window of a touch in order. */
 static error_t touch_table(struct address_space *space, struct vm_segment *segment, uint64_t *table, vaddr_t page)
@@ -374,11 +400,26 @@ static error_t touch_rare(struct address_space *space, struct vm_segment *segmen
     return E_SUCCESS;
 }
 
+/* What touch_rare would zero. */
+static inline bool rare_needs_zeros(struct address_space *space, const struct vm_segment *segment, vaddr_t va)
+{
+    const uint64_t *entry = mmu_find_directory(&space->mmu, va);
+    vaddr_t page = align_down(va, VM_PAGE_SIZE);
+
+    if (!may_be_large(segment, va) || (entry && mmu_has_table(*entry) && mmu_table_is_used(*entry)))
+        return needs_zeros(segment, va, PAGE_4K, page == segment->next ? window_of(segment, page) : 1);
+    return needs_zeros(segment, va, PAGE_2M, 1);
+}
+
 static __attribute__((noinline)) error_t touch_counting(struct address_space *space, struct vm_segment *segment,
                                                         vaddr_t va)
 {
-    if (other_cpus_run() && space_allows(space, va, VM_READ))
-        return E_SUCCESS;
+    if (other_cpus_run()) {
+        if (space_allows(space, va, VM_READ))
+            return E_SUCCESS;
+        if (rare_needs_zeros(space, segment, va))
+            return FAULT_NEEDS_ZEROS;
+    }
     error_t error = touch_rare(space, segment, va);
 
     if (UNLIKELY(error == E_NOMEM) && space_reclaim(space))
@@ -425,6 +466,8 @@ static __attribute__((noinline)) error_t touch_directory(struct address_space *s
         return touch_counting(space, segment, va);
     paddr_t frame = frame_get_hot(PAGE_2M, segment->flags & VM_NOZERO ? FRAME_DIRTY : FRAME_CLEAN);
 
+    if (UNLIKELY(frame == FRAME_NONE && needs_zeros(segment, va, PAGE_2M, 1)))
+        return FAULT_NEEDS_ZEROS;
     if (UNLIKELY(frame == FRAME_NONE))
         return touch_large_slowly(space, segment, va, entry);
     touch_large(space, segment, page, entry, segment->flags & VM_NOZERO ? frame : frame_check_zeroed(frame));
@@ -455,7 +498,7 @@ error_t segment_touch(struct address_space *space, struct vm_segment *segment, v
         return touch_counting(space, segment, va);
     entry = mmu_small_entry(*table, va);
     __asm__("" : "+r"(entry));
-    if (UNLIKELY(*entry != 0))
+    if (UNLIKELY(*entry != 0 || needs_zeros(segment, va, PAGE_4K, 1)))
         return touch_counting(space, segment, va);
     paddr_t frame = segment->flags & VM_NOZERO ? frame_get_hot(PAGE_4K, FRAME_DIRTY) : frame_get_zeroed_hot();
 

@@ -18,6 +18,7 @@
 
 #include "machine.h"
 #include "vm/dispatch.h"
+#include "vm/frames.h"
 #include "vm/segments.h"
 
 PERCPU const struct vm_fault_info *fault_record;
@@ -249,11 +250,27 @@ static error_t serve_held(struct address_space *space, vaddr_t address, vm_flags
     return serve(space, address, access, present);
 }
 
+/* Once more, with what there is of the frames that it lacked. */
+COLD static __attribute__((noinline)) error_t serve_with_zeros(vaddr_t address, vm_flags_t access, bool present)
+{
+    struct fault_zeros *zeros = &this_cpu(fault_zeros);
+
+    frames_prepare_zeroed(zeros->size, zeros->count);
+    zeros->had = true;
+    error_t error = serve_held(current_space, address, access, present);
+
+    zeros->had = false;
+    return error;
+}
+
 error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present)
 {
     if (UNLIKELY(mmu_learn(address)))
         return E_SUCCESS;
     error_t error = serve_held(current_space, address, access, present);
+
+    if (UNLIKELY(error == FAULT_NEEDS_ZEROS))
+        error = serve_with_zeros(address, access, present);
 
     return LIKELY(error != NOT_FOUND) ? error : fault_outside(address, access, present);
 }

@@ -12,6 +12,9 @@
  */
 error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present);
 
+/* Inside of vm/: nothing was done: it needs frames of zeros (vm/segments.h), which are to be had without the lock. */
+#define FAULT_NEEDS_ZEROS ((error_t)-3)
+
 #if QUIRE_THREADS
 /* Nothing was done: the driver may wait, and vm_wait_fault calls it. */
 #define FAULT_WAITS ((error_t)-2)

@@ -1403,6 +1403,22 @@ paddr_t frame_get_zeroed(enum page_size size)
     return LIKELY(frame != FRAME_NONE) ? frame : get_zeroed(size);
 }
 
+COLD void frames_prepare_zeroed(enum page_size size, unsigned count)
+{
+    const struct frame_magazine *clean = frame_magazine(size, FRAME_CLEAN);
+
+    while (clean->count < count && clean->count < frame_magazine_places(size)) {
+        paddr_t frame = frame_get_hot(size, FRAME_DIRTY);
+
+        if (frame == FRAME_NONE)
+            frame = frame_get(size);
+        if (frame == FRAME_NONE)
+            return;
+        frame_zero(phys_to_virt(frame), page_bytes(size));
+        frame_put_clean(frame, size);
+    }
+}
+
 paddr_t frames_get_large(size_t most, size_t *count)
 {
     struct frame_magazine *hot = frame_magazine(PAGE_2M, FRAME_DIRTY);

@@ -84,6 +84,9 @@ paddr_t frame_get(enum page_size size);
 void frame_put(paddr_t frame, enum page_size size);
 /* A frame of zeros. */
 paddr_t frame_get_zeroed(enum page_size size);
+/* Has so many frames of zeros in the CPU's magazine, as far as there are frames and places: for who wants them soon,
+ * and has no time then. */
+void frames_prepare_zeroed(enum page_size size, unsigned count);
 /* Puts back a frame that is all zeros, as it should be handed out to the next who wants zeros. */
 void frame_put_clean(paddr_t frame, enum page_size size);
 

@@ -396,7 +396,18 @@ static inline uint64_t space_resident(const struct address_space *space)
 /* True if the page at va is there and allows the access after all: this CPU forgets what it knew of it. */
 bool space_allows(struct address_space *space, vaddr_t va, vm_flags_t access);
 
-/* vm_segment_fault_owned for an address where nothing is mapped (vm/backing.c). */
+#if QUIRE_THREADS
+/* What the fault lacks that was answered with FAULT_NEEDS_ZEROS, which it is once at most: PERCPU. */
+struct fault_zeros {
+    bool had; /* this fault has been given what there is */
+    enum page_size size;
+    unsigned count;
+};
+extern struct fault_zeros fault_zeros;
+#endif
+
+/* vm_segment_fault_owned for an address where nothing is mapped (vm/backing.c). Where other CPUs use memory nearby, and
+ * so may be waiting for the domain, frames are not zeroed with it held: FAULT_NEEDS_ZEROS. */
 error_t segment_touch(struct address_space *space, struct vm_segment *segment, vaddr_t va);
 
 /* Small pages from `page` on, in the table that the directory's entry points to (vm/mmu.h): up to the first that is

@@ -483,6 +483,32 @@ static void test_who_stays_away_leaves(void **state)
     end_turns();
 }
 
+/* Where others use memory nearby a fault has its zeros made without the domain held: for the next ones, too. */
+static void test_zeros_are_made_before(void **state)
+{
+    struct vm_segment *large;
+    vaddr_t start;
+
+    (void)state;
+    start_turns();
+    start = vm_start(must_alloc(&vm_anon, VM_ANYWHERE, 256 * VM_PAGE_SIZE, VM_RW | VM_PAGES_4K));
+    large = must_alloc(&vm_anon, VM_ANYWHERE, 8 * MIB, VM_RW | VM_PAGES_2M);
+    frames_drain();
+    assert_int_equal(must_read(start), 0);
+    assert_int_equal(must_read(vm_start(large)), 0);
+    assert_int_equal(frame_magazine(PAGE_4K, FRAME_CLEAN)->count, 0); /* nobody else uses it */
+    fake_cpu_be(1);
+    frames_drain();
+    assert_int_equal(must_read(start + 20 * VM_PAGE_SIZE), 0);
+    assert_int_equal(frame_magazine(PAGE_4K, FRAME_CLEAN)->count, 7);
+    for (unsigned page = 21; page < 256; page++)
+        assert_int_equal(must_read(start + page * VM_PAGE_SIZE), 0);
+    assert_int_equal(must_read(vm_start(large) + 2 * MIB), 0);
+    assert_int_equal(frame_magazine(PAGE_2M, FRAME_CLEAN)->count, 0);
+    assert_int_equal(vm_segment_statistics(space, large).faults[PAGE_2M], 2);
+    end_turns();
+}
+
 /* The pages read as fresh ones, wherever they were known. */
 static void discard(vaddr_t start, size_t pages)
 {
@@ -617,6 +643,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_each_in_its_domain),
         cmocka_unit_test(test_only_users_are_asked),
         cmocka_unit_test(test_who_stays_away_leaves),
+        cmocka_unit_test(test_zeros_are_made_before),
         cmocka_unit_test(test_discarded_everywhere),
         cmocka_unit_test(test_tables_of_a_gib),
         cmocka_unit_test(test_page_of_a_gib),
