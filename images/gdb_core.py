@@ -118,10 +118,11 @@ class Tables:
     def __init__(self) -> None:
         cr3 = register("cr3") & C["PTE_ADDRESS"]
         self.root, self.source = cr3, "CR3"
-        with contextlib.suppress(Failure):
-            self.root = number(the_space()["mmu"]["root"])
-        if self.root != cr3:
-            self.source = f"common to all CPUs; CR3 {cr3:#x}"
+        with contextlib.suppress(Failure):  # a core without threads has no such file
+            file = "arch/x86_64/cpu_tables.c"
+            if number(core_variable(file, "owners")) > 0:
+                self.root = number(core_variable(file, "common_root")) - C["PHYSMAP_BASE"]
+                self.source = f"common to all CPUs; CR3 {cr3:#x}"
         self._read: dict[int, tuple[int, ...]] = {}
         self._visits = 0
 

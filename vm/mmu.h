@@ -184,6 +184,8 @@ extern bool mmu_strict;
 bool mmu_make_own_tables(const struct mmu *mmu, unsigned cpus);
 void mmu_free_own_tables(void);
 extern paddr_t mmu_own_root;
+/* The root that they are taken from; 0: CPUs have none. */
+paddr_t mmu_common_root(void);
 
 /* For a fault, before anything else: true: it was only that the CPU's own tables lacked what the others have there, and
  * it is to try again. Takes no lock. */
@@ -204,6 +206,11 @@ static inline bool mmu_is_known_elsewhere(vaddr_t va, size_t size)
     return other_cpus_run() && mmu_others_know(va, size);
 }
 #else
+static inline paddr_t mmu_common_root(void)
+{
+    return 0;
+}
+
 static inline void mmu_flush_elsewhere(vaddr_t va, size_t size)
 {
     (void)va, (void)size;

@@ -263,6 +263,11 @@ static bool cpu_make(unsigned cpu)
     return root_fill(phys_to_virt(root));
 }
 
+COLD paddr_t mmu_common_root(void)
+{
+    return owners > 0 ? virt_to_phys(common_root) : 0;
+}
+
 COLD void mmu_free_own_tables(void)
 {
     for (unsigned cpu = 0; cpu < owners; cpu++)

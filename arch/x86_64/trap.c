@@ -37,20 +37,20 @@ static bool is_canonical(vaddr_t address)
     return (intptr_t)(address << 16) >> 16 == (intptr_t)address;
 }
 
-/* By the tables that all CPUs have in common, not by the segments: the address space may be damaged. Before there is
+/* By the tables that the CPU walks, or its own ones are taken from: the address space may be damaged. Before there is
  * one only the image is mapped. */
 static bool mapped(vaddr_t address, vm_flags_t access)
 {
+    struct mmu tables = {.root = mmu_common_root()};
     struct mmu_entry entry;
 
     if (!is_canonical(address) || panic_reports > 1)
         return false;
-    if (vm_space()) {
-        const struct mmu tables = {.root = vm_space()->mmu.root};
-
+    if (tables.root == 0)
+        __asm__("movq %%cr3, %0" : "=r"(tables.root));
+    if (vm_space())
         return mmu_query(&tables, address, &entry) && (entry.flags & access) == access &&
                (entry.flags & VM_CACHE) == VM_CACHE_WB;
-    }
     for (const struct image_part *part = boot_sections; part < boot_sections_end; part++) {
         if (address >= IMAGE_BASE + part->start && address < IMAGE_BASE + part->end)
             return !(access & VM_EXEC) || !(part->attributes & PTE_NX);
