@@ -54,11 +54,21 @@ class Outcome:
 
 
 class Mode(NamedTuple):
-    """How a run is done: count instructions, or let time pass; interval: ns between samples of the memory, 0: none."""
+    """How a run is done: count instructions, or let time pass; interval: ns between samples of the memory, 0: none.
+
+    backed: the host gives the machine all of its memory before it starts, and not as it is touched, which takes longer than what
+    touches it, and CPUs wait for each other there.
+    """
 
     count: bool
     interval: int = 0
     cpus: int = 1
+    backed: bool = False
+
+    @property
+    def options(self) -> list[str]:
+        """QEMU's, beside those for the processor."""
+        return [*(REPEATABLE if self.count else []), *(["-mem-prealloc"] if self.backed else [])]
 
 
 COUNT, TIME = Mode(True), Mode(False)
@@ -207,7 +217,7 @@ def run_image(subject: dict, config: str, memory: int, mode: Mode, timeout: floa
         record = Path(folder, "record.jsonl")
         command = [sys.executable, str(LAUNCHER), "run", "--config", config, "--memory", qemu.format_memory(memory)]
         command += ["--append", "quire.aslr=off", "--record", str(record)]
-        for word in REPEATABLE if mode.count else []:
+        for word in mode.options:
             command.append(f"--qemu={word}")
         command += ["--icount"] if mode.count else ["--accelerator", "tcg"]
         command += ["--cpus", str(mode.cpus)]
@@ -220,9 +230,10 @@ def run_image(subject: dict, config: str, memory: int, mode: Mode, timeout: floa
 
 def machine_command(machine: str, memory: int, mode: Mode, record: Path) -> list[str]:
     """What both systems run on; for images images/qemu.py says the same."""
-    processor = qemu.COUNTING + REPEATABLE if mode.count else ["-cpu", "max", "-accel", "tcg"]
+    processor = qemu.COUNTING if mode.count else ["-cpu", "max", "-accel", "tcg"]
     return [
         *qemu.machine_arguments(machine, memory, mode.cpus, processor),
+        *mode.options,
         *("-device", qemu.DEBUG_EXIT),
         *("-chardev", f"file,id=record,path={qemu.quote_option(record)}"),
         *("-device", f"isa-debugcon,iobase={RECORD_PORT:#x},chardev=record"),

@@ -50,7 +50,7 @@ class Threads(Bench):
     """The mode of a run is COUNTED or the number of CPUs."""
 
     def mode(self, run: Run) -> Mode:
-        return COUNT if run.mode == COUNTED else Mode(False, cpus=int(run.mode))
+        return COUNT if run.mode == COUNTED else Mode(False, cpus=int(run.mode), backed=True)
 
     def arguments(self, run: Run) -> list[str]:
         threads = "1" if run.mode == COUNTED else run.mode
