@@ -620,16 +620,27 @@ static void set_date(uint64_t offset)
 
     clock_scale.date = offset;
     end_change(flags);
-    date_asked = true;
+    __atomic_store_n(&date_asked, true, __ATOMIC_RELEASE);
+}
+
+/* By one CPU, as reading the CMOS takes several steps; others wait for the scale. */
+static COLD void ask_date(void)
+{
+    uint64_t now = clock_monotonic(), flags = begin_change();
+
+    if (!date_asked) {
+        uint64_t seconds = cmos_seconds();
+
+        clock_scale.date = seconds ? seconds * SECOND - now : 0;
+        __atomic_store_n(&date_asked, true, __ATOMIC_RELEASE);
+    }
+    end_change(flags);
 }
 
 uint64_t clock_realtime(void)
 {
-    if (UNLIKELY(!date_asked)) {
-        uint64_t seconds = cmos_seconds();
-
-        set_date(seconds ? seconds * SECOND - clock_monotonic() : 0);
-    }
+    if (UNLIKELY(!__atomic_load_n(&date_asked, __ATOMIC_ACQUIRE)))
+        ask_date();
     return clock_scale.date + clock_monotonic();
 }
 

@@ -2,7 +2,7 @@
  * One lock for what core/linux keeps: files, descriptors, timers, signals, the list of threads. A call that is not
  * UNLOCKED in calls.def runs with it held, from the first instruction of its function to the last but while it waits
  * (linux_wait); so do handlers of signals being set up, and timers that expire. Faults, and calls that only deal with
- * memory or threads, do without it.
+ * memory or threads, do without it; so do calls that read what is the running thread's own, one word, or nothing.
  *
  * It is the first of all locks: those of futexes, the address space, the heap and the scheduler are taken with it held.
  * A fault, which may hold one of the address space, only tries it.
@@ -35,8 +35,26 @@ static inline void linux_leave_block(const char *unused)
 #define LINUX_HOLD()                                                                                                   \
     const char held_linux_lock __attribute__((cleanup(linux_leave_block), unused)) = 0;                                \
     linux_enter()
+
+static inline bool linux_enter_if(bool condition)
+{
+    if (condition)
+        linux_enter();
+    return condition;
+}
+
+static inline void linux_leave_if(const bool *entered)
+{
+    if (*entered)
+        linux_leave();
+}
+
+/* The same where the condition is true: what is asked for is not the running thread's own. */
+#define LINUX_HOLD_IF(condition)                                                                                       \
+    const bool held_linux_lock __attribute__((cleanup(linux_leave_if), unused)) = linux_enter_if(condition)
 #else
 #define LINUX_HOLD() ((void)0)
+#define LINUX_HOLD_IF(condition) ((void)0)
 
 static inline void linux_enter(void)
 {

@@ -64,7 +64,7 @@ static void order(void *unused)
 
 long linux_membarrier(int command, unsigned flags, int cpu)
 {
-    static int registered;
+    static int registered; /* atomic */
 
     (void)cpu; /* only for rseq */
     if (flags != 0 && (command != MEMBARRIER_PRIVATE_RSEQ || flags != MEMBARRIER_FLAG_CPU))
@@ -74,10 +74,11 @@ long linux_membarrier(int command, unsigned flags, int cpu)
     if ((command & (command - 1)) != 0 || !(command & MEMBARRIER_KNOWN))
         return -E_INVAL;
     if (command == MEMBARRIER_GET_REGISTRATIONS)
-        return registered;
+        return __atomic_load_n(&registered, __ATOMIC_RELAXED);
     if (command & MEMBARRIER_REGISTERING)
-        registered |= command;
-    if ((command & (MEMBARRIER_PRIVATE_EXPEDITED | MEMBARRIER_PRIVATE_SYNC_CORE)) && !(registered & command << 1))
+        __atomic_fetch_or(&registered, command, __ATOMIC_RELAXED);
+    if ((command & (MEMBARRIER_PRIVATE_EXPEDITED | MEMBARRIER_PRIVATE_SYNC_CORE)) &&
+        !(__atomic_load_n(&registered, __ATOMIC_RELAXED) & command << 1))
         return -E_PERM;
     if (!(command & MEMBARRIER_REGISTERING))
         cpu_call(UINT64_MAX, order, NULL);

@@ -50,6 +50,7 @@ static char *name_of(int id)
 }
 #endif
 
+/* Words of their own, read and written without a lock. */
 static struct {
     int parent_death_signal;
     bool not_dumpable, subreaper, no_new_privileges, small_pages;
@@ -57,6 +58,7 @@ static struct {
     uint64_t dropped;          /* of the bounding set */
 } state;
 
+/* As on Linux who reads the name of another thread may find half of a new one, never without an end. */
 bool linux_set_thread_name(int id, const char name[THREAD_NAME_SIZE])
 {
     char *own = name_of(id);
@@ -113,7 +115,7 @@ static long capability_bound(int operation, unsigned long number)
     if (number > CAPABILITY_LAST)
         return -E_INVAL;
     if (operation == PR_CAPBSET_DROP) {
-        state.dropped |= (uint64_t)1 << number;
+        __atomic_fetch_or(&state.dropped, (uint64_t)1 << number, __ATOMIC_RELAXED);
         return 0;
     }
     return (state.dropped >> number & 1) == 0;

@@ -30,20 +30,13 @@ struct thread_scheduling *linux_scheduling(int id)
 
 static uint64_t get_affinity(int id)
 {
-    return linux_thread_find(id)->thread.affinity;
+    return __atomic_load_n(&linux_thread_find(id)->thread.affinity, __ATOMIC_RELAXED);
 }
 
 static void set_affinity(int id, uint64_t cpus)
 {
-    struct linux_thread *thread = linux_thread_find(id);
-    bool self = thread == linux_thread(); /* it may have to leave this CPU, which nobody does with a lock held */
-
     scheduler_use_all_cpus();
-    if (self)
-        linux_leave();
-    thread_set_affinity(&thread->thread, cpus);
-    if (self)
-        linux_enter();
+    thread_set_affinity(&linux_thread_find(id)->thread, cpus); /* leaves this CPU without a lock held, if it has to */
 }
 
 static unsigned running_cpu(void)
@@ -133,6 +126,7 @@ long linux_sched_setparam(int pid, const int *user_priority)
 
 long linux_sched_getparam(int pid, int *to)
 {
+    LINUX_HOLD_IF(linux_thread_is_other(pid));
     const struct thread_scheduling *of = pid >= 0 ? linux_scheduling(pid) : NULL;
 
     if (to == NULL || pid < 0)
@@ -152,6 +146,7 @@ long linux_sched_get_priority_min(int which)
 
 long linux_sched_rr_get_interval(int pid, struct linux_timespec *to)
 {
+    LINUX_HOLD_IF(linux_thread_is_other(pid));
     const struct thread_scheduling *of = pid >= 0 ? linux_scheduling(pid) : NULL;
     struct linux_timespec interval = {.nanoseconds = 0};
 
@@ -247,6 +242,7 @@ uint64_t linux_cpus(void)
 
 long linux_sched_setaffinity(int pid, unsigned size, const void *user)
 {
+    LINUX_HOLD_IF(linux_thread_is_other(pid));
     uint64_t mask = 0;
 
     if (user_read(&mask, user, size < sizeof(mask) ? size : sizeof(mask)) != E_SUCCESS)
@@ -267,6 +263,7 @@ uint64_t linux_affinity(int id)
 /* As Linux: the bytes of the kernel's own mask, which is a word for up to 64 CPUs. */
 long linux_sched_getaffinity(int pid, unsigned size, uint64_t *user)
 {
+    LINUX_HOLD_IF(linux_thread_is_other(pid));
     uint64_t mask;
 
     if (size < sizeof(mask) || size % sizeof(mask) != 0)
@@ -305,6 +302,7 @@ static struct thread_scheduling *find_nice(int which, int who, error_t *error)
 /* 20 less nice, so that it is never negative: man 2 getpriority, "C library/kernel differences". */
 long linux_getpriority(int which, int who)
 {
+    LINUX_HOLD_IF(which == PRIO_PROCESS && linux_thread_is_other(who));
     error_t error;
     const struct thread_scheduling *of = find_nice(which, who, &error);
 

@@ -3,6 +3,10 @@
  * happens is decided at the exit of a system call, or where an interrupt or exception of the program ends (handlers.c).
  * A signal that nothing is done about, and that is not blocked, is dropped when it is sent, so that what is deliverable
  * always either runs a handler or ends the program (128 + its number, as a shell reports it).
+ *
+ * All of this is under linux_lock, but a thread changes its mask without it as long as nothing is pending: it writes
+ * the mask, then looks at what is pending; who sends makes it pending, then looks at masks (tell). So one of the two
+ * finds what the other did.
  */
 #include "core/linux/signals.h"
 
@@ -93,13 +97,21 @@ static struct linux_thread *find_taker(int signal)
     return thread;
 }
 
+static void forget_in(struct pending_signals *from, int signal);
+
 /* Whose it may be hears of it: the one that runs at the end of its call, one that runs elsewhere by an interrupt, and
  * one that waits wakes. */
-static void tell(const struct pending_signals *to, int signal)
+static void tell(struct pending_signals *to, int signal)
 {
-    struct linux_thread *thread =
-        to == &process_signals.pending ? find_taker(signal) : CONTAINER_OF(to, struct linux_thread, signals.pending);
+    struct linux_thread *thread;
 
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* it is pending before masks are looked at: set_mask */
+    if (UNLIKELY((process_signals.ignored & ~signals_blocked_by(to) & signal_bit(signal)) != 0)) {
+        forget_in(to, signal); /* it was blocked when it was sent */
+        return;
+    }
+    thread =
+        to == &process_signals.pending ? find_taker(signal) : CONTAINER_OF(to, struct linux_thread, signals.pending);
     linux_wake_waiting(); /* signalfd */
     if (thread == NULL)
         return;
@@ -125,7 +137,7 @@ uint64_t signals_blocked_by(const struct pending_signals *to)
 
 #else
 
-static void tell(const struct pending_signals *to, int signal)
+static void tell(struct pending_signals *to, int signal)
 {
     (void)to, (void)signal;
     notice();
@@ -267,25 +279,43 @@ void signal_forget(int signal)
     forget_in(&process_signals.pending, signal);
 }
 
-void signals_block(uint64_t blocked)
+static inline uint64_t pending_for(const struct thread_signals *own)
+{
+    return own->pending.set | process_signals.pending.set;
+}
+
+/* True: something is pending, and mask_changed is to be called with the lock. */
+static inline bool set_mask(struct thread_signals *own, uint64_t blocked)
 {
 #if QUIRE_THREADS
-    uint64_t new = blocked & ~own_signals.blocked;
+    __atomic_store_n(&own->blocked, blocked & ~UNBLOCKABLE, __ATOMIC_SEQ_CST); /* before it is looked what is pending */
+#else
+    own->blocked = blocked & ~UNBLOCKABLE;
 #endif
+    return UNLIKELY(pending_for(own) != 0);
+}
 
-    own_signals.blocked = blocked & ~UNBLOCKABLE;
+/* new: what was not blocked before. */
+static __attribute__((noinline)) void mask_changed(struct thread_signals *own, uint64_t new)
+{
 #if QUIRE_THREADS
-    if (UNLIKELY((new &process_signals.pending.set) != 0))
-        signals_pass_on(new);
+    signals_pass_on(new);
+#else
+    (void)new;
 #endif
-    if (LIKELY((own_signals.pending.set | process_signals.pending.set) == 0))
-        return;
     /* What is ignored is kept as long as it is blocked. */
-    for (uint64_t set =
-             (own_signals.pending.set | process_signals.pending.set) & process_signals.ignored & ~own_signals.blocked;
-         set != 0; set &= set - 1)
+    for (uint64_t set = pending_for(own) & process_signals.ignored & ~own->blocked; set != 0; set &= set - 1)
         signal_forget(__builtin_ctzll(set) + 1);
     notice();
+}
+
+void signals_block(uint64_t blocked)
+{
+    struct thread_signals *own = &own_signals;
+    uint64_t new = blocked & ~own->blocked;
+
+    if (set_mask(own, blocked))
+        mask_changed(own, new);
 }
 
 /* ---- delivery ---- */
@@ -387,7 +417,7 @@ error_t linux_temporary_mask(const uint64_t *user, size_t size)
 
 bool linux_signal_waits(void)
 {
-    if ((own_signals.pending.set | process_signals.pending.set) & own_signals.waited)
+    if (pending_for(&own_signals) & own_signals.waited)
         return true;
     if (signals_deliverable() == 0)
         return false;
@@ -449,7 +479,8 @@ long linux_tgkill(int group, int thread, int signal)
 
 long linux_rt_sigprocmask(int how, const uint64_t *new, uint64_t *old, size_t set_size)
 {
-    uint64_t set, before = own_signals.blocked;
+    struct thread_signals *own = &own_signals;
+    uint64_t set, before = own->blocked;
 
     if (set_size != sizeof(set))
         return -E_INVAL;
@@ -458,7 +489,11 @@ long linux_rt_sigprocmask(int how, const uint64_t *new, uint64_t *old, size_t se
             return -E_FAULT;
         if (how < SIG_BLOCK || how > SIG_SETMASK)
             return -E_INVAL;
-        signals_block(how == SIG_BLOCK ? before | set : how == SIG_UNBLOCK ? before & ~set : set);
+        set = how == SIG_BLOCK ? before | set : how == SIG_UNBLOCK ? before & ~set : set;
+        if (set_mask(own, set)) {
+            LINUX_HOLD();
+            mask_changed(own, set & ~before);
+        }
     }
     if (old != NULL && user_write(old, &before, sizeof(before)) != E_SUCCESS)
         return -E_FAULT;
@@ -467,7 +502,7 @@ long linux_rt_sigprocmask(int how, const uint64_t *new, uint64_t *old, size_t se
 
 long linux_rt_sigpending(uint64_t *set, size_t set_size)
 {
-    uint64_t waiting = (own_signals.pending.set | process_signals.pending.set) & own_signals.blocked;
+    uint64_t waiting = pending_for(&own_signals) & own_signals.blocked;
 
     return set_size > sizeof(waiting) ? -E_INVAL : -user_write(set, &waiting, set_size);
 }

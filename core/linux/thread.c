@@ -48,7 +48,6 @@ struct spinlock_calls linux_lock;
 static struct linux_thread *last_thread = &linux_first_thread;
 static unsigned count = 1, ending; /* ending: they are not counted any more, but have not told it */
 static int last_id = 1;
-static uint64_t ended_cpu_time; /* of those that are no more */
 static int first_status;        /* of the program's own thread, if it has ended before others */
 
 static struct spinlock_stacks stacks_lock;
@@ -64,10 +63,10 @@ struct linux_thread *linux_thread_next(const struct linux_thread *thread)
 
 struct linux_thread *linux_thread_find(int id)
 {
-    struct linux_thread *thread = &linux_first_thread;
+    struct linux_thread *thread = &linux_first_thread, *self = linux_thread();
 
-    if (id == 0)
-        return linux_thread();
+    if (id == 0 || (self != NULL && id == self->id))
+        return self;
     while (thread != NULL && thread->id != id)
         thread = thread->next;
     return thread;
@@ -75,7 +74,7 @@ struct linux_thread *linux_thread_find(int id)
 
 unsigned linux_thread_count(void)
 {
-    return count + linux_first_thread.exiting;
+    return __atomic_load_n(&count, __ATOMIC_RELAXED) + linux_first_thread.exiting;
 }
 
 error_t linux_each_thread(error_t (*visit)(int id, void *argument), void *argument)
@@ -149,15 +148,6 @@ static void drop(struct linux_thread *thread)
         thread->next->previous = thread->previous;
     else
         last_thread = thread->previous;
-}
-
-uint64_t linux_threads_cpu_time(void)
-{
-    uint64_t time = ended_cpu_time;
-
-    for (const struct linux_thread *thread = &linux_first_thread; thread != NULL; thread = thread->next)
-        time += thread_cpu_time(&thread->thread);
-    return time;
 }
 
 bool linux_thread_cpu_time(int id, uint64_t *time)
@@ -379,12 +369,10 @@ static void leave_list(struct linux_thread *self, int status)
     __atomic_fetch_add(&ending, 1, __ATOMIC_RELAXED);
     __atomic_fetch_sub(&count, 1, __ATOMIC_RELEASE);
     self->exiting = true;
-    if (self == &linux_first_thread) {
+    if (self == &linux_first_thread)
         first_status = status;
-    } else {
+    else
         drop(self);
-        ended_cpu_time += thread_cpu_time(&self->thread);
-    }
     signals_end_thread(&self->signals);
     signals_pass_on(UINT64_MAX);
     linux_leave();
@@ -430,6 +418,7 @@ long linux_set_robust_list(uintptr_t head, size_t size)
 
 long linux_get_robust_list(int id, uintptr_t *head, size_t *size)
 {
+    LINUX_HOLD_IF(linux_thread_is_other(id));
     const size_t head_size = ROBUST_HEAD_SIZE;
     struct linux_thread *thread = linux_thread_find(id);
 

@@ -42,12 +42,16 @@ extern struct linux_thread linux_first_thread;
 
 /* The next in the list, the first behind NULL. */
 struct linux_thread *linux_thread_next(const struct linux_thread *);
-/* NULL: there is none. 0: the running one. */
+/* NULL: there is none. 0: the running one, which without the lock finds itself by its number, too. */
 struct linux_thread *linux_thread_find(int id);
+
+static inline bool linux_thread_is_other(int id)
+{
+    return id != 0 && id != linux_thread()->id;
+}
+
 /* True if there is no other thread, nor the end of one that may wake somebody. */
 bool linux_thread_is_alone(void);
 
-/* The CPU time of all threads that are and were, ns. */
-uint64_t linux_threads_cpu_time(void);
 
 #endif

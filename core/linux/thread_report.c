@@ -114,18 +114,11 @@ static void print_cpus(void)
 
 /* ---- threads ---- */
 
-static uint64_t cpu_time(const struct thread *thread, bool runs)
-{
-    uint64_t now = clock_monotonic();
-
-    return (runs && now > thread->since ? now - thread->since + thread->ran : thread->ran) / MILLISECOND;
-}
-
 /* seen, which is the copy of it. */
 static void print_thread(const struct linux_thread *thread, bool full)
 {
     int cpu = thread_runs_on(&thread->thread);
-    unsigned long time = (unsigned long)cpu_time(&seen.thread, cpu >= 0);
+    unsigned long time = (unsigned long)(thread_time_at(seen.thread.ran, clock_monotonic()) / MILLISECOND);
     struct panic_place place;
 
     kprintf("quire: thread %d (%s): ", seen.id, name_of(&seen));

@@ -2,8 +2,12 @@
 #include "core/clock.h"
 #include "core/cpu.h"
 #include "core/linux/calls.h"
+#include "core/linux/lock.h"
 #include "core/linux/wait.h"
 #include "vm/space.h"
+#if QUIRE_THREADS
+#include "core/threads/scheduler.h"
+#endif
 
 #define TICK_NS 4000000 /* of the coarse clocks, as they say; they are exact */
 
@@ -75,8 +79,12 @@ static struct linux_timeval timeval_of(uint64_t time)
     return (struct linux_timeval){.seconds = (int64_t)(time / SECOND), .microseconds = (int64_t)(time % SECOND / 1000)};
 }
 
+/* Clocks by number are looked for among the threads. */
+#define HOLD_FOR(clock) LINUX_HOLD_IF((clock) < 0)
+
 long linux_clock_gettime(int clock, struct linux_timespec *to)
 {
+    HOLD_FOR(clock);
     enum timer_clock kind;
     error_t error = linux_find_clock(clock, &kind);
     struct linux_timespec now;
@@ -89,6 +97,7 @@ long linux_clock_gettime(int clock, struct linux_timespec *to)
 
 long linux_clock_getres(int clock, struct linux_timespec *to)
 {
+    HOLD_FOR(clock);
     bool coarse = clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE ||
                   (clock < 0 && (clock & CPU_CLOCK_KIND) != CPU_CLOCK_EXACT);
     struct linux_timespec resolution = {.nanoseconds = coarse ? TICK_NS : 1};
@@ -146,13 +155,28 @@ error_t linux_read_span(const struct linux_timespec *user, uint64_t *nanoseconds
     return user_read(&span, user, sizeof(span)) != E_SUCCESS ? E_FAULT : linux_span_of(&span, nanoseconds);
 }
 
+#if QUIRE_THREADS
+/* As linux_wait, but nothing except a signal wakes it before: without the lock. */
+static error_t wait(uint64_t deadline)
+{
+    if (linux_signal_waits())
+        return E_INTR;
+    if (clock_monotonic() >= deadline)
+        return E_TIMEDOUT;
+    thread_park(deadline);
+    return E_SUCCESS;
+}
+#else
+#define wait linux_wait
+#endif
+
 /* Until a signal comes: nobody else computes, so CPU time stands still. */
 static long sleep_for_ever(void)
 {
     error_t error;
 
     do
-        error = linux_wait(WAIT_FOR_EVER);
+        error = wait(WAIT_FOR_EVER);
     while (error == E_SUCCESS);
     return -error;
 }
@@ -165,7 +189,7 @@ static long sleep_until(uint64_t deadline, struct linux_timespec *rest)
     error_t error;
 
     do
-        error = linux_wait(deadline);
+        error = wait(deadline);
     while (error == E_SUCCESS);
     if (error == E_TIMEDOUT)
         return 0;
@@ -182,11 +206,17 @@ static bool can_sleep(int clock)
            clock != CLOCK_MONOTONIC_COARSE;
 }
 
+static error_t find_clock(int clock, enum timer_clock *kind)
+{
+    HOLD_FOR(clock);
+    return linux_find_clock(clock, kind);
+}
+
 long linux_clock_nanosleep(int clock, int flags, const struct linux_timespec *request, struct linux_timespec *rest)
 {
     enum timer_clock kind;
     uint64_t span, now;
-    error_t error = linux_find_clock(clock, &kind);
+    error_t error = find_clock(clock, &kind);
 
     if (error == E_SUCCESS ? !can_sleep(clock) : clock == CLOCK_REALTIME_ALARM || clock == CLOCK_BOOTTIME_ALARM)
         error = E_NOTSUP;

@@ -40,9 +40,14 @@ void linux_wake_waiting(void)
         thread_unpark(&thread->thread);
 }
 
+/* Of all threads that are and were: CPUs run nothing else. */
 uint64_t linux_cpu_time(void)
 {
-    return linux_threads_cpu_time();
+    uint64_t time = 0;
+
+    for (unsigned cpu = 0; cpu < cpu_count(); cpu++)
+        time += scheduler_busy_time(cpu);
+    return time;
 }
 
 static void sleep_until(uint64_t time)

@@ -265,6 +265,16 @@ static inline bool may_run_here(const struct thread *thread)
     return (affinity_of(thread) & cpu_bit(cpu_number())) != 0;
 }
 
+static inline void start_clock(struct thread *thread, uint64_t now)
+{
+    __atomic_store_n(&thread->ran, THREAD_RUNS | (now - thread->ran), __ATOMIC_RELEASE);
+}
+
+static inline void stop_clock(struct thread *thread, uint64_t now)
+{
+    __atomic_store_n(&thread->ran, thread_time_at(thread->ran, now), __ATOMIC_RELEASE);
+}
+
 static void leave(enum leaving);
 
 /* On the stack of the thread that runs now: the one before has been left. Who sent it a signal or took this CPU from
@@ -305,8 +315,8 @@ static __attribute__((noinline)) void switch_to(struct thread *next, enum leavin
     spin_check_none("a thread is left");
     previous->leaving = leaving;
     previous->left[leaving]++;
-    __atomic_store_n(&previous->ran, previous->ran + (now - previous->since), __ATOMIC_RELAXED);
-    __atomic_store_n(&next->since, now, __ATOMIC_RELAXED);
+    stop_clock(previous, now);
+    start_clock(next, now);
     self->counts.migrations += next->cpu != cpu_number();
     self->counts.switches++;
     __atomic_store_n(&next->cpu, cpu_number(), __ATOMIC_RELAXED);
@@ -593,7 +603,8 @@ static void run_cpu(void)
 
     self->current = &self->idle;
     self->idle.cpu = cpu_number();
-    self->idle.since = self->began = clock_monotonic();
+    self->began = clock_monotonic();
+    start_clock(&self->idle, self->began);
     self->armed = UINT64_MAX;
     run_threads();
 }
@@ -605,7 +616,8 @@ void scheduler_begin(struct thread *first, uintptr_t low, uintptr_t high)
 
     context_adopt(&first->context, low, high);
     first->affinity = UINT64_MAX;
-    first->since = self->began = clock_monotonic();
+    self->began = clock_monotonic();
+    start_clock(first, self->began);
     self->current = first;
     self->armed = UINT64_MAX;
     context_make(&self->idle.context, (uintptr_t)stack, (uintptr_t)stack + IDLE_STACK, idle, NULL, false);
@@ -618,21 +630,30 @@ void scheduler_use_all_cpus(void)
     cpu_start_others(run_cpu);
 }
 
+/* What the thread had run at a moment, which goes into *now: it may get or leave a CPU meanwhile. */
+static uint64_t cpu_time_at(const struct thread *thread, uint64_t *now)
+{
+    uint64_t ran;
+
+    do {
+        ran = __atomic_load_n(&thread->ran, __ATOMIC_ACQUIRE);
+        *now = clock_monotonic();
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    } while (__atomic_load_n(&thread->ran, __ATOMIC_RELAXED) != ran);
+    return thread_time_at(ran, *now);
+}
+
 uint64_t thread_cpu_time(const struct thread *thread)
 {
-    uint64_t ran = __atomic_load_n(&thread->ran, __ATOMIC_RELAXED);
-    uint64_t since = __atomic_load_n(&thread->since, __ATOMIC_RELAXED), now = clock_monotonic();
-    const struct scheduler *on = &cpu_variable(__atomic_load_n(&thread->cpu, __ATOMIC_RELAXED), scheduler);
+    uint64_t now;
 
-    if (__atomic_load_n(&on->current, __ATOMIC_RELAXED) != thread || now < since)
-        return ran;
-    return ran + (now - since);
+    return cpu_time_at(thread, &now);
 }
 
 uint64_t scheduler_busy_time(unsigned cpu)
 {
     const struct scheduler *of = &cpu_variable(cpu, scheduler);
-    uint64_t idle = thread_cpu_time(&of->idle), passed = clock_monotonic() - of->began;
+    uint64_t now, idle = cpu_time_at(&of->idle, &now), passed = now - of->began;
 
     return of->began != 0 && passed > idle ? passed - idle : 0;
 }

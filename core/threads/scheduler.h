@@ -23,11 +23,26 @@ struct thread {
     struct thread *next;           /* in a run queue */
     struct deadline wake;          /* while it is parked, in the sleepers of its CPU */
     unsigned wake_cpu;             /* whose those are */
-    uint64_t ran, since;           /* ns of CPU time, and when it got the CPU that it has (monotonic) */
+    uint64_t ran;                  /* thread_time_at; atomic */
     uint64_t left[LEAVE_IDLE + 1]; /* how often it left a CPU, by why */
     void (*begin)(struct thread *);
     void (*gone)(struct thread *);
 };
+
+/*
+ * ns of CPU time at a moment (monotonic ns), of `ran` of a thread. It is one word, so that others find it as it is at
+ * one moment: while the thread runs a bit, and when it had begun if it had run ever since, modulo 2^63. The clock of
+ * another CPU may be behind that a little.
+ */
+#define THREAD_RUNS ((uint64_t)1 << 63)
+static inline uint64_t thread_time_at(uint64_t ran, uint64_t now)
+{
+    uint64_t time = (now - ran) & ~THREAD_RUNS;
+
+    if (!(ran & THREAD_RUNS))
+        return ran;
+    return time < THREAD_RUNS / 2 ? time : 0;
+}
 
 /* The running CPU's thread; NULL: it has none. */
 struct thread *thread_current(void);
