@@ -48,7 +48,7 @@ struct spinlock_calls linux_lock;
 static struct linux_thread *last_thread = &linux_first_thread;
 static unsigned count = 1, ending; /* ending: they are not counted any more, but have not told it */
 static int last_id = 1;
-static int first_status;        /* of the program's own thread, if it has ended before others */
+static int first_status; /* of the program's own thread, if it has ended before others */
 
 static struct spinlock_stacks stacks_lock;
 static struct linux_thread *kept; /* of threads that are no more, by `next` */

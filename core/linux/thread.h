@@ -53,5 +53,4 @@ static inline bool linux_thread_is_other(int id)
 /* True if there is no other thread, nor the end of one that may wake somebody. */
 bool linux_thread_is_alone(void);
 
-
 #endif

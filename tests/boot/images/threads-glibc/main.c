@@ -1,4 +1,5 @@
 /* One source of all: a test has the sources of its folder. */
+#include "tests/boot/images/threads/calls.c"
 #include "tests/boot/images/threads/cancel.c"
 #include "tests/boot/images/threads/conditions.c"
 #include "tests/boot/images/threads/create.c"

@@ -108,6 +108,7 @@ int main(int argc, char **argv)
     check_state();
     check_descriptors();
     check_thread_memory();
+    check_thread_calls();
     puts("-- end");
     return 0;
 }

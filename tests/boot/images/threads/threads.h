@@ -135,5 +135,6 @@ void check_tasks(void);
 void check_state(void);
 void check_descriptors(void);
 void check_thread_memory(void);
+void check_thread_calls(void);
 
 #endif
