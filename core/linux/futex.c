@@ -63,7 +63,7 @@ struct bucket {
 
 static struct bucket buckets[BUCKETS];
 
-static unsigned owned_waiters; /* for locks with an owner; atomic */
+static _Alignas(64) unsigned owned_waiters; /* for locks with an owner; atomic */
 
 static struct bucket *bucket_of(uintptr_t key)
 {

@@ -699,7 +699,8 @@ long linux_mprotect(uintptr_t address, size_t length, unsigned long protection)
  * first page is always there.
  */
 static struct {
-    uintptr_t start, end; /* end: as the program set it; start 0: not made yet */
+    _Alignas(64) uintptr_t start; /* on a line of its own: flags beside it are read by every mmap */
+    uintptr_t end;                /* as the program set it; start 0: not made yet */
 } data_segment;
 
 static bool make_data_segment(void)

@@ -15,7 +15,7 @@
 #define NUMBER_SIZE 2
 #define NUMBER_END 0xffffu
 
-linux_syscall linux_syscalls[LINUX_SYSCALL_COUNT];
+_Alignas(64) linux_syscall linux_syscalls[LINUX_SYSCALL_COUNT]; /* on no line with what is written */
 
 static void *at_distance(const void *from, int32_t distance)
 {

@@ -43,16 +43,22 @@
 extern char __boot_stack[], __boot_stack_end[];
 
 struct linux_thread linux_first_thread;
-struct spinlock_calls linux_lock;
 
-static struct linux_thread *last_thread = &linux_first_thread;
-static unsigned count = 1, ending; /* ending: they are not counted any more, but have not told it */
-static int last_id = 1;
+/* On lines of their own: what every locked call writes, what threads that come and go write, and their stacks. */
+_Alignas(64) struct spinlock_calls linux_lock;
+
+static struct {
+    _Alignas(64) struct linux_thread *last;
+    unsigned count, ending; /* ending: they are not counted any more, but have not told it */
+    int last_id;
+} list = {.last = &linux_first_thread, .count = 1, .last_id = 1};
 static int first_status; /* of the program's own thread, if it has ended before others */
 
-static struct spinlock_stacks stacks_lock;
-static struct linux_thread *kept; /* of threads that are no more, by `next` */
-static unsigned stack_count;
+static struct {
+    _Alignas(64) struct spinlock_stacks lock;
+    struct linux_thread *kept; /* of threads that are no more, by `next` */
+    unsigned count;
+} stacks;
 
 /* ---- the list ---- */
 
@@ -74,7 +80,7 @@ struct linux_thread *linux_thread_find(int id)
 
 unsigned linux_thread_count(void)
 {
-    return __atomic_load_n(&count, __ATOMIC_RELAXED) + linux_first_thread.exiting;
+    return __atomic_load_n(&list.count, __ATOMIC_RELAXED) + linux_first_thread.exiting;
 }
 
 error_t linux_each_thread(error_t (*visit)(int id, void *argument), void *argument)
@@ -129,16 +135,16 @@ void files_note_use(struct file *file)
 
 bool linux_thread_is_alone(void)
 {
-    return __atomic_load_n(&count, __ATOMIC_ACQUIRE) == 1 && __atomic_load_n(&ending, __ATOMIC_ACQUIRE) == 0;
+    return __atomic_load_n(&list.count, __ATOMIC_ACQUIRE) == 1 && __atomic_load_n(&list.ending, __ATOMIC_ACQUIRE) == 0;
 }
 
 static void add(struct linux_thread *thread)
 {
-    thread->id = ++last_id;
-    thread->previous = last_thread;
-    last_thread->next = thread;
-    last_thread = thread;
-    count++;
+    thread->id = ++list.last_id;
+    thread->previous = list.last;
+    list.last->next = thread;
+    list.last = thread;
+    list.count++;
 }
 
 static void drop(struct linux_thread *thread)
@@ -147,7 +153,7 @@ static void drop(struct linux_thread *thread)
     if (thread->next != NULL)
         thread->next->previous = thread->previous;
     else
-        last_thread = thread->previous;
+        list.last = thread->previous;
 }
 
 bool linux_thread_cpu_time(int id, uint64_t *time)
@@ -178,13 +184,13 @@ static struct linux_thread *get_stack(void)
 {
     struct linux_thread *thread;
 
-    spin_lock(&stacks_lock);
-    thread = kept;
+    spin_lock(&stacks.lock);
+    thread = stacks.kept;
     if (thread != NULL) {
-        kept = thread->next;
-        stack_count--;
+        stacks.kept = thread->next;
+        stacks.count--;
     }
-    spin_unlock(&stacks_lock);
+    spin_unlock(&stacks.lock);
     return thread != NULL ? thread : make_stack();
 }
 
@@ -192,14 +198,14 @@ static void put_stack(struct linux_thread *thread)
 {
     bool keep;
 
-    spin_lock(&stacks_lock);
-    keep = stack_count < STACKS_KEPT;
+    spin_lock(&stacks.lock);
+    keep = stacks.count < STACKS_KEPT;
     if (keep) {
-        thread->next = kept;
-        kept = thread;
-        stack_count++;
+        thread->next = stacks.kept;
+        stacks.kept = thread;
+        stacks.count++;
     }
-    spin_unlock(&stacks_lock);
+    spin_unlock(&stacks.lock);
     if (!keep)
         vm_free(vm_space(), thread->stack);
 }
@@ -364,10 +370,10 @@ static void tell_end(const struct linux_thread *self)
 static void leave_list(struct linux_thread *self, int status)
 {
     linux_enter();
-    if (count == 1)
+    if (list.count == 1)
         power_off((self == &linux_first_thread ? status : first_status) & 0xff);
-    __atomic_fetch_add(&ending, 1, __ATOMIC_RELAXED);
-    __atomic_fetch_sub(&count, 1, __ATOMIC_RELEASE);
+    __atomic_fetch_add(&list.ending, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_sub(&list.count, 1, __ATOMIC_RELEASE);
     self->exiting = true;
     if (self == &linux_first_thread)
         first_status = status;
@@ -386,7 +392,7 @@ _Noreturn void linux_exit(int status)
     leave_list(self, status); /* who comes later to wait for a lock of this thread's finds that it has ended */
     futex_thread_ends((uint32_t)self->id);
     tell_end(self);
-    __atomic_fetch_sub(&ending, 1, __ATOMIC_RELEASE);
+    __atomic_fetch_sub(&list.ending, 1, __ATOMIC_RELEASE);
     thread_end(gone);
 }
 
