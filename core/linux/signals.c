@@ -81,7 +81,9 @@ static void notice(void)
 
 static bool can_take(const struct linux_thread *thread, int signal)
 {
-    return !thread->exiting && (~thread->signals.blocked | thread->signals.waited) & signal_bit(signal);
+    uint64_t blocked = __atomic_load_n(&thread->signals.blocked, __ATOMIC_RELAXED);
+
+    return !thread->exiting && (~blocked | thread->signals.waited) & signal_bit(signal);
 }
 
 /* A thread that takes a signal of the process: the running one if it can. NULL: none does now. */
@@ -131,8 +133,10 @@ void signals_pass_on(uint64_t set)
 
 uint64_t signals_blocked_by(const struct pending_signals *to)
 {
-    return to == &process_signals.pending ? linux_first_thread.signals.blocked
-                                          : CONTAINER_OF(to, struct linux_thread, signals.pending)->signals.blocked;
+    const struct linux_thread *thread =
+        to == &process_signals.pending ? &linux_first_thread : CONTAINER_OF(to, struct linux_thread, signals.pending);
+
+    return __atomic_load_n(&thread->signals.blocked, __ATOMIC_RELAXED);
 }
 
 #else
@@ -151,6 +155,12 @@ uint64_t signals_blocked_by(const struct pending_signals *to)
 
 #endif
 
+static inline void make_pending(struct pending_signals *to, int signal)
+{
+    __atomic_store_n(&to->set, to->set | signal_bit(signal), __ATOMIC_RELAXED);
+    tell(to, signal);
+}
+
 void signal_send_entry(struct pending_signals *to, struct signal_entry *entry)
 {
     int signal = entry->info.signal;
@@ -161,8 +171,7 @@ void signal_send_entry(struct pending_signals *to, struct signal_entry *entry)
     else
         to->last[signal]->next = entry;
     to->last[signal] = entry;
-    to->set |= signal_bit(signal);
-    tell(to, signal);
+    make_pending(to, signal);
 }
 
 static uint64_t queued; /* entries that signal_send made */
@@ -190,8 +199,7 @@ error_t signal_send(struct pending_signals *to, const struct signal_info *info)
         if (entry == NULL && info->code != SI_USER)
             return E_AGAIN;
         if (entry == NULL) {
-            to->set |= signal_bit(signal);
-            tell(to, signal);
+            make_pending(to, signal);
             return E_SUCCESS;
         }
         entry->taken = free_entry;
@@ -281,7 +289,8 @@ void signal_forget(int signal)
 
 static inline uint64_t pending_for(const struct thread_signals *own)
 {
-    return own->pending.set | process_signals.pending.set;
+    return __atomic_load_n(&own->pending.set, __ATOMIC_RELAXED) |
+           __atomic_load_n(&process_signals.pending.set, __ATOMIC_RELAXED);
 }
 
 /* True: something is pending, and mask_changed is to be called with the lock. */

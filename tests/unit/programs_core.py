@@ -54,6 +54,16 @@ PROGRAMS: dict[str, list[str]] = {
         "tests/unit/fake/ram.c",
         "tests/unit/fake/harness.c",
     ],
+    "test_signals": [
+        "tests/unit/test_signals.c",
+        "tests/unit/explore.c",
+        "tests/unit/fake/spin_check.c",
+        "tests/unit/fake/fiber.c",
+        "tests/unit/fake/core.c",
+        "tests/unit/fake/cpus.c",
+        "tests/unit/fake/ram.c",
+        "tests/unit/fake/harness.c",
+    ],
     "test_stacks": ["tests/unit/test_stacks.c", "tests/unit/fake/harness.c", "core/observe/stacks.c"],
     "test_alarm": [
         "tests/unit/test_alarm.c",
