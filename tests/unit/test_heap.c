@@ -963,6 +963,38 @@ static void test_lent(void **unused)
     check_heap();
 }
 
+/* What was freed serves for blocks that are little shorter, so where sizes change by little the heap does not. */
+static void test_medium_kept(void **unused)
+{
+    size_t used = 0;
+    void *last = NULL;
+
+    (void)unused;
+    fixture_start(RAM);
+    heap = NULL;
+    heap_program_trim();
+    for (unsigned i = 0; i < 64; i++) {
+        size_t size = MIB / 4 + i % 16 * VM_PAGE_SIZE;
+        void *block = program_malloc(size);
+
+        assert_non_null(block);
+        assert_in_range(heap_program_size(block), size, size + size / 4);
+        if (i >= 16) {
+            assert_ptr_equal(block, last);
+            assert_int_equal(heap_statistics(heap_program()).used, used);
+        }
+        used = heap_statistics(heap_program()).used;
+        last = block;
+        program_free(block);
+    }
+    last = program_malloc(MIB / 5); /* for which what is kept is too long */
+    assert_in_range(heap_program_size(last), MIB / 5, MIB / 4);
+    program_free(last);
+    check_heap();
+    heap_program_trim();
+    assert_int_equal(heap_statistics(heap_program()).held, 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -987,6 +1019,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_misuse_elsewhere),
         cmocka_unit_test(test_lent),
         cmocka_unit_test(test_growth_elsewhere),
+        cmocka_unit_test(test_medium_kept),
     };
 
     return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));

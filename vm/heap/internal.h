@@ -249,7 +249,18 @@ static inline size_t large_size(size_t size)
 
 /* ---- the program's heap, one for each CPU: program.c ---- */
 
-#define MEDIUM_SLICES (MEDIUM_MAX >> SLICE_SHIFT)
+#define MEDIUM_SLICES ((unsigned)(MEDIUM_MAX >> SLICE_SHIFT))
+
+/* Lengths of medium blocks, eight to each doubling. */
+static inline unsigned medium_bin(unsigned slices)
+{
+    unsigned shift = 28u - (unsigned)__builtin_clz(slices | 8);
+
+    return shift * 8 + (slices >> shift);
+}
+
+#define MEDIUM_BINS 49u /* medium_bin(MEDIUM_SLICES) + 1 */
+_Static_assert(MEDIUM_SLICES == 256, "the last bin");
 
 /* What each CPU has; in an image of one CPU it goes with the code that uses it. */
 #if QUIRE_THREADS
@@ -262,10 +273,12 @@ static inline size_t large_size(size_t size)
 struct program {
     bool started;
     uintptr_t aside[CLASSES];
-    unsigned filled;                        /* lists, since they were last put aside */
-    unsigned turn;                          /* the class of objects beyond a slice that gives back next */
-    struct span *medium[MEDIUM_SLICES + 1]; /* the last block freed of each number of slices, at most, */
-    size_t medium_slices;                   /* and together not more than the longest */
+    unsigned filled;                  /* lists, since they were last put aside */
+    unsigned turn;                    /* the class of objects beyond a slice that gives back next */
+    struct span *last;                /* the medium block that was freed last, or NULL; */
+    struct span *medium[MEDIUM_BINS]; /* some before, one of about each length, */
+    uint64_t medium_bins;             /* a bit for each that is there, */
+    size_t medium_slices;             /* and together not more than the longest */
 #if QUIRE_THREADS
     size_t ask_from; /* bytes that the heap holds before it asks other CPUs again for what they have in lists */
 #endif
@@ -305,7 +318,7 @@ static inline uintptr_t list_take(uintptr_t *list)
     return object;
 }
 
-/* Before that: medium blocks that were freed last, which are looked through in no time; false: there were none. */
+/* Before that: medium blocks that were freed last; false: there were none. */
 bool kept_give_back(struct heap *);
 /* Before the heap grows: objects in the lists go back to their spans if they are many; false: nothing did. */
 bool lists_give_back(struct heap *);

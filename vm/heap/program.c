@@ -50,6 +50,7 @@
 #define ZEROED_LARGE                                                                                                   \
     ((size_t)128 << 10) /* from here on what is to be zero is a large block: the pages that are touched are */
 #define DECAY 512u      /* lists that were empty until what is not needed goes */
+#define MEDIUM_MORE 4u  /* what a medium block that was kept may be too long by: this part, so of the next two bins */
 #define LENDERS 4u      /* classes above that may lend: objects of up to one and a half times the size */
 
 PERCPU uintptr_t heap_lists[CLASSES];
@@ -138,43 +139,67 @@ static size_t list_bytes(unsigned class, uintptr_t list, size_t most)
 
 /* ---- what was freed and is no object ---- */
 
-static void free_medium_kept(struct program *of, unsigned slices)
+/* The one of the bin, which is there, is kept no longer. */
+static inline struct span *medium_take(struct program *of, unsigned bin)
 {
-    struct span *span = of->medium[slices];
+    struct span *span = of->medium[bin];
 
-    if (!span)
-        return;
-    of->medium[slices] = NULL;
-    of->medium_slices -= slices;
-    span_free_medium(span);
+    of->medium_bins &= ~(1ull << bin);
+    of->medium_slices -= span->slices;
+    return span;
 }
 
 bool program_free_kept(struct program *of)
 {
-    bool any = of->medium_slices > 0;
+    struct span *last = of->last;
+    bool any = last || of->medium_bins;
 
-    for (unsigned slices = 1; slices <= MEDIUM_SLICES && of->medium_slices; slices++)
-        free_medium_kept(of, slices);
+    of->last = NULL;
+    if (last)
+        span_free_medium(last);
+    while (of->medium_bins)
+        span_free_medium(medium_take(of, (unsigned)__builtin_ctzll(of->medium_bins)));
     return any;
 }
 
-/* The span of a block that was just freed is kept in the place of the one before of its length. */
+/* Of a bin the longer one stays, which does for more. Where all are too much the next larger goes, or else the
+ * smallest: all have their turn. */
+static __attribute__((noinline)) void medium_keep(struct program *of, struct span *span)
+{
+    unsigned slices = span->slices, bin = medium_bin(slices);
+
+    if (of->medium_bins >> bin & 1) {
+        struct span *other = of->medium[bin];
+
+        if (other->slices > slices) {
+            span_free_medium(span);
+            return;
+        }
+        span_free_medium(medium_take(of, bin));
+    }
+    while (of->medium_slices + slices > MEDIUM_SLICES) {
+        uint64_t larger = of->medium_bins & ~0ull << bin;
+
+        span_free_medium(medium_take(of, (unsigned)__builtin_ctzll(larger ? larger : of->medium_bins)));
+    }
+    of->medium[bin] = span;
+    of->medium_bins |= 1ull << bin;
+    of->medium_slices += slices;
+}
+
+/* The span of a block that was just freed. */
 static inline void medium_put(struct span *span)
 {
-    unsigned slices = span->slices;
+    struct span *before = this_cpu(program).last;
 
     span->used = 0;
-    if (slices > MEDIUM_SLICES) {
+    if (UNLIKELY(span->slices > MEDIUM_SLICES)) {
         span_free_medium(span);
         return;
     }
-    free_medium_kept(&this_cpu(program), slices);
-    if (this_cpu(program).medium_slices + slices > MEDIUM_SLICES) {
-        span_free_medium(span);
-        return;
-    }
-    this_cpu(program).medium[slices] = span;
-    this_cpu(program).medium_slices += slices;
+    this_cpu(program).last = span;
+    if (before)
+        medium_keep(&this_cpu(program), before);
 }
 
 /* Where the map of RAM is the program's addresses, as natively, large blocks are among what is pending, too. */
@@ -484,22 +509,40 @@ static uintptr_t large_get(size_t size, bool zero)
     return block;
 }
 
-/* One that was kept; 0: there is none. */
-static inline uintptr_t medium_get_kept(size_t slices)
+/* Not shorter, and little longer. */
+static inline bool medium_serves(const struct span *span, unsigned slices)
 {
-    struct span *span = this_cpu(program).medium[slices];
+    return span->slices - slices <= slices / MEDIUM_MORE;
+}
 
-    if (!span)
+/* One of the bins; NULL: there is none. */
+static __attribute__((noinline)) struct span *medium_find(struct program *of, unsigned slices)
+{
+    for (uint64_t bins = of->medium_bins & 7ull << medium_bin(slices); bins; bins &= bins - 1) {
+        unsigned bin = (unsigned)__builtin_ctzll(bins);
+
+        if (medium_serves(of->medium[bin], slices))
+            return medium_take(of, bin);
+    }
+    return NULL;
+}
+
+/* One that was kept; 0: there is none. */
+static inline uintptr_t medium_get_kept(unsigned slices)
+{
+    struct span *span = this_cpu(program).last;
+
+    if (LIKELY(span && medium_serves(span, slices)))
+        this_cpu(program).last = NULL;
+    else if (!(span = medium_find(&this_cpu(program), slices)))
         return 0;
-    this_cpu(program).medium[slices] = NULL;
-    this_cpu(program).medium_slices -= slices;
     span->used = 1;
     return span->start;
 }
 
 static uintptr_t medium_get(size_t size, size_t align)
 {
-    uintptr_t block = align <= SLICE_SIZE ? medium_get_kept(slices_of(size)) : 0;
+    uintptr_t block = align <= SLICE_SIZE ? medium_get_kept((unsigned)slices_of(size)) : 0;
     struct span *span = block ? NULL : span_make_medium(&this_cpu(program_heap), size, align);
 
     return span ? span->start : block;
@@ -561,7 +604,7 @@ void *heap_program_alloc(size_t size)
         leave();
         return alloc_large(size);
     }
-    uintptr_t kept = size > CLASS_SIZE_MAX ? medium_get_kept(slices_of(size)) : 0;
+    uintptr_t kept = size > CLASS_SIZE_MAX ? medium_get_kept((unsigned)slices_of(size)) : 0;
 
     leave();
     return kept ? (void *)kept : alloc_block(size);
