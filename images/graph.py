@@ -47,6 +47,8 @@ CALL_TOOLS = ("images/calls.py", "images/disassembly.py", "images/tool.py")
 LIMIT_IMAGES = ("hello", "micro", "heap-costs", "heap-day", "system-calls", "frames", "faults", "mapping-calls")  # what tests/bench/limits.py boots
 GUEST_INIT = BUILD / "linux/init"  # of the Linux guest, tests/bench/guest.py
 GUEST_SOURCE = "tests/bench/guest/init.c"
+LINES_PLUGIN = BUILD / "bench-threads/lines.so"  # of QEMU, tests/bench/lines.py
+LINES_SOURCE = "tests/bench/lines/lines.c"
 PACK_ALONE = 256 << 20  # bytes from which on packing has the terminal, to show how far it is
 UNIT_SANITIZE = "-fsanitize=address,undefined"
 # By the end of a program's name: for its objects' folder, and what they are compiled with.
@@ -471,6 +473,7 @@ def bench_targets(ninja: Writer, tested: dict[str, list[Path]], measured: list[S
         for image in subject.natives.values():
             native_program(ninja, image, toolchain)
     guest_init(ninja)
+    ninja.edge(LINES_PLUGIN, "plugin", [LINES_SOURCE])
     counted = [path for name in LIMIT_IMAGES for path in tested.get(name, [])]
     ninja.edge("bench", "terminal", start="tests/bench/bench.py", what="bench")
     ninja.edge("bench-threads", "terminal", start="tests/bench/threads.py", what="bench-threads")

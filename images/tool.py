@@ -14,6 +14,7 @@ PACKAGES = {
     "grub-mkimage": "grub-common grub-pc-bin grub-efi-amd64-bin",
     "llvm-symbolizer": "llvm",
     "ninja": "ninja-build",
+    "nm": "binutils",
     "qemu-system-x86_64": "qemu-system-x86",
     "xorriso": "xorriso",
 }

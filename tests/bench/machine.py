@@ -13,7 +13,7 @@ import tempfile
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 from root import ROOT  # isort: first
 
@@ -24,7 +24,7 @@ from tool import require
 
 LAUNCHER = ROOT / "images/qemu.py"
 CALIBRATION_TOLERANCE = 0.001
-FIGURE = re.compile(r"^bench\t([a-z0-9_]+(?:/[0-9]+)?)\t([^\t]*)\t(\d+)\t(\d+)\t(\d+)\t(\d+)$")
+FIGURE = re.compile(r"^bench\t([a-z0-9_]+(?:/[0-9]+)?(?::[a-z_]+)?)\t([^\t]*)\t(\d+)\t(\d+)\t(\d+)\t(\d+)$")
 FIGURES_END = "bench\tok"
 CALIBRATION = "calibration"
 # What the program is told of the machine: nothing that differs between two runs.
@@ -211,13 +211,13 @@ def finish(outcome: Outcome, ended: Ended, status: int | None, mode: Mode, timeo
 # ---- the two systems ----
 
 
-def run_image(subject: dict, config: str, memory: int, mode: Mode, timeout: float) -> Outcome:
-    """config: run.json of an image of the subject that records what it measures, relative to the root."""
+def run_image(subject: dict, config: str, memory: int, mode: Mode, timeout: float, more: Sequence[str] = ()) -> Outcome:
+    """config: run.json of an image of the subject that records what it measures, relative to the root; more: words for QEMU."""
     with tempfile.TemporaryDirectory(prefix="quire-bench-") as folder:
         record = Path(folder, "record.jsonl")
         command = [sys.executable, str(LAUNCHER), "run", "--config", config, "--memory", qemu.format_memory(memory)]
         command += ["--append", "quire.aslr=off", "--record", str(record)]
-        for word in mode.options:
+        for word in [*mode.options, *more]:
             command.append(f"--qemu={word}")
         command += ["--icount"] if mode.count else ["--accelerator", "tcg"]
         command += ["--cpus", str(mode.cpus)]

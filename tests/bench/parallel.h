@@ -3,6 +3,10 @@
  * once, each of which does as many operations as one alone, so that on as many CPUs the time stays the same if nothing
  * is waited for. A figure is that of all threads: from when the first begins until the last one ends.
  *
+ * What CPUs cost each other in that time is told by the core, where there is one (vm_cpu_stats), and printed as figures
+ * whose ticks are counts: KEY:contended, KEY:shootdowns, KEY:shot_cpus. Of lines of the cache a plugin of QEMU tells
+ * (lines/lines.c), which sees parallel_begin and parallel_end.
+ *
  * The figure `cpus` has the number of CPUs as its operations: what was measured on fewer is no figure of so many.
  *
  * Arguments: THREADS, as many as there are CPUs without; SCALE, by what the work is multiplied; FAMILY, the only rows
@@ -16,6 +20,9 @@
 #include <stdatomic.h>
 
 #include "tests/bench/bench.h"
+#include "vm/vm.h"
+
+#pragma weak vm_cpu_stats /* not on Linux */
 
 #define PARALLEL_MOST 64u
 #define PARALLEL_LINE 64u /* bytes of a cache line */
@@ -33,15 +40,23 @@ struct parallel_row {
     void (*end)(const struct parallel_row *row, unsigned thread);
 };
 
+/* Of all CPUs, since boot. */
+struct parallel_costs {
+    uint64_t contended, shootdowns, shot_cpus;
+};
+
 /* One thread's; each on lines of its own. */
 struct parallel_worker {
     pthread_t thread;
     const struct parallel_row *row;
     unsigned number;
+    bool counts; /* the round does */
     uint64_t first_ns, last_ns, first_ticks, last_ticks;
+    struct parallel_costs first, last;
 } __attribute__((aligned(2 * PARALLEL_LINE)));
 
 static unsigned parallel_threads = 1;
+static unsigned parallel_there = 1; /* CPUs */
 static unsigned parallel_scale = 1;
 static const char *parallel_only;
 static struct parallel_worker parallel_workers[PARALLEL_MOST];
@@ -66,6 +81,31 @@ BENCH_UNUSED static void parallel_join(pthread_t thread)
     parallel_must(pthread_join(thread, NULL), "pthread_join");
 }
 
+static struct parallel_costs parallel_read_costs(void)
+{
+    struct parallel_costs sum = {0};
+
+    for (unsigned cpu = 0; vm_cpu_stats && cpu < parallel_there; cpu++) {
+        struct vm_cpu_stats of = vm_cpu_stats(cpu);
+
+        sum.contended += of.contended;
+        sum.shootdowns += of.shootdowns;
+        sum.shot_cpus += of.shot_cpus;
+    }
+    return sum;
+}
+
+/* Where a thread begins with what is measured, and has ended it: marks for who looks on from outside. */
+__attribute__((noinline)) static void parallel_begin(void)
+{
+    __asm__ volatile("" : : : "memory");
+}
+
+__attribute__((noinline)) static void parallel_end(void)
+{
+    __asm__ volatile("" : : : "memory");
+}
+
 static void *parallel_run(void *argument)
 {
     struct parallel_worker *worker = argument;
@@ -73,11 +113,17 @@ static void *parallel_run(void *argument)
     if (worker->row->begin)
         worker->row->begin(worker->row, worker->number);
     pthread_barrier_wait(&parallel_start);
+    worker->first = parallel_read_costs();
+    if (worker->counts)
+        parallel_begin();
     worker->first_ns = bench_ns();
     worker->first_ticks = bench_ticks();
     worker->row->work(worker->row, worker->number);
     worker->last_ticks = bench_ticks();
     worker->last_ns = bench_ns();
+    if (worker->counts)
+        parallel_end();
+    worker->last = parallel_read_costs();
     if (worker->row->end)
         worker->row->end(worker->row, worker->number);
     return NULL;
@@ -99,7 +145,40 @@ static struct bench_span parallel_span(void)
     return (struct bench_span){.ticks = last_ticks - first_ticks, .ns = last_ns - first_ns};
 }
 
-static struct bench_span parallel_round(const struct parallel_row *row)
+/* The same of a count that all threads have read: it only grows. */
+static uint64_t parallel_count(size_t member)
+{
+    uint64_t first = UINT64_MAX, last = 0;
+
+    for (unsigned i = 0; i < parallel_threads; i++) {
+        const struct parallel_worker *worker = &parallel_workers[i];
+        uint64_t before = *(const uint64_t *)((const char *)&worker->first + member);
+        uint64_t after = *(const uint64_t *)((const char *)&worker->last + member);
+
+        first = before < first ? before : first;
+        last = after > last ? after : last;
+    }
+    return last - first;
+}
+
+static void parallel_print_count(const char *key, const char *name, uint64_t operations, size_t member)
+{
+    char whole[96];
+
+    snprintf(whole, sizeof(whole), "%s:%s", key, name);
+    bench_print(whole, name, operations, &(struct bench_span){.ticks = parallel_count(member)}, 0);
+}
+
+static void parallel_print_costs(const char *key, uint64_t operations)
+{
+    if (!vm_cpu_stats)
+        return;
+    parallel_print_count(key, "contended", operations, offsetof(struct parallel_costs, contended));
+    parallel_print_count(key, "shootdowns", operations, offsetof(struct parallel_costs, shootdowns));
+    parallel_print_count(key, "shot_cpus", operations, offsetof(struct parallel_costs, shot_cpus));
+}
+
+static struct bench_span parallel_round(const struct parallel_row *row, bool counts)
 {
     if (row->prepare)
         row->prepare(row);
@@ -107,6 +186,7 @@ static struct bench_span parallel_round(const struct parallel_row *row)
     for (unsigned i = 0; i < parallel_threads; i++) {
         parallel_workers[i].row = row;
         parallel_workers[i].number = i;
+        parallel_workers[i].counts = counts;
         parallel_workers[i].thread = parallel_create(parallel_run, &parallel_workers[i]);
     }
     for (unsigned i = 0; i < parallel_threads; i++)
@@ -124,11 +204,12 @@ static void parallel_measure(const struct parallel_row *row)
     char key[64];
 
     scaled.operations *= parallel_scale;
-    parallel_round(&scaled);
-    struct bench_span span = parallel_round(&scaled);
+    parallel_round(&scaled, false);
+    struct bench_span span = parallel_round(&scaled, true);
 
     snprintf(key, sizeof(key), row->size ? "%s/%zu" : "%s", row->family, row->size);
     bench_print(key, row->label, scaled.operations * parallel_threads, &span, 0);
+    parallel_print_costs(key, scaled.operations * parallel_threads);
 }
 
 static unsigned parallel_number(const char *text, unsigned most)
@@ -152,7 +233,7 @@ static unsigned parallel_cpus(void)
 
 static void parallel_arguments(int argc, char **argv)
 {
-    parallel_threads = parallel_cpus();
+    parallel_threads = parallel_there = parallel_cpus();
     if (argc > 1)
         parallel_threads = parallel_number(argv[1], PARALLEL_MOST);
     if (argc > 2)
@@ -166,7 +247,7 @@ BENCH_UNUSED static int parallel_main(int argc, char **argv, const struct parall
 {
     parallel_arguments(argc, argv);
     bench_open();
-    bench_print("cpus", "CPUs that are there", parallel_cpus(), &(struct bench_span){0}, 0);
+    bench_print("cpus", "CPUs that are there", parallel_there, &(struct bench_span){0}, 0);
     for (size_t i = 0; i < count; i++)
         if (parallel_only == NULL || strcmp(parallel_only, rows[i].family) == 0)
             parallel_measure(&rows[i]);

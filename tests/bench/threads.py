@@ -11,14 +11,17 @@ once with instructions counted.
 
 For each row the table shows what an operation takes of all threads together, the ratio to the best Linux, and by how much two
 CPUs do more than one. `compute` tells what the host has for so many CPUs: with two cores it is 2 from one to two, and no more
-behind that. The status is 1 if something failed. What is measured is kept as by `ninja bench`, in build/bench-threads/.
+behind that. A second table shows what CPUs cost each other (costs.py), with the lines of the cache that they share from a run with
+a plugin of QEMU (lines.py). The status is 1 if something failed. What is measured is kept as by `ninja bench`, in build/bench-threads/.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import sys
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,11 +29,13 @@ from root import ROOT  # isort: first
 
 import bench
 import compare
+import costs
+import lines
 import machine
 from bench import HERE, LINUX, Bench, Progress, Run
-from machine import COUNT, Mode, Outcome
+from machine import CALIBRATION, COUNT, Mode, Outcome
 from report import format_size, paint
-from runs import Results
+from runs import Results, digest_of
 from table import LABEL_WIDTH, amount
 from tool import Failure
 
@@ -38,26 +43,32 @@ PLAN = ROOT / "build/bench-threads/plan.json"
 CPUS = (1, 2, 4, 8)
 TURNS = 3
 COUNTED = "count"
+LINES = "lines"  # with the plugin
 CPUS_THERE = "cpus"  # the figure with the number of CPUs
+NO_ROWS = (CALIBRATION, CPUS_THERE)
 # What threads do on memory of their own, and what it has to bring from one CPU to two.
 DISJOINT = ("faults_own", "faults_given", "faults_part", "map_unmap", "map_touch_unmap", "protect", "discard", "disjoint", "thrash", "scratch", "large", "call", "compute")
 SCALING_GOAL = 1.8
+# Of these what is mapped by themselves, too: they cost each other nothing.
+OWN = tuple(family for family in DISJOINT if family not in ("faults_given", "faults_part"))
 # The program's own instructions, or those of the C library: the same on both sides, so that neither can be ahead.
 OWN_CODE = ("compute", "thrash", "scratch", "lock_shared")
 
 
 class Threads(Bench):
-    """The mode of a run is COUNTED or the number of CPUs."""
+    """The mode of a run is COUNTED, LINES or the number of CPUs."""
 
     def mode(self, run: Run) -> Mode:
+        if run.mode == LINES:
+            return Mode(True, cpus=lines.CPUS)
         return COUNT if run.mode == COUNTED else Mode(False, cpus=int(run.mode), backed=True)
 
     def arguments(self, run: Run) -> list[str]:
-        threads = "1" if run.mode == COUNTED else run.mode
-        return [threads, str(self.options.scale), *([self.options.rows] if self.options.rows else [])]
+        return [str(self.mode(run).cpus), str(self.options.scale), *([self.options.rows] if self.options.rows else [])]
 
     def digest(self, run: Run) -> str:
-        return super().digest(run) + "-".join(["", *self.arguments(run)])
+        plugin = [digest_of([ROOT / lines.PLUGIN], lines.TURN)] if run.mode == LINES else []
+        return super().digest(run) + "-".join(["", *self.arguments(run), *plugin])
 
     def execute(self, run: Run) -> Outcome:
         subject = self.subjects[run.subject]
@@ -65,15 +76,29 @@ class Threads(Bench):
         if run.system == LINUX:
             malloc, thp = compare.split_variant(run.variant)
             outcome = machine.run_guest(subject, subject["natives"][malloc], thp, self.memory(subject), mode, self.options.timeout)
+        elif run.mode == LINES:
+            outcome = self.count_lines(subject, mode)
         else:
             outcome = machine.run_image(subject, subject["config"], self.memory(subject), mode, self.options.timeout)
         check_cpus(outcome, mode.cpus)
+        costs.take_costs(outcome)
+        return outcome
+
+    def count_lines(self, subject: dict, mode: Mode) -> Outcome:
+        debug = json.loads((ROOT / subject["config"]).read_text())["debug_elf"]
+        symbols = lines.Symbols.read(ROOT / debug)
+        with tempfile.NamedTemporaryFile("r", prefix="quire-lines-") as file:
+            words = lines.plugin_words(symbols, Path(file.name), mode.cpus)
+            outcome = machine.run_image(subject, subject["config"], self.memory(subject), mode, self.options.timeout, words)
+            if not outcome.error:
+                rows = {figure.key: figure.operations for figure in outcome.figures if figure.key not in NO_ROWS and ":" not in figure.key}
+                outcome.stats["lines"] = lines.counts_of(lines.read_regions(file.read()), symbols, rows)
         return outcome
 
     def describe(self, run: Run) -> str:
         subject = self.subjects[run.subject]
         where = "here" if run.system == HERE else f"Linux, {compare.split_variant(run.variant)[0]}"
-        return f"{subject['label']}: {where}, {'1 CPU, counted' if run.mode == COUNTED else cpus_text(int(run.mode))}"
+        return f"{subject['label']}: {where}, {mode_text(run.mode)}"
 
     def variants(self, index: int) -> list[str]:
         """Pages are small by request where they matter: huge ones are as the system gives them without."""
@@ -88,6 +113,7 @@ class Threads(Bench):
 
     def all_runs(self) -> None:
         runs = self.runs_of(COUNTED, 0)
+        runs += [Run(index, HERE, "", LINES) for index in range(len(self.subjects)) if self.options.lines]
         for turn in range(self.options.turns):
             runs += [run for cpus in self.options.cpus for run in self.runs_of(str(cpus), turn)]
         self.progress.total = len(runs)
@@ -166,6 +192,8 @@ def summary_of(threads: Threads, problems: list[str]) -> dict:
             cells = {mode: cell(threads.results, index, key, mode) for mode in modes}
             row = {"workload": subject["workload"], "key": key, "label": label, "size": compare.size_of(key)}
             row["cells"] = {mode: {**found._asdict(), "ratio": found.ratio} for mode, found in cells.items()}
+            row["costs"] = {str(cpus): costs.costs(threads.results, index, HERE, str(cpus), key) for cpus in threads.options.cpus if cpus > 1}
+            row["lines"] = costs.lines(threads.results, index, LINES, key)
             row["scaling"] = {system: scaling(cells, system) for system in (HERE, LINUX)}
             rows.append(row)
     return {"cpus": list(threads.options.cpus), "rows": rows, "problems": list(dict.fromkeys(problems))}
@@ -176,6 +204,10 @@ def summary_of(threads: Threads, problems: list[str]) -> dict:
 
 def cpus_text(cpus: int) -> str:
     return "1 CPU" if cpus == 1 else f"{cpus} CPUs"
+
+
+def mode_text(mode: str) -> str:
+    return {COUNTED: "1 CPU, counted", LINES: "2 CPUs, lines of the cache"}.get(mode) or cpus_text(int(mode))
 
 
 def number(value: float | None) -> str:
@@ -246,6 +278,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rows", metavar="FAMILY", default="", help="the rows of this key alone")
     parser.add_argument("--scale", type=bench.number(1, "a number from 1 to 1000"), default=1, help="by what the work is multiplied (default: 1)")
     parser.add_argument("--turns", type=bench.number(1, "a number from 1 to 1000"), default=TURNS, help=f"runs by the clock (default {TURNS})")
+    parser.add_argument("--lines", action=argparse.BooleanOptionalAction, default=True, help="count the lines of the cache that two CPUs share (default: yes)")
     parser.add_argument("--no-linux", dest="linux", action="store_false", help="only here")
     parser.add_argument("--timeout", type=float, default=bench.TIMEOUT, metavar="S", help=f"seconds for one run (default {bench.TIMEOUT:g})")
     parser.add_argument("--fresh", action="store_true", help="forget what an interrupted benchmark has left")
@@ -256,11 +289,19 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
+def have_plugin(problems: list[str]) -> bool:
+    done = bench.ninja([str(lines.PLUGIN)], False)
+    if done.returncode != 0:
+        problems.append(f"lines of the cache are not counted: {lines.PLUGIN} was not built: {machine.last_line(done.stdout)}")
+    return done.returncode == 0
+
+
 def measure(options: argparse.Namespace) -> int:
     plan, output = bench.read_plan(options.plan), options.plan.resolve().parent
     problems = [f"{item['label']}: {item['why']}" for item in plan["absent"]]
     linux = bench.have_guest(problems, options.linux)
     subjects = bench.build(bench.choose(plan["subjects"], options.only), problems)
+    options.lines = options.lines and have_plugin(problems)
     results = Results(output)
     if options.fresh:
         results.forget()
@@ -273,6 +314,7 @@ def measure(options: argparse.Namespace) -> int:
     summary = summary_of(threads, problems)
     results.finish(summary)
     print_table(summary)
+    costs.print_table(summary, OWN)
     found = [*summary["problems"], *results.problems]
     return bench.tell(found)
 
