@@ -110,9 +110,12 @@ static void *parallel_run(void *argument)
 {
     struct parallel_worker *worker = argument;
 
-    if (worker->row->begin)
-        worker->row->begin(worker->row, worker->number);
+    /* First all are there, each on a CPU: what a thread makes for itself is made where it runs. */
     pthread_barrier_wait(&parallel_start);
+    if (worker->row->begin) {
+        worker->row->begin(worker->row, worker->number);
+        pthread_barrier_wait(&parallel_start);
+    }
     worker->first = parallel_read_costs();
     if (worker->counts)
         parallel_begin();

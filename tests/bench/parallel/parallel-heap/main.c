@@ -69,12 +69,16 @@ static uint32_t mixed_size(struct owner *owner)
                        : 8192 + bench_random_below(&owner->random, 120000);
 }
 
-static void prepare(const struct parallel_row *row)
+static void prepare_own(const struct parallel_row *row, unsigned thread)
 {
     (void)row;
-    memset(owners, 0, sizeof(owners));
+    owners[thread] = (struct owner){.random = 0x853c49e6748fea9b + thread};
+}
+
+static void prepare(const struct parallel_row *row)
+{
     for (unsigned i = 0; i < parallel_threads; i++)
-        owners[i].random = 0x853c49e6748fea9b + i;
+        prepare_own(row, i);
 }
 
 static void check_counts(void)
@@ -88,12 +92,23 @@ static void check_counts(void)
     bench_check_number("the number of blocks that were freed", freed, made);
 }
 
-static void finish(const struct parallel_row *row)
+static void finish_own(const struct parallel_row *row, unsigned thread)
 {
     (void)row;
+    for (unsigned k = 0; k < SLOTS; k++)
+        destroy(&owners[thread], owners[thread].slots[k]);
+}
+
+static void finish(const struct parallel_row *row)
+{
     for (unsigned i = 0; i < parallel_threads; i++)
-        for (unsigned k = 0; k < SLOTS; k++)
-            destroy(&owners[i], owners[i].slots[k]);
+        finish_own(row, i);
+    check_counts();
+}
+
+static void finish_disjoint(const struct parallel_row *row)
+{
+    (void)row;
     check_counts();
 }
 
@@ -290,13 +305,13 @@ static void large(const struct parallel_row *row, unsigned thread)
 }
 
 static const struct parallel_row rows[] = {
-    {"disjoint", 0, "own blocks replaced", 150000, prepare, disjoint, finish},
-    {"larson", 0, "blocks of others replaced (larson)", 150000, prepare_larson, larson, finish_larson},
-    {"exchange", 0, "made by one, freed by another", 128000, prepare, exchange, finish},
-    {"mixed", 0, "all sizes, some change hands (mstress)", 60000, prepare, mixed, finish_mixed},
-    {"thrash", 8, "written to, side by side (cache-thrash)", 300, NULL, thrash, NULL},
-    {"scratch", 8, "written to, handed out (cache-scratch)", 300, hand_out, scratch, NULL},
-    {"large", 256 * BENCH_KIB, "malloc + free", 20000, NULL, large, NULL},
+    {"disjoint", 0, "own blocks replaced", 150000, NULL, disjoint, finish_disjoint, prepare_own, finish_own},
+    {"larson", 0, "blocks of others replaced (larson)", 150000, prepare_larson, larson, finish_larson, NULL, NULL},
+    {"exchange", 0, "made by one, freed by another", 128000, prepare, exchange, finish, NULL, NULL},
+    {"mixed", 0, "all sizes, some change hands (mstress)", 60000, prepare, mixed, finish_mixed, NULL, NULL},
+    {"thrash", 8, "written to, side by side (cache-thrash)", 300, NULL, thrash, NULL, NULL, NULL},
+    {"scratch", 8, "written to, handed out (cache-scratch)", 300, hand_out, scratch, NULL, NULL, NULL},
+    {"large", 256 * BENCH_KIB, "malloc + free", 20000, NULL, large, NULL, NULL, NULL},
 };
 
 int main(int argc, char **argv)

@@ -231,15 +231,17 @@ static void finish_barrier(const struct parallel_row *row)
 }
 
 static const struct parallel_row rows[] = {
-    {"compute", 0, "arithmetic alone", 6000000, NULL, compute, NULL},
-    {"call", 0, "a small system call", 200000, NULL, call, NULL},
-    {"yield", 0, "sched_yield", 40000, NULL, yield, NULL},
-    {"create_join", 0, "pthread_create + pthread_join", 800, NULL, create_join, NULL},
-    {"lock_shared", 0, "one mutex for all", 100000, NULL, lock_shared, finish_lock},
-    {"hand_condition", 0, "handed over and back, condition", 4000, prepare_pairs, hand_by_condition, finish_pairs},
-    {"hand_semaphore", 0, "handed over and back, semaphores", 4000, prepare_pairs, hand_by_semaphore, finish_pairs},
-    {"hand_pipe", 0, "handed over and back, pipes", 4000, prepare_pairs, hand_by_pipe, finish_pairs},
-    {"barrier", 0, "all meet", 2000, prepare_barrier, meet, finish_barrier},
+    {"compute", 0, "arithmetic alone", 6000000, NULL, compute, NULL, NULL, NULL},
+    {"call", 0, "a small system call", 200000, NULL, call, NULL, NULL, NULL},
+    {"yield", 0, "sched_yield", 40000, NULL, yield, NULL, NULL, NULL},
+    {"create_join", 0, "pthread_create + pthread_join", 800, NULL, create_join, NULL, NULL, NULL},
+    {"lock_shared", 0, "one mutex for all", 100000, NULL, lock_shared, finish_lock, NULL, NULL},
+    {"hand_condition", 0, "handed over and back, condition", 4000, prepare_pairs, hand_by_condition, finish_pairs, NULL,
+     NULL},
+    {"hand_semaphore", 0, "handed over and back, semaphores", 4000, prepare_pairs, hand_by_semaphore, finish_pairs,
+     NULL, NULL},
+    {"hand_pipe", 0, "handed over and back, pipes", 4000, prepare_pairs, hand_by_pipe, finish_pairs, NULL, NULL},
+    {"barrier", 0, "all meet", 2000, prepare_barrier, meet, finish_barrier, NULL, NULL},
 };
 
 int main(int argc, char **argv)
