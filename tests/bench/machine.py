@@ -163,8 +163,8 @@ def last_line(text: str) -> str:
 
 
 def told(text: str) -> str:
-    """What is said of a failure: by the workload, by the core's report (its first line), or else in the last line."""
-    for speaker in ("bench: ", "quire: "):
+    """What is said of a failure: by the workload, by the core's report (its first line), by the plugin, or else in the last line."""
+    for speaker in ("bench: ", "quire: ", "lines: "):
         rows = [row.strip() for row in text.splitlines() if row.startswith(speaker)]
         if rows:
             return rows[0][:200]
