@@ -171,21 +171,18 @@ static void hand_by_semaphore(const struct parallel_row *row, unsigned thread)
     parallel_join(partner);
 }
 
-static void pass_byte(int from, int to)
-{
-    char byte;
-
-    if (read(from, &byte, 1) != 1 || write(to, &byte, 1) != 1)
-        bench_fail("a byte was not passed on: %s", strerror(errno));
-}
-
+/* It is the answer that hands the turn over: what comes behind it is at the same time as the other's. */
 static void *answers_bytes(void *argument)
 {
     struct pair *pair = argument;
+    char byte;
 
     for (uint64_t i = 0; i < pair->count; i++) {
-        pass_byte(pair->request[0], pair->answer[1]);
+        if (read(pair->request[0], &byte, 1) != 1)
+            bench_fail("a byte did not come: %s", strerror(errno));
         pair->turn++;
+        if (write(pair->answer[1], &byte, 1) != 1)
+            bench_fail("a byte was not passed on: %s", strerror(errno));
     }
     return NULL;
 }
