@@ -78,11 +78,15 @@ struct vm_reserve {
     struct vm_segment *wait[VM_WAITING_ROOM];
 };
 
+#define SPACE_LINE _Alignas(QUIRE_THREADS ? 64 : 8)
+
+/* With threads the lock has a cache line to itself, as those that wait for it look at it all the time, and what
+ * everybody reads to find a domain is on lines that are seldom changed. The rest is for who holds the lock. */
 struct address_space {
     struct space_lock lock;
 #if QUIRE_THREADS
-    bool tied;                   /* its lock is held together with that of domain 0 */
-    unsigned number;             /* of the domain; what follows on the line is seldom changed */
+    SPACE_LINE bool tied;        /* its lock is held together with that of domain 0 */
+    unsigned number;             /* of the domain */
     struct address_space *whole; /* domain 0 */
     struct vm_segment *returned; /* atomic: structures of its slabs that other domains have given back, by child[0] */
     /* Of domain 0: all of them, atomic; how many times over its holder holds all, and which those are. */
@@ -91,7 +95,7 @@ struct address_space {
     uint64_t all_held;
     uint64_t seed;
 #endif
-    struct mmu mmu;
+    SPACE_LINE struct mmu mmu;
     bool owns_tables;
     uint64_t origins;        /* segments made so far */
     struct vm_segment *last; /* found last by a fault or a change of protection: the next is often in it */

@@ -181,24 +181,36 @@ static __attribute__((noinline)) long advise_unusual(uintptr_t address, size_t l
 /* Of what is not to be dropped at once. */
 #define MARKS_UNUSUAL (MARK_LOCKED | MARK_SHARED | MARK_HUGE)
 
-/* Contents go, inside of the private mapping that was touched last. */
-static inline bool is_usual(const struct vm_segment *segment, uintptr_t address, size_t size, int advice)
+/* It is about what is inside of that private mapping. */
+static inline bool is_usual(const struct vm_segment *segment, uintptr_t address, size_t size)
 {
     size_t offset = address - segment->start;
 
-    return (advice == MADV_DONTNEED || advice == MADV_FREE) && offset < segment->size &&
-           size - 1 < segment->size - offset && is_aligned(address, VM_PAGE_SIZE) && segment->driver == &vm_anon &&
-           !(segment->flags & MARKS_UNUSUAL);
+    return offset < segment->size && size - 1 < segment->size - offset && is_aligned(address, VM_PAGE_SIZE) &&
+           segment->driver == &vm_anon && !(segment->flags & MARKS_UNUSUAL);
+}
+
+static inline bool is_about_contents(int advice)
+{
+    return advice == MADV_DONTNEED || advice == MADV_FREE;
 }
 
 #if QUIRE_THREADS
+/* With the mapping's domain, and nothing else. */
 static bool advise_usual(struct address_space *space, uintptr_t address, size_t size, int advice, error_t *error)
 {
     SPACE_HOLD_AT(space, address);
-    if (!is_usual(space->last, address, size, advice))
+    struct vm_segment *segment = segment_find_again(space, address);
+
+    if (!segment || !is_usual(segment, address, size))
         return false;
-    *error = vm_segment_advise_owned(space, space->last, address, size,
-                                     advice == MADV_FREE ? VM_ADVICE_FREE : VM_ADVICE_DONTNEED);
+    if (is_about_contents(advice))
+        *error = vm_segment_advise_owned(space, segment, address, size,
+                                         advice == MADV_FREE ? VM_ADVICE_FREE : VM_ADVICE_DONTNEED);
+    else if (advice == MADV_HUGEPAGE || advice == MADV_NOHUGEPAGE)
+        *error = advise(segment, address, address + size, advice);
+    else
+        return false;
     return true;
 }
 
@@ -217,7 +229,7 @@ long linux_madvise(uintptr_t address, size_t length, int advice)
     struct vm_segment *segment = space->last;
     size_t size = align_up(length, VM_PAGE_SIZE);
 
-    if (!is_usual(segment, address, size, advice))
+    if (!is_about_contents(advice) || !is_usual(segment, address, size))
         return advise_unusual(address, length, advice);
     return -vm_segment_advise_owned(space, segment, address, size,
                                     advice == MADV_FREE ? VM_ADVICE_FREE : VM_ADVICE_DONTNEED);
