@@ -61,31 +61,53 @@ def number(value: float | None) -> str:
     return "0" if value == 0 else f"{value:.3f}" if value < 10 else f"{value:.1f}"
 
 
+def growth(row: dict) -> float | None:
+    """What two CPUs do in the time of one, by instructions: what CPUs would do that cost each other nothing else."""
+    of = row["counted"]
+    return 2 * of["1"] / of["2"] if of and of["2"] else None
+
+
+def growth_text(row: dict, goal: float | None) -> str:
+    value = growth(row)
+    text = "-" if value is None else f"{value:.2f}"
+    return f" {text:>8}" if value is None or goal is None else paint(f" {text:>8}", "32" if value >= goal else "31")
+
+
 def painted(value: float | None, wanted: bool) -> str:
     text = f" {number(value):>8}"
     return text if value is None or not wanted else paint(text, "32" if value < ZERO else "31")
 
 
-def row_text(row: dict, cpus: list[str], wanted: bool) -> str:
+def row_text(row: dict, cpus: list[str], wanted: bool, goal: float | None) -> str:
     label = row["label"] + (f", {format_size(row['size'])}" if row["size"] is not None else "")
     values = [(row["costs"][mode] or {}).get(name) for mode in cpus for name in COSTS]
     values += [(row["lines"] or {}).get(name) for name in LINE_COSTS]
-    return f"  {label[:LABEL_WIDTH]:<{LABEL_WIDTH}}" + "".join(painted(value, wanted) for value in values)
+    return f"  {label[:LABEL_WIDTH]:<{LABEL_WIDTH}}" + "".join(painted(value, wanted) for value in values) + growth_text(row, goal)
 
 
-def print_table(summary: dict, own: tuple[str, ...]) -> None:
-    """own: families of rows in which threads only use memory of their own."""
+def print_table(summary: dict, own: tuple[str, ...], disjoint: tuple[str, ...], goal: float) -> None:
+    """own: families of rows in which threads only use memory that they made for themselves; disjoint: or that is theirs alone; goal: of growth."""
     cpus = [str(number) for number in summary["cpus"] if number > 1]
-    heads = [f"{mode} CPUs" for mode in cpus] + ["lines, 2 CPUs"]
-    widths = [9 * len(COSTS)] * len(cpus) + [9 * len(LINE_COSTS)]
+    heads = [f"{mode} CPUs" for mode in cpus] + ["lines, 2 CPUs", "counted"]
+    widths = [9 * len(COSTS)] * len(cpus) + [9 * len(LINE_COSTS), 9]
     print("\n" + paint(f"{'What CPUs cost each other, an operation':<{LABEL_WIDTH + 2}}", "1") + "".join(f"{head:>{width}}" for head, width in zip(heads, widths)))
-    names = [*COSTS.values()] * len(cpus) + [*LINE_COSTS.values()]
+    names = [*COSTS.values()] * len(cpus) + [*LINE_COSTS.values(), "growth"]
     print(paint(" " * (LABEL_WIDTH + 2) + "".join(f" {name:>8}" for name in names), "2"))
     for row in summary["rows"]:
-        print(row_text(row, cpus, row["key"].partition("/")[0] in own))
+        family = row["key"].partition("/")[0]
+        print(row_text(row, cpus, family in own, goal if family in disjoint else None))
     print("\nlocks: of the core, found taken; flushes asked of other CPUs, and CPUs asked; writes to lines of the cache that another CPU had, reads")
-    print("of lines that another one had written, while all threads were at work.")
+    print("of lines that another one had written, while all threads were at work. counted: by how much more two CPUs do than one, by instructions,")
+    print("those for which they wait for each other included: the same in each run, whatever the host does.")
     print_verdict([row for row in summary["rows"] if row["key"].partition("/")[0] in own])
+    print_growth([row for row in summary["rows"] if row["key"].partition("/")[0] in disjoint], goal)
+
+
+def print_growth(rows: list[dict], goal: float) -> None:
+    found = {row["key"]: value for row in rows if (value := growth(row)) is not None}
+    less = [f"{key} {value:.2f}" for key, value in found.items() if value < goal]
+    if found:
+        print(f"By instructions two CPUs do {goal} times as much as one: {len(found) - len(less)} of {len(found)}" + (f"; not {', '.join(less)}" if less else ""))
 
 
 def print_verdict(rows: list[dict]) -> None:

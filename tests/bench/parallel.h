@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/syscall.h>
 
 #include "tests/bench/bench.h"
 #include "vm/vm.h"
@@ -106,13 +107,22 @@ __attribute__((noinline)) static void parallel_end(void)
     __asm__ volatile("" : : : "memory");
 }
 
+/* Keeps the thread on a CPU, each on another one. */
+static void parallel_stay(unsigned number)
+{
+    uint64_t cpus = (uint64_t)1 << number % parallel_there;
+
+    if (syscall(SYS_sched_setaffinity, 0, sizeof(cpus), &cpus) != 0)
+        bench_fail("sched_setaffinity: %s", strerror(errno));
+}
+
 static void *parallel_run(void *argument)
 {
     struct parallel_worker *worker = argument;
 
-    /* First all are there, each on a CPU: what a thread makes for itself is made where it runs. */
     pthread_barrier_wait(&parallel_start);
-    if (worker->row->begin) {
+    if (worker->row->begin) { /* what a thread makes for itself is made where it runs */
+        parallel_stay(worker->number);
         worker->row->begin(worker->row, worker->number);
         pthread_barrier_wait(&parallel_start);
     }

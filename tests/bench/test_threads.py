@@ -111,6 +111,8 @@ class Lines(unittest.TestCase):
         row, printed = self.row("compute")
         self.assertEqual((row["lines"]["writes"], row["lines"]["reads"], row["lines"]["sites"]), (0, 0, []))
         self.assertIn("On memory of their own it is zero (below 0.01) in 1 of 1\n", printed)
+        self.assertAlmostEqual(costs.growth(row), 2, delta=0.02)
+        self.assertIn("By instructions two CPUs do 1.8 times as much as one: 1 of 1\n", printed)
 
 
 SYMBOLS = """\
@@ -215,12 +217,23 @@ class Rows(unittest.TestCase):
         self.assertEqual(found.ratio, 0.8)
 
     def test_scaling_is_of_what_is_done(self) -> None:
-        self.add(HERE, "", "1", 300)
-        self.add(HERE, "", "2", 150)
-        cells = {mode: threads.cell(self.results, 0, "call", mode) for mode in ("1", "2")}
-        self.assertEqual(threads.scaling(cells, HERE), 2)
-        self.assertIsNone(threads.scaling(cells, LINUX))
-        self.assertIsNone(threads.scaling({"1": cells["1"]}, HERE))
+        self.assertIsNone(threads.scaling(self.results, 0, "call", HERE))
+        self.add(HERE, "", threads.PAIR, 300, 600, 100)
+        self.assertIsNone(threads.scaling(self.results, 0, "call", HERE))
+        self.add(HERE, "", "2", 150, 300, 100)
+        self.assertEqual(threads.scaling(self.results, 0, "call", HERE), 2)
+        self.assertIsNone(threads.scaling(self.results, 0, "call", LINUX))
+        self.add(LINUX, "libc/always", threads.PAIR, 100)
+        self.add(LINUX, "libc/always", "2", 100)
+        self.add(LINUX, "mimalloc/always", threads.PAIR, 90)
+        self.add(LINUX, "mimalloc/always", "2", 60)
+        self.assertEqual(threads.scaling(self.results, 0, "call", LINUX), 1.5)
+
+    def test_of_two_at_once_the_slower_counts(self) -> None:
+        fast, slow, failed = outcome("call", 100), outcome("call", 170), Outcome(error="it ended")
+        self.assertIs(threads.slower([fast, slow]), slow)
+        self.assertIs(threads.slower([slow, fast]), slow)
+        self.assertIs(threads.slower([slow, failed]), failed)
 
     def test_costs_are_the_median_of_turns(self) -> None:
         for turn, contended in enumerate((1.0, 0.0, 3.0)):

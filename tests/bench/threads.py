@@ -10,8 +10,8 @@ instructions cannot be counted; what the host made the machine wait is taken off
 once with instructions counted.
 
 For each row the table shows what an operation takes of all threads together, the ratio to the best Linux, and by how much two
-CPUs do more than one. `compute` tells what the host has for so many CPUs: with two cores it is 2 from one to two, and no more
-behind that. A second table shows what CPUs cost each other (costs.py), with the lines of the cache that they share from a run with
+CPUs do more than one. The one is the slower of two machines with one CPU each that run at the same time, right before: so it
+has what the host gives to each of two, whose cores are not equal, nor the same from second to second. A second table shows what CPUs cost each other (costs.py), with the lines of the cache that they share from a run with
 a plugin of QEMU (lines.py). The status is 1 if something failed. What is measured is kept as by `ninja bench`, in build/bench-threads/.
 """
 
@@ -22,6 +22,7 @@ import json
 import statistics
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,6 +45,7 @@ CPUS = (1, 2, 4, 8)
 TURNS = 3
 COUNTED = "count"
 LINES = "lines"  # with the plugin
+PAIR = "pair"  # two machines with one CPU at the same time
 CPUS_THERE = "cpus"  # the figure with the number of CPUs
 NO_ROWS = (CALIBRATION, CPUS_THERE)
 # What threads do on memory of their own, and what it has to bring from one CPU to two.
@@ -56,12 +58,12 @@ OWN_CODE = ("compute", "thrash", "scratch", "lock_shared")
 
 
 class Threads(Bench):
-    """The mode of a run is COUNTED, LINES or the number of CPUs."""
+    """The mode of a run is COUNTED, LINES, PAIR or the number of CPUs."""
 
     def mode(self, run: Run) -> Mode:
         if run.mode == LINES:
             return Mode(True, cpus=lines.CPUS)
-        return COUNT if run.mode == COUNTED else Mode(False, cpus=int(run.mode), backed=True)
+        return COUNT if run.mode == COUNTED else Mode(False, cpus=1 if run.mode == PAIR else int(run.mode), backed=True)
 
     def arguments(self, run: Run) -> list[str]:
         return [str(self.mode(run).cpus), str(self.options.scale), *([self.options.rows] if self.options.rows else [])]
@@ -71,6 +73,12 @@ class Threads(Bench):
         return super().digest(run) + "-".join(["", *self.arguments(run), *plugin])
 
     def execute(self, run: Run) -> Outcome:
+        if run.mode != PAIR:
+            return self.execute_one(run)
+        with ThreadPoolExecutor(2) as pool:
+            return slower(list(pool.map(self.execute_one, [run, run])))
+
+    def execute_one(self, run: Run) -> Outcome:
         subject = self.subjects[run.subject]
         subject, mode = subject | {"arguments": self.arguments(run)}, self.mode(run)
         if run.system == LINUX:
@@ -105,11 +113,12 @@ class Threads(Bench):
         return [f"{malloc}/always" for malloc in self.subjects[index]["natives"]] if self.linux else []
 
     def runs_of(self, mode: str, turn: int) -> list[Run]:
-        runs = []
-        for index in range(len(self.subjects)):
-            runs.append(Run(index, HERE, "", mode, turn))
-            runs += [Run(index, LINUX, variant, mode, turn) for variant in self.variants(index)]
-        return runs
+        modes = [PAIR, mode] if mode == "2" else [mode]
+        systems = [(index, system, variant) for index in range(len(self.subjects)) for system, variant in self.systems(index)]
+        return [Run(index, system, variant, each, turn) for index, system, variant in systems for each in modes]
+
+    def systems(self, index: int) -> list[tuple[str, str]]:
+        return [(HERE, ""), *((LINUX, variant) for variant in self.variants(index))]
 
     def all_runs(self) -> None:
         runs = self.runs_of(COUNTED, 0)
@@ -119,6 +128,12 @@ class Threads(Bench):
         self.progress.total = len(runs)
         for run in runs:
             self.do(run)
+
+
+def slower(outcomes: list[Outcome]) -> Outcome:
+    """Of machines that ran at the same time; or one that failed."""
+    failed = [outcome for outcome in outcomes if outcome.error]
+    return failed[0] if failed else max(outcomes, key=lambda outcome: sum(figure.ns for figure in outcome.figures))
 
 
 def check_cpus(outcome: Outcome, wanted: int) -> None:
@@ -165,10 +180,20 @@ def cell(results: Results, index: int, key: str, mode: str) -> Cell:
     return Cell(middle[0], middle[1], ratios)
 
 
-def scaling(cells: dict[str, Cell], system: str) -> float | None:
-    """How much more is done with two CPUs than with one."""
-    values = [getattr(cells[mode], system) if mode in cells else None for mode in ("1", "2")]
-    return values[0] / values[1] if values[0] and values[1] else None
+def scaling(results: Results, index: int, key: str, system: str) -> float | None:
+    """How much more is done with two CPUs than with one; of Linux with what is best with two."""
+    one, two = (figures(results, index, key, mode, False) for mode in (PAIR, "2"))
+    variants = sorted((statistics.median(turns.values()), name) for name, turns in two.items() if name[0] == system)
+    if not variants or variants[0][1] not in one:
+        return None
+    name = variants[0][1]
+    return statistics.median([one[name][turn] / two[name][turn] for turn in two[name] if turn in one[name]] or [0]) or None
+
+
+def counted(results: Results, index: int, key: str) -> dict[str, float] | None:
+    """Instructions an operation here, of all threads together, by CPUs; with two those that wait for each other count, too."""
+    runs = {cpus: figures(results, index, key, mode, True).get((HERE, "")) for cpus, mode in (("1", COUNTED), ("2", LINES))}
+    return {cpus: statistics.median(turns.values()) for cpus, turns in runs.items()} if all(runs.values()) else None
 
 
 def keys_of(results: Results, index: int) -> dict[str, str]:
@@ -194,7 +219,8 @@ def summary_of(threads: Threads, problems: list[str]) -> dict:
             row["cells"] = {mode: {**found._asdict(), "ratio": found.ratio} for mode, found in cells.items()}
             row["costs"] = {str(cpus): costs.costs(threads.results, index, HERE, str(cpus), key) for cpus in threads.options.cpus if cpus > 1}
             row["lines"] = costs.lines(threads.results, index, LINES, key)
-            row["scaling"] = {system: scaling(cells, system) for system in (HERE, LINUX)}
+            row["counted"] = counted(threads.results, index, key)
+            row["scaling"] = {system: scaling(threads.results, index, key, system) for system in (HERE, LINUX)}
             rows.append(row)
     return {"cpus": list(threads.options.cpus), "rows": rows, "problems": list(dict.fromkeys(problems))}
 
@@ -207,7 +233,7 @@ def cpus_text(cpus: int) -> str:
 
 
 def mode_text(mode: str) -> str:
-    return {COUNTED: "1 CPU, counted", LINES: "2 CPUs, lines of the cache"}.get(mode) or cpus_text(int(mode))
+    return {COUNTED: "1 CPU, counted", LINES: "2 CPUs, lines of the cache", PAIR: "1 CPU, two at once"}.get(mode) or cpus_text(int(mode))
 
 
 def number(value: float | None) -> str:
@@ -242,7 +268,8 @@ def print_table(summary: dict) -> None:
             if row["workload"] == workload:
                 print(row_text(row))
     print("\nAn operation of all threads together, medians; ratios are here / Linux with the best allocator, of runs in turn; from 1 to 2")
-    print("CPUs by how much more is done. Without what the host's other work made the machine wait for a processor.")
+    print("CPUs by how much more is done than by the slower of two machines with one at the same time. Without what the host's other work")
+    print("made the machine wait for a processor.")
     print_verdict(summary)
 
 
@@ -314,7 +341,7 @@ def measure(options: argparse.Namespace) -> int:
     summary = summary_of(threads, problems)
     results.finish(summary)
     print_table(summary)
-    costs.print_table(summary, OWN)
+    costs.print_table(summary, OWN, DISJOINT, SCALING_GOAL)
     found = [*summary["problems"], *results.problems]
     return bench.tell(found)
 

@@ -199,15 +199,15 @@ static void discard(const struct parallel_row *row, unsigned thread)
 }
 
 static const struct parallel_row rows[] = {
-    {"faults_own", 0, "first touch, own mappings", 6000, NULL, fault_own, NULL, map_own, finish_own},
-    {"faults_given", 0, "first touch, mappings that main made", 6000, map_given, fault_own, NULL, NULL, finish_own},
-    {"faults_part", 0, "first touch, parts of one mapping", 6000, map_one, fault_part, finish_part, NULL, NULL},
-    {"faults_between", 0, "first touch, pages in turn", 6000, map_one, fault_between, finish_between, NULL, NULL},
-    {"faults_same", 0, "first touch, the same pages", 6000, map_one_for_all, fault_same, finish_same, NULL, NULL},
-    {"map_unmap", KIB_64, "mmap + munmap", 3000, NULL, map_unmap, NULL, NULL, NULL},
-    {"map_touch_unmap", KIB_64, "mmap + touch + munmap", 200, NULL, map_touch_unmap, NULL, NULL, NULL},
-    {"protect", KIB_64, "mprotect of own memory", 2000, NULL, protect, NULL, map_own_touched, unmap_own},
-    {"discard", KIB_64, "MADV_DONTNEED + touch", 200, NULL, discard, NULL, map_own_touched, unmap_own},
+    {"faults_own", 0, "first touch, own mappings", 12000, NULL, fault_own, NULL, map_own, finish_own},
+    {"faults_given", 0, "first touch, mappings that main made", 12000, map_given, fault_own, NULL, NULL, finish_own},
+    {"faults_part", 0, "first touch, parts of one mapping", 12000, map_one, fault_part, finish_part, NULL, NULL},
+    {"faults_between", 0, "first touch, pages in turn", 12000, map_one, fault_between, finish_between, NULL, NULL},
+    {"faults_same", 0, "first touch, the same pages", 12000, map_one_for_all, fault_same, finish_same, NULL, NULL},
+    {"map_unmap", KIB_64, "mmap + munmap", 30000, NULL, map_unmap, NULL, NULL, NULL},
+    {"map_touch_unmap", KIB_64, "mmap + touch + munmap", 1000, NULL, map_touch_unmap, NULL, NULL, NULL},
+    {"protect", KIB_64, "mprotect of own memory", 10000, NULL, protect, NULL, map_own_touched, unmap_own},
+    {"discard", KIB_64, "MADV_DONTNEED + touch", 1000, NULL, discard, NULL, map_own_touched, unmap_own},
 };
 
 int main(int argc, char **argv)
