@@ -181,7 +181,7 @@ extern bool mmu_strict;
  * mmu_own_root (PERCPU; 0: there is none) before it runs anything else. False: there is no memory for that, and nothing
  * has changed. mmu_free_own_tables: the other way, when nobody uses them any more.
  */
-bool mmu_make_own_tables(const struct mmu *mmu, unsigned cpus);
+bool mmu_make_own_tables(struct mmu *mmu, unsigned cpus);
 void mmu_free_own_tables(void);
 extern paddr_t mmu_own_root;
 /* The root that they are taken from; 0: CPUs have none. */

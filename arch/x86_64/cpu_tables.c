@@ -6,9 +6,10 @@
  * Where several CPUs run each has a root of its own. For the addresses that domains divide (vm/space.h) the root points
  * to a table of the CPU's own as well, with an entry for each GiB, which is missing until the CPU touches something
  * there: then it faults, is noted among the users of that GiB, and gets the entry that the common tables have
- * (mmu_learn). What is below, the tables of each GiB, is common to all, and so is what domains do not divide. So what
- * has become stale is told to the users of its GiB, and as a CPU's own allocations are in parts of the address space
- * where others have nothing, that is nobody else as a rule.
+ * (mmu_learn). What is below, the tables of each GiB, is common to all, and so is what domains do not divide, by
+ * entries of the root that stay once they are made (mmu_begin_sharing). So what has become stale is told to the users
+ * of its GiB, and as a CPU's own allocations are in parts of the address space where others have nothing, that is
+ * nobody else as a rule.
  *
  * The common tables are the truth: mmu.c reads and changes nothing else. When the entry of a GiB there goes, or is that
  * of a page and changes, it is taken out of all CPUs' tables (mmu_forget_gib), which then learn it anew.
@@ -275,8 +276,9 @@ COLD void mmu_free_own_tables(void)
     owners = 0;
 }
 
-COLD bool mmu_make_own_tables(const struct mmu *mmu, unsigned cpus)
+COLD bool mmu_make_own_tables(struct mmu *mmu, unsigned cpus)
 {
+    mmu_begin_sharing(mmu); /* each CPU has the entries of the root */
     common_root = phys_to_virt(mmu->root);
     owners = cpus;
     for (unsigned cpu = 0; cpu < cpus; cpu++) {

@@ -561,6 +561,27 @@ static void test_tables_of_a_gib(void **state)
     end_turns();
 }
 
+/* What domains do not divide is below entries of the root that all have: they stay when nothing is left there. */
+static void test_entries_of_the_root(void **state)
+{
+    const vaddr_t at = (vaddr_t)1 << 40;
+
+    (void)state;
+    start_turns();
+    for (unsigned i = 0; i < 3; i++) {
+        struct vm_segment *segment = must_alloc(&vm_anon, at, 2 * VM_PAGE_SIZE, VM_RW);
+
+        fake_cpu_be(1);
+        assert_int_equal(must_read(at), 0);
+        fake_cpu_be(0);
+        assert_int_equal(must_read(at + VM_PAGE_SIZE), 0);
+        vm_free(space, segment);
+        mmu_trim(&space->mmu);
+        fixture_check();
+    }
+    end_turns();
+}
+
 /* A page of a GiB has its entry where CPUs have tables of their own. */
 static void test_page_of_a_gib(void **state)
 {
@@ -646,6 +667,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_zeros_are_made_before),
         cmocka_unit_test(test_discarded_everywhere),
         cmocka_unit_test(test_tables_of_a_gib),
+        cmocka_unit_test(test_entries_of_the_root),
         cmocka_unit_test(test_page_of_a_gib),
         cmocka_unit_test(test_tied),
     };
