@@ -15,6 +15,7 @@
 static bool fence_is_forgotten; /* to see that found */
 
 #define cpu_relax explore_yield
+#undef __atomic_thread_fence
 #define __atomic_thread_fence(order) (fence_is_forgotten ? explore_step() : explore_fence())
 #include "core/linux/signals.c"
 #include "core/spinlock.c"
