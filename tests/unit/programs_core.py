@@ -11,6 +11,17 @@ THREADS = [
     "tests/unit/fake/harness.c",
 ]
 
+# What sources that are explored need beside themselves.
+EXPLORER = [
+    "tests/unit/explore.c",
+    "tests/unit/fake/spin_check.c",
+    "tests/unit/fake/fiber.c",
+    "tests/unit/fake/core.c",
+    "tests/unit/fake/cpus.c",
+    "tests/unit/fake/ram.c",
+    "tests/unit/fake/harness.c",
+]
+
 THREADS_CPUS_TEST = [
     "tests/unit/test_threads_cpus.c",
     "core/linux/futex.c",
@@ -44,26 +55,8 @@ PROGRAMS: dict[str, list[str]] = {
         "core/threads/deadlines.c",
         *THREADS,
     ],
-    "test_futex": [
-        "tests/unit/test_futex.c",
-        "tests/unit/explore.c",
-        "tests/unit/fake/spin_check.c",
-        "tests/unit/fake/fiber.c",
-        "tests/unit/fake/core.c",
-        "tests/unit/fake/cpus.c",
-        "tests/unit/fake/ram.c",
-        "tests/unit/fake/harness.c",
-    ],
-    "test_signals": [
-        "tests/unit/test_signals.c",
-        "tests/unit/explore.c",
-        "tests/unit/fake/spin_check.c",
-        "tests/unit/fake/fiber.c",
-        "tests/unit/fake/core.c",
-        "tests/unit/fake/cpus.c",
-        "tests/unit/fake/ram.c",
-        "tests/unit/fake/harness.c",
-    ],
+    "test_futex": ["tests/unit/test_futex.c", *EXPLORER],
+    "test_signals": ["tests/unit/test_signals.c", *EXPLORER],
     "test_stacks": ["tests/unit/test_stacks.c", "tests/unit/fake/harness.c", "core/observe/stacks.c"],
     "test_alarm": [
         "tests/unit/test_alarm.c",

@@ -2,5 +2,5 @@
  * fake's machine.h has to be there before that of arch/x86_64. */
 #include "machine.h"
 
-#include "arch/x86_64/mmu.c"
 #include "arch/x86_64/cpu_tables.c"
+#include "arch/x86_64/mmu.c"
