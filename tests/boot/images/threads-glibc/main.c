@@ -1,11 +1,11 @@
 /* One source of all: a test has the sources of its folder. */
+#include "tests/boot/images/threads/main.c"
 #include "tests/boot/images/threads/calls.c"
 #include "tests/boot/images/threads/cancel.c"
 #include "tests/boot/images/threads/conditions.c"
 #include "tests/boot/images/threads/create.c"
 #include "tests/boot/images/threads/descriptors.c"
 #include "tests/boot/images/threads/locks.c"
-#include "tests/boot/images/threads/main.c"
 #include "tests/boot/images/threads/memory.c"
 #include "tests/boot/images/threads/schedule.c"
 #include "tests/boot/images/threads/signals.c"
