@@ -139,6 +139,7 @@ THREADS = [
     "arch/x86_64/context.S",
     "arch/x86_64/context.c",
     "arch/x86_64/cpu_tables.c",
+    "arch/x86_64/mmu_shared.c",
     "core/linux/futex.c",
     "core/linux/thread.c",
     "core/linux/thread_report.c",
@@ -150,6 +151,7 @@ THREADS = [
     "core/spinlock.c",
     "core/threads/scheduler.c",
     "vm/heap/cpus.c",
+    "vm/visitors.c",
 ]
 
 # What it has where the program cannot.
@@ -164,6 +166,7 @@ HOT = {
     "arch/x86_64/frame.c",
     "arch/x86_64/interrupted.c",
     "arch/x86_64/mmu.c",
+    "arch/x86_64/mmu_shared.c",
     "arch/x86_64/signal.c",
     "arch/x86_64/vdso.c",
     "core/linux/handlers.c",
@@ -185,6 +188,7 @@ HOT = {
     "vm/ranges.c",
     "vm/segments.c",
     "vm/space.c",
+    "vm/visitors.c",
 }
 
 # Of these some that are large, whose functions are compiled into each other only where that is worth it.

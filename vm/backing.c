@@ -205,14 +205,6 @@ static inline error_t back_page(struct address_space *space, struct vm_segment *
     return error;
 }
 
-/* True if the aligned page of that size around va lies inside [start, end). */
-static inline bool page_fits(vaddr_t va, vaddr_t start, vaddr_t end, enum page_size size)
-{
-    vaddr_t page = align_down(va, page_bytes(size));
-
-    return page >= start && end - page >= page_bytes(size);
-}
-
 /* Backs the page around va inside [start, end) with the largest page there may be; size says with which. */
 static __attribute__((noinline)) error_t back_within(struct address_space *space, struct vm_segment *segment,
                                                      vaddr_t va, vaddr_t start, vaddr_t end, enum page_size *size)
@@ -234,15 +226,10 @@ static __attribute__((noinline)) error_t back_within(struct address_space *space
     return error;
 }
 
-static inline bool may_be_large(const struct vm_segment *segment, vaddr_t va)
-{
-    return segment->largest > PAGE_4K && page_fits(va, segment->start, segment_end(segment), PAGE_2M);
-}
-
 static inline error_t back_alone(struct address_space *space, struct vm_segment *segment, vaddr_t va,
                                  enum page_size *size)
 {
-    if (!may_be_large(segment, va))
+    if (!segment_may_be_large(segment, va))
         return back_page(space, segment, align_down(va, VM_PAGE_SIZE), PAGE_4K);
     return back_within(space, segment, va, segment->start, segment_end(segment), size);
 }
@@ -258,8 +245,6 @@ error_t vm_segment_back(struct address_space *space, struct vm_segment *segment,
     return error;
 }
 
-#define WINDOW_MAX 512u
-#define WINDOW_FIRST 3u   /* pages touched before the first window of more than one */
 #define BATCH 16u         /* runs of frames at once: a fault's stack is small */
 #define RUN_AGAIN 0x8000u /* in `run`: so many pages from `next` on were touched before, and dropped */
 #define AGAIN_MAX 64u
@@ -312,15 +297,10 @@ unsigned segment_back_small(struct address_space *space, struct vm_segment *segm
 /* The pages that a touch of the page backs. Where other CPUs may be waiting, no more than a magazine has. */
 static unsigned window_of(const struct vm_segment *segment, vaddr_t page)
 {
-    unsigned touched = segment->run + 1u, window = touched <= WINDOW_FIRST ? 1
-                                                   : touched < 16          ? 4
-                                                   : touched < 64          ? 16
-                                                                           : 64;
+    unsigned run = segment->run, window = run & RUN_AGAIN ? run & ~RUN_AGAIN : window_after(run);
     size_t left = (segment_end(segment) - page) >> VM_PAGE_SHIFT;
 
-    if (segment->run & RUN_AGAIN)
-        window = segment->run & ~RUN_AGAIN;
-    else if (touched >= WINDOW_MAX && !mmu_is_known_elsewhere(page, VM_PAGE_SIZE))
+    if (run + 1 >= WINDOW_MAX && !(run & RUN_AGAIN) && !mmu_is_known_elsewhere(page, VM_PAGE_SIZE))
         window = WINDOW_MAX;
     return window < left ? window : (unsigned)left;
 }
@@ -346,26 +326,18 @@ static inline void note_dropped(struct vm_segment *segment, vaddr_t va, size_t s
 }
 
 #if QUIRE_THREADS
-#define ZEROS_AHEAD 8u /* frames of 4 KiB that are zeroed for one, as the next faults come soon */
+PERCPU bool fault_has_zeros;
 
-PERCPU struct fault_zeros fault_zeros;
-
-/* True if the fault is to be answered with FAULT_NEEDS_ZEROS. */
-static inline bool needs_zeros(const struct vm_segment *segment, vaddr_t va, enum page_size size, unsigned count)
+/* True if the fault, which lacks a large frame of zeros, is to be answered with FAULT_NEEDS_ZEROS. */
+static inline bool needs_zeros(const struct vm_segment *segment, vaddr_t va)
 {
-    struct fault_zeros *zeros = &this_cpu(fault_zeros);
-
-    if (!other_cpus_run() || frame_magazine(size, FRAME_CLEAN)->count >= count || (segment->flags & VM_NOZERO) ||
-        zeros->had || !mmu_is_known_elsewhere(va, VM_PAGE_SIZE))
-        return false;
-    zeros->size = size;
-    zeros->count = size == PAGE_4K && count < ZEROS_AHEAD ? ZEROS_AHEAD : count;
-    return true;
+    return other_cpus_run() && frame_magazine(PAGE_2M, FRAME_CLEAN)->count == 0 && !(segment->flags & VM_NOZERO) &&
+           !this_cpu(fault_has_zeros) && mmu_is_known_elsewhere(va, VM_PAGE_SIZE);
 }
 #else
-static inline bool needs_zeros(const struct vm_segment *segment, vaddr_t va, enum page_size size, unsigned count)
+static inline bool needs_zeros(const struct vm_segment *segment, vaddr_t va)
 {
-    (void)segment, (void)va, (void)size, (void)count;
+    (void)segment, (void)va;
     return false;
 }
 #endif
@@ -389,7 +361,7 @@ static error_t touch_rare(struct address_space *space, struct vm_segment *segmen
     uint64_t *entry = mmu_find_directory(&space->mmu, va);
     enum page_size size = PAGE_4K;
 
-    if (LIKELY(entry && mmu_has_table(*entry) && (mmu_table_is_used(*entry) || !may_be_large(segment, va))))
+    if (LIKELY(entry && mmu_has_table(*entry) && (mmu_table_is_used(*entry) || !segment_may_be_large(segment, va))))
         return touch_table(space, segment, entry, align_down(va, VM_PAGE_SIZE));
     error_t error = back_alone(space, segment, va, &size);
 
@@ -400,32 +372,24 @@ static error_t touch_rare(struct address_space *space, struct vm_segment *segmen
     return E_SUCCESS;
 }
 
-/* What touch_rare would zero. */
-static inline bool rare_needs_zeros(struct address_space *space, const struct vm_segment *segment, vaddr_t va)
+/* It could not be served, unless another CPU has. */
+COLD static __attribute__((noinline)) error_t touch_refused(struct address_space *space, struct vm_segment *segment,
+                                                            vaddr_t va, error_t error)
 {
-    const uint64_t *entry = mmu_find_directory(&space->mmu, va);
-    vaddr_t page = align_down(va, VM_PAGE_SIZE);
-
-    if (!may_be_large(segment, va) || (entry && mmu_has_table(*entry) && mmu_table_is_used(*entry)))
-        return needs_zeros(segment, va, PAGE_4K, page == segment->next ? window_of(segment, page) : 1);
-    return needs_zeros(segment, va, PAGE_2M, 1);
+    if (error == E_NOMEM && space_reclaim(space))
+        error = touch_rare(space, segment, va);
+    if (error == E_EXIST && other_cpus_run() && space_allows(space, va, VM_READ))
+        return E_SUCCESS;
+    segment->faults_refused += error != E_SUCCESS;
+    return error;
 }
 
 static __attribute__((noinline)) error_t touch_counting(struct address_space *space, struct vm_segment *segment,
                                                         vaddr_t va)
 {
-    if (other_cpus_run()) {
-        if (space_allows(space, va, VM_READ))
-            return E_SUCCESS;
-        if (rare_needs_zeros(space, segment, va))
-            return FAULT_NEEDS_ZEROS;
-    }
     error_t error = touch_rare(space, segment, va);
 
-    if (UNLIKELY(error == E_NOMEM) && space_reclaim(space))
-        error = touch_rare(space, segment, va);
-    segment->faults_refused += error != E_SUCCESS;
-    return error;
+    return LIKELY(!error) ? error : touch_refused(space, segment, va, error);
 }
 
 /* True if the directory's entry points to a table in which a page of the segment is to be a small one. */
@@ -466,7 +430,7 @@ static __attribute__((noinline)) error_t touch_directory(struct address_space *s
         return touch_counting(space, segment, va);
     paddr_t frame = frame_get_hot(PAGE_2M, segment->flags & VM_NOZERO ? FRAME_DIRTY : FRAME_CLEAN);
 
-    if (UNLIKELY(frame == FRAME_NONE && needs_zeros(segment, va, PAGE_2M, 1)))
+    if (UNLIKELY(frame == FRAME_NONE && needs_zeros(segment, va)))
         return FAULT_NEEDS_ZEROS;
     if (UNLIKELY(frame == FRAME_NONE))
         return touch_large_slowly(space, segment, va, entry);
@@ -498,7 +462,7 @@ error_t segment_touch(struct address_space *space, struct vm_segment *segment, v
         return touch_counting(space, segment, va);
     entry = mmu_small_entry(*table, va);
     __asm__("" : "+r"(entry));
-    if (UNLIKELY(*entry != 0 || needs_zeros(segment, va, PAGE_4K, 1)))
+    if (UNLIKELY(*entry != 0))
         return touch_counting(space, segment, va);
     paddr_t frame = segment->flags & VM_NOZERO ? frame_get_hot(PAGE_4K, FRAME_DIRTY) : frame_get_zeroed_hot();
 

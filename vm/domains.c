@@ -1,7 +1,7 @@
 /* Domains (vm/space.h): making them, and holding more than one. */
 #include "core/base/string.h"
 #include "vm/frames.h"
-#include "vm/segments.h"
+#include "vm/visitors.h"
 
 #if QUIRE_THREADS
 
@@ -14,12 +14,27 @@ struct address_space *space_after(struct address_space *domain)
     return next;
 }
 
-/* Domain 0 first. */
-COLD void space_hold_tied(struct space_hold *hold)
+static inline void close(struct address_space *domain)
 {
+    if (UNLIKELY(domain->open))
+        visitors_leave(domain);
+}
+
+static void take(struct address_space *domain)
+{
+    space_lock(&domain->lock);
+    close(domain);
+}
+
+/* Of a tied one domain 0 first. */
+COLD void space_hold_special(struct space_hold *hold)
+{
+    close(hold->domain);
+    if (!hold->domain->tied)
+        return;
     space_unlock(&hold->domain->lock);
-    space_lock(&hold->domain->whole->lock);
-    space_lock(&hold->domain->lock);
+    take(hold->domain->whole);
+    take(hold->domain);
     hold->tied = true;
 }
 
@@ -29,11 +44,11 @@ COLD struct space_hold space_hold_all(struct address_space *space)
 
     if (!whole)
         return (struct space_hold){.domain = NULL};
-    space_lock(&whole->lock);
+    take(whole);
     if (whole->all_depth++ == 0) {
         whole->all_held = 0;
         for (struct address_space *domain = space_after(whole); domain; domain = space_after(domain)) {
-            space_lock(&domain->lock);
+            take(domain);
             whole->all_held |= (uint64_t)1 << domain->number;
         }
     }
@@ -49,12 +64,20 @@ COLD void space_release_all(struct address_space *whole)
     space_unlock(&whole->lock);
 }
 
+static bool try_to_take(struct address_space *domain)
+{
+    if (!space_lock_try(&domain->lock))
+        return false;
+    close(domain);
+    return true;
+}
+
 COLD bool space_try(struct space_hold *hold, struct address_space *domain)
 {
     *hold = (struct space_hold){.domain = NULL};
-    if (!space_lock_try(&domain->lock))
+    if (!try_to_take(domain))
         return false;
-    if (domain->tied && !space_lock_try(&domain->whole->lock)) {
+    if (domain->tied && !try_to_take(domain->whole)) {
         space_unlock(&domain->lock);
         return false;
     }
@@ -103,8 +126,8 @@ struct address_space *space_own(struct address_space *space)
 /* With domain 0 held nobody waits for another who does not hold it. */
 COLD static void tie(struct address_space *domain)
 {
-    space_lock(&domain->whole->lock);
-    space_lock(&domain->lock);
+    take(domain->whole);
+    take(domain);
     domain->tied = domain != domain->whole;
     space_unlock(&domain->lock);
     space_unlock(&domain->whole->lock);

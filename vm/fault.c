@@ -19,7 +19,7 @@
 #include "machine.h"
 #include "vm/dispatch.h"
 #include "vm/frames.h"
-#include "vm/segments.h"
+#include "vm/visitors.h"
 
 PERCPU const struct vm_fault_info *fault_record;
 
@@ -247,25 +247,38 @@ COLD error_t vm_wait_fault(vaddr_t address, vm_flags_t access, bool present)
 static error_t serve_held(struct address_space *space, vaddr_t address, vm_flags_t access, bool present)
 {
     SPACE_HOLD_AT(space, address);
-    return serve(space, address, access, present);
+    error_t error = serve(space, address, access, present);
+
+    if (UNLIKELY(space && space->number != cpu_number()))
+        visitors_note(space);
+    return error;
 }
 
-/* Once more, with what there is of the frames that it lacked. */
+/* Once more, with the frame that it lacked, if there is one. */
 COLD static __attribute__((noinline)) error_t serve_with_zeros(vaddr_t address, vm_flags_t access, bool present)
 {
-    struct fault_zeros *zeros = &this_cpu(fault_zeros);
+    bool *has_zeros = &this_cpu(fault_has_zeros);
 
-    frames_prepare_zeroed(zeros->size, zeros->count);
-    zeros->had = true;
+    frames_prepare_zeroed(PAGE_2M, 1);
+    *has_zeros = true;
     error_t error = serve_held(current_space, address, access, present);
 
-    zeros->had = false;
+    *has_zeros = false;
     return error;
+}
+
+static inline bool serve_open(vaddr_t address, vm_flags_t access, bool present)
+{
+    struct address_space *domain = current_space ? space_at(current_space, address) : NULL;
+
+    return UNLIKELY(domain && is_open(domain)) && visitors_serve(domain, address, access, present);
 }
 
 error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present)
 {
     if (UNLIKELY(mmu_learn(address)))
+        return E_SUCCESS;
+    if (UNLIKELY(serve_open(address, access, present)))
         return E_SUCCESS;
     error_t error = serve_held(current_space, address, access, present);
 

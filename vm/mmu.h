@@ -269,6 +269,28 @@ error_t mmu_move(struct mmu *mmu, vaddr_t from, vaddr_t to, size_t size);
 /* The entry that maps va; false if there is none. */
 bool mmu_query(const struct mmu *mmu, vaddr_t va, struct mmu_entry *entry);
 
+#if QUIRE_THREADS
+/*
+ * For several CPUs at once, while nobody changes the tables otherwise (vm/visitors.c, arch/x86_64/mmu_shared.c). Pages
+ * of ordinary memory only; the caller has them counted later (mmu_count_added).
+ *
+ * mmu_find_place: where the 2 MiB around va are entered: in the directory, with what is there; false: there is none.
+ * mmu_add_table: makes a table for small pages where nothing was, unless another CPU makes it; false: no frame.
+ * mmu_add_small: of the run, all of which is for that table, as many frames as there are free entries from va on: their
+ * number, 0 if another CPU has backed va. mmu_add_large: false: something is there by now.
+ * mmu_forget_allowed: true if what is there allows the access: what this CPU knew of it is forgotten.
+ */
+struct mmu_place {
+    uint64_t *above, *directory;
+    uint64_t entry; /* of the directory, as it was */
+};
+bool mmu_find_place(const struct mmu *mmu, vaddr_t va, struct mmu_place *place);
+bool mmu_add_table(struct mmu_place *place);
+unsigned mmu_add_small(const struct mmu_place *place, vaddr_t va, struct frame_run run, vm_flags_t flags);
+bool mmu_add_large(const struct mmu_place *place, paddr_t frame, vm_flags_t flags);
+bool mmu_forget_allowed(const struct mmu_place *place, vaddr_t va, vm_flags_t access);
+#endif
+
 /* True if neither a page nor a table for one is in the range, as far as one look at the directory used last, or a table
  * of it, tells. */
 bool mmu_is_unused(const struct mmu *mmu, vaddr_t va, size_t size);

@@ -18,7 +18,7 @@
  * its address. Slot tables are pages of 512 slots, made when first used and kept. Segment structures come from slabs of
  * a page each.
  */
-#include "vm/segments.h"
+#include "vm/visitors.h"
 
 #include "core/base/assert.h"
 #include "core/base/string.h"
@@ -55,7 +55,7 @@ static inline uint32_t slot_index(const struct vm_region *region, vaddr_t va)
     return (uint32_t)((va - region->base) >> region->order);
 }
 
-static void *bookkeeping_page(struct address_space *space)
+void *bookkeeping_page(struct address_space *space)
 {
     paddr_t frame = frame_get_zeroed(PAGE_4K);
 
@@ -65,7 +65,7 @@ static void *bookkeeping_page(struct address_space *space)
     return phys_to_virt(frame);
 }
 
-static void bookkeeping_put(struct address_space *space, void *page)
+void bookkeeping_put(struct address_space *space, void *page)
 {
     frame_put(virt_to_phys(page), PAGE_4K);
     space->bookkeeping--;
@@ -876,6 +876,7 @@ static void region_destroy(struct address_space *space, struct vm_region *region
 COLD void space_empty(struct address_space *space)
 {
     reserve_release(space);
+    visitors_destroy(space);
     for (unsigned i = 0; i < VM_REGIONS; i++)
         region_destroy(space, &space->regions[i]);
     take_returned(space);

@@ -112,6 +112,10 @@ static inline unsigned part_shift(vaddr_t va)
 #endif
 void space_empty(struct address_space *domain);
 
+/* A page of zeros for what the domain remembers; NULL: no frame. */
+void *bookkeeping_page(struct address_space *domain);
+void bookkeeping_put(struct address_space *domain, void *page);
+
 /* By any domain, of the one that holds the address. */
 static inline struct vm_region *region_of(struct address_space *space, vaddr_t va)
 {
@@ -396,18 +400,37 @@ static inline uint64_t space_resident(const struct address_space *space)
 /* True if the page at va is there and allows the access after all: this CPU forgets what it knew of it. */
 bool space_allows(struct address_space *space, vaddr_t va, vm_flags_t access);
 
+/* ---- backing of touches in order: the theory is in vm/backing.c ---- */
+
+#define WINDOW_MAX 512u
+#define WINDOW_FIRST 3u /* pages touched before the first window of more than one */
+
+/* The pages that a touch backs which comes in order behind so many, where WINDOW_MAX is out of the question. */
+static inline unsigned window_after(unsigned run)
+{
+    return run < WINDOW_FIRST ? 1 : run < 15 ? 4 : run < 63 ? 16 : 64;
+}
+
+/* True if the aligned page of that size around va lies inside [start, end). */
+static inline bool page_fits(vaddr_t va, vaddr_t start, vaddr_t end, enum page_size size)
+{
+    vaddr_t page = align_down(va, page_bytes(size));
+
+    return page >= start && end - page >= page_bytes(size);
+}
+
+static inline bool segment_may_be_large(const struct vm_segment *segment, vaddr_t va)
+{
+    return segment->largest > PAGE_4K && page_fits(va, segment->start, segment_end(segment), PAGE_2M);
+}
+
 #if QUIRE_THREADS
-/* What the fault lacks that was answered with FAULT_NEEDS_ZEROS, which it is once at most: PERCPU. */
-struct fault_zeros {
-    bool had; /* this fault has been given what there is */
-    enum page_size size;
-    unsigned count;
-};
-extern struct fault_zeros fault_zeros;
+/* PERCPU: the fault has been answered with FAULT_NEEDS_ZEROS, and given what there is, which is done once. */
+extern bool fault_has_zeros;
 #endif
 
 /* vm_segment_fault_owned for an address where nothing is mapped (vm/backing.c). Where other CPUs use memory nearby, and
- * so may be waiting for the domain, frames are not zeroed with it held: FAULT_NEEDS_ZEROS. */
+ * so may be waiting for the domain, 2 MiB are not zeroed with it held: FAULT_NEEDS_ZEROS. */
 error_t segment_touch(struct address_space *space, struct vm_segment *segment, vaddr_t va);
 
 /* Small pages from `page` on, in the table that the directory's entry points to (vm/mmu.h): up to the first that is

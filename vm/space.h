@@ -42,7 +42,8 @@ union vm_slot {
  * cache line.
  *
  * Whoever looks at segments or page tables holds the lock of their domain, from the entry of each operation of vm/vm.h,
- * vm/object.h and vm/driver.h, and of vm_handle_fault, to its end. While it waits for a lock a CPU serves what others
+ * vm/object.h and vm/driver.h, and of vm_handle_fault, to its end; only where several CPUs fault in a domain they need
+ * none for that (vm/visitors.c). While it waits for a lock a CPU serves what others
  * ask of it (core/spinlock.h): flushes above all, which holders wait for (arch/x86_64/mmu.c).
  *
  * Order: a CPU that holds a domain waits only for one of a higher number. What concerns several domains holds all. What
@@ -85,8 +86,15 @@ struct vm_reserve {
 struct address_space {
     struct space_lock lock;
 #if QUIRE_THREADS
-    SPACE_LINE bool tied;        /* its lock is held together with that of domain 0 */
+    SPACE_LINE union {
+        uint16_t special; /* either of these */
+        struct {
+            bool tied; /* its lock is held together with that of domain 0 */
+            bool open; /* atomic: faults need no lock (vm/visitors.c), and who holds it closes it first */
+        };
+    };
     unsigned number;             /* of the domain */
+    struct vm_visitor *visitors; /* of each CPU one; NULL: it was never open */
     struct address_space *whole; /* domain 0 */
     struct vm_segment *returned; /* atomic: structures of its slabs that other domains have given back, by child[0] */
     /* Of domain 0: all of them, atomic; how many times over its holder holds all, and which those are. */
@@ -97,6 +105,7 @@ struct address_space {
 #endif
     SPACE_LINE struct mmu mmu;
     bool owns_tables;
+    unsigned visits;         /* faults by other CPUs than its own since it was closed last */
     uint64_t origins;        /* segments made so far */
     struct vm_segment *last; /* found last by a fault or a change of protection: the next is often in it */
     struct vm_segment none;  /* of no bytes: `last` where there is no other */
@@ -137,7 +146,7 @@ struct space_hold {
     bool tied, all;
 };
 
-void space_hold_tied(struct space_hold *);
+void space_hold_special(struct space_hold *);
 void space_release_all(struct address_space *whole);
 struct space_hold space_hold_all(struct address_space *);
 
@@ -148,8 +157,8 @@ static inline struct space_hold space_hold(struct address_space *domain)
     if (UNLIKELY(!domain))
         return hold;
     space_lock(&domain->lock);
-    if (UNLIKELY(domain->tied))
-        space_hold_tied(&hold);
+    if (UNLIKELY(domain->special))
+        space_hold_special(&hold);
     return hold;
 }
 

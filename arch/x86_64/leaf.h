@@ -139,6 +139,13 @@ static inline void mmu_count_entered(struct mmu *mmu, uint64_t *directory_entry,
     *directory_entry += (uint64_t)count << LEAF_USED_SHIFT;
 }
 
+/* So many pages of 4 KiB and 2 MiB were entered that are not counted yet (mmu_add_small, mmu_add_large). */
+static inline void mmu_count_added(struct mmu *mmu, size_t small, size_t large)
+{
+    mmu->bytes += (small << VM_PAGE_SHIFT) + (large << LEAF_TABLE_SHIFT);
+    mmu->large[PAGE_2M - 1] += large;
+}
+
 /* Enters a page of 2 MiB of ordinary memory into the free entry of a directory, the one that was used last. */
 static inline void mmu_enter_large(struct mmu *mmu, uint64_t *directory_entry, paddr_t frame, vm_flags_t protection)
 {

@@ -85,8 +85,8 @@ def row_text(row: dict, cpus: list[str], wanted: bool, goal: float | None) -> st
     return f"  {label[:LABEL_WIDTH]:<{LABEL_WIDTH}}" + "".join(painted(value, wanted) for value in values) + growth_text(row, goal)
 
 
-def print_table(summary: dict, own: tuple[str, ...], disjoint: tuple[str, ...], goal: float) -> None:
-    """own: families of rows in which threads only use memory that they made for themselves; disjoint: or that is theirs alone; goal: of growth."""
+def print_table(summary: dict, disjoint: tuple[str, ...], goal: float) -> None:
+    """disjoint: families of rows in which threads only use memory that is theirs alone; goal: of growth."""
     cpus = [str(number) for number in summary["cpus"] if number > 1]
     heads = [f"{mode} CPUs" for mode in cpus] + ["lines, 2 CPUs", "counted"]
     widths = [9 * len(COSTS)] * len(cpus) + [9 * len(LINE_COSTS), 9]
@@ -94,13 +94,14 @@ def print_table(summary: dict, own: tuple[str, ...], disjoint: tuple[str, ...], 
     names = [*COSTS.values()] * len(cpus) + [*LINE_COSTS.values(), "growth"]
     print(paint(" " * (LABEL_WIDTH + 2) + "".join(f" {name:>8}" for name in names), "2"))
     for row in summary["rows"]:
-        family = row["key"].partition("/")[0]
-        print(row_text(row, cpus, family in own, goal if family in disjoint else None))
+        alone = row["key"].partition("/")[0] in disjoint
+        print(row_text(row, cpus, alone, goal if alone else None))
     print("\nlocks: of the core, found taken; flushes asked of other CPUs, and CPUs asked; writes to lines of the cache that another CPU had, reads")
     print("of lines that another one had written, while all threads were at work. counted: by how much more two CPUs do than one, by instructions,")
     print("those for which they wait for each other included: the same in each run, whatever the host does.")
-    print_verdict([row for row in summary["rows"] if row["key"].partition("/")[0] in own])
-    print_growth([row for row in summary["rows"] if row["key"].partition("/")[0] in disjoint], goal)
+    alone = [row for row in summary["rows"] if row["key"].partition("/")[0] in disjoint]
+    print_verdict(alone)
+    print_growth(alone, goal)
 
 
 def print_growth(rows: list[dict], goal: float) -> None:

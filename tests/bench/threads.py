@@ -48,11 +48,9 @@ LINES = "lines"  # with the plugin
 PAIR = "pair"  # two machines with one CPU at the same time
 CPUS_THERE = "cpus"  # the figure with the number of CPUs
 NO_ROWS = (CALIBRATION, CPUS_THERE)
-# What threads do on memory of their own, and what it has to bring from one CPU to two.
+# What threads do on memory of their own, so that they cost each other nothing, and what it has to bring from one CPU to two.
 DISJOINT = ("faults_own", "faults_given", "faults_part", "map_unmap", "map_touch_unmap", "protect", "discard", "disjoint", "thrash", "scratch", "large", "call", "compute")
 SCALING_GOAL = 1.8
-# Of these what is mapped by themselves, too: they cost each other nothing.
-OWN = tuple(family for family in DISJOINT if family not in ("faults_given", "faults_part"))
 # The program's own instructions, or those of the C library: the same on both sides, so that neither can be ahead.
 OWN_CODE = ("compute", "thrash", "scratch", "lock_shared")
 
@@ -341,7 +339,7 @@ def measure(options: argparse.Namespace) -> int:
     summary = summary_of(threads, problems)
     results.finish(summary)
     print_table(summary)
-    costs.print_table(summary, OWN, DISJOINT, SCALING_GOAL)
+    costs.print_table(summary, DISJOINT, SCALING_GOAL)
     found = [*summary["problems"], *results.problems]
     return bench.tell(found)
 

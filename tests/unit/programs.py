@@ -28,6 +28,7 @@ VM = [
     "vm/collapse.c",
     "vm/image.c",
     "vm/guard.c",
+    "vm/visitors.c",
 ]
 HEAP_ALONE = [
     "tests/unit/fake/tables.c",

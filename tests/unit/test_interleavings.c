@@ -1,7 +1,7 @@
 /*
  * The short pieces of vm/ and core/ that several CPUs run at once, in every interleaving (explore.h): spin locks, the
- * locks of domains, what CPUs free of each other's heaps, tables that are entered into a root of several, and what CPUs
- * learn for tables of their own while it changes. What is broken on purpose has to be found.
+ * locks of domains, what CPUs free of each other's heaps, tables that are entered into a root of several, what CPUs
+ * learn for tables of their own while it changes, and faults without a lock. What is broken on purpose has to be found.
  */
 #include <string.h>
 
@@ -17,9 +17,13 @@ static void ask_others(uint64_t mask, void (*function)(void *), void *argument);
 #include "arch/x86_64/mmu.c"
 
 #include "arch/x86_64/cpu_tables.c"
+#undef ROOT_SHIFT
+#undef GIB_SHIFT
+#include "arch/x86_64/mmu_shared.c"
 #include "core/spinlock.c"
 #include "vm/domains.c"
 #include "vm/heap/remote.h"
+#include "vm/visitors.c"
 
 static void (*const *acts)(void);
 static unsigned actors, returned;
@@ -512,7 +516,187 @@ static void test_learning(void **state)
     mmu_free_own_tables();
 }
 
+/* ---- visitors ---- */
+
+#define VISITED_AT (SLOTS_BASE + ((vaddr_t)7 << VM_REGION_SHIFT)) /* of domain 0 */
+#define VISITED_PAGES 8u
+
+static struct vm_visitor visitors[EXPLORE_ACTORS];
+static struct vm_segment visited;
+static union vm_slot visited_slot = {.root = &visited};
+static const struct vm_segment_driver visited_driver = {.name = "visited", .vm_fault = vm_segment_fault_owned};
+static unsigned visiting, frames_out;
+
+/* A frame at a time; the walk, and what is counted, as they are. */
+static void visit_page(unsigned page)
+{
+    vaddr_t va = VISITED_AT + page * VM_PAGE_SIZE;
+
+    if (!visitors_serve(&domains[0], va, VM_WRITE, false))
+        return; /* the domain is closed */
+    struct mmu_place place;
+
+    EXPLORE_CHECK(mmu_find_place(&domains[0].mmu, va, &place));
+    EXPLORE_CHECK(mmu_has_table(place.entry) && *mmu_small_entry(place.entry, va) != 0);
+}
+
+static void visit_both(void)
+{
+    visit_page(0);
+    visit_page(1);
+}
+
+static void visit_other(void)
+{
+    visit_page(1);
+    visit_page(2);
+}
+
+static void come_and_go(void)
+{
+    struct vm_visitor *visitor = come(&domains[0]);
+
+    if (!visitor)
+        return;
+    visiting++;
+    EXPLORE_CHECK(inside[0] == 0);
+    explore_step();
+    EXPLORE_CHECK(inside[0] == 0);
+    visiting--;
+    go(visitor);
+}
+
+static void close_and_open(void)
+{
+    struct space_hold hold = space_hold(&domains[0]);
+
+    EXPLORE_CHECK(!domains[0].open && visiting == 0);
+    go_inside(0);
+    EXPLORE_CHECK(visiting == 0);
+    open_domain(&domains[0]);
+    space_release(&hold);
+}
+
+/* As if the lock were enough. */
+static void hold_without_closing(void)
+{
+    space_lock(&domains[0].lock);
+    EXPLORE_CHECK(visiting == 0);
+    go_inside(0);
+    space_unlock(&domains[0].lock);
+}
+
+static void prepare_visitors(void)
+{
+    prepare_domains();
+    memset(table_is_out, 0, sizeof(table_is_out));
+    memset(visitors, 0, sizeof(visitors));
+    tables_out = frames_out = visiting = 0;
+    visited = (struct vm_segment){
+        .start = VISITED_AT, .size = VISITED_PAGES * VM_PAGE_SIZE, .driver = &visited_driver, .flags = VM_RW};
+    domains[0].visitors = visitors;
+    domains[0].regions[(VISITED_AT >> VM_REGION_SHIFT) % VM_REGIONS].only = &visited_slot;
+    if (mmu_init(&domains[0].mmu) != E_SUCCESS)
+        fake_violation("no root");
+    EXPLORE_CHECK(mmu_map(&domains[0].mmu, VISITED_AT + GIB / 2, 0x800000, PAGE_4K, VM_RW) == E_SUCCESS);
+    open_domain(&domains[0]);
+}
+
+/* What the domain counts when it has been closed is what there is. */
+static const char *check_visitors(void)
+{
+    struct space_hold hold = space_hold(&domains[0]);
+    struct mmu_count there = mmu_count(&domains[0].mmu, VISITED_AT, VISITED_PAGES * VM_PAGE_SIZE);
+    struct path path = path_from_root(&domains[0].mmu, VISITED_AT, PAGE_2M);
+
+    space_release(&hold);
+    if (mmu_pages(&domains[0].mmu, PAGE_4K) != 1 + there.pages[PAGE_4K] || frames_out != there.pages[PAGE_4K])
+        return "pages are not counted, or frames are lost";
+    if (visited.faults[PAGE_4K] != there.pages[PAGE_4K])
+        return "faults are not counted";
+    if (entry_used(*path.entry) != there.pages[PAGE_4K])
+        return "the table does not count its pages";
+    if (entry_used(*path.parent) != (there.pages[PAGE_4K] > 0) + 1)
+        return "the directory does not count its tables";
+    return tables_out - domains[0].mmu.cached == 4 + (there.pages[PAGE_4K] > 0) ? NULL : "a table is lost";
+}
+
+static void test_visitors(void **state)
+{
+    (void)state;
+    fake_ram(&(struct frame_range){0, 16 * MIB}, 1);
+    prepare = prepare_visitors;
+    check = check_visitors;
+    MUST_HOLD(4, come_and_go, come_and_go, close_and_open);
+    MUST_HOLD(3, come_and_go, close_and_open, close_and_open);
+    MUST_HOLD(3, visit_both, visit_other);
+    MUST_HOLD(2, visit_both, visit_other, close_and_open);
+    MUST_BE_FOUND(NULL, come_and_go, hold_without_closing);
+    MUST_BE_FOUND("enter", visit_both, visit_other);
+    MUST_BE_FOUND("count", visit_both, visit_other);
+}
+
+paddr_t frame_get_zeroed(enum page_size size)
+{
+    EXPLORE_CHECK(size == PAGE_4K);
+    return 0x1000000 + (paddr_t)++frames_out * VM_PAGE_SIZE;
+}
+
+void frame_put_clean(paddr_t frame, enum page_size size)
+{
+    EXPLORE_CHECK(size == PAGE_4K && frame > 0x1000000);
+    frames_out--;
+}
+
 /* ---- what is asked of others, none of which happens here ---- */
+
+paddr_t frame_get(enum page_size size)
+{
+    (void)size;
+    return FRAME_NONE;
+}
+
+void frame_put(paddr_t frame, enum page_size size)
+{
+    (void)frame, (void)size;
+}
+
+unsigned frames_get_runs(struct frame_run *runs, unsigned places, unsigned count, bool zeroed)
+{
+    (void)runs, (void)places, (void)count, (void)zeroed;
+    return 0;
+}
+
+void frames_put_neighbours(paddr_t first, enum page_size size, size_t count)
+{
+    (void)first, (void)size, (void)count;
+}
+
+PERCPU struct frame_magazines frame_magazines;
+PERCPU long frames_failing;
+PERCPU uint64_t frames_zeroed;
+
+paddr_t frame_check_zeroed(paddr_t frame)
+{
+    return frame;
+}
+
+void *bookkeeping_page(struct address_space *domain)
+{
+    (void)domain;
+    return NULL;
+}
+
+void bookkeeping_put(struct address_space *domain, void *page)
+{
+    (void)domain, (void)page;
+}
+
+error_t vm_segment_fault_owned(struct address_space *space, struct vm_segment *segment)
+{
+    (void)space, (void)segment;
+    return E_FAULT;
+}
 
 paddr_t frame_get_run(unsigned order)
 {
@@ -554,7 +738,7 @@ int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_spin_locks),        cmocka_unit_test(test_domains),  cmocka_unit_test(test_remote),
-        cmocka_unit_test(test_tables_of_several), cmocka_unit_test(test_learning),
+        cmocka_unit_test(test_tables_of_several), cmocka_unit_test(test_learning), cmocka_unit_test(test_visitors),
     };
 
     return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));

@@ -483,29 +483,149 @@ static void test_who_stays_away_leaves(void **state)
     end_turns();
 }
 
-/* Where others use memory nearby a fault has its zeros made without the domain held: for the next ones, too. */
+/* Where others use memory nearby 2 MiB of zeros are made without the domain held. */
 static void test_zeros_are_made_before(void **state)
 {
     struct vm_segment *large;
+
+    (void)state;
+    start_turns();
+    large = must_alloc(&vm_anon, VM_ANYWHERE, 8 * MIB, VM_RW | VM_PAGES_2M);
+    frames_drain();
+    assert_int_equal(must_read(vm_start(large)), 0);
+    assert_int_equal(frame_magazine(PAGE_2M, FRAME_CLEAN)->count, 0);
+    fake_cpu_be(1);
+    frames_drain();
+    assert_int_equal(must_read(vm_start(large) + 2 * MIB), 0);
+    assert_int_equal(frame_magazine(PAGE_2M, FRAME_CLEAN)->count, 0);
+    assert_int_equal(vm_segment_statistics(space, large).faults[PAGE_2M], 2);
+    end_turns();
+}
+
+/* ---- visitors ---- */
+
+#define VISITED_PAGES 2048u /* by all, in each of their ways */
+
+struct visited {
+    vaddr_t parts, turns, same, large; /* segments of small pages, but for the last one */
+    bool failing;
+};
+
+static void visit(const struct visited *visited, unsigned cpu, vaddr_t va)
+{
+    error_t error = fake_write(va, &(uint64_t){va}, 8);
+
+    if (visited->failing && error == E_NOMEM) {
+        frames_fail_nth(-1);
+        error = fake_write(va, &(uint64_t){va}, 8);
+    }
+    EXPECT(!error, "CPU %u cannot write to %#lx: error %d", cpu, va, error);
+}
+
+static void visit_all(unsigned cpu, void *argument)
+{
+    const struct visited *visited = argument;
+    unsigned part = VISITED_PAGES / CPUS;
+
+    for (unsigned page = 0; page < VISITED_PAGES; page++) {
+        vaddr_t offset = page * VM_PAGE_SIZE;
+
+        if (visited->failing && page % 8 == 0)
+            frames_fail_nth((long)(page / 8 % 6));
+        if (page / part == cpu)
+            visit(visited, cpu, visited->parts + offset);
+        if (page % CPUS == cpu)
+            visit(visited, cpu, visited->turns + offset);
+        visit(visited, cpu, visited->same + offset);
+        if (page % 64 == cpu)
+            visit(visited, cpu, visited->large + (vaddr_t)page / 64 * MIB);
+        fake_cpu_look();
+    }
+    frames_fail_nth(-1);
+}
+
+static vaddr_t make_visited(size_t size, vm_flags_t pages)
+{
+    return vm_start(must_alloc(&vm_anon, VM_ANYWHERE, size, VM_RW | pages));
+}
+
+static void check_visited(const struct visited *visited)
+{
+    for (unsigned page = 0; page < VISITED_PAGES; page++) {
+        vaddr_t offset = page * VM_PAGE_SIZE;
+
+        assert_int_equal(must_read(visited->parts + offset), visited->parts + offset);
+        assert_int_equal(must_read(visited->turns + offset), visited->turns + offset);
+        assert_int_equal(must_read(visited->same + offset), visited->same + offset);
+    }
+}
+
+static void visit_by_all(bool failing)
+{
+    struct visited visited = {.failing = failing};
+    uint64_t before, faults = 0;
+
+    fake_cpus(CPUS);
+    fixture_start(RAM);
+    before = vm_resident(space);
+    visited.parts = make_visited(VISITED_PAGES * VM_PAGE_SIZE, VM_PAGES_4K);
+    visited.turns = make_visited(VISITED_PAGES * VM_PAGE_SIZE, VM_PAGES_4K);
+    visited.same = make_visited(VISITED_PAGES * VM_PAGE_SIZE, VM_PAGES_4K);
+    visited.large = make_visited(VISITED_PAGES / 64 * MIB, VM_PAGES_2M);
+    fake_cpus_run(visit_all, &visited);
+    if (!failing) {
+        assert_true(space->open);
+        assert_int_equal(vm_stats(space).resident[PAGE_2M], VISITED_PAGES / 64 / 2 * 2 * MIB);
+        assert_int_equal(vm_resident(space) - before, VISITED_PAGES / 64 * MIB + 3 * VISITED_PAGES * VM_PAGE_SIZE);
+    }
+    fixture_check();
+    assert_false(space->open);
+    check_visited(&visited);
+    for (unsigned page = 0; page < PAGE_SIZES; page++)
+        faults += vm_stats(space).faults[VM_FAULT_DEMAND][page];
+    assert_true(faults >= VISITED_PAGES / 64 / 2 && faults <= 3 * VISITED_PAGES + VISITED_PAGES / 64 / 2 * CPUS);
+    end_turns();
+}
+
+static void test_visitors(void **state)
+{
+    (void)state;
+    visit_by_all(false);
+}
+
+static void test_visitors_find_no_frames(void **state)
+{
+    (void)state;
+    visit_by_all(true);
+}
+
+/* Closed by whatever is done to it, and opened after as many faults by others; never where it is tied. */
+static void test_opened_and_closed(void **state)
+{
+    struct vm_segment *segment;
     vaddr_t start;
 
     (void)state;
     start_turns();
-    start = vm_start(must_alloc(&vm_anon, VM_ANYWHERE, 256 * VM_PAGE_SIZE, VM_RW | VM_PAGES_4K));
-    large = must_alloc(&vm_anon, VM_ANYWHERE, 8 * MIB, VM_RW | VM_PAGES_2M);
-    frames_drain();
-    assert_int_equal(must_read(start), 0);
-    assert_int_equal(must_read(vm_start(large)), 0);
-    assert_int_equal(frame_magazine(PAGE_4K, FRAME_CLEAN)->count, 0); /* nobody else uses it */
+    segment = must_alloc(&vm_anon, VM_ANYWHERE, 64 * VM_PAGE_SIZE, VM_RW | VM_PAGES_4K);
+    start = vm_start(segment);
+    for (unsigned page = 0; page < 16; page++)
+        assert_int_equal(must_read(start + (63 - page) * VM_PAGE_SIZE), 0);
+    assert_false(space->open); /* nobody else was there */
     fake_cpu_be(1);
-    frames_drain();
-    assert_int_equal(must_read(start + 20 * VM_PAGE_SIZE), 0);
-    assert_int_equal(frame_magazine(PAGE_4K, FRAME_CLEAN)->count, 7);
-    for (unsigned page = 21; page < 256; page++)
-        assert_int_equal(must_read(start + page * VM_PAGE_SIZE), 0);
-    assert_int_equal(must_read(vm_start(large) + 2 * MIB), 0);
-    assert_int_equal(frame_magazine(PAGE_2M, FRAME_CLEAN)->count, 0);
-    assert_int_equal(vm_segment_statistics(space, large).faults[PAGE_2M], 2);
+    for (unsigned page = 0; page < 24; page++) {
+        assert_int_equal(space->open, page >= 4);
+        assert_int_equal(must_read(start + 2 * page * VM_PAGE_SIZE), 0);
+    }
+    fake_cpu_be(0);
+    assert_int_equal(must_read(start + VM_PAGE_SIZE), 0);
+    fake_cpu_be(2);
+    assert_int_equal(must_read(start + VM_PAGE_SIZE), 0); /* which has been backed */
+    assert_true(space->open);
+    assert_int_equal(vm_segment_statistics(space, segment).faults[PAGE_4K], 16 + 24 + 1);
+    assert_false(space->open);
+    assert_int_equal(vm_protect(space, start, VM_PAGE_SIZE, VM_READ), E_SUCCESS);
+    assert_int_equal(fake_write(start, &(uint64_t){1}, 8), E_ACCES);
     end_turns();
 }
 
@@ -665,6 +785,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_only_users_are_asked),
         cmocka_unit_test(test_who_stays_away_leaves),
         cmocka_unit_test(test_zeros_are_made_before),
+        cmocka_unit_test(test_visitors),
+        cmocka_unit_test(test_visitors_find_no_frames),
+        cmocka_unit_test(test_opened_and_closed),
         cmocka_unit_test(test_discarded_everywhere),
         cmocka_unit_test(test_tables_of_a_gib),
         cmocka_unit_test(test_entries_of_the_root),

@@ -4,3 +4,6 @@
 
 #include "arch/x86_64/cpu_tables.c"
 #include "arch/x86_64/mmu.c"
+#undef ROOT_SHIFT
+#undef GIB_SHIFT
+#include "arch/x86_64/mmu_shared.c"
