@@ -104,11 +104,18 @@ def print_table(summary: dict, disjoint: tuple[str, ...], goal: float) -> None:
     print_growth(alone, goal)
 
 
+def growth_verdict(how: str, found: dict[str, float], goal: float) -> str:
+    """found: by the row's key."""
+    less = [f"{key} {value:.2f}" for key, value in found.items() if value < goal]
+    together = statistics.geometric_mean(found.values())
+    text = f"On memory of their own two CPUs do {together:.2f} times as much as one {how} (geometric mean), {goal} in {len(found) - len(less)} of {len(found)}"
+    return text + (f"; not {', '.join(less)}" if less else "")
+
+
 def print_growth(rows: list[dict], goal: float) -> None:
     found = {row["key"]: value for row in rows if (value := growth(row)) is not None}
-    less = [f"{key} {value:.2f}" for key, value in found.items() if value < goal]
     if found:
-        print(f"By instructions two CPUs do {goal} times as much as one: {len(found) - len(less)} of {len(found)}" + (f"; not {', '.join(less)}" if less else ""))
+        print(growth_verdict("by instructions", found, goal))
 
 
 def print_verdict(rows: list[dict]) -> None:

@@ -279,10 +279,10 @@ def print_verdict(summary: dict) -> None:
         what = "1 CPU, instructions" if mode == COUNTED else cpus_text(int(mode))
         print(f"{what}: ahead in {len(compared) - len(behind)} of {len(compared)}" + (f"; not in {', '.join(behind)}" if behind else ""))
     print(f"Of these are left out {', '.join(OWN_CODE)}: what they do is the program's own code, which is the same on both sides.")
-    scaled = [row for row in summary["rows"] if row["key"].partition("/")[0] in DISJOINT and row["scaling"][HERE] is not None]
-    less = [f"{row['key']} {row['scaling'][HERE]:.2f}" for row in scaled if row["scaling"][HERE] < SCALING_GOAL]
+    alone = [row for row in summary["rows"] if row["key"].partition("/")[0] in DISJOINT]
+    scaled = {row["key"]: row["scaling"][HERE] for row in alone if row["scaling"][HERE] is not None}
     if scaled:
-        print(f"From 1 to 2 CPUs on memory of their own {SCALING_GOAL} times as much: {len(scaled) - len(less)} of {len(scaled)}" + (f"; not {', '.join(less)}" if less else ""))
+        print(costs.growth_verdict("by the clock", scaled, SCALING_GOAL))
 
 
 # ---- all of it ----
