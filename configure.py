@@ -26,6 +26,7 @@ sys.dont_write_bytecode = True
 
 import allocators  # noqa: E402
 import debian_source  # noqa: E402
+import disk  # noqa: E402
 import elf  # noqa: E402
 import graph  # noqa: E402
 import kernel  # noqa: E402
@@ -36,6 +37,7 @@ import subjects  # noqa: E402
 from archive import collect, idle_patterns  # noqa: E402
 from image import Choices, Image, archive_path, expected_plan, write_generated  # noqa: E402
 from manifest import Manifest, read_manifest  # noqa: E402
+from iso import COMPRESSIONS  # noqa: E402
 from report import format_size, paint, parse_size, write_if_changed  # noqa: E402
 from tool import Failure, core_line, core_words, require  # noqa: E402
 
@@ -45,7 +47,7 @@ PROGRAM_LISTS = [Path("tests/unit/programs.py"), Path("tests/unit/programs_core.
 TEMPLATE = ROOT / "images/template"
 DISK_LEAST = 64 << 10  # with fewer bytes free, a build that failed did so for want of them
 MEMORY = Path("build/configuration.json")
-TOOLS = ["allocators", "archive", "calls", "debian_source", "disassembly", "elf", "fat", "graph", "image", "kernel", "manifest", "packages", "plan", "report", "sources", "subjects", "symbols", "tool"]
+TOOLS = ["allocators", "archive", "calls", "debian_source", "disassembly", "disk", "elf", "graph", "image", "iso", "kernel", "manifest", "packages", "plan", "report", "sources", "subjects", "symbols", "tool"]
 
 EXAMPLES = """
 examples:
@@ -63,6 +65,7 @@ examples:
 
 then:
   ninja          build/APP/APP.elf and build/APP/APP.iso        ninja test    every test
+  ninja images   the formats of --format alone
   ninja run      boot it here; Ctrl-C ends                      ninja debug   boot it stopped, with gdb attached
   ninja fuzz     fuzz for longer                                ninja bench   measure here and on Linux, side by side
   ninja report   draw what was measured                         ninja clean   remove what was built
@@ -99,6 +102,15 @@ def turns_option(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,3}", text):
         raise argparse.ArgumentTypeError(f"{text!r} must be a number from 0 to 999")
     return int(text)
+
+
+def formats_option(text: str) -> list[str]:
+    """Each once, in the order given."""
+    formats = text.split(",")
+    unknown = [kind for kind in formats if kind not in disk.SUFFIXES]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"there is no format {unknown[0]!r}; there are {', '.join(disk.SUFFIXES)}")
+    return list(dict.fromkeys(formats))
 
 
 def off_or(check: manifests.Check) -> Callable[[str], int]:
@@ -168,6 +180,12 @@ def make_parser() -> Parser:
     machine.add_argument(
         "--accelerator", choices=("auto", "tcg", "kvm"), default="auto", help="of QEMU; auto: KVM where it works"
     )
+    form = parser.add_argument_group("the image (docs/images.md)")
+    form.add_argument(
+        "--format", dest="formats", metavar="FORMAT,FORMAT", type=formats_option, default=["iso"],
+        help=f"what ninja makes beside the ELF file: {', '.join(disk.SUFFIXES)} (default: iso)",
+    )  # fmt: skip
+    form.add_argument("--compress", choices=COMPRESSIONS, default="none", help="how the image stores program and files")
     measured = parser.add_argument_group("measuring APP (docs/benchmarking.md)")
     measured.add_argument(
         "--bench", action="store_true", help="run it here and in a Linux guest in the same machine, side by side"
@@ -655,7 +673,7 @@ def chosen(options: argparse.Namespace) -> Choices:
         raise Failure("--cmdline must be one line")
     core_line(["quire.exit=debug", *core_words("--cmdline", options.cmdline)])
     names = ("program", "files", "libc", "malloc", "inline", "ram", "pages", "machine", "args", "cpus", "trust_virgin_ram",
-             "cmdline", "accelerator", "debug", "stats", "timeline", "profile")  # fmt: skip
+             "cmdline", "accelerator", "debug", "stats", "timeline", "profile", "formats", "compress")  # fmt: skip
     return Choices(**{name: getattr(options, name) for name in names}, env=dict(options.env))
 
 

@@ -12,6 +12,7 @@ a manifest's [source] are looked up in such a tree only; build/NAME/sources.txt 
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -52,6 +53,14 @@ class Source:
     @property
     def fetched(self) -> bool:
         return self.tree.is_dir()
+
+
+def version(source: Source) -> str | None:
+    """Of the package that was fetched, as its .dsc says."""
+    for path in source.download.glob("*.dsc"):
+        found = re.search(r"^Version: (\S+)$", path.read_text(), re.MULTILINE)
+        return found[1] if found else None
+    return None
 
 
 def matching(tree: Path, pattern: str) -> list[str]:

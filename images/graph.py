@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import debian_source
+import disk
 import sources
 from archive import collect, packed_size
 from image import LIBRARIES, Image, archive_path, include_folders, source_files
@@ -45,6 +46,8 @@ LANGUAGE_C = "-std=gnu11"
 LANGUAGE_CXX = "-xc++ -std=gnu++17"
 CALL_TOOLS = ("images/calls.py", "images/disassembly.py", "images/tool.py")
 LIMIT_IMAGES = ("hello", "micro", "heap-costs", "heap-day", "system-calls", "frames", "faults", "mapping-calls")  # what tests/bench/limits.py boots
+ISO_TOOLS = ("images/iso.py", "images/fat.py", "images/description.py", "images/tool.py")
+DISK_TOOLS = ("images/disk.py", "images/gpt.py", "images/ova.py")
 GUEST_INIT = BUILD / "linux/init"  # of the Linux guest, tests/bench/guest.py
 GUEST_SOURCE = "tests/bench/guest/init.c"
 LINES_PLUGIN = BUILD / "bench-threads/lines.so"  # of QEMU, tests/bench/lines.py
@@ -405,21 +408,33 @@ def native_program(ninja: Writer, image: Image, toolchain: Toolchain) -> None:
 
 
 def image_edges(ninja: Writer, image: Image, toolchain: Toolchain) -> list[Path]:
-    """All edges of one image; what a user asks for: the ELF file and the ISO."""
+    """All edges of one image; what a user asks for: the ELF file and the formats that were chosen."""
     files = files_archive(ninja, image)
     debug = linked_program(ninja, image, files, toolchain)
     elf, iso = image.output(".elf"), image.output(".iso")
+    about = image.folder / "about.json"
     ninja.edge(elf, "strip", [debug])
     ninja.edge(
         iso,
         "iso",
         [],
-        [elf, *files, "images/iso.py", "images/fat.py"],
+        [elf, *files, about, image.calls_report, *ISO_TOOLS],
         elf=shell(elf),
         files_option=shell("--files", *files) if files else "",
+        about=shell("--about", about, "--calls", image.calls_report, "--compress", image.choices.compress),
         label=shell(image.name),
     )
-    return [elf, iso]
+    return [elf, *format_edges(ninja, image, iso)]
+
+
+def format_edges(ninja: Writer, image: Image, iso: Path) -> list[Path]:
+    """What is made of the ISO; in the order in which the formats were chosen, the ISO itself among them."""
+    machine = shell("--name", image.name, "--cpus", image.choices.cpus, "--memory", image.ram)
+    outputs = [image.output(disk.SUFFIXES[kind]) for kind in image.choices.formats]
+    for kind, output in zip(image.choices.formats, outputs, strict=True):
+        if output != iso:
+            ninja.edge(output, "disk", [iso], DISK_TOOLS, kind=kind, machine=machine)
+    return outputs
 
 
 def program_edges(ninja: Writer, folder: Path, programs: dict[str, list[str]], sanitize: str, libraries: str) -> list[Path]:
@@ -453,6 +468,7 @@ def test_targets(ninja: Writer, tests: Tests, images: list[Path]) -> None:
     fuzz = program_edges(ninja, BUILD / "fuzz", tests.fuzzers, FUZZ_SANITIZE, "")
     ninja.edge("test", "terminal", [*unit, *fuzz, *images], start="tests/run.py", what="test")
     ninja.edge("stress", "terminal", start="tests/stress.py", what="stress")
+    ninja.edge("reproduce", "terminal", start="tests/reproduce.py", what="reproduce")
     ninja.edge("fuzz", "terminal", fuzz, start="tests/run.py --fuzz-seconds 600 fuzz", what="fuzz")
     suites = {"unit": list(tests.programs), "fuzz": list(tests.fuzzers), "left_out": tests.left_out}
     write_if_changed(BUILD / "tests.json", json.dumps(suites, indent=4) + "\n")
@@ -494,6 +510,8 @@ def write_targets(
     for image in images:
         outputs = image_edges(ninja, image, toolchain)
         ninja.edge(image.folder.name, "phony", outputs)
+        if image is current:
+            ninja.edge("images", "phony", outputs[1:])
     tested = {image.name: image_edges(ninja, image, toolchain) for image in test_images}
     for image in test_images:
         native_program(ninja, image, toolchain)

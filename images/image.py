@@ -49,6 +49,8 @@ class Choices:
     stats: bool | None = None
     timeline: int | None = None
     profile: int | None = None
+    formats: list[str] = field(default_factory=lambda: ["iso"])  # of images (images/disk.py)
+    compress: str = "none"
     measure: bool = False  # for tests/bench; there is no option for it
 
 
@@ -137,6 +139,8 @@ class Image:
         more = {**(packages.CXX if self.links_cxx else {}), **self.allocator.packages}
         if self.manifest.compiler == "gcc":
             more = {**more, **packages.GCC, **(packages.GXX if self.manifest.is_cxx else {})}
+        if not {"iso", "raw", "vhd", "gce"}.issuperset(self.choices.formats):
+            more = {**more, **packages.DISK}
         if self.debian_sources:
             more = {**more, **debian_source.PACKAGES}
         return {**packages.LIBC[self.libc], **more, **{package: f"wanted by {self.name}" for package in self.manifest.packages}}
@@ -233,6 +237,21 @@ def plan_settings(image: Image) -> dict:
     }
 
 
+def about_image(image: Image) -> dict:
+    """What the image says of itself (images/description.py): no path and no time, so that it is the same everywhere."""
+    manifest, choices = image.manifest, image.choices
+    return {
+        "version": manifest.version or (debian_source.version(manifest.source) if manifest.source else None),
+        "summary": manifest.summary,
+        "memory": plan_settings(image),
+        "pages": image.pages,
+        "cpus": choices.cpus,
+        "command_line": choices.cmdline,
+        "arguments": manifest.args if choices.args is None else choices.args,
+        "environment": manifest.env,
+    }
+
+
 def program_settings(manifest: Manifest) -> dict | None:
     """For the debugger: the existing program, and where it lies with quire.aslr=off."""
     if not manifest.program:
@@ -318,5 +337,6 @@ def write_generated(image: Image) -> None:
     write_if_changed(image.folder / "sources.txt", "".join(f"{path}\n" for path in source_files(image).values()))
     write_if_changed(image.folder / "config.c", config_c(image))
     write_if_changed(image.folder / "run.json", json.dumps(run_settings(image), indent=4) + "\n")
+    write_if_changed(image.folder / "about.json", json.dumps(about_image(image), indent=4) + "\n")
     write_if_changed(image.folder / "plan.json", json.dumps(plan_settings(image), indent=4) + "\n")
     link_headers(image)

@@ -6,20 +6,26 @@ for UEFI, in a small FAT file system that is the second partition of a GPT. Each
 the ELF file as a multiboot2 kernel, with the packed files as a module. GRUB's script language is not needed, only its
 rescue parser. The UEFI core does not know its own disk, so it looks for a file whose name only this image has.
 
+With --compress gzip the ELF file and the packed files are stored compressed, and both cores get GRUB's module gzio, which
+unpacks them while they are read. (Its xzio fails on UEFI with large files, so gzip is all there is.)
+
 The same input gives the same bytes: all dates are SOURCE_DATE_EPOCH (1980 if unset). The file is padded to whole MiB
 inside of its last partition, so that it is also a valid raw disk.
 """
 
 import argparse
+import gzip
 import hashlib
+import json
 import os
 import re
 import shlex
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import description
 import fat
 from tool import Failure, read_input, require, run_main, write_output
 
@@ -28,6 +34,7 @@ GRUB_BIOS = GRUB / "i386-pc"
 GRUB_UEFI = GRUB / "x86_64-efi"
 BIOS_MODULES = ["biosdisk", "iso9660", "multiboot2", "boot"]
 UEFI_MODULES = ["iso9660", "part_gpt", "part_msdos", "search_fs_file", "multiboot2", "boot"]
+COMPRESSIONS = ("none", "gzip")
 
 MIB = 1 << 20
 EPOCH_1980 = 315532800
@@ -39,6 +46,20 @@ class Image(NamedTuple):
     elf: bytes
     files: bytes | None
     command_line: str
+    compress: bool = False
+    about: dict[str, Any] = {}  # what it is said to be (images/description.py)
+
+    @property
+    def modules(self) -> list[str]:
+        """What both GRUB cores have besides their own modules."""
+        return ["gzio"] if self.compress else []
+
+    def stored(self, part: bytes) -> bytes:
+        return gzip.compress(part, 9, mtime=0) if self.compress else part
+
+    def describe(self) -> bytes:
+        parts = {"kernel": self.elf} | ({} if self.files is None else {"files": self.files})
+        return description.make_text({"name": self.name} | self.about, self.command_line, parts, self.compress)
 
     def identity(self) -> str:
         """Hexadecimal digits that differ between images."""
@@ -93,7 +114,7 @@ def make_partition(image: Image, marker: str, work: Path) -> bytes:
     """The EFI system partition with GRUB for UEFI."""
     program = work / "bootx64.efi"
     script = f"search.file /boot/{marker} root\nset gfxpayload=text\n{boot_script(image)}"
-    make_grub("x86_64-efi", GRUB_UEFI, script, UEFI_MODULES, program)
+    make_grub("x86_64-efi", GRUB_UEFI, script, [*UEFI_MODULES, *image.modules], program)
     tree: fat.Tree = {"EFI": {"BOOT": {"BOOTX64.EFI": program.read_bytes()}}}
     return fat.make_volume(tree, "QUIRE", int(image.identity()[:8], 16))
 
@@ -102,11 +123,12 @@ def make_tree(image: Image, marker: str, tree: Path) -> None:
     """What the ISO 9660 file system holds."""
     boot = tree / "boot"
     boot.mkdir(parents=True)
-    (boot / image.name).write_bytes(image.elf)
+    (boot / image.name).write_bytes(image.stored(image.elf))
     if image.files is not None:
-        (boot / f"{image.name}.files").write_bytes(image.files)
+        (boot / f"{image.name}.files").write_bytes(image.stored(image.files))
+    (boot / description.FILE).write_bytes(image.describe())
     (boot / marker).write_bytes(b"")
-    make_grub("i386-pc-eltorito", GRUB_BIOS, boot_script(image), BIOS_MODULES, boot / "bios.img")
+    make_grub("i386-pc-eltorito", GRUB_BIOS, boot_script(image), [*BIOS_MODULES, *image.modules], boot / "bios.img")
     for path in tree.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
 
@@ -121,7 +143,7 @@ def run_xorriso(label: str, tree: Path, partition: Path, output: Path) -> None:
     run(command)
 
 
-def make_iso(image: Image, label: str) -> bytes:
+def make_iso(image: Image) -> bytes:
     """The whole file. It is made twice: the second time the partition is longer by what is missing to whole MiB, so
     that the backup of the partition table stays in the last sector, where it belongs."""
     with tempfile.TemporaryDirectory(prefix="quire-iso-") as folder:
@@ -131,15 +153,15 @@ def make_iso(image: Image, label: str) -> bytes:
         partition, output = work / "efi.fat", work / "out.iso"
         volume = make_partition(image, marker, work)
         partition.write_bytes(volume)
-        run_xorriso(label, work / "tree", partition, output)
+        run_xorriso(volume_label(image.name), work / "tree", partition, output)
         missing = -output.stat().st_size % MIB
         if missing:
             partition.write_bytes(volume + bytes(missing))
             output.unlink()
-            run_xorriso(label, work / "tree", partition, output)
+            run_xorriso(volume_label(image.name), work / "tree", partition, output)
         if output.stat().st_size % MIB:
             raise Failure(f"xorriso made {output.stat().st_size} bytes, not whole MiB")
-        return output.read_bytes()
+        return description.seal(output.read_bytes(), image.describe())
 
 
 def volume_label(label: str) -> str:
@@ -153,13 +175,20 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--files", type=Path, help="packed files (images/archive.py), loaded as a module")
     parser.add_argument("--command-line", default="", help="words for the core; after -- the program's arguments")
     parser.add_argument("--label", required=True, help="name of the application")
+    parser.add_argument("--about", type=Path, help="what is said of it (JSON)")
+    parser.add_argument("--calls", type=Path, help="what images/calls.py chose (JSON)")
+    parser.add_argument("--compress", choices=COMPRESSIONS, default="none", help="how the ELF and the packed files are stored")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", options.label):
         raise Failure(f"--label: '{options.label}' is no name (letters, digits, '.', '_' and '-')")
     files = read_input(options.files) if options.files else None
-    image = Image(options.label, read_input(options.elf), files, options.command_line)
-    write_output(options.output, make_iso(image, volume_label(options.label)))
+    about = json.loads(read_input(options.about)) if options.about else {}
+    if options.calls:
+        about["calls"] = json.loads(read_input(options.calls))["parts"]
+    compress = options.compress == "gzip"
+    image = Image(options.label, read_input(options.elf), files, options.command_line, compress, about)
+    write_output(options.output, make_iso(image))
     return 0
 
 

@@ -39,7 +39,7 @@ PROGRAM_MEMORY = {"ram": 256 << 20, "stack": 8 << 20}
 NOT_WITH_PROGRAM = ("sources", "compiler", "libc", "malloc", "harden_heap", "inline", "libraries", "include", "cflags", "ldflags", "calls")
 HARDENED = "hardened"  # what harden_heap stands for
 # Names that ninja targets, folders of build/ and of the project have already.
-RESERVED = set("all apps arch bench clean configure core debug docs fuzz images limits linux measure report run sources sweep test tests unit vm".split())
+RESERVED = set("all apps arch bench clean configure core debug docs fuzz images limits linux measure report reproduce run sources sweep test tests unit vm".split())
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Manifest:
     folder: Path
     name: str
     summary: str
+    version: str = ""
     sources: list[str] = field(default_factory=list)
     program: str = ""  # an existing static program instead of sources; also the first of `files`
     bare: bool = False  # there is no app.toml: made for --program
@@ -285,6 +286,7 @@ def one_of(*allowed: str) -> Check:
 
 TOP: dict[str, Check] = {
     "summary": line,
+    "version": line,
     "libc": one_of(*LIBCS),
     "malloc": one_of(*MALLOCS),
     "harden_heap": flag,

@@ -36,7 +36,11 @@ TEST = {
     "libarchive-tools": "the same",
     "python3-matplotlib": "the charts of ninja report, sweeps and records",
     "chromium": "opens the pages that have them",
+    "qemu-utils": "writes and reads disk formats",
+    "openssh-client": "signs images",
+    "libxml2-utils": "checks the description in an OVA",
 }
+DISK = {"qemu-utils": "writes disk formats"}
 BENCH = {
     "lz4": "unpacks the kernel of the Linux guest",
     "xz-utils": "the same, of other versions",

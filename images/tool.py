@@ -15,7 +15,9 @@ PACKAGES = {
     "llvm-symbolizer": "llvm",
     "ninja": "ninja-build",
     "nm": "binutils",
+    "qemu-img": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
+    "ssh-keygen": "openssh-client",
     "xorriso": "xorriso",
 }
 
@@ -26,6 +28,10 @@ COMMAND_LINE_MAX = 4000
 
 class Failure(Exception):
     """Bad input or a missing program: the message is the one line that the user sees."""
+
+
+class Altered(Failure):
+    """An image is not what it was when it was made."""
 
 
 def require(program: str) -> str:

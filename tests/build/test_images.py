@@ -77,6 +77,16 @@ class Hello(unittest.TestCase):
     def test_iso_is_at_most_a_mib(self):
         self.assertLessEqual((HELLO / "hello.iso").stat().st_size, 1 << 20)
 
+    def test_every_iso_is_at_most_a_mib_and_its_application(self):
+        images = sorted(IMAGES.glob("*/*.iso"))
+        self.assertIn(HELLO / "hello.iso", images)
+        for path in images:
+            parts = [path.with_suffix(suffix) for suffix in (".elf", ".files")]
+            application = sum(part.stat().st_size for part in parts if part.exists())
+            size = path.stat().st_size
+            self.assertEqual(size % (1 << 20), 0, path.name)
+            self.assertLessEqual(size, (1 << 20) + -(-application // (1 << 20)) * (1 << 20), path.name)
+
     def test_names_of_the_core_are_local(self):
         public = (ROOT / "core/public-symbols.txt").read_text().splitlines()
         allowed = {line.strip() for line in public if line.strip() and not line.startswith("#")}

@@ -80,6 +80,12 @@ class Options(TreeCase):
                 self.refuse(self.configure("hello", option, value), option, allowed)
         self.assertFalse((self.tree / "build").exists())
 
+    def test_unknown_format_lists_what_there_is(self):
+        for value in ("vdi", "iso,vdi", "iso,", ""):
+            self.refuse(self.configure("hello", "--format", value), "--format", "iso, raw, qcow2, vhd, vhdx, vmdk, ova, gce")
+        self.refuse(self.configure("hello", "--compress", "xz"), "--compress", "none", "gzip")
+        self.assertFalse((self.tree / "build").exists())
+
     def test_longest_command_line_of_the_core(self):
         self.refuse(self.configure("hello", "--cmdline", "x" * 4000), "4017 bytes", "4000")
 

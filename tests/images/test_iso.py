@@ -1,5 +1,7 @@
 """images/iso.py: reproducible, small, a valid disk; booting it is for tests/boot."""
 
+import gzip
+import hashlib
 import os
 import shlex
 import struct
@@ -10,11 +12,28 @@ import zlib
 
 from support import FolderCase
 
+import description
 import iso
 from test_fat import Reader
+from tool import Failure
 
 SECTOR = 512
 MIB = 1 << 20
+
+
+def partition_table(test: unittest.TestCase, image: bytes, sector: int) -> tuple[int, int, int, list[tuple[int, int]]]:
+    """Own place, place of the other copy, place of the entries, used entries (first, last); checksums checked."""
+    header = bytearray(image[sector * SECTOR :][:92])
+    signature, _, size, checksum, _, own, other = struct.unpack_from("<8sIIIIQQ", header)
+    entries_at, count, entry_size, entries_sum = struct.unpack_from("<QIII", header, 72)
+    test.assertEqual(signature, b"EFI PART")
+    header[16:20] = bytes(4)
+    test.assertEqual(zlib.crc32(header[:size]), checksum)
+    entries = image[entries_at * SECTOR :][: count * entry_size]
+    test.assertEqual(zlib.crc32(entries), entries_sum)
+    each = [entries[at : at + entry_size] for at in range(0, len(entries), entry_size)]
+    used = [entry for entry in each if any(entry[:16])]
+    return own, other, entries_at, [struct.unpack_from("<QQ", entry, 32) for entry in used]
 
 
 class IsoTest(FolderCase):
@@ -43,6 +62,34 @@ class IsoTest(FolderCase):
         files.chmod(0o600)
         self.assertEqual(first, self.make("3.iso", *options))
 
+    def test_same_input_same_bytes_compressed(self) -> None:
+        files = self.write("app.files", b"data" * 3000)
+        options = ("--files", files, "--compress", "gzip")
+        first = self.make("1.iso", *options)
+        time.sleep(1.1)  # gzip has a time in its header
+        self.assertEqual(first, self.make("2.iso", *options))
+
+    def test_compressed(self) -> None:
+        elf, packed = bytes(3 << 20), b"packed" * 100000
+        about = self.write("about", b'{"summary": "compressed"}')
+        image = self.make("1.iso", "--files", self.write("f", packed), "--compress", "gzip", "--about", about, elf=elf)
+        self.assertEqual(len(image), MIB)
+        self.assertEqual(gzip.decompress(self.extract("1.iso", "/boot/app")), elf)
+        contents = description.read_contents(image)
+        self.assertEqual((contents.elf, contents.files, contents.about["summary"]), (elf, packed, "compressed"))
+
+    def test_sealed(self) -> None:
+        image = self.make("1.iso")
+        length, digest = description.read_contents(image).about["seal"].split()
+        blank = image.replace(f"{length} {digest}".encode(), f"{0:012} {'0' * 64}".encode())
+        self.assertEqual((int(length), digest), (len(image), hashlib.sha256(blank).hexdigest()))
+        for place in (100, 600, 40000, 300000, len(image) - 100, len(image) - 1):
+            with self.subTest(place=place), self.assertRaises(Failure):
+                description.read_contents(image[:place] + bytes([image[place] ^ 4]) + image[place + 1 :])
+        for keep in (len(image) - 1, 600000, 40000):
+            with self.subTest(keep=keep), self.assertRaises(Failure):
+                description.read_contents(image[:keep])
+
     def test_different_input_different_marker(self) -> None:
         one, two = (iso.Image("app", elf, None, "").identity() for elf in (b"1", b"2"))
         self.assertNotEqual(one, two)
@@ -60,26 +107,12 @@ class IsoTest(FolderCase):
         for size in (400 << 10, 2047 << 10):
             self.assertEqual(len(self.make("1.iso", elf=bytes(size))) % MIB, 0)
 
-    def partition_table(self, image: bytes, sector: int) -> tuple[int, int, int, list[tuple[int, int]]]:
-        """Own place, place of the other copy, place of the entries, used entries (first, last); checksums checked."""
-        header = bytearray(image[sector * SECTOR :][:92])
-        signature, _, size, checksum, _, own, other = struct.unpack_from("<8sIIIIQQ", header)
-        entries_at, count, entry_size, entries_sum = struct.unpack_from("<QIII", header, 72)
-        self.assertEqual(signature, b"EFI PART")
-        header[16:20] = bytes(4)
-        self.assertEqual(zlib.crc32(header[:size]), checksum)
-        entries = image[entries_at * SECTOR :][: count * entry_size]
-        self.assertEqual(zlib.crc32(entries), entries_sum)
-        each = [entries[at : at + entry_size] for at in range(0, len(entries), entry_size)]
-        used = [entry for entry in each if any(entry[:16])]
-        return own, other, entries_at, [struct.unpack_from("<QQ", entry, 32) for entry in used]
-
     def test_partition_table(self) -> None:
         image = self.make("1.iso")
         last = len(image) // SECTOR - 1
-        own, other, _, partitions = self.partition_table(image, 1)
+        own, other, _, partitions = partition_table(self, image, 1)
         self.assertEqual((own, other), (1, last))
-        self.assertEqual(self.partition_table(image, last)[:2], (last, 1))
+        self.assertEqual(partition_table(self, image, last)[:2], (last, 1))
         first, end = partitions[1]
         self.assertLess(end, last)
         partition = image[first * SECTOR : (end + 1) * SECTOR]

@@ -1,0 +1,227 @@
+"""images/disk.py: every format is valid, the same each time, leads back to its ISO, and boots as its clouds boot it."""
+
+import io
+import os
+import re
+import struct
+import subprocess
+import tarfile
+import tempfile
+import unittest
+import xml.etree.ElementTree as xml
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from support import ROOT, FolderCase
+from test_iso import partition_table
+
+import disk
+import gpt
+import iso
+import ova
+from tool import Altered, Failure
+
+HELLO = ROOT / "build/test/hello/hello.iso"
+MIB, GIB = 1 << 20, 1 << 30
+MACHINE = ova.Machine("hello", 2, 96 * MIB)
+# How the clouds that take a format attach it.
+IDE = ["-M", "pc", "-device", "ide-hd,drive=disk"]
+ATTACHED = {
+    "iso": ["-M", "q35", "-device", "ide-cd,drive=disk"],
+    "raw": ["-M", "q35", "-device", "nvme,serial=1,drive=disk"],
+    "qcow2": ["-M", "q35", "-device", "virtio-blk-pci,drive=disk"],
+    "vhd": IDE,
+    "vhdx": IDE,
+    "vmdk": IDE,
+    "ova": IDE,
+    "gce": ["-M", "q35", "-device", "virtio-scsi-pci", "-device", "scsi-hd,drive=disk"],
+}
+QEMU_FORMATS = {"vhd": "vpc", "qcow2": "qcow2", "vhdx": "vhdx", "vmdk": "vmdk"}
+
+
+def image_of(size: int) -> bytes:
+    """An ISO with so many bytes of something in it."""
+    return iso.make_iso(iso.Image("app", os.urandom(1000).ljust(size, b"\0"), None, ""))
+
+
+class DiskTest(FolderCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.image = HELLO.read_bytes()
+        cls.made = {kind: disk.make(kind, cls.image, MACHINE) for kind in disk.SUFFIXES}
+
+    def path(self, kind: str) -> Path:
+        return self.write(f"image{disk.SUFFIXES[kind]}", self.made[kind])
+
+    def info(self, *arguments: object) -> str:
+        return subprocess.run(["qemu-img", *map(str, arguments)], check=True, capture_output=True, text=True).stdout
+
+    def test_the_same_each_time(self) -> None:
+        for kind, data in self.made.items():
+            with self.subTest(kind):
+                self.assertEqual(disk.make(kind, self.image, MACHINE), data)
+
+    def test_each_leads_back_to_its_iso(self) -> None:
+        for image in (self.image, image_of(21 * MIB)):
+            for kind in disk.SUFFIXES:
+                with self.subTest(kind, size=len(image)):
+                    path = self.write("image", disk.make(kind, image, MACHINE))
+                    self.assertEqual(disk.kind_of(path), "iso" if kind == "raw" else kind)
+                    self.assertEqual(disk.read_original(path), image)
+
+    def test_two_images_have_two_identifiers(self) -> None:
+        other = image_of(1000)
+        for use in ("vhd", "vhdx", "vmdk"):
+            self.assertNotEqual(disk.guid(self.image, use), disk.guid(other, use))
+        self.assertNotEqual(disk.guid(other, "vhd"), disk.guid(other, "vhdx"))
+
+    def test_qemu_reads_the_same_disk(self) -> None:
+        source = self.path("raw")
+        for kind in ("qcow2", "vhdx", "vmdk"):
+            with self.subTest(kind):
+                path = self.path(kind)
+                self.assertIn("identical", self.info("compare", "-f", "raw", "-F", kind, source, path))
+                self.assertIn(f"({len(self.image)} bytes)", self.info("info", "-f", kind, path))
+        for kind in ("qcow2", "vhdx"):
+            self.assertIn("No errors", self.info("check", "-f", kind, self.path(kind)))
+
+    def test_vhd_as_qemu_writes_it(self) -> None:
+        path = self.path("vhd")
+        self.assertEqual(path.stat().st_size, disk.VHD_LEAST + 512)
+        self.assertIn(f"({disk.VHD_LEAST} bytes)", self.info("info", "-f", "vpc", path))
+        for size in (disk.VHD_LEAST, 25 * MIB, 9 * GIB, 200 * GIB):
+            with self.subTest(size=size):
+                theirs = self.folder / "theirs.vhd"
+                self.info("create", "-f", "vpc", "-o", "subformat=fixed,force_size=on", theirs, size)
+                with theirs.open("rb") as stream:
+                    stream.seek(size)
+                    expected = stream.read()
+                ours = disk.vhd_footer(self.image, size)
+                same = lambda footer: footer[:24] + footer[28:32] + footer[36:64] + footer[84:]  # noqa: E731
+                self.assertEqual(same(ours), same(expected))  # but for the time, qemu-img's version, the sum, the identifier
+                checksum = struct.unpack_from(">I", ours, 64)[0]
+                self.assertEqual(sum(ours) - sum(ours[64:68]) + checksum, 0xFFFFFFFF)
+
+    def test_grown_disks_have_their_second_table_at_the_end(self) -> None:
+        for size in (20 * MIB, 64 * MIB):
+            begin, end = gpt.grown(self.image, size)
+            whole = begin.ljust(size - len(end), b"\0") + end
+            last = size // 512 - 1
+            own, other, _, partitions = partition_table(self, whole, 1)
+            self.assertEqual((own, other), (1, last))
+            self.assertEqual(partition_table(self, whole, last)[:2], (last, 1))
+            self.assertEqual(partition_table(self, whole, last)[3], partitions)
+            self.assertEqual(partitions, partition_table(self, self.image, 1)[3])
+            self.assertEqual(struct.unpack_from("<II", whole, 0x1BE + 8), (1, last))  # the MBR covers the disk
+            start, stop = partitions[1]
+            self.assertEqual(whole[start * 512 : (stop + 1) * 512], self.image[start * 512 : (stop + 1) * 512])
+
+    def test_gce_archive_is_what_tar_writes(self) -> None:
+        path = self.path("gce")
+        subprocess.run(["tar", "-xzf", path, "-C", self.folder], check=True)
+        found = self.folder / "disk.raw"
+        self.assertEqual(found.stat().st_size, GIB)
+        self.assertLess(found.stat().st_blocks * 512, 4 * MIB)  # holes are holes
+        listed = subprocess.run(["tar", "-tvzf", path, "--full-time"], check=True, capture_output=True, text=True).stdout
+        self.assertRegex(listed, r"^-rw-r--r-- .*1073741824 .* disk\.raw\n\Z")
+        command = ["tar", "--format=oldgnu", "-Sc", "--owner=root:0", "--group=root:0", "--mtime=@0", "disk.raw"]
+        theirs = subprocess.run(command, cwd=self.folder, check=True, capture_output=True).stdout
+        self.assertEqual(theirs[257:265], b"ustar  \0")
+        ours = disk.sparse_header("disk.raw", GIB, [(0, MIB)])
+        self.assertEqual((ours[156:157], ours[257:265], ours[483:495]), (theirs[156:157], theirs[257:265], theirs[483:495]))
+
+    def test_ova(self) -> None:
+        path = self.path("ova")
+        subprocess.run(["tar", "-xf", path, "-C", self.folder], check=True)
+        listed = subprocess.run(["tar", "-tf", path], check=True, capture_output=True, text=True).stdout.split()
+        self.assertEqual(listed, ["hello.ovf", "hello.mf", "hello-disk1.vmdk"])
+        sums = re.findall(r"SHA256\((.*)\)= (.*)", (self.folder / "hello.mf").read_text())
+        self.assertEqual([name for name, _ in sums], ["hello.ovf", "hello-disk1.vmdk"])
+        text = "".join(f"{digest}  {name}\n" for name, digest in sums)
+        subprocess.run(["sha256sum", "-c", "--strict"], input=text, text=True, cwd=self.folder, check=True, capture_output=True)
+        self.assertEqual((self.folder / "hello-disk1.vmdk").read_bytes(), self.made["vmdk"])
+        subprocess.run(["xmllint", "--noout", self.folder / "hello.ovf"], check=True)
+
+    def test_ovf(self) -> None:
+        names = {"": ova.OVF, "rasd": ova.RASD}
+        whole = xml.fromstring(ova.describe(ova.Machine("a<b", 3, 65 * MIB + 1), "d.vmdk", 5, 7 * MIB))
+        at = lambda element, key: element.get(f"{{{ova.OVF}}}{key}")  # noqa: E731
+        file, found = whole.find("References/File", names), whole.find("DiskSection/Disk", names)
+        self.assertEqual((at(file, "href"), at(file, "size")), ("d.vmdk", "5"))
+        self.assertEqual((at(found, "fileRef"), at(found, "capacity")), (at(file, "id"), str(7 * MIB)))
+        self.assertEqual(whole.find("VirtualSystem/Name", names).text, "a<b")
+        items = whole.findall("VirtualSystem/VirtualHardwareSection/Item", names)
+        values = [{child.tag.split("}")[1]: child.text for child in item} for item in items]
+        for item in values:
+            self.assertEqual(list(item), sorted(item))  # the order that the schema wants
+        self.assertEqual([item["ResourceType"] for item in values], ["3", "4", "5", "17"])
+        self.assertEqual((values[0]["VirtualQuantity"], values[1]["VirtualQuantity"]), ("3", "66"))
+        self.assertEqual(values[3]["HostResource"], f"ovf:/disk/{at(found, 'diskId')}")
+        self.assertEqual(values[3]["Parent"], values[2]["InstanceID"])
+
+    def test_damage_is_found(self) -> None:
+        for kind, where in {"ova": 3000, "vhd": disk.VHD_LEAST - 100}.items():
+            with self.subTest(kind), self.assertRaises(Altered):
+                data = self.made[kind]
+                disk.read_original(self.write("bad", data[:where] + bytes([data[where] ^ 1]) + data[where + 1 :]))
+        for kind, keep in {"ova": 100000, "gce": 100000}.items():
+            with self.subTest(kind), self.assertRaises(Altered):
+                disk.read_original(self.write("bad", self.made[kind][:keep]))
+        for kind in ("qcow2", "vhdx", "vmdk"):
+            with self.subTest(kind), self.assertRaises(Failure):
+                disk.read_original(self.write("bad", self.made[kind][:700]))
+        for data in (b"", b"text", bytes(70000), b"\x1f\x8bnonsense", b"KDMV"):
+            with self.subTest(data=data[:10]), self.assertRaises(Failure):
+                disk.read_original(self.write("bad", data))
+        plain = io.BytesIO()
+        with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+            archive.addfile(tarfile.TarInfo("x"))
+        with self.assertRaisesRegex(Failure, "without a disk|SHA-256 of x"):
+            disk.read_original(self.write("bad", plain.getvalue()))
+
+    def test_refusals(self) -> None:
+        source, output = self.path("iso"), self.folder / "out"
+        command = ["--iso", source, "--name", "a", "--output", output, "--format"]
+        self.assert_refused(self.tool("disk.py", *command, "vhd", "--iso", self.write("x", bytes(3 * MIB))), "partition table")
+        self.assert_refused(self.tool("disk.py", *command, "qcow2", env=os.environ | {"PATH": str(self.folder)}),
+                            "qemu-img is not installed", "apt-get install qemu-utils")  # fmt: skip
+        self.assertFalse(output.exists())
+
+
+class BootTest(unittest.TestCase):
+    def boot(self, kind: str, image: bytes, folder: Path, *more: str) -> str:
+        path = folder / f"{kind}{disk.SUFFIXES[kind]}"
+        path.write_bytes(disk.make(kind, image, MACHINE))
+        if kind in ("ova", "gce"):
+            subprocess.run(["tar", "-xf", path, "-C", folder], check=True)
+            path = folder / ("disk.raw" if kind == "gce" else "hello-disk1.vmdk")
+        drive = f"file={path},format={QEMU_FORMATS.get('vmdk' if kind == 'ova' else kind, 'raw')},if=none,id=disk,readonly=on"
+        drive = drive.replace(",readonly=on", ",snapshot=on") if kind in ("vhd", "vhdx", "vmdk", "ova") else drive
+        command = ["qemu-system-x86_64", "-m", "64M", "-accel", "tcg", "-nodefaults", "-no-reboot", "-display", "none"]
+        command += ["-serial", "stdio", "-drive", drive, *ATTACHED[kind], *more]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=False)
+        return done.stdout + done.stderr
+
+    def check(self, kind: str, image: bytes, *more: str) -> None:
+        with tempfile.TemporaryDirectory(prefix="quire-test-") as folder:
+            output = self.boot(kind, image, Path(folder), *more)
+        self.assertIn("Hello, world.", output)
+        self.assertIn("quire: exit 0", output)
+
+    def test_every_format_boots(self) -> None:
+        image = HELLO.read_bytes()
+        with ThreadPoolExecutor(2) as pool:
+            results = {kind: pool.submit(self.check, kind, image) for kind in disk.SUFFIXES}
+        for kind, result in results.items():
+            with self.subTest(kind):
+                result.result()
+
+    def test_compressed_boots(self) -> None:
+        elf = HELLO.with_suffix(".elf").read_bytes()
+        image = iso.make_iso(iso.Image("hello", elf, None, "", True))
+        self.check("iso", image)
+        self.check("raw", image, "-bios", "/usr/share/ovmf/OVMF.fd")
+
+
+if __name__ == "__main__":
+    unittest.main()
