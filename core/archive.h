@@ -2,14 +2,17 @@
  * The packed files of an image: a read-only cpio archive, "new ASCII with checksum" (magic 070702, cpio(5)), as
  * images/archive.py writes it. Its first entry is the file ".quire" with the lines
  *
- *     quire-files 2
+ *     quire-files 3
  *     bytes N         length of the whole archive
  *     entries M       entries between this one and TRAILER!!!
  *
  * and the others follow in the order of their names, '/' below every other byte: a directory stands right before what
- * is in it, and names are found by bisection. Everything is checked once, when the archive is opened; file contents
- * when they are first used. Contents of a page and more begin at a page of the archive: the name is padded with zero
- * bytes, which count as part of it. Pure; runs on the host.
+ * is in it, and names are found by bisection. Behind the trailer, where cpio reads no more, is a line with Fletcher's
+ * checksum of all that is before it, as words of 32 bits with sums of 64 (like ZFS's): any two words that changed are
+ * found, and it takes neither tables nor instructions that old CPUs have not. Everything is checked once, when the
+ * archive is opened: that is in proportion to what the boot loader has just read from a disk. Contents of a page and
+ * more begin at a page of the archive: the name is padded with zero bytes, which count as part of it. Pure; runs on the
+ * host.
  */
 #ifndef CORE_ARCHIVE_H
 #define CORE_ARCHIVE_H
@@ -30,11 +33,10 @@
 struct archive_record {
     const char *name; /* terminated */
     uint64_t data;    /* offset of the contents */
-    uint32_t size, mode, time, checksum;
+    uint32_t size, mode, time;
     uint32_t parent; /* the number of the directory that it is in, and one; 0: the root */
     uint32_t end;    /* the number of the first entry behind it that is not in it */
     uint16_t name_length;
-    bool checked; /* the contents were compared with the checksum */
 };
 
 /* An archive with no entries is a zeroed structure: a root directory with nothing in it. */
@@ -60,11 +62,12 @@ struct archive_entry {
 #define ARCHIVE_ROOT SIZE_MAX
 
 /*
- * Opening has two steps, because the index is the caller's memory. archive_measure reads ".quire" and sets size and
- * count; archive_index checks every entry and fills count records. size: of the module, which may be longer than the
- * archive. E_INVAL with problem set.
+ * Opening has three steps, because the index is the caller's memory. archive_measure reads ".quire" and sets size and
+ * count; archive_verify compares the checksum; archive_index checks every entry and fills count records. size: of the
+ * module, which may be longer than the archive. E_INVAL with problem set.
  */
 error_t archive_measure(struct archive *, const void *bytes, size_t size);
+error_t archive_verify(struct archive *);
 error_t archive_index(struct archive *, struct archive_record *index);
 
 /* Entry number, less than count or ARCHIVE_ROOT. */
@@ -81,8 +84,5 @@ error_t archive_walk(const struct archive *, size_t directory, const char *path,
 size_t archive_parent(const struct archive *, size_t number);
 /* Entries of a directory one by one: start with SIZE_MAX for previous; SIZE_MAX at the end. */
 size_t archive_next_child(const struct archive *, size_t directory, size_t previous);
-
-/* Compares the checksum of the contents, the first time; E_IO with problem set. */
-error_t archive_verify(struct archive *, size_t number);
 
 #endif

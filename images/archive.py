@@ -5,7 +5,7 @@ The archive is a cpio archive in the "new ASCII with checksum" form (magic 07070
 with thirteen numbers of eight hexadecimal digits, the name, the contents, each padded to four bytes; the checksum is
 the sum of the bytes of the contents modulo 2^32. The first entry is the file ".quire" with the lines
 
-    quire-files 2
+    quire-files 3
     bytes N         length of the whole archive, twelve digits, so that a truncated one is seen at once
     entries M       number of entries between this one and TRAILER!!!
 
@@ -16,6 +16,9 @@ of a link are its target.
 
 Contents of a page and more begin at a page of the archive, so that they can be mapped where they lie: the name is
 followed by as many zero bytes as it takes, which count as part of it. cpio and bsdtar read such names as they should.
+
+Behind the trailer, where cpio reads no more, is a line with Fletcher's checksum of all that is before it (core/archive.h),
+which the image compares when it boots.
 """
 
 import argparse
@@ -25,6 +28,8 @@ import re
 import stat
 import sys
 import time
+from array import array
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import Iterable, Iterator, NamedTuple
 
@@ -37,6 +42,9 @@ TRAILER = "TRAILER!!!"
 PAGE = 4096
 SIZE_MAX = 0xFFFFFFFF  # of contents, and of every number in a header
 PACKAGED = Path("/usr")
+SEAL = "checksum: {:016x} {:016x}\n"
+SEAL_SIZE = len(SEAL.format(0, 0))
+SUM_MASK = (1 << 64) - 1
 NAME_MAX = 255
 PATH_MAX = 4095
 
@@ -93,8 +101,7 @@ def encode(entry: Entry, number: int, offset: int) -> Iterator[bytes]:
     fields = (number, entry.mode, 0, 0, links, entry.time, len(data), 0, 0, 0, 0, where.name_size, sum(data) & SIZE_MAX)
     header = (MAGIC + "".join(f"{field:08x}" for field in fields)).encode() + entry.name.encode()
     yield header.ljust(where.data - offset, b"\0")
-    yield data
-    yield bytes(-len(data) % 4)
+    yield data + bytes(-len(data) % 4) if len(data) % 4 else data
 
 
 def layout(entries: list[Entry]) -> tuple[list[Entry], int]:
@@ -102,12 +109,13 @@ def layout(entries: list[Entry]) -> tuple[list[Entry], int]:
     whole = [Entry(MANIFEST, MODE_FILE), *entries, Entry(TRAILER, 0)]
     offset = 0
     for total in (0, None):  # the length of the text does not depend on the number in it
-        text = f"quire-files 2\nbytes {offset:012}\nentries {len(entries)}\n"
+        text = f"quire-files 3\nbytes {offset:012}\nentries {len(entries)}\n"
         whole[0] = Entry(MANIFEST, MODE_FILE, text.encode())
         if total is None:
             break
         for entry in whole:
             offset = place(offset, entry).next
+        offset += SEAL_SIZE
     return whole, offset
 
 
@@ -115,12 +123,37 @@ def packed_size(entries: list[Entry]) -> int:
     return layout(entries)[1]
 
 
+class Checksum:
+    """Fletcher's, of little-endian words of 32 bits with sums of 64, in pieces of whole words."""
+
+    def __init__(self) -> None:
+        self.first = self.second = 0
+
+    def add(self, piece: bytes) -> None:
+        words = array("I", piece)
+        self.second = self.second + len(words) * self.first + sum(accumulate(words)) & SUM_MASK
+        self.first = self.first + sum(words) & SUM_MASK
+
+    def seal(self) -> bytes:
+        return SEAL.format(self.first, self.second).encode()
+
+
+def sealed(body: bytes) -> bytes:
+    """An archive of its bytes without the last line."""
+    checksum = Checksum()
+    checksum.add(body)
+    return body + checksum.seal()
+
+
 def pieces(entries: list[Entry]) -> Iterator[bytes]:
     whole, _ = layout(entries)
-    offset = 0
+    offset, checksum = 0, Checksum()
     for number, entry in enumerate(whole, start=1):
-        yield from encode(entry, 0 if entry.name == TRAILER else number, offset)
+        for piece in encode(entry, 0 if entry.name == TRAILER else number, offset):
+            checksum.add(piece)
+            yield piece
         offset = place(offset, entry).next
+    yield checksum.seal()
 
 
 def pack(entries: list[Entry]) -> bytes:

@@ -298,7 +298,6 @@ void contents_init(struct contents *contents)
 {
     contents->object.operations = &object_operations;
     contents->seals = F_SEAL_SEAL;
-    contents->packed_number = NOT_PACKED;
 }
 
 /* ---- reading and writing ---- */

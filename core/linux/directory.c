@@ -238,7 +238,6 @@ static struct node *node_of_packed(size_t number)
     if (node_type(node) == S_IFREG) {
         node->contents.packed = packed.bytes;
         node->contents.packed_size = node->contents.size = packed.size;
-        node->contents.packed_number = number;
     } else if (node_is_directory(node)) {
         node->directory.unfilled = true;
         node->directory.packed_number = number;

@@ -41,17 +41,10 @@ static error_t bind_generated(struct file *file, struct node *node)
 
 static error_t bind_regular(struct file *file, struct node *node)
 {
-    struct contents *contents = &node->contents;
-    error_t error = E_SUCCESS;
-
     if (node->generated != NULL)
         return bind_generated(file, node);
-    if (contents->packed_number != NOT_PACKED)
-        error = archive_verify(linux_files(), contents->packed_number);
-    if (error != E_SUCCESS)
-        kprintf("quire: %s\n", linux_files()->problem);
     file->operations = &regular_operations;
-    return error;
+    return E_SUCCESS;
 }
 
 static error_t bind_device(struct file *file, const struct device *device)

@@ -1,4 +1,7 @@
-/* The packed files: the boot module is checked before the program starts, and refused if it is no archive. */
+/*
+ * The packed files: the boot module is checked before the program starts, and refused if it is no archive. An image
+ * that was built without files takes them too: configure.py --repack adds some to an ISO.
+ */
 #include "core/boot_info.h"
 #include "core/config.h"
 #include "core/init.h"
@@ -33,12 +36,14 @@ void linux_tree_init(void)
     struct archive *files = linux_files();
     error_t error;
 
-    if (!quire_config.has_files)
+    if (boot_info.module_count == 0 && !quire_config.has_files)
         return;
     if (boot_info.module_count == 0)
         refuse("the packed files are missing: give %s.files to the loader as a module (QEMU: -initrd)",
                quire_config.name);
     error = archive_measure(files, phys_to_virt(module->start), module->end - module->start);
+    if (error == E_SUCCESS)
+        error = archive_verify(files);
     if (error == E_SUCCESS)
         error = archive_index(files, make_index(files->count));
     if (error != E_SUCCESS)

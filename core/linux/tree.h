@@ -31,7 +31,6 @@
 #define PATH_MAX ARCHIVE_PATH_MAX
 #define NAME_MAX ARCHIVE_NAME_MAX
 #define SIZE_LIMIT INT64_MAX /* of a regular file */
-#define NOT_PACKED (SIZE_MAX - 1)
 
 enum { F_ADD_SEALS = 1033, F_GET_SEALS };
 enum {
@@ -54,7 +53,6 @@ struct contents {
     unsigned seals;       /* F_SEAL_* */
     uint64_t own;         /* pages */
     uint64_t overridden;  /* entries of the tree that hide a packed page */
-    size_t packed_number; /* of the archive, NOT_PACKED: its checksum is compared when the file is opened */
 };
 
 struct directory {

@@ -77,26 +77,35 @@ def replaced(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
     return damage
 
 
+def sealed(damage: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    """The same, with the checksum of what it has become: what else is looked at has to tell."""
+    return lambda data: archive.sealed(damage(data)[: -archive.SEAL_SIZE])
+
+
 # What can be wrong with the module that holds the packed files; None: no module at all.
 DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
     "missing": lambda data: None,
     "empty": lambda data: b"",
     "truncated": lambda data: data[: len(data) // 2],
     "last byte gone": lambda data: data[:-1],
-    "wrong magic": lambda data: flip_byte(data, 5),
-    "wrong name length": lambda data: data[:94] + b"ffffffff" + data[102:],
-    "not hexadecimal": lambda data: data[:54] + b"g" + data[55:],
-    "another version": replaced(b"quire-files 2", b"quire-files 9"),
-    "wrong count": replaced(b"\nentries 8", b"\nentries 9"),
-    "wrong kind": replaced(b"00000005000081a4", b"0000000500001180"),
-    "wrong size": replaced(b"000000070000000000000000000000000000000000000018", b"0fffffff0000000000000000000000000000000000000018"),
-    "name out of the root": replaced(b"data/deep/er/bottom", b"data/deep/../bottom"),
-    "file as a folder": replaced(b"data/hello.txt", b"data/empty/txt"),
-    "wrong order": replaced(b"etc/motd", b"aaa/motd"),
-    "no trailer": replaced(b"TRAILER!!!", b"TRAILER!!?"),
+    "wrong magic": sealed(lambda data: flip_byte(data, 5)),
+    "wrong name length": sealed(lambda data: data[:94] + b"ffffffff" + data[102:]),
+    "not hexadecimal": sealed(lambda data: data[:54] + b"g" + data[55:]),
+    "another version": sealed(replaced(b"quire-files 3", b"quire-files 9")),
+    "wrong count": sealed(replaced(b"\nentries 8", b"\nentries 9")),
+    "wrong kind": sealed(replaced(b"00000005000081a4", b"0000000500001180")),
+    "wrong size": sealed(replaced(b"000000070000000000000000000000000000000000000018", b"0fffffff0000000000000000000000000000000000000018")),
+    "name out of the root": sealed(replaced(b"data/deep/er/bottom", b"data/deep/../bottom")),
+    "file as a folder": sealed(replaced(b"data/hello.txt", b"data/empty/txt")),
+    "wrong order": sealed(replaced(b"etc/motd", b"aaa/motd")),
+    "no trailer": sealed(replaced(b"TRAILER!!!", b"TRAILER!!?")),
+    "wrong name": replaced(b"etc/motd", b"etc/mote"),
+    "wrong checksum": lambda data: data[:-2] + (b"1" if data[-2:-1] == b"0" else b"0") + b"\n",
+    "no checksum": lambda data: flip_byte(data, len(data) - archive.SEAL_SIZE),
+    "contents moved": lambda data: data[:-4096] + data[-2048:-1024] + data[-4096:-2048] + data[-1024:],
     "wrong contents": lambda data: flip_byte(data, data.rindex(b"hello from a file")),
     "program corrupt": lambda data: flip_byte(data, data.rindex(b"\x7fELF") + 5000),
-    "program renamed": lambda data: data.replace(b"busybox\0", b"busybux\0", 1),
+    "program renamed": sealed(lambda data: data.replace(b"busybox\0", b"busybux\0", 1)),
 }
 
 KEYS: dict[str, type] = {

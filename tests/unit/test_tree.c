@@ -56,7 +56,7 @@ static void pack_files(void)
     archive = core_allocate(ARCHIVE_SIZE);
     assert_non_null(archive);
     for (int pass = 0; pass < 2; pass++) {
-        text_format(head, sizeof(head), "quire-files 2\nbytes %06u\nentries 5\n", (unsigned)archive_size);
+        text_format(head, sizeof(head), "quire-files 3\nbytes %06u\nentries 5\n", (unsigned)archive_size);
         archive_size = 0;
         pack_entry(".quire", S_IFREG | 0600, head, strlen(head));
         pack_entry("deep", S_IFDIR | 0755, "", 0);
