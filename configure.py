@@ -29,17 +29,20 @@ import debian_source  # noqa: E402
 import disk  # noqa: E402
 import elf  # noqa: E402
 import graph  # noqa: E402
+import inspection  # noqa: E402
 import kernel  # noqa: E402
 import manifest as manifests  # noqa: E402
 import packages  # noqa: E402
 import plan  # noqa: E402
+import repack  # noqa: E402
+import signature  # noqa: E402
 import subjects  # noqa: E402
-from archive import collect, idle_patterns  # noqa: E402
+from archive import collect, expand, idle_patterns  # noqa: E402
 from image import Choices, Image, archive_path, expected_plan, write_generated  # noqa: E402
 from manifest import Manifest, read_manifest  # noqa: E402
 from iso import COMPRESSIONS  # noqa: E402
 from report import format_size, paint, parse_size, write_if_changed  # noqa: E402
-from tool import Failure, core_line, core_words, require  # noqa: E402
+from tool import Altered, Failure, core_line, core_words, require, write_output  # noqa: E402
 
 APPS = Path("apps")
 TEST_IMAGES = [Path("tests/boot/images"), Path("tests/bench/images"), subjects.WORKLOADS, subjects.PARALLEL]
@@ -131,6 +134,8 @@ def make_parser() -> Parser:
         usage="./configure.py [--setup] [--run] APP [options] [-- ARGUMENTS OF THE PROGRAM]\n"
         "       ./configure.py [--run] --program FILE [options] [-- ARGUMENTS OF THE PROGRAM]\n"
         "       ./configure.py --run [-- ARGUMENTS OF THE PROGRAM]\n"
+        "       ./configure.py --inspect IMAGE | --sign IMAGE --key FILE\n"
+        "       ./configure.py --repack IMAGE [--args WORDS] [--env N=V] [--files F] [--cmdline WORDS] [-o OUT]\n"
         "       ./configure.py --list | --new NAME | --help",
         description="Chooses the application that ninja builds into a bootable image, and prints its memory plan.",
         epilog=EXAMPLES,
@@ -145,6 +150,9 @@ def make_parser() -> Parser:
     )
     what.add_argument("--list", action="store_true", help="the applications, a line each")
     what.add_argument("--new", metavar="NAME", help="write a small working application: apps/NAME, or a path")
+    what.add_argument("--inspect", metavar="IMAGE", help="what an image of any format holds, and whether it is whole (1: it was altered)")
+    what.add_argument("--repack", metavar="IMAGE", help="change arguments, --env, --cmdline and --files of an image, without building it")
+    what.add_argument("--sign", metavar="IMAGE", help="write IMAGE.sig with the SSH key --key")
     what.add_argument("--again", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument(
         "--program", metavar="FILE", help="instead of APP: a static Linux program (ELF, x86-64) as it is, not built here"
@@ -185,6 +193,9 @@ def make_parser() -> Parser:
         "--format", dest="formats", metavar="FORMAT,FORMAT", type=formats_option, default=["iso"],
         help=f"what ninja makes beside the ELF file: {', '.join(disk.SUFFIXES)} (default: iso)",
     )  # fmt: skip
+    form.add_argument("--args", dest="arg_words", metavar="WORDS", help="of --repack: the program's arguments in one text, or after --")
+    form.add_argument("-o", "--output", metavar="OUT", help="of --repack: the new image (default: in the place of the old one)")
+    form.add_argument("--key", metavar="FILE", help="of --sign: the SSH key; of --inspect: the public key that must have signed")
     form.add_argument("--compress", choices=COMPRESSIONS, default="none", help="how the image stores program and files")
     measured = parser.add_argument_group("measuring APP (docs/benchmarking.md)")
     measured.add_argument(
@@ -703,6 +714,44 @@ def find_tree(item: str, caller: Path) -> str:
     return f"{path}:{target if colon else '/' if path.is_dir() else path.name}"
 
 
+def inspect_image(options: argparse.Namespace) -> int:
+    try:
+        print(inspection.inspect(Path(options.inspect), Path(options.key) if options.key else None), end="")
+    except Altered as failure:
+        print(f"{paint('configure.py:', '1;31', sys.stderr)} {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def sign_image(options: argparse.Namespace) -> int:
+    if not options.key:
+        raise Failure("--sign: with which key? --key FILE; ssh-keygen -t ed25519 makes one")
+    print(f"Wrote {signature.sign(Path(options.sign), Path(options.key))}")
+    return 0
+
+
+def repack_image(options: argparse.Namespace) -> int:
+    if options.arg_words is not None and options.args is not None:
+        raise Failure("--args and words after -- are the same: give one of them")
+    arguments = options.args
+    if options.arg_words is not None:
+        try:
+            arguments = shlex.split(options.arg_words)
+        except ValueError as error:
+            raise Failure(f"--args: {error}: {options.arg_words}") from None
+    files = expand(ROOT, [find_tree(item, Path.cwd()) for item in options.files])
+    changes = repack.Changes(options.cmdline or None, dict(options.env), arguments, files)
+    path, output = Path(options.repack), Path(options.output or options.repack)
+    write_output(output, repack.repacked(path, output, changes))
+    signature.path_of(output).unlink(missing_ok=True)  # it was of what the file held before
+    print(f"Wrote {output}")
+    return 0
+
+
+# What is done with an image that is there, instead of configuring.
+WITH_IMAGES = {"inspect": inspect_image, "sign": sign_image, "repack": repack_image}
+
+
 def check_options(options: argparse.Namespace) -> None:
     if options.program is not None and options.app:
         raise Failure(f"--program takes the place of an application: leave out {options.app}")
@@ -725,6 +774,13 @@ def check_options(options: argparse.Namespace) -> None:
 
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
+    for name, action in WITH_IMAGES.items():
+        if getattr(options, name) is not None:
+            if options.app:
+                raise Failure(f"--{name} works on an image that is there: leave out {options.app}")
+            return action(options)
+    if options.arg_words is not None or options.output or options.key:
+        raise Failure("--args, --output and --key belong to --repack, --sign and --inspect")
     caller = Path.cwd()
     os.chdir(ROOT)
     if options.again:

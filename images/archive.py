@@ -161,6 +161,36 @@ def pack(entries: list[Entry]) -> bytes:
     return b"".join(pieces(entries))
 
 
+def unpack(packed: bytes) -> list[Entry]:
+    """What is in an archive that pieces() made."""
+    entries, offset = [], 0
+    while True:
+        fields = [int(packed[offset + 6 + 8 * index : offset + 14 + 8 * index], 16) for index in range(13)]
+        mode, when, size, name_size = fields[1], fields[5], fields[6], fields[11]
+        end = offset + HEADER_SIZE + name_size
+        name = packed[offset + HEADER_SIZE : end].split(b"\0", 1)[0].decode()
+        data = end + -end % 4
+        if name == TRAILER:
+            return entries[1:]
+        entries.append(Entry(name, mode, packed[data : data + size], time=when))
+        offset = data + size + -size % 4
+
+
+def merged(old: list[Entry], new: list[Entry]) -> list[Entry]:
+    """Both; a file of the same name is the new one."""
+    entries = {entry.name: entry for entry in old}
+    for entry in new:
+        before = entries.get(entry.name, entry)
+        if stat.S_ISDIR(before.mode) != stat.S_ISDIR(entry.mode):
+            raise Failure(f"{entry.name} would be both a file and a folder in the image")
+        entries[entry.name] = entry
+    return in_order(entries)
+
+
+def in_order(entries: dict[str, Entry]) -> list[Entry]:
+    return sorted(entries.values(), key=lambda entry: entry.name.split("/"))
+
+
 def with_progress(parts: Iterable[bytes], total: int) -> Iterator[bytes]:
     """The same; on a terminal, what takes longer than a second is shown while it lasts."""
     start, shown, done = time.monotonic(), 0.0, 0
@@ -299,7 +329,7 @@ def collect(pairs: list[Pair], base: Path | None = None) -> list[Entry]:
         for parent in map(str, PurePosixPath(name).parents):
             if parent != "." and not stat.S_ISDIR(entries.setdefault(parent, Entry(parent, MODE_DIRECTORY)).mode):
                 raise Failure(f"{parent} would be both a file and a folder in the image")
-    return sorted(entries.values(), key=lambda entry: entry.name.split("/"))
+    return in_order(entries)
 
 
 def from_argument(argument: str, root: Path) -> list[Pair]:

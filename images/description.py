@@ -18,7 +18,12 @@ from typing import Any, NamedTuple
 from tool import Altered, Failure, require
 
 FORMAT = "quire-image 1"
+# In the first descriptor of the volume, where ISO 9660 has an application's name: an image that is cut is still ours.
+APPLICATION = "QUIRE IMAGE"
+APPLICATION_AT = 16 * 2048 + 574
 FOLDER, FILE = "boot", "image.json"
+MADE = {"format", "seal", "compress", "loader", "parts"}  # keys that are not what configure.py decided
+MEMORY = {"name", "ram", "stack", "heap", "windows"}  # what a memory plan is made of (images/plan.py)
 BLANK = f"{0:012} {'0' * 64}"  # bytes, SHA-256
 
 
@@ -37,7 +42,8 @@ def digest(data: bytes) -> str:
 def make_text(about: dict[str, Any], line: str, parts: dict[str, bytes], compress: bool) -> bytes:
     """The file, not sealed yet. line: what the boot loader passes."""
     listed = {name: {"bytes": len(data), "sha256": digest(data)} for name, data in parts.items()}
-    whole = {"format": FORMAT, "seal": BLANK, **about, "compress": "gzip" if compress else None, "loader": line, "parts": listed}
+    made = {"compress": "gzip" if compress else None, "loader": line, "parts": listed}
+    whole = {"format": FORMAT, "seal": BLANK, **about, **made}
     return (json.dumps(whole, indent=1) + "\n").encode()
 
 
@@ -59,22 +65,49 @@ def check_seal(image: bytes, text: bytes, sealed: str) -> None:
         raise Altered("it was altered: its SHA-256 is not the one that it was made with")
 
 
-def extract(image: Path, folder: Path) -> None:
-    """The folder boot/ of an ISO."""
-    command = [require("xorriso"), "-osirrox", "on", "-indev", str(image), "-extract", f"/{FOLDER}", str(folder)]
+def extract(image: bytes, work: Path) -> Path:
+    """Writes an ISO and what its folder boot/ holds to the folder work."""
+    iso, folder = work / "iso", work / FOLDER
+    iso.write_bytes(image)
+    command = [require("xorriso"), "-osirrox", "on", "-indev", str(iso), "-extract", f"/{FOLDER}", str(folder)]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode or not (folder / FILE).is_file():
-        raise Failure("it is no image of this project, or too damaged to be read")
+        raise unreadable(image)
+    return folder
 
 
-def read_text(text: bytes) -> dict[str, Any]:
+def is_ours(head: bytes) -> bool:
+    return head[APPLICATION_AT : APPLICATION_AT + len(APPLICATION)] == APPLICATION.encode()
+
+
+def unreadable(head: bytes) -> Failure:
+    """Why an image cannot be read: it is damaged if it begins as ours do."""
+    if is_ours(head):
+        return Altered("it was truncated or altered: it cannot be read")
+    return Failure("it is no image of this project")
+
+
+def is_complete(about: Any) -> bool:
+    """True for what make_text writes; what configure.py decided may be missing."""
+    if not isinstance(about, dict) or not isinstance(about.get("parts"), dict) or "kernel" not in about["parts"]:
+        return False
+    memory = about.get("memory")
+    if memory is not None and not (isinstance(memory, dict) and MEMORY <= memory.keys() and {"cpus", "pages"} <= about.keys()):
+        return False
+    texts = all(isinstance(about.get(key), str) for key in ("seal", "name", "loader"))
+    return texts and "/" not in about["name"] and about.get("compress", "") in (None, "gzip")
+
+
+def read_text(image: bytes, text: bytes) -> dict[str, Any]:
+    """The file, compared with its seal."""
     try:
         about = json.loads(text)
     except ValueError:
         about = None
     if not isinstance(about, dict) or not isinstance(about.get("seal"), str):
         raise Altered(f"it was altered: {FOLDER}/{FILE} cannot be read")
-    if about.get("format") != FORMAT:
+    check_seal(image, text, about["seal"])
+    if about.get("format") != FORMAT or not is_complete(about):
         raise Failure(f"its {FOLDER}/{FILE} is of another version than this one reads ({FORMAT})")
     return about
 
@@ -89,12 +122,11 @@ def read_part(folder: Path, about: dict[str, Any], name: str, suffix: str) -> by
 
 def read_contents(image: bytes) -> Contents:
     """Everything of an ISO, checked."""
+    if not is_ours(image):
+        raise unreadable(image)
     with tempfile.TemporaryDirectory(prefix="quire-read-") as name:
-        iso, folder = Path(name, "iso"), Path(name, FOLDER)
-        iso.write_bytes(image)
-        extract(iso, folder)
+        folder = extract(image, Path(name))
         text = (folder / FILE).read_bytes()
-        about = read_text(text)
-        check_seal(image, text, about["seal"])
+        about = read_text(image, text)
         elf = read_part(folder, about, "kernel", "")
         return Contents(about, elf, read_part(folder, about, "files", ".files") if "files" in about["parts"] else None)

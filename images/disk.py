@@ -26,6 +26,7 @@ import uuid
 from pathlib import Path
 from typing import Callable
 
+import description
 import gpt
 import ova
 from iso import source_date
@@ -36,6 +37,7 @@ SUFFIXES = {
     "gce": ".gce.tar.gz",
 }  # fmt: skip
 MIB, GIB = 1 << 20, 1 << 30
+HEAD = 36 << 10  # bytes at the beginning that say what a file is: up to the first descriptor of an ISO
 
 VHD_LEAST = 20 * MIB
 VHD_FOOTER = ">8sIIQI4sI4sQQHBBII16sB427x"
@@ -184,14 +186,14 @@ def make(kind: str, image: bytes, machine: ova.Machine) -> bytes:
 
 
 def kind_of(path: Path) -> str:
-    """The format of a file, by its contents."""
+    """The format of a file, by its contents; a Failure without the file's name."""
     try:
         with path.open("rb") as stream:
-            head = stream.read(33 << 10)
+            head = stream.read(HEAD)
             stream.seek(max(0, path.stat().st_size - 512))
             tail = stream.read(512)
     except OSError as error:
-        raise Failure(f"{path}: {error.strerror}") from error
+        raise Failure(error.strerror) from error
     for kind, magic in (("qcow2", b"QFI\xfb"), ("vhdx", b"vhdxfile"), ("vmdk", b"KDMV"), ("gce", b"\x1f\x8b")):
         if head.startswith(magic):
             return kind
@@ -227,7 +229,11 @@ def raw_disk(path: Path, kind: str, folder: Path) -> Path:
         ova.check(path)
         path, kind = extracted(path, lambda name: name.endswith(".vmdk"), folder), "vmdk"
     result = folder / "raw"
-    run([require("qemu-img"), "convert", "-f", "vpc" if kind == "vhd" else kind, "-O", "raw", str(path), str(result)])
+    command = [require("qemu-img"), "convert", "-f", "vpc" if kind == "vhd" else kind, "-O", "raw", str(path), str(result)]
+    try:
+        run(command)
+    except Failure as failure:
+        raise Altered(f"it is truncated or altered: {failure}") from None
     return result
 
 
@@ -235,7 +241,12 @@ def read_original(path: Path) -> bytes:
     """The ISO that a file of any format was made of; a Failure without the file's name."""
     kind = kind_of(path)
     with tempfile.TemporaryDirectory(prefix="quire-read-") as folder:
-        return gpt.read_original(raw_disk(path, kind, Path(folder)))
+        raw = raw_disk(path, kind, Path(folder))
+        try:
+            return gpt.read_original(raw)
+        except gpt.NoTable:
+            with raw.open("rb") as stream:
+                raise description.unreadable(stream.read(HEAD)) from None
 
 
 def main(arguments: list[str]) -> int:

@@ -21,6 +21,10 @@ PROTECTIVE = 0x1BE  # the entry of the MBR that covers the disk; its length is f
 PROTECTIVE_TYPE = 0xEE
 
 
+class NoTable(Failure):
+    """A disk has no partition table."""
+
+
 class Header(NamedTuple):
     signature: bytes
     revision: int
@@ -58,8 +62,9 @@ class Disk(NamedTuple):
 def read_header(disk: bytes) -> Header:
     header = Header(*struct.unpack_from(HEADER, disk.ljust(2 * SECTOR, b"\0"), SECTOR))
     plain = struct.pack(HEADER, *header._replace(checksum=0))
-    if header.signature != SIGNATURE or header.size != len(plain) or zlib.crc32(plain) != header.checksum:
-        raise Failure("it has no partition table of an image of this project, or a damaged one")
+    known = header.signature == SIGNATURE and header.size == len(plain) and header.entry_size >= ENTRY_LAST + 8
+    if not known or zlib.crc32(plain) != header.checksum:
+        raise NoTable("it has no GUID partition table, or a damaged one")
     return header
 
 

@@ -135,6 +135,7 @@ def make_tree(image: Image, marker: str, tree: Path) -> None:
 
 def run_xorriso(label: str, tree: Path, partition: Path, output: Path) -> None:
     command = [require("xorriso"), "-as", "mkisofs", "-quiet", "-r", "-V", label, "-o", str(output), "-no-pad"]
+    command += ["-A", description.APPLICATION]
     command += ["--set_all_file_dates", f"={source_date()}"]
     command += ["-b", "boot/bios.img", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table"]
     command += ["--grub2-boot-info", "--grub2-mbr", str(GRUB_BIOS / "boot_hybrid.img")]
