@@ -4,7 +4,8 @@
 It holds GRUB twice: a core image for BIOS (El Torito, and started by the boot sector when the file is a disk) and one
 for UEFI, in a small FAT file system that is the second partition of a GPT. Each has a configuration built in that loads
 the ELF file as a multiboot2 kernel, with the packed files as a module. GRUB's script language is not needed, only its
-rescue parser. The UEFI core does not know its own disk, so it looks for a file whose name only this image has.
+rescue parser. The UEFI core does not know its own disk, so it looks for a file whose name only this image has. Where the
+ELF file cannot be read, GRUB says so on the serial line too, and switches the machine off instead of waiting for ever.
 
 With --compress gzip the ELF file and the packed files are stored compressed, and both cores get GRUB's module gzio, which
 unpacks them while they are read. (Its xzio fails on UEFI with large files, so gzip is all there is.)
@@ -32,8 +33,10 @@ from tool import Failure, read_input, require, run_main, write_output
 GRUB = Path("/usr/lib/grub")
 GRUB_BIOS = GRUB / "i386-pc"
 GRUB_UEFI = GRUB / "x86_64-efi"
-BIOS_MODULES = ["biosdisk", "iso9660", "multiboot2", "boot"]
-UEFI_MODULES = ["iso9660", "part_gpt", "part_msdos", "search_fs_file", "multiboot2", "boot"]
+BIOS_MODULES = ["biosdisk", "iso9660", "multiboot2", "boot", "echo", "halt", "serial", "terminal"]
+UEFI_MODULES = ["iso9660", "part_gpt", "part_msdos", "search_fs_file", "multiboot2", "boot", "echo", "halt"]
+# UEFI's own console is on the serial line already, where there is one.
+BIOS_SERIAL = ["serial --unit=0 --speed=115200", "terminal_output serial console"]
 COMPRESSIONS = ("none", "gzip")
 
 MIB = 1 << 20
@@ -86,8 +89,8 @@ def grub_quote(word: str) -> str:
     return "'" + word.replace("'", "'\\''") + "'"
 
 
-def boot_script(image: Image) -> str:
-    """The commands that load the image from the device in root."""
+def boot_script(image: Image, serial: list[str]) -> str:
+    """The commands that load the image from the device in root. Those behind boot are for images that cannot be loaded."""
     try:
         words = shlex.split(image.command_line)
     except ValueError as error:
@@ -95,7 +98,8 @@ def boot_script(image: Image) -> str:
     lines = [" ".join(["multiboot2", f"/boot/{image.name}", *map(grub_quote, words)])]
     if image.files is not None:
         lines.append(f"module2 /boot/{image.name}.files")
-    return "\n".join([*lines, "boot", ""])
+    tell = grub_quote(f"quire: {image.name} cannot be loaded: the image is truncated or altered")
+    return "\n".join([*lines, "boot", *serial, f"echo {tell}", "halt", ""])
 
 
 def make_grub(platform: str, folder: Path, script: str, modules: list[str], output: Path) -> None:
@@ -113,7 +117,7 @@ def make_grub(platform: str, folder: Path, script: str, modules: list[str], outp
 def make_partition(image: Image, marker: str, work: Path) -> bytes:
     """The EFI system partition with GRUB for UEFI."""
     program = work / "bootx64.efi"
-    script = f"search.file /boot/{marker} root\nset gfxpayload=text\n{boot_script(image)}"
+    script = f"search.file /boot/{marker} root\nset gfxpayload=text\n{boot_script(image, [])}"
     make_grub("x86_64-efi", GRUB_UEFI, script, [*UEFI_MODULES, *image.modules], program)
     tree: fat.Tree = {"EFI": {"BOOT": {"BOOTX64.EFI": program.read_bytes()}}}
     return fat.make_volume(tree, "QUIRE", int(image.identity()[:8], 16))
@@ -128,7 +132,7 @@ def make_tree(image: Image, marker: str, tree: Path) -> None:
         (boot / f"{image.name}.files").write_bytes(image.stored(image.files))
     (boot / description.FILE).write_bytes(image.describe())
     (boot / marker).write_bytes(b"")
-    make_grub("i386-pc-eltorito", GRUB_BIOS, boot_script(image), [*BIOS_MODULES, *image.modules], boot / "bios.img")
+    make_grub("i386-pc-eltorito", GRUB_BIOS, boot_script(image, BIOS_SERIAL), [*BIOS_MODULES, *image.modules], boot / "bios.img")
     for path in tree.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
 

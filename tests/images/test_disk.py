@@ -21,7 +21,8 @@ import iso
 import ova
 from tool import Altered, Failure
 
-HELLO = ROOT / "build/test/hello/hello.iso"
+HELLO, BUSYBOX = ROOT / "build/test/hello/hello.iso", ROOT / "build/test/busybox/busybox.iso"
+OVMF = "/usr/share/ovmf/OVMF.fd"
 MIB, GIB = 1 << 20, 1 << 30
 MACHINE = ova.Machine("hello", 2, 96 * MIB)
 # How the clouds that take a format attach it.
@@ -202,9 +203,12 @@ class BootTest(unittest.TestCase):
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=False)
         return done.stdout + done.stderr
 
-    def check(self, kind: str, image: bytes, *more: str) -> None:
+    def output(self, kind: str, image: bytes, *more: str) -> str:
         with tempfile.TemporaryDirectory(prefix="quire-test-") as folder:
-            output = self.boot(kind, image, Path(folder), *more)
+            return self.boot(kind, image, Path(folder), *more)
+
+    def check(self, kind: str, image: bytes, *more: str) -> None:
+        output = self.output(kind, image, *more)
         self.assertIn("Hello, world.", output)
         self.assertIn("quire: exit 0", output)
 
@@ -220,7 +224,26 @@ class BootTest(unittest.TestCase):
         elf = HELLO.with_suffix(".elf").read_bytes()
         image = iso.make_iso(iso.Image("hello", elf, None, "", True))
         self.check("iso", image)
-        self.check("raw", image, "-bios", "/usr/share/ovmf/OVMF.fd")
+        self.check("raw", image, "-bios", OVMF)
+
+    def test_damaged_images_say_so_and_end(self) -> None:
+        elf, files = BUSYBOX.with_suffix(".elf").read_bytes(), BUSYBOX.with_suffix(".files").read_bytes()
+        plain, packed = (iso.Image("busybox", elf, files, "", compress) for compress in (False, True))
+        flipped = lambda image, place: image[:place] + bytes([image[place] ^ 1]) + image[place + 1 :]  # noqa: E731
+        image, compressed = iso.make_iso(plain), iso.make_iso(packed)
+        kernel, module = image.index(elf), image.index(files)
+        inside = compressed.index(packed.stored(elf)) + len(packed.stored(elf)) // 2
+        not_loaded = "quire: busybox cannot be loaded: the image is truncated or altered"
+        for what, damaged, more, expected in (
+            ("the header", flipped(image, kernel), (), not_loaded),
+            ("the header, UEFI", flipped(image, kernel), ("-bios", OVMF), not_loaded),
+            ("cut in the module", image[: module + len(files) // 2], (), "quire: the module busybox.files cannot be used"),
+            ("the program, compressed", flipped(compressed, inside), (), not_loaded),
+            ("the packed files", flipped(image, module + len(files) // 2), (), "cannot be used: it was altered: its checksum"),
+        ):
+            with self.subTest(what):
+                output = self.output("raw", damaged, *more)
+                self.assertIn(expected, output)
 
 
 if __name__ == "__main__":

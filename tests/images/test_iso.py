@@ -123,7 +123,7 @@ class IsoTest(FolderCase):
 
     def test_command_line_reaches_grub_quoted(self) -> None:
         image = iso.Image("app", b"", None, """quire.env="A=two words" -- it\\'s '$x' \\"q\\" ''""")
-        line = iso.boot_script(image).splitlines()[0]
+        line = iso.boot_script(image, []).splitlines()[0]
         self.assertEqual(shlex.split(line)[2:], ["quire.env=A=two words", "--", "it's", "$x", '"q"', ""])
         self.assertNotIn('"A', line)
 
