@@ -1,5 +1,6 @@
 """[source] of a manifest: Debian's source packages, from an archive that is a folder of this machine."""
 
+import json
 import os
 import subprocess
 import unittest
@@ -87,6 +88,7 @@ class DebianSource(TreeCase):
         self.assertEqual(self.log.read_text(), commands)
         listed = (self.tree / "build/tiny/sources.txt").read_text().splitlines()
         self.assertEqual([path.split("/", 4)[-1] for path in listed], ["src/one.c", "src/two.c", "made.c"])
+        self.assertEqual(json.loads((self.tree / "build/tiny/about.json").read_text())["version"], "1.0")
         self.succeed(self.ninja("build/tiny/tiny.files", "build/test/tiny/tiny.native"))
         self.assertEqual(subprocess.run([self.tree / "build/test/tiny/tiny.native"], check=False).returncode, 3)
         self.assertIn(b"data/text\0", (self.tree / "build/tiny/tiny.files").read_bytes())

@@ -17,6 +17,7 @@ MISTAKES = [
     ("source absent", 'summary = "x"\nsources = ["main.c", "more.c"]\n', 2, "sources", "there is no file more.c"),
     ("source outside", 'summary = "x"\nsources = ["../x.c"]\n', 2, "sources", "inside the application's folder"),
     ("source twice", 'summary = "x"\nsources = ["main.c", "main.c"]\n', 2, "sources", "each listed once"),
+    ("version no string", GOOD + "version = 1.2\n", 3, "version", "must be a string of one line"),
     ("unknown key", GOOD + 'lib = "musl"\n', 3, "lib", "unknown key; did you mean libc?"),
     ("unknown table", GOOD + "[memoryy]\nram = 1\n", 3, "memoryy", "unknown key"),
     ("libc", GOOD + 'libc = "newlib"\n', 3, "libc", "one of musl, glibc, none"),

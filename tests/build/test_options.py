@@ -135,6 +135,9 @@ class Options(TreeCase):
         self.assertEqual((run["memory"], run["cpus"], run["machine"]), (96 << 20, 2, "pc"))
         self.assertEqual(run["files"], None)
         config = (self.tree / "build/hello/config.c").read_text()
+        about = json.loads((self.tree / "build/hello/about.json").read_text())
+        self.assertEqual((about["memory"]["ram"], about["cpus"], about["pages"]), (96 << 20, 2, "4k"))
+        self.assertEqual((about["command_line"], about["arguments"]), ("quire.aslr=off", ["world"]))
         self.assertIn("PAGE_4K", config)
         self.assertIn('"quire.aslr=off"', config)
 
