@@ -31,6 +31,7 @@ import elf  # noqa: E402
 import graph  # noqa: E402
 import inspection  # noqa: E402
 import kernel  # noqa: E402
+import machines  # noqa: E402
 import manifest as manifests  # noqa: E402
 import packages  # noqa: E402
 import plan  # noqa: E402
@@ -50,7 +51,7 @@ PROGRAM_LISTS = [Path("tests/unit/programs.py"), Path("tests/unit/programs_core.
 TEMPLATE = ROOT / "images/template"
 DISK_LEAST = 64 << 10  # with fewer bytes free, a build that failed did so for want of them
 MEMORY = Path("build/configuration.json")
-TOOLS = ["allocators", "archive", "calls", "debian_source", "disassembly", "disk", "elf", "graph", "image", "iso", "kernel", "manifest", "packages", "plan", "report", "sources", "subjects", "symbols", "tool"]
+TOOLS = ["allocators", "archive", "calls", "debian_source", "disassembly", "disk", "elf", "fat", "graph", "image", "iso", "kernel", "machines", "manifest", "packages", "plan", "report", "sources", "subjects", "symbols", "tool"]
 
 EXAMPLES = """
 examples:
@@ -184,7 +185,12 @@ def make_parser() -> Parser:
         "--trust-virgin-ram", action="store_true",
         help="take it that RAM is zeros at boot, as hypervisors clear it, and do not zero what was never used",
     )  # fmt: skip
-    machine.add_argument("--machine", choices=manifests.MACHINES, help="QEMU machine of ninja run")
+    machine.add_argument("--machine", choices=machines.MACHINES, help="QEMU machine of ninja run")
+    machine.add_argument("--firmware", choices=machines.FIRMWARES, default="bios", help="what boots it there (uefi: Debian's ovmf)")
+    machine.add_argument(
+        "--attach", choices=(machines.DIRECT, *machines.ATTACHMENTS), default=machines.DIRECT, metavar="HOW",
+        help=f"{machines.DIRECT}: the ELF file directly (the default); the ISO as {', '.join(machines.ATTACHMENTS)}",
+    )  # fmt: skip
     machine.add_argument(
         "--accelerator", choices=("auto", "tcg", "kvm"), default="auto", help="of QEMU; auto: KVM where it works"
     )
@@ -348,6 +354,7 @@ def image_of(folder: Path, choices: Choices, base: Path = graph.BUILD) -> Image:
         )
     image = Image(manifest, choices, base / (manifest.name + ("-debug" if choices.debug else "")))
     check_malloc(image)
+    machines.check(image.boot)
     return image
 
 
@@ -644,8 +651,7 @@ def run(image: Image, arguments: list[str] | None) -> NoReturn:
     does, and standard output is the program's alone. arguments: of the program, instead of the configured ones.
     """
     sys.stdout.flush()
-    targets = [image.output(suffix) for suffix in (".elf", ".files") if suffix == ".elf" or image.manifest.has_files]
-    if subprocess.run([require("ninja"), "--quiet", *targets], stdout=sys.stderr, check=False).returncode:
+    if subprocess.run([require("ninja"), "--quiet", *image.booted], stdout=sys.stderr, check=False).returncode:
         full = shutil.disk_usage(graph.BUILD).free < DISK_LEAST
         raise Failure(f"{image.name} was not built, " + ("the disk that has build/ is full" if full else "ninja says why"))
     command = ["images/qemu.py", "run", "--config", str(image.folder / "run.json")]
@@ -683,7 +689,7 @@ def chosen(options: argparse.Namespace) -> Choices:
     if "\n" in options.cmdline:
         raise Failure("--cmdline must be one line")
     core_line(["quire.exit=debug", *core_words("--cmdline", options.cmdline)])
-    names = ("program", "files", "libc", "malloc", "inline", "ram", "pages", "machine", "args", "cpus", "trust_virgin_ram",
+    names = ("program", "files", "libc", "malloc", "inline", "ram", "pages", "machine", "firmware", "attach", "args", "cpus", "trust_virgin_ram",
              "cmdline", "accelerator", "debug", "stats", "timeline", "profile", "formats", "compress")  # fmt: skip
     return Choices(**{name: getattr(options, name) for name in names}, env=dict(options.env))
 

@@ -453,20 +453,19 @@ def program_edges(ninja: Writer, folder: Path, programs: dict[str, list[str]], s
 
 
 def user_targets(ninja: Writer, current: Image) -> None:
-    config, elf = current.folder / "run.json", [current.output(".elf")]
-    if current.manifest.has_files:
-        elf.append(current.output(".files"))
+    config = current.folder / "run.json"
     launch = shell("images/qemu.py", "run", "--config", config)
     # Debian 12's ninja ends with 1 whatever the program's status is, so it is said.
     tell = f'|| {{ status=$$?; echo "{current.name} ended with status $$status" >&2; exit $$status; }}'
-    ninja.edge("run", "terminal", elf, [config], start=f"{launch} {tell}", what=f"run {current.name}")
-    ninja.edge("debug", "terminal", elf, [config], start=f"{launch} --gdb", what=f"debug {current.name}")
+    ninja.edge("run", "terminal", current.booted, [config], start=f"{launch} {tell}", what=f"run {current.name}")
+    ninja.edge("debug", "terminal", current.booted, [config], start=f"{launch} --gdb", what=f"debug {current.name}")
 
 
 def test_targets(ninja: Writer, tests: Tests, images: list[Path]) -> None:
     unit = program_edges(ninja, BUILD / "unit", tests.programs, UNIT_SANITIZE, "-lcmocka")
     fuzz = program_edges(ninja, BUILD / "fuzz", tests.fuzzers, FUZZ_SANITIZE, "")
     ninja.edge("test", "terminal", [*unit, *fuzz, *images], start="tests/run.py", what="test")
+    ninja.edge("matrix", "terminal", start="tests/boot/matrix.py", what="matrix")
     ninja.edge("stress", "terminal", start="tests/stress.py", what="stress")
     ninja.edge("reproduce", "terminal", start="tests/reproduce.py", what="reproduce")
     ninja.edge("fuzz", "terminal", fuzz, start="tests/run.py --fuzz-seconds 600 fuzz", what="fuzz")

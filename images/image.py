@@ -12,6 +12,7 @@ from pathlib import Path
 
 import debian_source
 import elf
+import machines
 import packages
 import plan
 from allocators import ALLOCATORS, Allocator, default_of
@@ -40,6 +41,8 @@ class Choices:
     ram: int | None = None
     pages: str | None = None
     machine: str | None = None
+    firmware: str = "bios"
+    attach: str = machines.DIRECT
     args: list[str] | None = None
     cpus: int = 1
     trust_virgin_ram: bool = False
@@ -122,6 +125,23 @@ class Image:
         return self.folder / f"{self.name}{suffix}"
 
     @property
+    def boot(self) -> machines.Boot:
+        """How ninja run boots it."""
+        return machines.Boot(self.choices.machine or self.manifest.machine, self.choices.firmware, self.choices.attach)
+
+    @property
+    def booted(self) -> list[Path]:
+        """The files that this takes."""
+        if not self.boot.is_direct:
+            return [self.output(".iso")]
+        return [self.output(".elf"), *([self.output(".files")] if self.manifest.has_files else [])]
+
+    @property
+    def arguments(self) -> list[str]:
+        """The program's own, as they are built in."""
+        return self.manifest.args if self.choices.args is None else self.choices.args
+
+    @property
     def measure(self) -> bool:
         return self.choices.measure
 
@@ -141,6 +161,8 @@ class Image:
             more = {**more, **packages.GCC, **(packages.GXX if self.manifest.is_cxx else {})}
         if not {"iso", "raw", "vhd", "gce"}.issuperset(self.choices.formats):
             more = {**more, **packages.DISK}
+        if self.boot.firmware == "uefi":
+            more = {**more, machines.OVMF_PACKAGE: "UEFI firmware to boot with"}
         if self.debian_sources:
             more = {**more, **debian_source.PACKAGES}
         return {**packages.LIBC[self.libc], **more, **{package: f"wanted by {self.name}" for package in self.manifest.packages}}
@@ -194,7 +216,6 @@ static const struct observation observation = {{
 
 def config_c(image: Image) -> str:
     manifest, choices = image.manifest, image.choices
-    arguments = manifest.args if choices.args is None else choices.args
     environment = [f"{name}={value}" for name, value in manifest.env.items()]
     program = ""
     if manifest.program:
@@ -206,7 +227,7 @@ def config_c(image: Image) -> str:
 #include "core/config.h"
 #include "core/program.h"
 
-{c_strings("arguments", arguments)}
+{c_strings("arguments", image.arguments)}
 {c_strings("environment", environment)}
 {observation_c(image)}/* Not an object: its address is the RAM that the memory plan needs, from images/plan.py through the linker. */
 extern const char quire_plan_ram[];
@@ -272,7 +293,10 @@ def run_settings(image: Image) -> dict:
         "cpus": image.choices.cpus,
         "command_line": image.choices.cmdline,
         "devices": image.manifest.devices,
-        "machine": image.choices.machine or image.manifest.machine,
+        "arguments": image.arguments,
+        "machine": image.boot.machine,
+        "firmware": image.boot.firmware,
+        "attach": image.boot.attach,
         "accelerator": image.choices.accelerator,
         "observe": bool(image.observers),
     }

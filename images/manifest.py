@@ -18,6 +18,7 @@ from allocators import ALLOCATORS, why_not
 from archive import Pair, collect, expand, split_item
 from calls import Interface
 from debian_source import Source
+from machines import MACHINES
 from report import RAM_LEAST, RAM_MOST, RAM_RANGE, SIZE_HELP, format_size, parse_size
 from tool import Failure
 
@@ -26,7 +27,6 @@ LIBCS = ("musl", "glibc", "none")
 MALLOCS = tuple(ALLOCATORS)
 PAGES = ("4k", "2m", "1g")
 CACHES = ("uc", "wc", "wt", "wb")
-MACHINES = ("q35", "microvm", "pc")
 CXX_SUFFIXES = (".cc", ".cpp", ".cxx")
 SOURCE_SUFFIXES = (".c", ".S", *CXX_SUFFIXES)
 PAGE = 4096
@@ -39,7 +39,7 @@ PROGRAM_MEMORY = {"ram": 256 << 20, "stack": 8 << 20}
 NOT_WITH_PROGRAM = ("sources", "compiler", "libc", "malloc", "harden_heap", "inline", "libraries", "include", "cflags", "ldflags", "calls")
 HARDENED = "hardened"  # what harden_heap stands for
 # Names that ninja targets, folders of build/ and of the project have already.
-RESERVED = set("all apps arch bench clean configure core debug docs fuzz images limits linux measure report reproduce run sources sweep test tests unit vm".split())
+RESERVED = set("all apps arch bench clean configure core debug docs fuzz images launchers limits linux matrix measure report reproduce run sources sweep test tests unit vm".split())
 
 
 @dataclass(frozen=True)

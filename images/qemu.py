@@ -22,6 +22,8 @@ The description (run.json) is written by configure.py:
     command_line   words for the core          cpus          their number
     program        of an image with an existing program: its file and its base with quire.aslr=off, or null
     observe        whether it observes its run (docs/observing.md): then the record goes to --record
+    firmware, attach   what it boots by and from (images/machines.py); bios and elf if not given
+    arguments      the program's own, as they are built in; for images/describe.py
 
 File names in it are relative to the project's root folder.
 """
@@ -38,14 +40,15 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+import machines
 import panic
 from console import STATUS_LINE, ConsoleFilter, End, Outcome, Session, readable, write_all
+from machines import ATTACHMENTS, DIRECT, DRIVERS, FIRMWARES, MACHINES, Boot, quote_option
 from report import RAM_LEAST, RAM_MOST, RAM_RANGE
 from tool import Failure, core_line, core_words, read_input, require, run_main
 
 ROOT = Path(__file__).resolve().parent.parent
 QEMU = "qemu-system-x86_64"
-MACHINES = ("q35", "pc", "microvm")
 ACCELERATORS = ("auto", "kvm", "tcg")
 KVM = Path("/dev/kvm")
 CPU_INFO = Path("/proc/cpuinfo")
@@ -77,6 +80,9 @@ class Config(NamedTuple):
     accelerator: str
     program: tuple[str, int] | None = None
     observe: bool = False
+    firmware: str = "bios"
+    attach: str = DIRECT
+    arguments: tuple[str, ...] = ()
 
 
 def config_value(path: Path, values: dict[str, Any], key: str, kinds: tuple[type, ...]) -> Any:
@@ -105,6 +111,13 @@ def observe_value(path: Path, values: dict[str, Any]) -> bool:
     return observe
 
 
+def texts(path: Path, values: dict[str, Any], key: str) -> list[str]:
+    found = config_value(path, values, key, (list,))
+    if not all(isinstance(text, str) for text in found):
+        raise Failure(f"{path}: '{key}' must hold texts")
+    return found
+
+
 def choice(path: Path, key: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise Failure(f"{path}: '{key}' is '{value}', not one of {', '.join(allowed)}")
@@ -128,9 +141,9 @@ def load_config(path: Path) -> Config:
         return None if name is None else ROOT / name
 
     elf = file("elf")
-    devices = config_value(path, values, "devices", (list,))
-    if elf is None or not all(isinstance(device, str) for device in devices):
-        raise Failure(f"{path}: 'elf' must name a file and 'devices' hold texts")
+    if elf is None:
+        raise Failure(f"{path}: 'elf' must name a file")
+    values = {"firmware": "bios", "attach": DIRECT, "arguments": []} | values
     return Config(
         name=text("name"),
         elf=elf,
@@ -140,11 +153,14 @@ def load_config(path: Path) -> Config:
         memory=config_value(path, values, "memory", (int,)),
         cpus=config_value(path, values, "cpus", (int,)),
         command_line=text("command_line"),
-        devices=devices,
+        devices=texts(path, values, "devices"),
         machine=choice(path, "machine", text("machine"), MACHINES),
         accelerator=choice(path, "accelerator", text("accelerator"), ACCELERATORS),
         program=program_value(path, values),
         observe=observe_value(path, values),
+        firmware=choice(path, "firmware", text("firmware"), FIRMWARES),
+        attach=choice(path, "attach", text("attach"), (DIRECT, *ATTACHMENTS)),
+        arguments=tuple(texts(path, values, "arguments")),
     )
 
 
@@ -195,11 +211,6 @@ def choose_accelerator(wanted: str) -> tuple[str, str | None]:
     return ("kvm", None) if reason is None else ("tcg", reason)
 
 
-def quote_option(value: str | Path) -> str:
-    """A value inside of one of QEMU's comma-separated options."""
-    return str(value).replace(",", ",,")
-
-
 def command_line(config: Config, append: str, arguments: list[str] | None, record: bool) -> str:
     """
     What the boot loader passes; the core reads it as the shell would (core/command_line.h). arguments: instead of the
@@ -218,13 +229,27 @@ def need_file(path: Path | None, what: str) -> Path:
     return path
 
 
+def boot_of(config: Config, options: argparse.Namespace) -> Boot:
+    """The way to boot. Firmware that is given as a file is taken to boot what is attached."""
+    firmware = options.firmware or config.firmware
+    boot = Boot(options.machine or config.machine, firmware if firmware in FIRMWARES else "bios", options.attach or config.attach)
+    return machines.check(boot)
+
+
+def firmware_arguments(config: Config, options: argparse.Namespace) -> list[str]:
+    firmware = options.firmware or config.firmware
+    file = machines.firmware_file(firmware) if firmware in FIRMWARES else firmware
+    return ["-bios", str(file)] if file else []
+
+
 def record_path(config: Config, options: argparse.Namespace) -> Path | None:
     """Where the image's record goes; None: there is none."""
+    direct = boot_of(config, options).is_direct
     if options.record and not config.observe:
         raise Failure(f"--record: {config.name} observes nothing: configure it with --stats, --timeline or --profile")
-    if options.record and options.route != "elf":
+    if options.record and not direct:
         raise Failure("--record: the command line of an ISO is fixed when it is built; use --elf")
-    if not config.observe or options.route != "elf":
+    if not config.observe or not direct:
         return None
     return options.record or options.config.parent / RECORD_NAME
 
@@ -232,7 +257,7 @@ def record_path(config: Config, options: argparse.Namespace) -> Path | None:
 def prepare_record(config: Config, options: argparse.Namespace, record: Path | None) -> None:
     """Says here, in one line, what QEMU would say in its own way; QEMU replaces what the file held."""
     if config.observe and record is None:
-        say(f"nothing is recorded from --{options.route}: of what is observed, only the table of --stats is shown")
+        say("nothing is recorded from an ISO: of what is observed, only the table of --stats is shown")
     if record is None:
         return
     try:
@@ -247,9 +272,20 @@ def record_arguments(record: Path | None) -> list[str]:
     return ["-chardev", f"file,id=record,path={quote_option(record)}", "-device", RECORD]
 
 
-def boot_arguments(config: Config, options: argparse.Namespace, machine: str) -> list[str]:
+def image_file(config: Config, options: argparse.Namespace) -> tuple[Path, str]:
+    """The file that is attached, and QEMU's driver for it, which the end of its name tells."""
+    file = need_file(options.image or config.iso, "ISO file")
+    driver = DRIVERS.get(file.suffix.removeprefix("."))
+    if driver is None:
+        raise Failure(f"--image {file}: the name must end with one of {', '.join(f'.{name}' for name in DRIVERS)}")
+    return file, driver
+
+
+def boot_arguments(config: Config, options: argparse.Namespace, boot: Boot) -> list[str]:
     """Where the image comes from."""
-    if options.route == "elf":
+    if boot.is_direct:
+        if options.image:
+            raise Failure(f"--image {options.image}: how is it attached? add --attach with one of {', '.join(ATTACHMENTS)}")
         arguments = ["-kernel", str(need_file(config.elf, "ELF file"))]
         if config.files is not None:
             arguments += ["-initrd", str(need_file(config.files, "packed files"))]
@@ -257,11 +293,8 @@ def boot_arguments(config: Config, options: argparse.Namespace, machine: str) ->
         arguments += ["-device", DEBUG_EXIT, *record_arguments(record)]
         return [*arguments, "-append", command_line(config, options.append, options.arguments, record is not None)]
     if options.append or options.arguments is not None:
-        raise Failure(f"--{options.route}: the command line of an ISO is fixed when it is built; use --elf")
-    if machine == "microvm":
-        raise Failure(f"--{options.route}: microvm has no firmware that boots disks; use --machine q35")
-    file = f"file={quote_option(need_file(config.iso, 'ISO file'))},format=raw,readonly=on"
-    return ["-drive", file + (",media=cdrom" if options.route == "iso" else ",if=virtio")]
+        raise Failure(f"--attach {boot.attach}: the command line of an ISO is fixed when it is built; use --elf")
+    return machines.drive_arguments(boot.attach, *image_file(config, options))
 
 
 def counter_arguments(options: argparse.Namespace, accelerator: str, cpus: int) -> list[str]:
@@ -278,16 +311,15 @@ def machine_arguments(machine: str, memory: int, cpus: int, processor: list[str]
 
 
 def build_command(config: Config, options: argparse.Namespace, accelerator: str, gdb_port: int | None) -> list[str]:
-    machine = options.machine or config.machine
+    boot = boot_of(config, options)
     cpus = options.cpus or config.cpus
-    command = machine_arguments(machine, options.memory or config.memory, cpus, counter_arguments(options, accelerator, cpus))
-    if options.firmware:
-        command += ["-bios", str(options.firmware)]
+    command = machine_arguments(boot.machine, options.memory or config.memory, cpus, counter_arguments(options, accelerator, cpus))
+    command += firmware_arguments(config, options)
     for device in config.devices:
         command += ["-device", device]
     if gdb_port is not None:
         command += ["-S", "-gdb", f"tcp:127.0.0.1:{gdb_port}"]
-    return command + options.qemu + boot_arguments(config, options, machine)
+    return command + options.qemu + boot_arguments(config, options, boot)
 
 
 def say(text: str) -> None:
@@ -407,6 +439,12 @@ def positive_seconds(text: str) -> float:
     return seconds
 
 
+def firmware_option(text: str) -> str:
+    if text not in FIRMWARES and not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"'{text}' is neither {' nor '.join(FIRMWARES)} nor a file")
+    return text
+
+
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise Failure(f"{message}; images/{self.prog} --help lists the options")
@@ -426,15 +464,16 @@ def make_parser() -> Parser:
 def add_run(command: argparse.ArgumentParser) -> None:
     command.add_argument("--config", type=Path, required=True, help="build/APP/run.json")
     route = command.add_mutually_exclusive_group()
-    for name, text in (("elf", "boot the ELF file directly (default)"), ("iso", "boot the ISO as a CD"),
-                       ("disk", "boot the ISO as a disk")):  # fmt: skip
-        route.add_argument(f"--{name}", dest="route", action="store_const", const=name, default="elf", help=text)
+    route.add_argument("--attach", choices=(DIRECT, *ATTACHMENTS), metavar="HOW", help=f"{DIRECT}: the ELF file directly; the ISO as {', '.join(ATTACHMENTS)}")
+    for name, attach in (("elf", DIRECT), ("iso", "cd"), ("disk", "virtio-blk")):
+        route.add_argument(f"--{name}", dest="attach", action="store_const", const=attach, help=f"--attach {attach}")
+    command.add_argument("--image", type=Path, metavar="FILE", help=f"attach this instead of the ISO (.{', .'.join(DRIVERS)})")
     command.add_argument("--machine", choices=MACHINES)
     command.add_argument("--memory", type=parse_memory, metavar="SIZE", help="RAM, such as 64M")
     command.add_argument("--cpus", type=parse_cpus, metavar="N", help="virtual CPUs")
     command.add_argument("--accelerator", choices=ACCELERATORS)
     command.add_argument("--cpu", default="max", help="QEMU's -cpu (default: max)")
-    command.add_argument("--firmware", type=Path, metavar="FILE", help="another firmware, such as OVMF.fd for UEFI")
+    command.add_argument("--firmware", type=firmware_option, metavar="bios|uefi|FILE", help="what boots what is attached (default: bios)")
     command.add_argument("--append", default="", metavar="WORDS", help="more words for the core")
     command.add_argument("--timeout", type=positive_seconds, metavar="S", help="end after so many seconds (status 124)")
     command.add_argument("--record", type=Path, metavar="FILE", help=f"where the record goes (default: {RECORD_NAME} beside run.json)")

@@ -61,6 +61,10 @@ class Options(TreeCase):
             ("--libc", "dietlibc", "'musl', 'glibc', 'none'"),
             ("--malloc", "dlmalloc", "'heap', 'hardened', 'libc', 'jemalloc', 'mimalloc', 'tcmalloc'"),
             ("--machine", "vax", "'q35', 'microvm', 'pc'"),
+            ("--firmware", "coreboot", "'bios', 'uefi'"),
+            ("--attach", "floppy", "'virtio-scsi'"),
+            ("--attach", "ide", "BIOS on q35 does not boot from that; there: elf, cd"),
+            ("--firmware", "uefi", "does not boot an ELF file; add --attach"),
             ("--accelerator", "hax", "'auto', 'tcg', 'kvm'"),
             ("--ram", "65T", "at most 64T"),
             ("--timeline", "10", "10ms"),
@@ -140,6 +144,13 @@ class Options(TreeCase):
         self.assertEqual((about["command_line"], about["arguments"]), ("quire.aslr=off", ["world"]))
         self.assertIn("PAGE_4K", config)
         self.assertIn('"quire.aslr=off"', config)
+
+    def test_what_is_booted_is_built_first(self):
+        for options, inputs in (((), "hello.elf"), (("--attach", "nvme", "--firmware", "uefi"), "hello.iso")):
+            self.succeed(self.configure("hello", *options))
+            run = json.loads((self.tree / "build/hello/run.json").read_text())
+            self.assertEqual([run["attach"], run["firmware"]], list(options[1::2]) or ["elf", "bios"])
+            self.assertIn(f"build run: terminal build/hello/{inputs} |", (self.tree / "build/targets.ninja").read_text())
 
     def observation(self, *options: str) -> tuple[bool, str]:
         """Of the application seen: what run.json and config.c say."""

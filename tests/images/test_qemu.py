@@ -20,6 +20,7 @@ from unittest import mock
 from support import IMAGES, FolderCase
 
 import console
+import machines
 import qemu
 
 MARKER = r"\036quire: app\n"
@@ -82,9 +83,56 @@ class CommandTest(QemuCase):
 
     def test_iso_and_disk(self) -> None:
         drive = self.after(self.command("--iso"), "-drive")
-        self.assertTrue(drive.startswith("file=") and "app,,1.iso" in drive and "media=cdrom" in drive, drive)
-        self.assertIn("if=virtio", self.after(self.command("--disk"), "-drive"))
+        self.assertTrue("app,,1.iso,format=raw,media=cdrom" in drive, drive)
+        command = self.command("--disk")
+        self.assertIn("snapshot=on", self.after(command, "-drive"))
+        self.assertEqual(self.after(command, "-device"), "virtio-blk-pci,drive=image,bootindex=0")
         self.assertNotIn("-append", self.command("--iso"))
+
+    def built(self, config: Path, *arguments: str) -> list[str]:
+        """As self.command, without a process for it."""
+        options = qemu.make_parser().parse_args(["run", "--config", str(config), *arguments])
+        options.arguments = None
+        return qemu.build_command(qemu.load_config(config), options, "tcg", None)
+
+    def test_every_way_to_attach(self) -> None:
+        """Each is allowed and has its own devices, the last of them with the drive; the description may say it as well."""
+        seen = set()
+        for boot in machines.every_boot():
+            command = self.built(self.config(), "--machine", boot.machine, "--firmware", boot.firmware, "--attach", boot.attach)
+            devices = [command[index + 1] for index, word in enumerate(command) if word == "-device"]
+            self.assertEqual([("drive=image,bootindex=0" in device) for device in devices][::-1], [True, *[False] * (len(devices) - 1)])
+            self.assertEqual("-bios" in command, boot.firmware == "uefi")
+            self.assertEqual(command, self.built(self.config(**boot._asdict())))
+            seen.add((boot.machine, boot.firmware, *devices))
+        self.assertEqual(len(seen), len(list(machines.every_boot())))
+
+    def test_other_image(self) -> None:
+        for ending, driver in machines.DRIVERS.items():
+            drive = self.after(self.command("--disk", "--image", str(self.write(f"other.{ending}"))), "-drive")
+            self.assertIn(f"/other.{ending},format={driver},", drive)
+        self.assert_refused(self.launch("--disk", "--image", self.write("other.img")), "other.img", ".qcow2")
+        self.assert_refused(self.launch("--disk", "--image", "absent.raw"), "absent.raw", "ninja")
+        self.assert_refused(self.launch("--image", self.write("other.raw")), "--attach", "nvme")
+
+    def test_ways_that_are_not_there(self) -> None:
+        """One line, with those that there are."""
+        for words, arguments in {
+            ("attach ide", "BIOS on q35", "sata"): ["--attach", "ide"],
+            ("attach sata", "BIOS on pc", "ide"): ["--attach", "sata", "--machine", "pc"],
+            ("attach pvscsi", "UEFI on q35", "virtio-scsi"): ["--attach", "pvscsi", "--firmware", "uefi"],
+            ("attach nvme", "BIOS on microvm", "there: elf"): ["--attach", "nvme", "--machine", "microvm"],
+            ("uefi", "ELF file", "virtio-blk"): ["--firmware", "uefi"],
+            ("uefi", "microvm has none"): ["--firmware", "uefi", "--machine", "microvm", "--attach", "cd"],
+            ("--firmware", "'coreboot'", "bios nor uefi nor a file"): ["--firmware", "coreboot"],
+            ("--attach", "'floppy'"): ["--attach", "floppy"],
+        }.items():
+            with self.subTest(words):
+                self.assert_refused(self.launch(*arguments), *words)
+
+    def test_another_firmware(self) -> None:
+        file = self.write("SEABIOS.bin")
+        self.assertEqual(self.after(self.command("--firmware", str(file)), "-bios"), str(file))
 
     def test_record(self) -> None:
         config = self.config(observe=True)
@@ -125,8 +173,8 @@ class CommandTest(QemuCase):
     def test_refusals(self) -> None:
         for words, arguments in {
             ("fixed when it is built",): ["--iso", "--", "word"],
-            ("fixed when it is built", "--iso"): ["--iso", "--"],
-            ("fixed when it is built", "--disk"): ["--disk", "--append", "quire.aslr=off"],
+            ("fixed when it is built", "attach cd"): ["--iso", "--"],
+            ("fixed when it is built", "attach virtio-blk"): ["--disk", "--append", "quire.aslr=off"],
             ("microvm",): ["--iso", "--machine", "microvm"],
             ("--append", "No closing quotation"): ["--append", "'open"],
             ("--append", "behind --"): ["--append", "a -- b"],
@@ -150,9 +198,11 @@ class CommandTest(QemuCase):
     def test_wrong_descriptions(self) -> None:
         for words, changes in {
             ("'memory'", "not int"): {"memory": "64M"},
-            ("'machine'", "not one of q35, pc, microvm"): {"machine": "isapc"},
+            ("'machine'", "not one of q35, microvm, pc"): {"machine": "isapc"},
             ("'files'", "str or null"): {"files": 1},
             ("'devices'",): {"devices": [1]},
+            ("'attach'", "virtio-scsi"): {"attach": "tape"},
+            ("'arguments'", "texts"): {"arguments": [1]},
             ("absent.elf", "ninja"): {"elf": "/absent.elf"},
             ("'observe'", "not true or false"): {"observe": 1},
         }.items():
@@ -187,7 +237,7 @@ class StatusTest(QemuCase):
     def test_an_iso_records_nothing_and_that_is_said(self) -> None:
         done = self.end(f"printf '{MARKER}\\036quire: exit 0\\n'", "--iso", config=self.config(observe=True))
         self.assertEqual((done.returncode, len(done.stderr.splitlines())), (0, 1))
-        self.assertIn("nothing is recorded from --iso", done.stderr)
+        self.assertIn("nothing is recorded from an ISO", done.stderr)
 
     def test_disagreement_is_told_when_asked(self) -> None:
         script = f"printf '{MARKER}\\036quire: exit 3\\n'; exit 1"

@@ -1,0 +1,227 @@
+#!/usr/bin/env python3
+"""Boots one image in every way there is (`ninja matrix`): firmware, machine, attachment, format of the file.
+
+    tests/boot/matrix.py [--jobs N] [--list] [WORD...]     all cells, or those whose names have all of the words
+
+The ISO is attached in every way that images/machines.py allows. The other formats hold the same bytes, so each is booted
+only as it is met outside (FORMATS). A sample with lua shows that files beside the image are loaded as well. A line comes
+for each cell as it ends, then a table, then what failed with the end of what it printed; the status is 1 if anything
+did. A cell works if all is printed that the image prints, and the status is 0.
+
+Formats that the build has no rule for are made here by qemu-img.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Iterable, NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "images"))
+
+import machines  # noqa: E402
+from machines import Boot  # noqa: E402
+from tool import Failure, require, run_main  # noqa: E402
+
+IMAGES = ROOT / "build/test"
+LAUNCHER = ROOT / "images/qemu.py"
+TIMEOUT = 120
+TAIL_LINES = 15
+
+# What each image prints.
+EXPECTED = {
+    "hello": re.compile(r"Hello, world\.\nargv\[0\] = hello\nargv\[1\] = world\nenviron: GREETING=Hello\nenviron: LANG=C\.UTF-8\n"),
+    "lua": re.compile(r"(?s).*\nall +more than 3 million allocations\n"),
+}
+
+
+class Format(NamedTuple):
+    """boots: as it is met outside; made: qemu-img's options; member: of an archive, the file in it that is attached."""
+
+    name: str
+    boots: tuple[Boot, ...]
+    made: tuple[str, ...] = ()
+    suffix: str = ""
+    member: str = ""
+
+
+FORMATS = [
+    Format("raw", (Boot("pc", "bios", "virtio-blk"), Boot("q35", "uefi", "nvme")), ("-O", "raw")),
+    Format("qcow2", (Boot("q35", "bios", "virtio-scsi"), Boot("q35", "uefi", "virtio-blk")), ("-O", "qcow2")),
+    Format("vhd", (Boot("pc", "bios", "ide"), Boot("q35", "uefi", "virtio-scsi")), ("-O", "vpc", "-o", "subformat=fixed,force_size=on")),
+    Format("vhdx", (Boot("pc", "bios", "ide"), Boot("q35", "uefi", "virtio-scsi")), ("-O", "vhdx")),
+    Format("vmdk", (Boot("pc", "bios", "lsi-sas"), Boot("pc", "bios", "pvscsi"), Boot("q35", "uefi", "sata")),
+           ("-O", "vmdk", "-o", "subformat=streamOptimized")),
+    Format("ova", (Boot("pc", "bios", "lsi-sas"), Boot("q35", "uefi", "sata")), member=".vmdk"),
+    Format("gce", (Boot("q35", "bios", "virtio-scsi"), Boot("q35", "uefi", "nvme")), suffix="tar.gz", member=".raw"),
+]  # fmt: skip
+SAMPLE = [Boot("q35", "bios", "cd"), Boot("pc", "bios", "ide"), Boot("q35", "bios", "nvme"), Boot("q35", "uefi", "virtio-blk")]
+
+
+class Cell(NamedTuple):
+    image: str
+    format: str
+    boot: Boot
+
+    @property
+    def words(self) -> list[str]:
+        return [self.image, self.format, *self.boot]
+
+
+class Result(NamedTuple):
+    cell: Cell
+    problem: str  # empty: it works
+    seconds: float
+    output: str
+
+
+def built_file(image: str, ending: str) -> Path:
+    return IMAGES / image / f"{image}.{ending}"
+
+
+def has_rule(path: Path) -> bool:
+    query = ["ninja", "-t", "query", str(path.relative_to(ROOT))]
+    return subprocess.run(query, cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
+def formats_there() -> tuple[list[Format], list[str]]:
+    """Those that can be booted, and the names of the others."""
+    able = [form for form in FORMATS if form.made or has_rule(built_file("hello", form.suffix or form.name))]
+    return able, [form.name for form in FORMATS if form not in able]
+
+
+def every_cell(formats: list[Format]) -> list[Cell]:
+    cells = [Cell("hello", "iso", boot) for boot in machines.every_boot()]
+    cells += [Cell("hello", form.name, boot) for form in formats for boot in form.boots]
+    return cells + [Cell("lua", "iso", boot) for boot in SAMPLE]
+
+
+# ---- files ----
+
+
+def build(paths: Iterable[Path]) -> None:
+    targets = [str(path.relative_to(ROOT)) for path in paths]
+    if subprocess.run(["ninja", "--quiet", *targets], cwd=ROOT, check=False).returncode:
+        raise Failure("ninja failed, nothing was booted")
+
+
+def convert(form: Format, iso: Path, folder: Path) -> Path:
+    made = folder / f"{iso.stem}.{form.name}"
+    command = [require("qemu-img"), "convert", "-q", "-f", "raw", *form.made, str(iso), str(made)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failure(f"qemu-img cannot make {form.name}: {done.stderr.strip()}")
+    return made
+
+
+def take_out(form: Format, archive: Path, folder: Path) -> Path:
+    with tarfile.open(archive) as tar:
+        found = [member for member in tar.getmembers() if member.name.endswith(form.member)]
+        if len(found) != 1:
+            raise Failure(f"{archive} holds {len(found)} files named *{form.member}, not one")
+        made = folder / f"{form.name}{form.member}"
+        with made.open("wb") as stream:
+            stream.write(tar.extractfile(found[0]).read())
+    return made
+
+
+def make_file(image: str, form: Format, folder: Path) -> Path:
+    built = built_file(image, form.suffix or form.name)
+    if has_rule(built):
+        build([built])
+        return take_out(form, built, folder) if form.member else built
+    return convert(form, built_file(image, "iso"), folder)
+
+
+def make_files(cells: list[Cell], formats: list[Format], folder: Path) -> dict[tuple[str, str], Path]:
+    """The file of each image and format."""
+    images = {cell.image for cell in cells}
+    build(built_file(image, "iso") for image in images)
+    files = {(image, "iso"): built_file(image, "iso") for image in images}
+    by_name = {form.name: form for form in formats}
+    for key in {(cell.image, cell.format) for cell in cells} - set(files):
+        files[key] = make_file(key[0], by_name[key[1]], folder)
+    return files
+
+
+# ---- boots ----
+
+
+def boot(cell: Cell, file: Path) -> Result:
+    start = time.monotonic()
+    command = [sys.executable, str(LAUNCHER), "run", "--config", str(IMAGES / cell.image / "run.json"), "--timeout", str(TIMEOUT)]
+    command += ["--machine", cell.boot.machine, "--firmware", cell.boot.firmware, "--attach", cell.boot.attach, "--image", str(file)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    output = done.stdout.decode(errors="replace").replace("\r\n", "\n")
+    problem = ""
+    if done.returncode:
+        problem = f"status {done.returncode}"
+    elif not EXPECTED[cell.image].fullmatch(output):
+        problem = "it printed something else"
+    return Result(cell, problem, time.monotonic() - start, output + done.stderr.decode(errors="replace"))
+
+
+def boot_all(cells: list[Cell], files: dict[tuple[str, str], Path], jobs: int) -> list[Result]:
+    results = []
+    with ThreadPoolExecutor(jobs) as pool:
+        waiting = [pool.submit(boot, cell, files[cell.image, cell.format]) for cell in cells]
+        for ended in as_completed(waiting):
+            result = ended.result()
+            results.append(result)
+            verdict = f"FAIL: {result.problem}" if result.problem else "ok"
+            print(f"[{len(results)}/{len(cells)}] {' '.join(result.cell.words)}: {verdict} ({result.seconds:.1f} s)", flush=True)
+    return results
+
+
+def print_table(results: list[Result]) -> None:
+    """A row for each image, format and attachment; a column for each machine and firmware: seconds to the end, or FAIL."""
+    columns = sorted({(result.cell.boot.machine, result.cell.boot.firmware) for result in results})
+    rows: dict[tuple[str, str, str], dict[tuple[str, str], str]] = {}
+    for result in sorted(results, key=lambda result: (result.cell.image, result.cell.format != "iso")):
+        cell = result.cell
+        shown = "FAIL" if result.problem else f"{result.seconds:.1f} s"
+        rows.setdefault((cell.image, cell.format, cell.boot.attach), {})[cell.boot.machine, cell.boot.firmware] = shown
+    print("\n" + f"{'image':<8}{'format':<8}{'attached as':<20}" + "".join(f"{' '.join(column):>12}" for column in columns))
+    for key, found in rows.items():
+        print(f"{key[0]:<8}{key[1]:<8}{key[2]:<20}" + "".join(f"{found.get(column, '-'):>12}" for column in columns))
+
+
+def print_failures(results: list[Result]) -> None:
+    for result in results:
+        if result.problem:
+            print(f"\nFAIL {' '.join(result.cell.words)}: {result.problem}")
+            print(*(f"    | {line}" for line in result.output.splitlines()[-TAIL_LINES:]), sep="\n")
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description="Boots hello, and sometimes lua, in every way there is.")
+    parser.add_argument("--jobs", type=int, default=2, help="machines that run at the same time")
+    parser.add_argument("--list", action="store_true", help="the names of the cells")
+    parser.add_argument("words", nargs="*", metavar="WORD", help="image, format, machine, firmware or attachment")
+    options = parser.parse_args(arguments)
+    formats, absent = formats_there()
+    cells = [cell for cell in every_cell(formats) if set(options.words) <= set(cell.words)]
+    if not cells:
+        raise Failure(f"no cell has {' and '.join(options.words)}; --list shows all")
+    if options.list:
+        print(*(" ".join(cell.words) for cell in cells), sep="\n")
+        return 0
+    with tempfile.TemporaryDirectory(prefix="quire-matrix-") as name:
+        results = boot_all(cells, make_files(cells, formats, Path(name)), options.jobs)
+    print_table(results)
+    print_failures(results)
+    failed = sum(bool(result.problem) for result in results)
+    if absent:
+        print(f"\nnot there, as the build has no rule for them: {', '.join(absent)}")
+    print(f"\n{len(results) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    run_main("matrix.py", main)
