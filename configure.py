@@ -26,6 +26,7 @@ sys.dont_write_bytecode = True
 
 import allocators  # noqa: E402
 import debian_source  # noqa: E402
+import describe  # noqa: E402
 import disk  # noqa: E402
 import elf  # noqa: E402
 import graph  # noqa: E402
@@ -35,6 +36,7 @@ import machines  # noqa: E402
 import manifest as manifests  # noqa: E402
 import packages  # noqa: E402
 import plan  # noqa: E402
+import qemu  # noqa: E402
 import repack  # noqa: E402
 import signature  # noqa: E402
 import subjects  # noqa: E402
@@ -51,7 +53,7 @@ PROGRAM_LISTS = [Path("tests/unit/programs.py"), Path("tests/unit/programs_core.
 TEMPLATE = ROOT / "images/template"
 DISK_LEAST = 64 << 10  # with fewer bytes free, a build that failed did so for want of them
 MEMORY = Path("build/configuration.json")
-TOOLS = ["allocators", "archive", "calls", "debian_source", "disassembly", "disk", "elf", "fat", "graph", "image", "iso", "kernel", "machines", "manifest", "packages", "plan", "report", "sources", "subjects", "symbols", "tool"]
+TOOLS = ["allocators", "archive", "calls", "debian_source", "describe", "disassembly", "disk", "elf", "fat", "graph", "image", "iso", "kernel", "machines", "manifest", "packages", "plan", "report", "sources", "subjects", "symbols", "tool"]
 
 EXAMPLES = """
 examples:
@@ -194,6 +196,10 @@ def make_parser() -> Parser:
     machine.add_argument(
         "--accelerator", choices=("auto", "tcg", "kvm"), default="auto", help="of QEMU; auto: KVM where it works"
     )
+    machine.add_argument(
+        "--describe", type=describe.launcher_names, metavar="LAUNCHER,...",
+        help=f"write build/APP/launch for these, which boot it elsewhere: {', '.join(describe.LAUNCHERS)}, or all",
+    )  # fmt: skip
     form = parser.add_argument_group("the image (docs/images.md)")
     form.add_argument(
         "--format", dest="formats", metavar="FORMAT,FORMAT", type=formats_option, default=["iso"],
@@ -658,6 +664,11 @@ def run(image: Image, arguments: list[str] | None) -> NoReturn:
     os.execv(sys.executable, [sys.executable, *command, *(["--", *arguments] if arguments is not None else [])])
 
 
+def describe_image(image: Image, launchers: list[str]) -> None:
+    for path in describe.write_all(qemu.load_config(image.folder / "run.json"), launchers, image.folder / "launch"):
+        print(f"Wrote {path}", file=sys.stderr)
+
+
 def measure(image: Image, options: argparse.Namespace) -> NoReturn:
     """--bench and --sweep: builds the variants of an image and becomes what measures them."""
     axes = subjects.parse_axes(options.sweep or [])
@@ -763,6 +774,8 @@ def check_options(options: argparse.Namespace) -> None:
         raise Failure(f"--program takes the place of an application: leave out {options.app}")
     if (options.bench or options.sweep) and (options.run or (options.app is None and options.program is None)):
         raise Failure("--bench and --sweep measure one application: ./configure.py APP --bench   (ninja bench: the default set)")
+    if options.describe and (options.bench or options.sweep or (options.app is None and options.program is None)):
+        raise Failure("--describe describes one application: ./configure.py APP --describe all   (ninja launchers: what is configured)")
     if options.turns is not None and not (options.bench or options.sweep):
         raise Failure("--turns belongs to --bench or --sweep")
     if options.program is not None and options.libc:
@@ -812,6 +825,8 @@ def main(arguments: list[str]) -> int:
         if options.bench or options.sweep:
             measure(image, options)
         configure(image, Memory.load())
+        if options.describe:
+            describe_image(image, options.describe)
         if options.run:
             report(image, "", sys.stderr)
             run(image, None)

@@ -458,6 +458,8 @@ def user_targets(ninja: Writer, current: Image) -> None:
     # Debian 12's ninja ends with 1 whatever the program's status is, so it is said.
     tell = f'|| {{ status=$$?; echo "{current.name} ended with status $$status" >&2; exit $$status; }}'
     ninja.edge("run", "terminal", current.booted, [config], start=f"{launch} {tell}", what=f"run {current.name}")
+    describe = shell("images/describe.py", "--config", config, "--output", current.folder / "launch")
+    ninja.edge("launchers", "terminal", [*current.booted, current.output(".iso")], [config], start=describe, what=f"describe {current.name}")
     ninja.edge("debug", "terminal", current.booted, [config], start=f"{launch} --gdb", what=f"debug {current.name}")
 
 

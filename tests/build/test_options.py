@@ -152,6 +152,16 @@ class Options(TreeCase):
             self.assertEqual([run["attach"], run["firmware"]], list(options[1::2]) or ["elf", "bios"])
             self.assertIn(f"build run: terminal build/hello/{inputs} |", (self.tree / "build/targets.ninja").read_text())
 
+    def test_descriptions_for_launchers(self):
+        folder = self.tree / "build/hello/launch"
+        self.refuse(self.configure("hello", "--describe", "xen"), "--describe", "'xen'", "libvirt, firecracker")
+        self.refuse(self.configure("--run", "--describe", "all"), "--describe describes one application")
+        self.assertFalse(folder.exists())
+        self.succeed(self.configure("hello", "--ram", "80M", "--describe", "libvirt,firecracker", "--", "a b"))
+        self.assertEqual(sorted(path.name for path in folder.iterdir()), ["firecracker.json", "firecracker.sh", "libvirt.xml"])
+        settings = json.loads((folder / "firecracker.json").read_text())
+        self.assertEqual((settings["machine-config"]["mem_size_mib"], settings["boot-source"]["boot_args"]), (80, "-- 'a b'"))
+
     def observation(self, *options: str) -> tuple[bool, str]:
         """Of the application seen: what run.json and config.c say."""
         self.succeed(self.configure("seen", *options))
