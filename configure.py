@@ -217,6 +217,7 @@ def make_parser() -> Parser:
         "--sweep", metavar="AXIS=V,V", nargs="+",
         help=f"run every combination of these choices and compare them: {', '.join(subjects.AXES)}; with --bench against Linux",
     )  # fmt: skip
+    measured.add_argument("--boot-chart", action="store_true", help="instructions and time of each phase of its boot: build/APP/boot.html")
     measured.add_argument("--turns", metavar="N", type=turns_option, help="runs by the clock of each (default 3; 0: count only)")
     observe = parser.add_argument_group("what the image tells of its run (docs/observing.md)")
     observe.add_argument(
@@ -651,15 +652,19 @@ def again() -> None:
     configure(current_image(memory), memory)
 
 
+def build(image: Image, targets: list[Path]) -> None:
+    if subprocess.run([require("ninja"), "--quiet", *targets], stdout=sys.stderr, check=False).returncode:
+        full = shutil.disk_usage(graph.BUILD).free < DISK_LEAST
+        raise Failure(f"{image.name} was not built, " + ("the disk that has build/ is full" if full else "ninja says why"))
+
+
 def run(image: Image, arguments: list[str] | None) -> NoReturn:
     """
     Builds the image and becomes its launcher: nobody stands between the program's exit status and the caller, as ninja
     does, and standard output is the program's alone. arguments: of the program, instead of the configured ones.
     """
     sys.stdout.flush()
-    if subprocess.run([require("ninja"), "--quiet", *image.booted], stdout=sys.stderr, check=False).returncode:
-        full = shutil.disk_usage(graph.BUILD).free < DISK_LEAST
-        raise Failure(f"{image.name} was not built, " + ("the disk that has build/ is full" if full else "ninja says why"))
+    build(image, image.booted)
     command = ["images/qemu.py", "run", "--config", str(image.folder / "run.json")]
     os.execv(sys.executable, [sys.executable, *command, *(["--", *arguments] if arguments is not None else [])])
 
@@ -667,6 +672,13 @@ def run(image: Image, arguments: list[str] | None) -> NoReturn:
 def describe_image(image: Image, launchers: list[str]) -> None:
     for path in describe.write_all(qemu.load_config(image.folder / "run.json"), launchers, image.folder / "launch"):
         print(f"Wrote {path}", file=sys.stderr)
+
+
+def boot_chart(image: Image) -> NoReturn:
+    """Builds the image and becomes what draws its boot: by Debian's Python, which has Debian's matplotlib."""
+    sys.stdout.flush()
+    build(image, [*image.booted, image.output(".debug"), graph.PHASES_PLUGIN])
+    os.execv("images/boot_chart.py", ["images/boot_chart.py", "--config", str(image.folder / "run.json")])
 
 
 def measure(image: Image, options: argparse.Namespace) -> NoReturn:
@@ -776,6 +788,8 @@ def check_options(options: argparse.Namespace) -> None:
         raise Failure("--bench and --sweep measure one application: ./configure.py APP --bench   (ninja bench: the default set)")
     if options.describe and (options.bench or options.sweep or (options.app is None and options.program is None)):
         raise Failure("--describe describes one application: ./configure.py APP --describe all   (ninja launchers: what is configured)")
+    if options.boot_chart and (options.run or options.bench or options.sweep or (options.app is None and options.program is None)):
+        raise Failure("--boot-chart draws the boot of one application: ./configure.py APP --boot-chart")
     if options.turns is not None and not (options.bench or options.sweep):
         raise Failure("--turns belongs to --bench or --sweep")
     if options.program is not None and options.libc:
@@ -827,6 +841,8 @@ def main(arguments: list[str]) -> int:
         configure(image, Memory.load())
         if options.describe:
             describe_image(image, options.describe)
+        if options.boot_chart:
+            boot_chart(image)
         if options.run:
             report(image, "", sys.stderr)
             run(image, None)

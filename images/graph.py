@@ -51,6 +51,7 @@ DISK_TOOLS = ("images/disk.py", "images/gpt.py", "images/ova.py")
 GUEST_INIT = BUILD / "linux/init"  # of the Linux guest, tests/bench/guest.py
 GUEST_SOURCE = "tests/bench/guest/init.c"
 LINES_PLUGIN = BUILD / "bench-threads/lines.so"  # of QEMU, tests/bench/lines.py
+PHASES_PLUGIN, PHASES_SOURCE = BUILD / "boot-chart/phases.so", "images/plugin/phases.c"  # of QEMU, images/boot_chart.py
 LINES_SOURCE = "tests/bench/lines/lines.c"
 PACK_ALONE = 256 << 20  # bytes from which on packing has the terminal, to show how far it is
 UNIT_SANITIZE = "-fsanitize=address,undefined"
@@ -460,6 +461,7 @@ def user_targets(ninja: Writer, current: Image) -> None:
     ninja.edge("run", "terminal", current.booted, [config], start=f"{launch} {tell}", what=f"run {current.name}")
     describe = shell("images/describe.py", "--config", config, "--output", current.folder / "launch")
     ninja.edge("launchers", "terminal", [*current.booted, current.output(".iso")], [config], start=describe, what=f"describe {current.name}")
+    ninja.edge(PHASES_PLUGIN, "plugin", [PHASES_SOURCE])
     ninja.edge("debug", "terminal", current.booted, [config], start=f"{launch} --gdb", what=f"debug {current.name}")
 
 

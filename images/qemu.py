@@ -461,19 +461,23 @@ def make_parser() -> Parser:
     return parser
 
 
-def add_run(command: argparse.ArgumentParser) -> None:
+def add_machine(command: argparse.ArgumentParser) -> None:
     command.add_argument("--config", type=Path, required=True, help="build/APP/run.json")
     route = command.add_mutually_exclusive_group()
     route.add_argument("--attach", choices=(DIRECT, *ATTACHMENTS), metavar="HOW", help=f"{DIRECT}: the ELF file directly; the ISO as {', '.join(ATTACHMENTS)}")
     for name, attach in (("elf", DIRECT), ("iso", "cd"), ("disk", "virtio-blk")):
         route.add_argument(f"--{name}", dest="attach", action="store_const", const=attach, help=f"--attach {attach}")
-    command.add_argument("--image", type=Path, metavar="FILE", help=f"attach this instead of the ISO (.{', .'.join(DRIVERS)})")
     command.add_argument("--machine", choices=MACHINES)
     command.add_argument("--memory", type=parse_memory, metavar="SIZE", help="RAM, such as 64M")
     command.add_argument("--cpus", type=parse_cpus, metavar="N", help="virtual CPUs")
+    command.add_argument("--firmware", type=firmware_option, metavar="bios|uefi|FILE", help="what boots what is attached (default: bios)")
+
+
+def add_run(command: argparse.ArgumentParser) -> None:
+    add_machine(command)
+    command.add_argument("--image", type=Path, metavar="FILE", help=f"attach this instead of the ISO (.{', .'.join(DRIVERS)})")
     command.add_argument("--accelerator", choices=ACCELERATORS)
     command.add_argument("--cpu", default="max", help="QEMU's -cpu (default: max)")
-    command.add_argument("--firmware", type=firmware_option, metavar="bios|uefi|FILE", help="what boots what is attached (default: bios)")
     command.add_argument("--append", default="", metavar="WORDS", help="more words for the core")
     command.add_argument("--timeout", type=positive_seconds, metavar="S", help="end after so many seconds (status 124)")
     command.add_argument("--record", type=Path, metavar="FILE", help=f"where the record goes (default: {RECORD_NAME} beside run.json)")

@@ -1987,13 +1987,18 @@ static paddr_t place_metadata(size_t size)
     return FRAME_NONE;
 }
 
+COLD static void set_states(size_t first, size_t end, uint16_t state)
+{
+    for (size_t child = first; child < end; child++)
+        *child_state(child) = state;
+}
+
 /* What the range has of children is ours, and out. */
 static void claim(paddr_t start, paddr_t end)
 {
     size_t first = start >> CHILD_SHIFT, last = (end - 1) >> CHILD_SHIFT;
 
-    for (size_t child = first; child <= last; child++)
-        *child_state(child) = 0;
+    set_states(first, last + 1, 0);
     if (!is_aligned(start, SIZE_2M))
         *child_state(first) = EDGE;
     if (!is_aligned(end, SIZE_2M))
@@ -2019,18 +2024,22 @@ static size_t lay_out(uintptr_t at)
 #endif
 }
 
-/* All children belong to nobody, until their ranges are claimed and put. */
+/* Each child's state is written once: what lies between the ranges belongs to nobody. */
 static void make_store(void)
 {
+    size_t next = 0;
+
 #if QUIRE_THREADS
     memset(store.tree, 0, TREES * sizeof(store.tree[0]));
 #else
     memset(store.group, 0, (store.children + GROUP_CHILDREN - 1) / GROUP_CHILDREN * sizeof(store.group[0]));
 #endif
-    for (size_t child = 0; child < store.children; child++)
-        *child_state(child) = FOREIGN;
-    for (size_t i = 0; i < store.range_count; i++)
+    for (size_t i = 0; i < store.range_count; i++) {
+        set_states(next, store.ranges[i].start >> CHILD_SHIFT, FOREIGN);
         claim(store.ranges[i].start, store.ranges[i].end);
+        next = ((store.ranges[i].end - 1) >> CHILD_SHIFT) + 1;
+    }
+    set_states(next, store.children, FOREIGN);
     for (size_t i = 0; i < store.range_count; i++)
         put_range(store.ranges[i].start, store.ranges[i].end);
 }

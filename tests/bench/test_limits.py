@@ -23,6 +23,7 @@ class LimitsTest(unittest.TestCase):
         """A tick is an instruction (checked by run_counting), and every figure of the table is there."""
         figures = limits.run_counting("micro") | limits.sizes()
         figures["entry"] = limits.entry_to_main(limits.BASE_MIB)
+        figures["entry_16g"] = limits.entry_to_main(limits.LARGE_MIB)
         for row in limits.ROWS:
             if row.key in figures:
                 self.assertGreater(figures[row.key], 0, row.label)

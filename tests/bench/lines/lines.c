@@ -33,7 +33,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "tests/bench/lines/qemu_plugin.h"
+#include "images/plugin/qemu_plugin.h"
 
 #define LINE_SHIFT 6u
 #define LINES_MOST ((uint64_t)1 << 30) /* 64 GiB of physical addresses */

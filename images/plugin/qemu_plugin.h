@@ -1,6 +1,7 @@
 /*
- * What lines.c uses of QEMU's interface for plugins, version 1: include/qemu/qemu-plugin.h of QEMU 7.2.0, which Debian
- * has in no package. Declared anew from its documentation (docs/devel/tcg-plugins.rst); names and types are QEMU's.
+ * What the plugins of this project use of QEMU's interface for plugins, version 1: include/qemu/qemu-plugin.h of
+ * QEMU 7.2.0, which Debian has in no package. Declared anew from its documentation (docs/devel/tcg-plugins.rst); names
+ * and types are QEMU's.
  */
 #ifndef QEMU_PLUGIN_H
 #define QEMU_PLUGIN_H
@@ -55,6 +56,8 @@ void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn, qemu_plugin
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t index);
 uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
+const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
+size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
 
 unsigned qemu_plugin_mem_size_shift(qemu_plugin_meminfo_t info);
 bool qemu_plugin_mem_is_store(qemu_plugin_meminfo_t info);
