@@ -495,6 +495,7 @@ def bench_targets(ninja: Writer, tested: dict[str, list[Path]], measured: list[S
     ninja.edge(LINES_PLUGIN, "plugin", [LINES_SOURCE])
     counted = [path for name in LIMIT_IMAGES for path in tested.get(name, [])]
     ninja.edge("bench", "terminal", start="tests/bench/bench.py", what="bench")
+    ninja.edge("bench-boot", "terminal", start="tests/bench/boot.py", what="bench-boot")
     ninja.edge("bench-threads", "terminal", start="tests/bench/threads.py", what="bench-threads")
     ninja.edge("report", "terminal", start="/usr/bin/python3 tests/bench/report.py", what="report")
     ninja.edge("bench-heap", "terminal", start="tests/bench/heap/run.py", what="bench-heap")
