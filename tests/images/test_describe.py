@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -155,3 +156,15 @@ class OthersTest(DescribeCase):
         self.assertEqual(sorted(path.name for path in output.iterdir()), names)
         self.assertTrue(all(os.access(output / name, os.X_OK) for name in names if name.endswith(".sh")))
         self.assert_refused(self.tool("describe.py", "--config", config, "--output", output, "xen"), "'xen'", "proxmox")
+
+
+class CloudPagesTest(FolderCase):
+    def test_each_says_what_is_to_be_known(self) -> None:
+        folder = describe.qemu.ROOT / "images/cloud"
+        pages = {path.name for path in folder.glob("*.md")} - {"README.md"}
+        listed = set(re.findall(r"\]\(([a-z-]+\.md)\)", (folder / "README.md").read_text()))
+        self.assertEqual(pages, listed)
+        for name in pages:
+            text = (folder / name).read_text()
+            for words in ("**Boot mode**", "**Serial console**", "**End**", "\nUntested: ", "\n    "):
+                self.assertIn(words, text, name)
