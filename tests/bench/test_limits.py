@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+import tempfile
 import unittest
 from pathlib import Path
 
@@ -34,6 +35,17 @@ class LimitsTest(unittest.TestCase):
         for size, zeroing in (("4k", 4096 // 32), ("2m", (2 << 20) // 32)):
             zeroed, plain = figures[f"fault_{size}"], figures[f"fault_{size}_unzeroed"]
             self.assertAlmostEqual(zeroed - plain, 1.1 * zeroing, delta=zeroing / 5)
+
+
+    def test_what_is_not_done_at_boot_is_seen(self) -> None:
+        with tempfile.TemporaryDirectory(prefix="quire-limits-") as folder:
+            log = Path(folder, "trace")
+            log.write_text("".join(f"Trace 0: 0x7f00 [00000000/{address:016x}/0040c0b0/ff000000] \n" for address in (16, 32, 48)))
+            self.assertEqual(limits.count_until(log, 48, {64: "pci_find"}), 2)
+            with self.assertRaisesRegex(limits.Failure, "pci_find before its main"):
+                limits.count_until(log, 48, {32: "pci_find"})
+            with self.assertRaisesRegex(limits.Failure, "within 3 instructions"):
+                limits.count_until(log, 64, {})
 
 
 def summary_row(workload: str, here: float, linux: float, peak: float = 1.0, wall: float | None = None) -> dict:

@@ -156,6 +156,7 @@ class Options(TreeCase):
         folder = self.tree / "build/hello/launch"
         self.refuse(self.configure("hello", "--describe", "xen"), "--describe", "'xen'", "libvirt, firecracker")
         self.refuse(self.configure("--run", "--describe", "all"), "--describe describes one application")
+        self.refuse(self.configure("--boot-chart"), "--boot-chart draws the boot of one application")
         self.assertFalse(folder.exists())
         self.succeed(self.configure("hello", "--ram", "80M", "--describe", "libvirt,firecracker", "--", "a b"))
         self.assertEqual(sorted(path.name for path in folder.iterdir()), ["firecracker.json", "firecracker.sh", "libvirt.xml"])
