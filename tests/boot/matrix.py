@@ -125,10 +125,8 @@ def take_out(form: Format, archive: Path, folder: Path) -> Path:
         found = [member for member in tar.getmembers() if member.name.endswith(form.member)]
         if len(found) != 1:
             raise Failure(f"{archive} holds {len(found)} files named *{form.member}, not one")
-        made = folder / f"{form.name}{form.member}"
-        with made.open("wb") as stream:
-            stream.write(tar.extractfile(found[0]).read())
-    return made
+        tar.extract(found[0], folder / form.name)  # a sparse file stays sparse
+    return folder / form.name / found[0].name
 
 
 def make_file(image: str, form: Format, folder: Path) -> Path:
