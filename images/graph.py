@@ -23,8 +23,8 @@ from tool import Failure
 BUILD = Path("build")
 TARGETS = BUILD / "targets.ninja"
 HOT_MODES = {"release": "-O2 -fno-unroll-loops", "debug": "-O1 -DQUIRE_DEBUG=1"}
-LARGE_MODES = {"release": f"{HOT_MODES['release']} -mllvm -inline-threshold=100", "debug": HOT_MODES["debug"]}
-MODES = {"release": "-Oz", "debug": "-O1 -DQUIRE_DEBUG=1"}
+LARGE_MODES = {"release": "-Os", "debug": HOT_MODES["debug"]}
+MODES = {"release": "-Oz -fno-jump-tables", "debug": "-O1 -DQUIRE_DEBUG=1"}
 APP_MODES = {"release": "-O2", "debug": "-O1"}
 MUSL = Path("/usr/lib/x86_64-linux-musl")
 MUSL_HEADERS = "-nostdinc -isystem /usr/include/x86_64-linux-musl"
