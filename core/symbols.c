@@ -1,7 +1,6 @@
 #include "core/symbols.h"
 
 #define SYMBOLS_MAGIC 0x4d595351u /* "QSYM" */
-#define TOKEN_FIRST 0x80u         /* bytes from here on stand for a token */
 
 /* As written by images/symbols.py, which owns the description. */
 struct symbols_header {
@@ -9,8 +8,8 @@ struct symbols_header {
     uint32_t count;
     uint64_t base;
     uint32_t limit;
-    uint16_t token_count;
-    uint16_t token_bytes;
+    uint16_t characters;
+    uint16_t tokens;
     uint32_t distance_bytes;
     uint32_t name_bytes;
     uint64_t build;
@@ -25,7 +24,8 @@ struct strings { /* byte strings, each behind its length byte; or numbers */
 
 struct symbols {
     const struct symbols_header *header;
-    struct strings tokens, distances, names;
+    const uint8_t *characters, *tokens;
+    struct strings distances, names;
 };
 
 struct output { /* size includes the terminator */
@@ -40,12 +40,13 @@ static bool symbols_open(struct symbols *symbols, const void *blob, size_t size)
 
     if (size < sizeof(*header) || !is_aligned((uintptr_t)blob, 8) || header->magic != SYMBOLS_MAGIC)
         return false;
-    needed = sizeof(*header) + (uint64_t)header->token_bytes + header->distance_bytes + header->name_bytes;
+    needed = sizeof(*header) + header->characters + 2ull * header->tokens + header->distance_bytes + header->name_bytes;
     if (needed > size)
         return false;
     symbols->header = header;
-    symbols->tokens = (struct strings){(const uint8_t *)(header + 1), header->token_bytes};
-    symbols->distances = (struct strings){symbols->tokens.start + header->token_bytes, header->distance_bytes};
+    symbols->characters = (const uint8_t *)(header + 1);
+    symbols->tokens = symbols->characters + header->characters;
+    symbols->distances = (struct strings){symbols->tokens + 2u * header->tokens, header->distance_bytes};
     symbols->names = (struct strings){symbols->distances.start + header->distance_bytes, header->name_bytes};
     return true;
 }
@@ -100,29 +101,29 @@ static bool string_at(struct strings all, size_t index, struct strings *string)
     return false;
 }
 
-static void put(struct output *output, uint8_t byte)
+/* What a byte of a name stands for, as far as there is room. A token's bytes are less than its own, so this ends. */
+static bool expand(const struct symbols *symbols, unsigned byte, struct output *output)
 {
-    if (output->length + 1 < output->size)
-        output->text[output->length++] = (char)byte;
+    const struct symbols_header *header = symbols->header;
+
+    if (output->length + 1 >= output->size)
+        return true;
+    if (byte < header->characters) {
+        output->text[output->length++] = (char)symbols->characters[byte];
+        return true;
+    }
+    if (byte - header->characters >= header->tokens)
+        return false;
+    const uint8_t *token = &symbols->tokens[2 * (byte - header->characters)];
+
+    return token[0] < byte && token[1] < byte && expand(symbols, token[0], output) && expand(symbols, token[1], output);
 }
 
-static bool expand(const struct symbols *symbols, struct strings name, struct output *output)
+static bool expand_name(const struct symbols *symbols, struct strings name, struct output *output)
 {
-    struct strings token;
-
-    for (size_t i = 0; i < name.size; i++) {
-        uint8_t byte = name.start[i];
-
-        if (byte < TOKEN_FIRST) {
-            put(output, byte);
-            continue;
-        }
-        if (byte - TOKEN_FIRST >= symbols->header->token_count ||
-            !string_at(symbols->tokens, byte - TOKEN_FIRST, &token))
+    for (size_t i = 0; i < name.size; i++)
+        if (!expand(symbols, name.start[i], output))
             return false;
-        for (size_t j = 0; j < token.size; j++)
-            put(output, token.start[j]);
-    }
     output->text[output->length] = '\0';
     return true;
 }
@@ -143,7 +144,7 @@ bool symbols_find(const void *blob, size_t blob_size, uintptr_t address, char *n
     if (!find_index(&symbols, (uint32_t)address, &index, &start) || !string_at(symbols.names, index, &encoded))
         return false;
     *offset = address - start;
-    return expand(&symbols, encoded, &output);
+    return expand_name(&symbols, encoded, &output);
 }
 
 uint64_t symbols_build(void)

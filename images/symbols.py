@@ -7,18 +7,19 @@ The blob, little endian:
     u32  count         number of symbols
     u64  base          address of the first function
     u32  limit         distance from there to the end of the last function's section
-    u16  token_count   at most 128
-    u16  token_bytes   length of the token strings
+    u16  characters    how many different ones the names have
+    u16  tokens        together at most 256
     u32  distance_bytes
     u32  name_bytes    length of the name strings
     u64  build         what tells this build from others
-    u8   tokens[token_bytes]         token_count strings, each a length byte and its bytes
+    u8   characters[characters]
+    u8   tokens[2 * tokens]          two bytes of a name for each, which are less than what stands for itself
     u8   distances[distance_bytes]   count numbers: from the start of the function before, of the first one 0; seven
                                      bits a byte, low ones first, the top bit set in all but the last byte (ULEB128)
     u8   names[name_bytes]           count strings, each a length byte and its bytes, in the order of the functions
 
-Names are ASCII. A byte of 0x80 + t in a name stands for token t, which holds plain text only; tokens are found by
-byte-pair encoding (Gage, "A New Algorithm for Data Compression", 1994), which about halves the names.
+Names are ASCII. A byte of a name is the number of a character or, behind those, of a token, which stands for two such
+bytes: byte-pair encoding (Gage, "A New Algorithm for Data Compression", 1994), which about halves the names.
 
 The build is a hash of all that is loaded of the image, and of the existing program in it: reports of crashes show it.
 """
@@ -35,8 +36,8 @@ from tool import Failure, read_input, run_main, write_output
 
 MAGIC = 0x4D595351
 HEADER = struct.Struct("<IIQIHHIIQ")
-TOKENS_MAX = 128
-TOKEN_FIRST = 0x80
+CODES_MAX = 256
+SEPARATOR = chr(CODES_MAX)
 STRING_MAX = 255
 
 PT_LOAD = 1
@@ -105,29 +106,26 @@ def read_functions(elf: bytes) -> tuple[list[Symbol], int]:
     return [Symbol(address, best[address][1]) for address in sorted(best)], end
 
 
-def most_frequent_pair(text: bytes) -> bytes | None:
-    """The pair of bytes that is worth a token, ties broken by value so that the result never varies."""
+def most_frequent_pair(text: str) -> str | None:
+    """The pair that is worth a token, ties broken by value so that the result never varies."""
     pairs = Counter(zip(text, text[1:]))
-    ranked = ((count, pair) for pair, count in pairs.items() if 0 not in pair)
+    ranked = ((count, pair) for pair, count in pairs.items() if SEPARATOR not in pair)
     count, pair = max(ranked, default=(0, None))
-    return bytes(pair) if pair is not None and count > 3 else None
+    return "".join(pair) if pair is not None and count > 3 else None
 
 
-def compress(names: list[bytes]) -> tuple[list[bytes], list[bytes]]:
-    """Tokens (expanded) and encoded names. Works on all names at once, separated by NUL."""
-    text = b"\0".join(names)
-    tokens: list[bytes] = []
-    while len(tokens) < TOKENS_MAX:
+def compress(names: list[str]) -> tuple[str, list[str], list[str]]:
+    """The characters, the pairs that tokens stand for, and the encoded names. Works on all names at once."""
+    characters = "".join(sorted(set().union(*names)))
+    text = SEPARATOR.join(names).translate({ord(character): code for code, character in enumerate(characters)})
+    tokens: list[str] = []
+    while len(characters) + len(tokens) < CODES_MAX:
         pair = most_frequent_pair(text)
         if pair is None:
             break
-        text = text.replace(pair, bytes([TOKEN_FIRST + len(tokens)]))
-        tokens.append(b"".join(expand(byte, tokens) for byte in pair))
-    return tokens, text.split(b"\0")
-
-
-def expand(byte: int, tokens: list[bytes]) -> bytes:
-    return tokens[byte - TOKEN_FIRST] if byte >= TOKEN_FIRST else bytes([byte])
+        text = text.replace(pair, chr(len(characters) + len(tokens)))
+        tokens.append(pair)
+    return characters, tokens, text.split(SEPARATOR)
 
 
 def pack_strings(strings: list[bytes]) -> bytes:
@@ -149,12 +147,13 @@ def make_blob(symbols: list[Symbol], end: int, build: int) -> bytes:
     base = symbols[0].address
     if end - base > 0xFFFFFFFF:
         raise Failure("the code spans more than 4 GiB")
-    tokens, names = compress([symbol.name.encode("ascii")[:STRING_MAX] for symbol in symbols])
-    token_bytes, name_bytes = pack_strings(tokens), pack_strings(names)
+    characters, tokens, names = compress([symbol.name[:STRING_MAX] for symbol in symbols])
+    codes = characters.encode("ascii") + "".join(tokens).encode("latin-1")
+    name_bytes = pack_strings([name.encode("latin-1") for name in names])
     starts = [base, *(symbol.address for symbol in symbols)]
     distances = b"".join(leb128(start - before) for before, start in zip(starts, starts[1:]))
-    lengths = len(tokens), len(token_bytes), len(distances), len(name_bytes)
-    return HEADER.pack(MAGIC, len(symbols), base, end - base, *lengths, build) + token_bytes + distances + name_bytes
+    lengths = len(characters), len(tokens), len(distances), len(name_bytes)
+    return HEADER.pack(MAGIC, len(symbols), base, end - base, *lengths, build) + codes + distances + name_bytes
 
 
 def loaded(elf: bytes) -> list[bytes]:
