@@ -2,6 +2,8 @@
 
 #define SYMBOLS_MAGIC 0x4d595351u /* "QSYM" */
 
+#define NAME_STEPS 512u /* 256 characters, and the tokens above them */
+
 /* As written by images/symbols.py, which owns the description. */
 struct symbols_header {
     uint32_t magic;
@@ -17,7 +19,7 @@ struct symbols_header {
 
 _Static_assert(sizeof(struct symbols_header) == 40, "layout of images/symbols.py");
 
-struct strings { /* byte strings, each behind its length byte; or numbers */
+struct bytes {
     const uint8_t *start;
     size_t size;
 };
@@ -25,12 +27,14 @@ struct strings { /* byte strings, each behind its length byte; or numbers */
 struct symbols {
     const struct symbols_header *header;
     const uint8_t *characters, *tokens;
-    struct strings distances, names;
+    struct bytes distances, names;
 };
 
-struct output { /* size includes the terminator */
+struct output { /* of one name; size includes the terminator */
     char *text;
     size_t size, length;
+    size_t before; /* names that are passed over */
+    size_t steps;  /* left: no more than names can take */
 };
 
 static bool symbols_open(struct symbols *symbols, const void *blob, size_t size)
@@ -46,13 +50,13 @@ static bool symbols_open(struct symbols *symbols, const void *blob, size_t size)
     symbols->header = header;
     symbols->characters = (const uint8_t *)(header + 1);
     symbols->tokens = symbols->characters + header->characters;
-    symbols->distances = (struct strings){symbols->tokens + 2u * header->tokens, header->distance_bytes};
-    symbols->names = (struct strings){symbols->distances.start + header->distance_bytes, header->name_bytes};
+    symbols->distances = (struct bytes){symbols->tokens + 2u * header->tokens, header->distance_bytes};
+    symbols->names = (struct bytes){symbols->distances.start + header->distance_bytes, header->name_bytes};
     return true;
 }
 
 /* Takes the next number (ULEB128 of at most 32 bits); false if there is none. */
-static bool take_number(struct strings *numbers, uint32_t *number)
+static bool take_number(struct bytes *numbers, uint32_t *number)
 {
     *number = 0;
     for (unsigned shift = 0; numbers->size > 0 && shift < 32; shift += 7) {
@@ -69,7 +73,7 @@ static bool take_number(struct strings *numbers, uint32_t *number)
 /* The index of the last symbol that starts at or before the offset, and its start; false if there is none. */
 static bool find_index(const struct symbols *symbols, uint32_t offset, size_t *index, uint32_t *start)
 {
-    struct strings left = symbols->distances;
+    struct bytes left = symbols->distances;
     uint32_t at = 0, distance;
     size_t i = 0;
 
@@ -82,57 +86,33 @@ static bool find_index(const struct symbols *symbols, uint32_t offset, size_t *i
     return i > 0;
 }
 
-/* The string with the index: walks over those before it, which is fast enough for a report. False: there is none. */
-static bool string_at(struct strings all, size_t index, struct strings *string)
-{
-    while (all.size > 0) {
-        size_t length = all.start[0];
-
-        if (length + 1 > all.size)
-            return false;
-        if (index-- == 0) {
-            string->start = all.start + 1;
-            string->size = length;
-            return true;
-        }
-        all.start += length + 1;
-        all.size -= length + 1;
-    }
-    return false;
-}
-
-/* What a byte of a name stands for, as far as there is room. A token's bytes are less than its own, so this ends. */
+/* What a byte of the names stands for; false at the end of the wanted name, and where the blob is damaged. A token's
+ * bytes are less than its own, so this ends. */
 static bool expand(const struct symbols *symbols, unsigned byte, struct output *output)
 {
     const struct symbols_header *header = symbols->header;
 
-    if (output->length + 1 >= output->size)
-        return true;
-    if (byte < header->characters) {
-        output->text[output->length++] = (char)symbols->characters[byte];
+    if (output->steps-- == 0)
+        return false;
+    if (byte >= header->characters) {
+        const uint8_t *token = &symbols->tokens[2 * (byte - header->characters)];
+
+        return byte - header->characters < header->tokens && token[0] < byte && token[1] < byte &&
+               expand(symbols, token[0], output) && expand(symbols, token[1], output);
+    }
+    if (output->before > 0) {
+        output->before -= byte == 0;
         return true;
     }
-    if (byte - header->characters >= header->tokens)
-        return false;
-    const uint8_t *token = &symbols->tokens[2 * (byte - header->characters)];
-
-    return token[0] < byte && token[1] < byte && expand(symbols, token[0], output) && expand(symbols, token[1], output);
-}
-
-static bool expand_name(const struct symbols *symbols, struct strings name, struct output *output)
-{
-    for (size_t i = 0; i < name.size; i++)
-        if (!expand(symbols, name.start[i], output))
-            return false;
-    output->text[output->length] = '\0';
-    return true;
+    if (byte != 0 && output->length + 1 < output->size)
+        output->text[output->length++] = (char)symbols->characters[byte];
+    return byte != 0;
 }
 
 bool symbols_find(const void *blob, size_t blob_size, uintptr_t address, char *name, size_t size, size_t *offset)
 {
     struct output output = {.text = name, .size = size};
     struct symbols symbols;
-    struct strings encoded;
     uint32_t start;
     size_t index;
 
@@ -141,10 +121,15 @@ bool symbols_find(const void *blob, size_t blob_size, uintptr_t address, char *n
     if (address < symbols.header->base || address - symbols.header->base >= symbols.header->limit)
         return false;
     address -= symbols.header->base;
-    if (!find_index(&symbols, (uint32_t)address, &index, &start) || !string_at(symbols.names, index, &encoded))
+    if (!find_index(&symbols, (uint32_t)address, &index, &start))
         return false;
+    output.before = index;
+    output.steps = (index + 1) * NAME_STEPS;
+    for (size_t i = 0; i < symbols.names.size && expand(&symbols, symbols.names.start[i], &output);)
+        i++;
+    name[output.length] = '\0';
     *offset = address - start;
-    return expand_name(&symbols, encoded, &output);
+    return output.length > 0;
 }
 
 uint64_t symbols_build(void)

@@ -10,16 +10,17 @@ The blob, little endian:
     u16  characters    how many different ones the names have
     u16  tokens        together at most 256
     u32  distance_bytes
-    u32  name_bytes    length of the name strings
+    u32  name_bytes
     u64  build         what tells this build from others
     u8   characters[characters]
     u8   tokens[2 * tokens]          two bytes of a name for each, which are less than what stands for itself
     u8   distances[distance_bytes]   count numbers: from the start of the function before, of the first one 0; seven
                                      bits a byte, low ones first, the top bit set in all but the last byte (ULEB128)
-    u8   names[name_bytes]           count strings, each a length byte and its bytes, in the order of the functions
+    u8   names[name_bytes]           count names in the order of the functions, each with a NUL behind it
 
-Names are ASCII. A byte of a name is the number of a character or, behind those, of a token, which stands for two such
-bytes: byte-pair encoding (Gage, "A New Algorithm for Data Compression", 1994), which about halves the names.
+Names are ASCII. A byte of them is the number of a character, of which NUL is the first, or behind those of a token, which
+stands for two such bytes, also across the end of a name: byte-pair encoding (Gage, "A New Algorithm for Data Compression",
+1994), to little more than half.
 
 The build is a hash of all that is loaded of the image, and of the existing program in it: reports of crashes show it.
 """
@@ -37,8 +38,7 @@ from tool import Failure, read_input, run_main, write_output
 MAGIC = 0x4D595351
 HEADER = struct.Struct("<IIQIHHIIQ")
 CODES_MAX = 256
-SEPARATOR = chr(CODES_MAX)
-STRING_MAX = 255
+NAME_MAX = 255
 
 PT_LOAD = 1
 SHT_SYMTAB = 2
@@ -108,16 +108,14 @@ def read_functions(elf: bytes) -> tuple[list[Symbol], int]:
 
 def most_frequent_pair(text: str) -> str | None:
     """The pair that is worth a token, ties broken by value so that the result never varies."""
-    pairs = Counter(zip(text, text[1:]))
-    ranked = ((count, pair) for pair, count in pairs.items() if SEPARATOR not in pair)
-    count, pair = max(ranked, default=(0, None))
+    count, pair = max(((count, pair) for pair, count in Counter(zip(text, text[1:])).items()), default=(0, None))
     return "".join(pair) if pair is not None and count > 3 else None
 
 
-def compress(names: list[str]) -> tuple[str, list[str], list[str]]:
-    """The characters, the pairs that tokens stand for, and the encoded names. Works on all names at once."""
-    characters = "".join(sorted(set().union(*names)))
-    text = SEPARATOR.join(names).translate({ord(character): code for code, character in enumerate(characters)})
+def compress(text: str) -> tuple[str, list[str], str]:
+    """The characters, the pairs that tokens stand for, and the encoded text."""
+    characters = "".join(sorted(set(text)))
+    text = text.translate({ord(character): code for code, character in enumerate(characters)})
     tokens: list[str] = []
     while len(characters) + len(tokens) < CODES_MAX:
         pair = most_frequent_pair(text)
@@ -125,11 +123,7 @@ def compress(names: list[str]) -> tuple[str, list[str], list[str]]:
             break
         text = text.replace(pair, chr(len(characters) + len(tokens)))
         tokens.append(pair)
-    return characters, tokens, text.split(SEPARATOR)
-
-
-def pack_strings(strings: list[bytes]) -> bytes:
-    return b"".join(bytes([len(string)]) + string for string in strings)
+    return characters, tokens, text
 
 
 def leb128(number: int) -> bytes:
@@ -147,9 +141,9 @@ def make_blob(symbols: list[Symbol], end: int, build: int) -> bytes:
     base = symbols[0].address
     if end - base > 0xFFFFFFFF:
         raise Failure("the code spans more than 4 GiB")
-    characters, tokens, names = compress([symbol.name[:STRING_MAX] for symbol in symbols])
+    characters, tokens, names = compress("".join(f"{symbol.name[:NAME_MAX]}\0" for symbol in symbols))
     codes = characters.encode("ascii") + "".join(tokens).encode("latin-1")
-    name_bytes = pack_strings([name.encode("latin-1") for name in names])
+    name_bytes = names.encode("latin-1")
     starts = [base, *(symbol.address for symbol in symbols)]
     distances = b"".join(leb128(start - before) for before, start in zip(starts, starts[1:]))
     lengths = len(characters), len(tokens), len(distances), len(name_bytes)

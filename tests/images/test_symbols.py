@@ -160,6 +160,13 @@ class SymbolsTest(FolderCase):
                 damaged[where] = generator.randrange(256)
             self.assertGreaterEqual(len(self.look_up(bytes(damaged), asked)), 4)  # a name may have become two words
 
+    def test_endless_tokens(self) -> None:
+        """Each twice the one before: what they stand for would take longer than anything."""
+        tokens = b"".join(bytes([code, code]) for code in range(1, 201))
+        lengths = 2, 200, 1, 1
+        blob = symbols.HEADER.pack(symbols.MAGIC, 1, 0x1000, 16, *lengths, 1) + b"\0a" + tokens + b"\0" + bytes([201])
+        self.assertLess(len(self.look_up(blob, [0x1000])[0]), 256)
+
     def test_refusals(self) -> None:
         output = self.folder / "out"
         for content, words in ((b"text", "not a 64-bit"), (b"\x7fELF\x02\x01" + bytes(80), "no function symbols")):
