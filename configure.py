@@ -53,7 +53,7 @@ PROGRAM_LISTS = [Path("tests/unit/programs.py"), Path("tests/unit/programs_core.
 TEMPLATE = ROOT / "images/template"
 DISK_LEAST = 64 << 10  # with fewer bytes free, a build that failed did so for want of them
 MEMORY = Path("build/configuration.json")
-TOOLS = ["allocators", "archive", "calls", "debian_source", "describe", "disassembly", "disk", "elf", "fat", "graph", "image", "iso", "kernel", "machines", "manifest", "packages", "plan", "report", "sources", "subjects", "symbols", "tool"]
+TOOLS = ["allocators", "archive", "calls", "debian_source", "describe", "disassembly", "disk", "elf", "fat", "font", "graph", "image", "iso", "kernel", "machines", "manifest", "packages", "plan", "report", "sources", "subjects", "symbols", "tool"]
 
 EXAMPLES = """
 examples:

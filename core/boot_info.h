@@ -22,10 +22,17 @@ struct boot_module {
     paddr_t start, end; /* bytes; inside the RAM regions as a rule, reserved by the frame allocator's caller */
 };
 
+struct boot_framebuffer { /* dots of red, green and blue; all ones is white */
+    paddr_t address;      /* 0: there is none */
+    uint32_t pitch, width, height;
+    uint8_t bits; /* of a dot: 15 to 32 */
+};
+
 struct boot_info {
     enum boot_protocol protocol;
     paddr_t image_start, image_end; /* where the image was loaded */
     paddr_t rsdp;                   /* ACPI root pointer, 0: not told (search the BIOS area) */
+    struct boot_framebuffer framebuffer;
     size_t region_count, module_count;
     struct boot_region regions[BOOT_REGIONS_MAX];
     struct boot_module modules[BOOT_MODULES_MAX];

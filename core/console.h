@@ -1,11 +1,12 @@
-/* The console: bytes out and in. Contract, implemented by arch/x86_64/uart.c; output is dropped where there is no UART.
- */
+/* The console: bytes out and in. Contract, implemented by arch/x86_64/console.c, which says what it is. */
 #ifndef CORE_CONSOLE_H
 #define CORE_CONSOLE_H
 
 #include "core/base/types.h"
 
-void console_init(void);
+/* First thing: true if the console is known already. If not, once boot_info is known: looks for another. */
+bool console_init(void);
+void console_find(void);
 /* Writes all bytes, "\n" as "\r\n" is not done here; waits for as long as the reader does, and
  * only while the machine ends for some seconds (arch/x86_64/uart.c). */
 void console_write(const char *bytes, size_t length);

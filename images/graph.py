@@ -45,6 +45,7 @@ COMPILERS = {
 LANGUAGE_C = "-std=gnu11"
 LANGUAGE_CXX = "-xc++ -std=gnu++17"
 CALL_TOOLS = ("images/calls.py", "images/disassembly.py", "images/tool.py")
+FONT_TOOLS = ("images/font.py", "images/tool.py")
 LIMIT_IMAGES = ("hello", "micro", "heap-costs", "heap-day", "system-calls", "frames", "faults", "mapping-calls")  # what tests/bench/limits.py boots
 ISO_TOOLS = ("images/iso.py", "images/fat.py", "images/description.py", "images/tool.py")
 DISK_TOOLS = ("images/disk.py", "images/gpt.py", "images/ova.py")
@@ -140,6 +141,10 @@ def core_object(ninja: Writer, variant: str, threads: bool) -> Path:
         objects.append(folder / f"{source}.o")
         modes = LARGE_MODES if source in sources.HOT_LARGE else HOT_MODES if source in sources.HOT else MODES
         ninja.edge(objects[-1], "cc_core", [source], mode=f"{modes[variant]} -DQUIRE_THREADS={threads:d}")
+    font = BUILD / "core" / "font.c"
+    ninja.edge(font, "font", [], FONT_TOOLS)
+    objects.append(folder / "font.o")
+    ninja.edge(objects[-1], "cc_core", [font], mode=MODES[variant])
     result = folder / "quire-core.o"
     renamed = BUILD / "core" / "calls.txt"
     ninja.edge(renamed, "call_symbols", [], [sources.CALLS, *CALL_TOOLS])

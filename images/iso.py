@@ -34,7 +34,7 @@ GRUB = Path("/usr/lib/grub")
 GRUB_BIOS = GRUB / "i386-pc"
 GRUB_UEFI = GRUB / "x86_64-efi"
 BIOS_MODULES = ["biosdisk", "iso9660", "multiboot2", "boot", "echo", "halt", "serial", "terminal"]
-UEFI_MODULES = ["iso9660", "part_gpt", "part_msdos", "search_fs_file", "multiboot2", "boot", "echo", "halt"]
+UEFI_MODULES = ["iso9660", "part_gpt", "part_msdos", "search_fs_file", "multiboot2", "boot", "echo", "halt", "efi_gop"]
 # UEFI's own console is on the serial line already, where there is one.
 BIOS_SERIAL = ["serial --unit=0 --speed=115200", "terminal_output serial console"]
 COMPRESSIONS = ("none", "gzip")
@@ -117,7 +117,7 @@ def make_grub(platform: str, folder: Path, script: str, modules: list[str], outp
 def make_partition(image: Image, marker: str, work: Path) -> bytes:
     """The EFI system partition with GRUB for UEFI."""
     program = work / "bootx64.efi"
-    script = f"search.file /boot/{marker} root\nset gfxpayload=text\n{boot_script(image, [])}"
+    script = f"search.file /boot/{marker} root\n{boot_script(image, [])}"
     make_grub("x86_64-efi", GRUB_UEFI, script, [*UEFI_MODULES, *image.modules], program)
     tree: fat.Tree = {"EFI": {"BOOT": {"BOOTX64.EFI": program.read_bytes()}}}
     return fat.make_volume(tree, "QUIRE", int(image.identity()[:8], 16))

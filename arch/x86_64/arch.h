@@ -160,9 +160,11 @@
 #include "core/base/error.h"
 #include "core/base/string.h"
 #include "core/base/types.h"
+#include "core/boot_info.h"
 #include "core/percpu.h"
 
-struct boot_region;
+/* Where a part of the image lies in memory. */
+#define image_physical(symbol) (boot_info.image_start + ((uintptr_t)(symbol)-IMAGE_BASE))
 
 struct tss {
     uint32_t reserved0;
@@ -308,8 +310,10 @@ uint64_t clock_tsc_at(uint64_t ns);
 void clock_split(int64_t own);
 #endif
 
-/* Until the last byte has left the UART. */
-void uart_drain(void);
+/* Console (console.c): true once the machine is about to end, and nothing is waited for any more but some seconds. */
+extern bool console_ending;
+/* Until the last byte has left the UART; on a screen, until somebody had time to read it. */
+void console_drain(void);
 
 /* No request of the old interrupt controllers reaches the CPU (lapic.c). */
 void pics_mask(void);
@@ -346,7 +350,15 @@ static inline bool smp_take_kick(void)
 #endif
 
 /* Windows onto device registers, fixmap.h: one owner each. */
-enum device_window { DEVICE_LAPIC, DEVICE_TIMER, DEVICE_POWER };
+enum device_window {
+    DEVICE_LAPIC,
+    DEVICE_TIMER,
+    DEVICE_POWER,
+    DEVICE_UART,
+    DEVICE_VIRTIO,
+    DEVICE_VIRTIO_CONSOLE,
+    DEVICE_VIRTIO_INPUT
+};
 
 /* Opens the window at a physical address of any alignment, uncached; the registers may not cross a page. */
 void *device_open(enum device_window window, paddr_t address);

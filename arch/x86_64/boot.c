@@ -36,11 +36,6 @@ static struct address_space space;
 
 _Noreturn void boot_main(uint32_t magic, paddr_t information, paddr_t load_address);
 
-static paddr_t image_physical(const void *symbol)
-{
-    return boot_info.image_start + ((uintptr_t)symbol - IMAGE_BASE);
-}
-
 /* The page that entry.S switched into long mode with, below 4 GiB; not global, so a reload of the root forgets it. The
  * table that holds it is the one at the top of the address space too. */
 static void remove_identity(void)
@@ -75,7 +70,8 @@ static void keep_rsdp(void)
     boot_info.rsdp = image_physical(copy);
 }
 
-static void read_boot_info(uint32_t magic, paddr_t information, paddr_t load_address)
+/* The console is looked for as soon as it can be, and the first line comes before any other. */
+static void read_boot_info(uint32_t magic, paddr_t information, paddr_t load_address, bool console_known)
 {
     static const struct boot_reader reader = {read_physical, NULL};
     const char *reason = "";
@@ -87,11 +83,15 @@ static void read_boot_info(uint32_t magic, paddr_t information, paddr_t load_add
         error = boot_info_parse_multiboot2(&reader, information, &boot_info, &reason);
     else
         error = boot_info_parse_pvh(&reader, information, &boot_info, &reason);
-    if (error) {
+    if (error)
         boot_info.rsdp = 0;
-        refuse("%s", reason);
-    }
     keep_rsdp();
+    if (!console_known) {
+        console_find();
+        announce();
+    }
+    if (error)
+        refuse("%s", reason);
 }
 
 static void reserve(struct boot_regions regions, paddr_t start, paddr_t end)
@@ -183,10 +183,12 @@ static uint64_t address_seed(void)
 void boot_main(uint32_t magic, paddr_t information, paddr_t load_address)
 {
     remove_identity();
-    console_init();
-    announce();
+    bool console_known = console_init();
+
+    if (console_known)
+        announce();
     cpu_early_init();
-    read_boot_info(magic, information, load_address);
+    read_boot_info(magic, information, load_address, console_known);
     core_command_line();
     divide_memory();
     start_frames();

@@ -17,6 +17,7 @@ enum multiboot2_tag {
     TAG_COMMAND_LINE = 1,
     TAG_MODULE = 3,
     TAG_MEMORY_MAP = 6,
+    TAG_FRAMEBUFFER = 8,
     TAG_RSDP_1 = 14,
     TAG_RSDP_2 = 15,
 };
@@ -34,6 +35,15 @@ struct multiboot2_tag_header {
 struct multiboot2_memory_map {
     uint32_t entry_size, entry_version;
 };
+
+#define FRAMEBUFFER_MAX 65536u /* dots in each direction */
+#define FRAMEBUFFER_DIRECT 1   /* colours by red, green and blue */
+
+struct multiboot2_framebuffer {
+    uint64_t address;
+    uint32_t pitch, width, height;
+    uint8_t bits, type;
+} __attribute__((packed));
 
 struct memory_map_entry { /* the same layout in both protocols */
     uint64_t start, length;
@@ -247,6 +257,7 @@ static void clear_info(struct boot_info *info, enum boot_protocol protocol)
 {
     info->protocol = protocol;
     info->rsdp = 0;
+    info->framebuffer.address = 0;
     info->region_count = info->module_count = 0;
     info->command_line[0] = '\0';
 }
@@ -284,6 +295,24 @@ static error_t parse_memory_map_tag(const struct parser *parser, paddr_t payload
     return parse_memory_map(parser, payload + sizeof(map), (size - sizeof(map)) / map.entry_size, map.entry_size);
 }
 
+/* One that cannot be used is none. */
+static error_t parse_framebuffer_tag(const struct parser *parser, paddr_t payload, size_t size)
+{
+    struct multiboot2_framebuffer tag;
+    error_t error;
+
+    if (size < sizeof(tag))
+        return fail(parser, E_INVAL, TRUNCATED);
+    error = read_memory(parser, &tag, payload, sizeof(tag));
+    if (error)
+        return error;
+    if (tag.type == FRAMEBUFFER_DIRECT && tag.bits >= 15 && tag.bits <= 32 && tag.height <= FRAMEBUFFER_MAX &&
+        tag.width <= FRAMEBUFFER_MAX && tag.pitch / ((tag.bits + 7u) / 8) >= tag.width &&
+        tag.address <= UINT64_MAX - (uint64_t)tag.pitch * tag.height)
+        parser->info->framebuffer = (struct boot_framebuffer){tag.address, tag.pitch, tag.width, tag.height, tag.bits};
+    return E_SUCCESS;
+}
+
 static error_t parse_tag(const struct parser *parser, const struct multiboot2_tag_header *tag, paddr_t payload)
 {
     size_t size = tag->size - sizeof(*tag);
@@ -295,6 +324,8 @@ static error_t parse_tag(const struct parser *parser, const struct multiboot2_ta
         return parse_module_tag(parser, payload, size);
     case TAG_MEMORY_MAP:
         return parse_memory_map_tag(parser, payload, size);
+    case TAG_FRAMEBUFFER:
+        return parse_framebuffer_tag(parser, payload, size);
     case TAG_RSDP_1:
     case TAG_RSDP_2:
         if (size < RSDP_SIZE_1)

@@ -90,7 +90,7 @@ static struct {
 
 static uint64_t rate_from_kvm_page(uint32_t msr)
 {
-    paddr_t page = boot_info.image_start + ((uintptr_t)&kvm_page - IMAGE_BASE);
+    paddr_t page = image_physical(&kvm_page);
     uint64_t rate = 0;
 
     msr_write(msr, page | KVM_CLOCK_ENABLE);

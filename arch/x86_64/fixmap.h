@@ -13,8 +13,9 @@ enum fixmap_slot {
     FIXMAP_COPY,                    /* fixmap_copy */
     FIXMAP_TABLE,                   /* one a level of page tables (arch/x86_64/physmap.c) */
     FIXMAP_ACPI = FIXMAP_TABLE + 4, /* tables of the firmware */
+    FIXMAP_SCREEN,                  /* a framebuffer, page by page */
     FIXMAP_DEVICE,                  /* device registers, with PTE_PCD | PTE_PWT */
-    FIXMAP_SLOTS = FIXMAP_DEVICE + 4,
+    FIXMAP_SLOTS = FIXMAP_DEVICE + 8,
 };
 
 /* Points the slot at the physical page and returns its address, writable. attributes: 0 for ordinary memory, or

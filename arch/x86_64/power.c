@@ -155,7 +155,7 @@ _Noreturn void power_off(int status)
         ending = true;
         console_end();
         kprintf("\036quire: exit %d\n", status & 0xff);
-        uart_drain();
+        console_drain();
         if (use_debug_exit) {
             port_write8(DEBUG_EXIT_PORT, status & 0x7f);
             wait_for_the_end();

@@ -46,7 +46,14 @@ static void check_regions(const struct boot_info *info)
 
 static void check_rest(const struct boot_info *info)
 {
+    const struct boot_framebuffer *screen = &info->framebuffer;
+
     check(info->module_count <= BOOT_MODULES_MAX);
+    if (screen->address != 0) {
+        check(screen->bits >= 15 && screen->bits <= 32 && screen->width <= 1u << 16 && screen->height <= 1u << 16);
+        check(screen->width * ((screen->bits + 7u) / 8) <= screen->pitch);
+        check(screen->address + (uint64_t)screen->pitch * screen->height >= screen->address);
+    }
     for (size_t i = 0; i < info->module_count; i++)
         check(info->modules[i].start <= info->modules[i].end);
     check(memchr(info->command_line, '\0', sizeof(info->command_line)) != NULL);
