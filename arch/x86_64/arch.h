@@ -433,6 +433,11 @@ static inline void port_write32(uint16_t port, uint32_t value)
     __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
 }
 
+static inline void port_write_string(uint16_t port, const char *bytes, size_t count)
+{
+    __asm__ volatile("rep outsb" : "+S"(bytes), "+c"(count) : "d"(port) : "memory");
+}
+
 static inline uint8_t port_read8(uint16_t port)
 {
     uint8_t value;

@@ -185,7 +185,7 @@ static bool wait_for(uint8_t status)
 static void fill(const char *bytes, size_t count)
 {
     if (!uart.registers) {
-        __asm__ volatile("rep outsb" : "+S"(bytes), "+c"(count) : "d"(uart.port) : "memory");
+        port_write_string(uart.port, bytes, count);
         return;
     }
     for (size_t i = 0; i < count; i++)

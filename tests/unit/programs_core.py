@@ -65,6 +65,7 @@ PROGRAMS: dict[str, list[str]] = {
         "core/observe/ticker.c",
     ],
     "test_acpi": ["tests/unit/test_acpi.c", "tests/unit/fake/harness.c", "arch/x86_64/acpi.c", "arch/x86_64/madt.c"],
+    "test_uart": ["tests/unit/test_uart.c", "tests/unit/fake/harness.c"],
     "test_tsc": ["tests/unit/test_tsc.c", "tests/unit/fake/harness.c", "arch/x86_64/tsc.c"],
     "test_elf": ["tests/unit/test_elf.c", "tests/unit/fake/harness.c", "core/elf.c"],
     "test_archive": ["tests/unit/test_archive.c", "tests/unit/fake/harness.c", "core/archive.c", "core/base/print.c"],
@@ -88,6 +89,7 @@ PROGRAMS: dict[str, list[str]] = {
 }
 
 FUZZERS: dict[str, list[str]] = {
+    "fuzz_acpi": ["tests/fuzz/fuzz_acpi.c", "arch/x86_64/acpi.c", "arch/x86_64/madt.c"],
     "fuzz_archive": ["tests/fuzz/fuzz_archive.c", "core/archive.c", "core/base/print.c"],
     "fuzz_elf": ["tests/fuzz/fuzz_elf.c", "core/elf.c"],
     "fuzz_command_line": ["tests/fuzz/fuzz_command_line.c", "core/command_line.c", "core/base/print.c"],
