@@ -2,6 +2,8 @@
 #ifndef CORE_POWER_H
 #define CORE_POWER_H
 
+#include "core/base/types.h"
+
 /* How to hand the status over, from the command line (quire.exit=debug: isa-debug-exit is there at port 0x501). */
 void power_use_debug_exit(void);
 
@@ -11,5 +13,9 @@ void power_use_debug_exit(void);
  * did not work. status: 0 to 255.
  */
 _Noreturn void power_off(int status);
+
+/* True once each time that somebody has asked for the machine's end (ACPI's power button, where it is a fixed one); the
+ * first call looks for it. */
+bool power_button_pressed(void);
 
 #endif

@@ -16,6 +16,8 @@
 #define KEYBOARD_PULSE_RESET 0xfe
 #define KEYBOARD_BUSY 0x02
 
+#define PM1_BUTTON 0x0100 /* of the event registers: pressed, cleared by writing it; and, behind it, enabled */
+#define PM1_EVENT_LENGTH 4
 #define PM1_SCI_ENABLED 0x0001
 #define PM1_SLEEP_TYPE(type) ((uint16_t)((type)&7) << 10)
 #define PM1_SLEEP_TYPE_MASK (7u << 10)
@@ -66,6 +68,45 @@ static void enable_acpi(const struct acpi_table *fadt, uint16_t control)
     port_write8((uint16_t)command, enable);
     for (unsigned i = 0; i < DELAY_READS && !(port_read16(control) & PM1_SCI_ENABLED); i++)
         (void)port_read8(DELAY_PORT);
+}
+
+/* The port that shows the power button, which raises its interrupt into nothing; 0: there is none of this kind. */
+static COLD uint16_t find_button(void)
+{
+    struct acpi_table fadt;
+    uint32_t flags;
+    uint8_t length;
+
+    if (!acpi_find("FACP", 0, &fadt))
+        return 0;
+    acpi_read(&fadt, FADT_FLAGS, &flags, sizeof flags);
+    acpi_read(&fadt, FADT_PM1_EVENT_LENGTH, &length, sizeof length);
+    uint16_t control = fadt_port(&fadt, FADT_X_PM1A_CONTROL, FADT_PM1A_CONTROL);
+    uint16_t event = fadt_port(&fadt, FADT_X_PM1A_EVENT, FADT_PM1A_EVENT);
+
+    if (flags & (FADT_FLAG_REDUCED | FADT_FLAG_NO_BUTTON) || length < PM1_EVENT_LENGTH || control == 0 || event == 0)
+        return 0;
+    enable_acpi(&fadt, control);
+    port_write16(event, PM1_BUTTON);
+    port_write16((uint16_t)(event + length / 2), PM1_BUTTON);
+    return event;
+}
+
+bool power_button_pressed(void)
+{
+    static bool searched;
+    static uint16_t port;
+
+    if (!searched) {
+        searched = true;
+        port = find_button();
+    }
+    uint16_t status = port ? port_read16(port) : 0;
+
+    if (!(status & PM1_BUTTON) || status == 0xffff)
+        return false;
+    port_write16(port, PM1_BUTTON);
+    return true;
 }
 
 static void sleep_by(uint16_t control, uint8_t type)

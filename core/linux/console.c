@@ -14,6 +14,7 @@
 #include "core/linux/calls.h"
 #include "core/linux/file.h"
 #include "core/linux/wait.h"
+#include "core/power.h"
 
 #define LINE_SIZE 4096 /* as Linux's: longer lines are cut */
 
@@ -155,7 +156,11 @@ static bool collect(void)
 
 bool console_look(void)
 {
-    return collect();
+    bool asked = power_button_pressed();
+
+    if (asked)
+        linux_send_signal(SIGTERM);
+    return collect() || asked;
 }
 
 static bool has_input(void)
