@@ -18,5 +18,7 @@ uint64_t random_word(void)
 {
     uint64_t word;
 
-    return cpu_random(&word) ? word : generate();
+    if (!cpu_random(&word))
+        word = 0;
+    return word ^ generate();
 }

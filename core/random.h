@@ -4,8 +4,9 @@
 
 #include "core/base/types.h"
 
-/* Hardware random bits where the CPU has them; otherwise the output of a generator that was seeded from the time-stamp
- * counter, which is different in every run but no secret. */
+/* Random bits of the CPU, else of virtio's entropy device, mixed with the output of a generator that runs on from the
+ * time-stamp counter: where there is neither, it alone is different in every run but no secret. Boot loaders pass no
+ * seed by PVH and multiboot2. */
 uint64_t random_word(void);
 
 #endif

@@ -357,7 +357,8 @@ enum device_window {
     DEVICE_UART,
     DEVICE_VIRTIO,
     DEVICE_VIRTIO_CONSOLE,
-    DEVICE_VIRTIO_INPUT
+    DEVICE_VIRTIO_INPUT,
+    DEVICE_VIRTIO_ENTROPY
 };
 
 /* Opens the window at a physical address of any alignment, uncached; the registers may not cross a page. */

@@ -49,7 +49,10 @@ struct clock_scale clock_scale;
 #define HYPERV_FEATURES 3u
 #define HYPERV_FREQUENCY_ALLOWED (1u << 11) /* EAX */
 #define HYPERV_FREQUENCY_THERE (1u << 8)    /* EDX */
+#define HYPERV_PAGE_ALLOWED (1u << 9)       /* EAX */
+#define MSR_HYPERV_PAGE 0x40000021u
 #define MSR_HYPERV_TSC_FREQUENCY 0x40000022u
+#define HYPERV_PAGE_ENABLE 1u
 #define KVM_SIGNATURE "KVMKVMKVM\0\0\0"
 #define KVM_FEATURES 1u
 #define KVM_CLOCK_OLD (1u << 0)
@@ -58,6 +61,27 @@ struct clock_scale clock_scale;
 #define MSR_KVM_CLOCK 0x4b564d01u
 #define KVM_CLOCK_ENABLE 1u
 
+/* Hyper-V's reference TSC page (TLFS 12.7), read once for the rate in it, then given back: its time, in units of 100
+ * ns, is ticks * scale >> 64. */
+struct hyperv_page {
+    uint32_t sequence, reserved; /* 0: what it says is not to be used */
+    uint64_t scale;
+    int64_t offset;
+};
+
+static uint64_t rate_from_hyperv_page(void)
+{
+    static char
+        room[2 * VM_PAGE_SIZE]; /* a page somewhere in it: nothing of the image is aligned to one (image.ld.S) */
+    volatile struct hyperv_page *page = (struct hyperv_page *)align_up((uintptr_t)room, VM_PAGE_SIZE);
+
+    msr_write(MSR_HYPERV_PAGE, image_physical(page) | HYPERV_PAGE_ENABLE);
+    uint64_t scale = page->sequence != 0 ? page->scale >> 32 : 0;
+
+    msr_write(MSR_HYPERV_PAGE, 0);
+    return scale != 0 ? (SECOND / 100 << 32) / scale : 0;
+}
+
 static uint64_t rate_from_hyperv(void)
 {
     struct cpuid id = cpuid(HYPERVISOR_LEAF, 0);
@@ -65,7 +89,9 @@ static uint64_t rate_from_hyperv(void)
     if (!cpuid_is_signed(&id, "Microsoft Hv") || id.a < HYPERVISOR_LEAF + HYPERV_FEATURES)
         return 0;
     id = cpuid(HYPERVISOR_LEAF + HYPERV_FEATURES, 0);
-    return id.a & HYPERV_FREQUENCY_ALLOWED && id.d & HYPERV_FREQUENCY_THERE ? msr_read(MSR_HYPERV_TSC_FREQUENCY) : 0;
+    if (id.a & HYPERV_FREQUENCY_ALLOWED && id.d & HYPERV_FREQUENCY_THERE)
+        return msr_read(MSR_HYPERV_TSC_FREQUENCY);
+    return id.a & HYPERV_PAGE_ALLOWED ? rate_from_hyperv_page() : 0;
 }
 
 /* VMware's leaf; QEMU with KVM shows it too. */

@@ -6,6 +6,7 @@
 #include "arch/x86_64/fixmap.h"
 #include "arch/x86_64/pte.h"
 #include "arch/x86_64/state.h"
+#include "arch/x86_64/virtio.h"
 #include "core/base/assert.h"
 #include "core/base/string.h"
 #include "core/init.h"
@@ -429,7 +430,8 @@ static bool random_from(bool seed, uint64_t *value)
 
 bool cpu_random(uint64_t *value)
 {
-    return (cpu_features.rdrand && random_from(false, value)) || (cpu_features.rdseed && random_from(true, value));
+    return (cpu_features.rdrand && random_from(false, value)) || (cpu_features.rdseed && random_from(true, value)) ||
+           virtio_random(value);
 }
 
 #define VENDOR_LENGTH 12

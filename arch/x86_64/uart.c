@@ -122,13 +122,13 @@ static bool start(void)
 
 bool uart_init(void)
 {
-    if (!present())
+    if (!start())
         return false;
     write(LINE_CONTROL, LINE_DIVISOR);
     write(DATA, DIVISOR_115200);
     write(DATA + 1, 0);
     write(LINE_CONTROL, LINE_8N1);
-    return start();
+    return true;
 }
 
 /* ---- elsewhere ---- */

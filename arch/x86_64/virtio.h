@@ -50,4 +50,7 @@ void virtio_post(struct virtio_queue *, const void *buffer, uint32_t size, bool 
 /* True if the device has used the buffer; *length: the bytes it wrote, at most the size. */
 bool virtio_used(const struct virtio_queue *, uint32_t *length);
 
+/* Random bits of the entropy device; false: there is none (virtio_entropy.c). */
+bool virtio_random(uint64_t *value);
+
 #endif

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ports.h"
+#include "machine_calls.h"
 
 #include "arch/x86_64/acpi.h"
 #include "arch/x86_64/fixmap.h"

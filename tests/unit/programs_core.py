@@ -65,6 +65,7 @@ PROGRAMS: dict[str, list[str]] = {
         "core/observe/ticker.c",
     ],
     "test_acpi": ["tests/unit/test_acpi.c", "tests/unit/fake/harness.c", "arch/x86_64/acpi.c", "arch/x86_64/madt.c"],
+    "test_clock_one": ["tests/unit/test_clock.c", "tests/unit/fake/harness.c"],
     "test_uart": ["tests/unit/test_uart.c", "tests/unit/fake/harness.c"],
     "test_tsc": ["tests/unit/test_tsc.c", "tests/unit/fake/harness.c", "arch/x86_64/tsc.c"],
     "test_elf": ["tests/unit/test_elf.c", "tests/unit/fake/harness.c", "core/elf.c"],

@@ -1,6 +1,6 @@
 /* The UART at ports and in memory, where the firmware's table says, and where there is none or one that is stuck. */
 #include "harness.h"
-#include "ports.h"
+#include "machine_calls.h"
 
 #include "arch/x86_64/uart.c"
 
