@@ -204,6 +204,7 @@ HOT_LARGE = {
     "vm/backing.c",
     "vm/frames.c",
     "vm/segments.c",
+    "vm/space.c",
 }
 
 # The linker script of every image, and the names that the core shows to applications.

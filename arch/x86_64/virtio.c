@@ -15,13 +15,15 @@
 #define CAPABILITY_FIRST 0x40
 #define CAPABILITY_VENDOR 0x09
 #define CAPABILITIES_MAX 48
-#define CAPABILITY_TYPE 3
-#define CAPABILITY_BAR 4
-#define CAPABILITY_OFFSET 8
-#define CAPABILITY_LENGTH 12
-#define CAPABILITY_STEP 16
 #define TYPE_COMMON 1
 #define TYPE_DOORBELLS 2
+
+struct capability {
+    uint8_t id, next, size, type;
+    uint8_t bar, unused[3];
+    uint32_t offset, length;
+    uint32_t step; /* of doorbells */
+};
 
 /* The common configuration (4.1.4.3). */
 #define COMMON_FEATURE_SELECT 8
@@ -57,32 +59,30 @@ static uint32_t config(const struct pci_device *pci, unsigned offset)
 }
 
 /* Where the region of a capability begins; 0: nowhere. */
-static paddr_t region(const struct pci_device *pci, unsigned capability)
+static paddr_t region(const struct pci_device *pci, const struct capability *capability)
 {
-    unsigned bar = config(pci, capability + CAPABILITY_BAR) & 0xff;
+    unsigned bar = PCI_BAR + 4u * capability->bar;
 
-    if (bar > 5)
+    if (capability->bar > 5)
         return 0;
-    uint32_t low = config(pci, PCI_BAR + 4 * bar);
-    uint64_t high = (low & 6) == 4 && bar < 5 ? config(pci, PCI_BAR + 4 * (bar + 1)) : 0;
-    paddr_t start = (high << 32 | (low & ~15u)), at = start + config(pci, capability + CAPABILITY_OFFSET);
+    uint32_t low = config(pci, bar);
+    uint64_t high = (low & 6) == 4 && capability->bar < 5 ? config(pci, bar + 4) : 0;
+    paddr_t start = high << 32 | (low & ~15u), at = start + capability->offset;
 
     return low & 1 || start == 0 || at < start || at >> mmu_physical_bits() != 0 ? 0 : at;
 }
 
-static void look_at(const struct pci_device *pci, unsigned at, struct virtio_device *device)
+static void look_at(const struct pci_device *pci, const struct capability *capability, struct virtio_device *device)
 {
-    unsigned type = config(pci, at) >> (8 * CAPABILITY_TYPE);
-    paddr_t start = region(pci, at);
-    uint32_t size = config(pci, at + CAPABILITY_LENGTH);
+    paddr_t start = region(pci, capability);
 
-    if (type == TYPE_COMMON && !device->common && start != 0 && size >= COMMON_SIZE &&
+    if (capability->type == TYPE_COMMON && !device->common && start != 0 && capability->length >= COMMON_SIZE &&
         (start & VM_PAGE_MASK) <= VM_PAGE_SIZE - COMMON_SIZE)
         device->common = device_open(DEVICE_VIRTIO, start);
-    if (type == TYPE_DOORBELLS && device->doorbells == 0) {
+    if (capability->type == TYPE_DOORBELLS && device->doorbells == 0) {
         device->doorbells = start;
-        device->doorbells_size = size;
-        device->doorbell_step = config(pci, at + CAPABILITY_STEP);
+        device->doorbells_size = capability->length;
+        device->doorbell_step = capability->step;
     }
 }
 
@@ -90,12 +90,17 @@ static bool find_regions(const struct pci_device *pci, struct virtio_device *dev
 {
     unsigned at = config(pci, PCI_CAPABILITIES) & 0xfc;
 
-    for (unsigned i = 0; i < CAPABILITIES_MAX && at >= CAPABILITY_FIRST && at <= 256 - CAPABILITY_STEP - 4; i++) {
-        uint32_t header = config(pci, at);
+    for (unsigned i = 0; i < CAPABILITIES_MAX && at >= CAPABILITY_FIRST && at <= 256 - sizeof(struct capability); i++) {
+        struct capability capability;
 
-        if ((header & 0xff) == CAPABILITY_VENDOR)
-            look_at(pci, at, device);
-        at = header >> 8 & 0xfc;
+        for (unsigned k = 0; k < sizeof capability; k += 4) {
+            uint32_t word = config(pci, at + k);
+
+            memcpy((char *)&capability + k, &word, sizeof word);
+        }
+        if (capability.id == CAPABILITY_VENDOR)
+            look_at(pci, &capability, device);
+        at = capability.next & 0xfc;
     }
     return device->common && device->doorbells != 0;
 }
