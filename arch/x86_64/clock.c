@@ -555,6 +555,7 @@ uint64_t clock_rate(void)
 #define CMOS_STATUS_A 10
 #define CMOS_STATUS_B 11
 #define CMOS_UPDATING 0x80
+#define CMOS_NOTHING 0xff /* what is read where there is no such clock */
 #define CMOS_24_HOURS 0x02
 #define CMOS_BINARY 0x04
 #define CMOS_PM 0x80
@@ -625,6 +626,8 @@ static uint64_t cmos_seconds(void)
     struct acpi_table fadt;
     uint8_t century = 0;
 
+    if (cmos_read(CMOS_STATUS_A) == CMOS_NOTHING)
+        return 0;
     if (acpi_find("FACP", 0, &fadt))
         acpi_read(&fadt, FADT_CENTURY, &century, sizeof century);
     struct date read = date_read(century), again;
