@@ -66,16 +66,18 @@ def source(glyphs: list[Glyph]) -> str:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Makes the font of the console on the screen.")
+    parser.add_argument("--font", type=Path, default=SOURCE, help="in GRUB's format, with cells of 8 by 16 dots")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)
-    if not SOURCE.is_file():
+    if options.font == SOURCE and not SOURCE.is_file():
         raise Failure(f"{SOURCE} is missing: sudo apt-get install {PACKAGE}")
+    font = read_input(options.font)
     try:
-        glyphs = read_font(read_input(SOURCE))
+        glyphs = read_font(font)
     except (struct.error, KeyError) as error:
-        raise Failure(f"{SOURCE}: no font in GRUB's format: {error}") from error
+        raise Failure(f"{options.font}: no font in GRUB's format: {error}") from error
     except Failure as failure:
-        raise Failure(f"{SOURCE}: {failure}") from failure
+        raise Failure(f"{options.font}: {failure}") from failure
     write_output(options.output, source(glyphs).encode())
     return 0
 
