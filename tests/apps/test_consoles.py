@@ -152,6 +152,18 @@ class ConsolesTest(AppCase):
                                   "-device", "virtconsole,chardev=c")  # fmt: skip
             self.assert_lines(output, END)
 
+    def test_virtio_input(self) -> None:
+        """More than the buffer holds arrives, in order."""
+        self.build("build/test/busybox/busybox.elf")
+        folder = IMAGES / "busybox"
+        command = [*QEMU, "-M", "q35", "-serial", "none", "-chardev", "stdio,id=c", "-device", "virtio-serial-pci", "-device",
+                   "virtconsole,chardev=c", "-kernel", folder / "busybox.elf", "-initrd", folder / "busybox.files"]  # fmt: skip
+        typed = "".join(f"line {i}\n" for i in range(100))
+        with subprocess.Popen([*command, "-append", "-- head -n 100"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as machine:
+            output, _ = machine.communicate(typed, timeout=TIMEOUT)
+        self.assertEqual([line for line in output.splitlines() if line == "line 99"], ["line 99"] * 2)  # its echo, too
+        self.assertIn(END, output)
+
     def test_virtio_behind_a_bridge(self) -> None:
         output = self.boot_on("-M", "q35", "-serial", "none", "-chardev", "stdio,id=c", "-device", "pcie-root-port,id=p",
                               "-device", "virtio-serial-pci,bus=p", "-device", "virtconsole,chardev=c")  # fmt: skip
