@@ -169,6 +169,7 @@ static void look(struct result *result)
 {
     memset(result, 0, sizeof *result);
     memset(&uart, 0, sizeof uart);
+    written = patient = false; /* one that has worked is waited for as long as its reader likes */
     result->cpus = madt_cpus(0, result->ids, IDS);
     for (size_t i = 0; i < result->cpus && i < IDS; i++)
         for (size_t k = 0; k < i; k++)
