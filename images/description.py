@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from tool import Altered, Failure, require
 
 FORMAT = "quire-image 1"
+GZIP = b"\x1f\x8b"
 # In the first descriptor of the volume, where ISO 9660 has an application's name: an image that is cut is still ours.
 APPLICATION = "QUIRE IMAGE"
 APPLICATION_AT = 16 * 2048 + 574
@@ -112,10 +113,16 @@ def read_text(image: bytes, text: bytes) -> dict[str, Any]:
     return about
 
 
+def unpacked(data: bytes, size: int) -> bytes:
+    """A part as it was before images/iso.py stored it, which leaves out zeros at the end of the ELF file."""
+    return gzip.decompress(data).ljust(size, b"\0") if data.startswith(GZIP) else data
+
+
 def read_part(folder: Path, about: dict[str, Any], name: str, suffix: str) -> bytes:
     data = (folder / f"{about['name']}{suffix}").read_bytes()
-    data = gzip.decompress(data) if about["compress"] else data
-    if digest(data) != about["parts"][name]["sha256"]:
+    part = about["parts"][name]
+    data = unpacked(data, part["bytes"])
+    if digest(data) != part["sha256"]:
         raise Altered(f"it was altered: the SHA-256 of its part '{name}' is not the one that it was made with")
     return data
 

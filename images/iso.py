@@ -7,8 +7,11 @@ the ELF file as a multiboot2 kernel, with the packed files as a module. GRUB's s
 rescue parser. The UEFI core does not know its own disk, so it looks for a file whose name only this image has. Where the
 ELF file cannot be read, GRUB says so on the serial line too, and switches the machine off instead of waiting for ever.
 
-With --compress gzip the ELF file and the packed files are stored compressed, and both cores get GRUB's module gzio, which
-unpacks them while they are read. (Its xzio fails on UEFI with large files, so gzip is all there is.)
+The ELF file is always stored in the format gzip, at level 0 if nothing else is asked for: GRUB's module gzio compares its
+CRC-32, but not before it reads the last 32 KiB. So bytes behind what is loaded, which GRUB does not read, are left out
+(zeros, from the linker). The packed files have a checksum of their own (images/archive.py), which the image compares.
+
+With --compress gzip both are stored compressed. (GRUB's xzio fails on UEFI with large files, so gzip is all there is.)
 
 The same input gives the same bytes: all dates are SOURCE_DATE_EPOCH (1980 if unset). The file is padded to whole MiB
 inside of its last partition, so that it is also a valid raw disk.
@@ -21,6 +24,7 @@ import json
 import os
 import re
 import shlex
+import struct
 import subprocess
 import tempfile
 from pathlib import Path
@@ -33,11 +37,13 @@ from tool import Failure, read_input, require, run_main, write_output
 GRUB = Path("/usr/lib/grub")
 GRUB_BIOS = GRUB / "i386-pc"
 GRUB_UEFI = GRUB / "x86_64-efi"
-BIOS_MODULES = ["biosdisk", "iso9660", "multiboot2", "boot", "echo", "halt", "serial", "terminal"]
-UEFI_MODULES = ["iso9660", "part_gpt", "part_msdos", "search_fs_file", "multiboot2", "boot", "echo", "halt", "efi_gop"]
+BIOS_MODULES = ["biosdisk", "iso9660", "gzio", "multiboot2", "boot", "echo", "halt", "serial", "terminal"]
+UEFI_MODULES = ["iso9660", "part_gpt", "part_msdos", "search_fs_file", "gzio", "multiboot2", "boot", "echo", "halt", "efi_gop"]
 # UEFI's own console is on the serial line already, where there is one.
 BIOS_SERIAL = ["serial --unit=0 --speed=115200", "terminal_output serial console"]
 COMPRESSIONS = ("none", "gzip")
+LEVEL_NONE, LEVEL_BEST = 0, 9
+PT_LOAD = 1
 
 MIB = 1 << 20
 EPOCH_1980 = 315532800
@@ -52,13 +58,12 @@ class Image(NamedTuple):
     compress: bool = False
     about: dict[str, Any] = {}  # what it is said to be (images/description.py)
 
-    @property
-    def modules(self) -> list[str]:
-        """What both GRUB cores have besides their own modules."""
-        return ["gzio"] if self.compress else []
+    def stored_elf(self) -> bytes:
+        """Always with a checksum that GRUB compares."""
+        return gzip.compress(without_padding(self.elf), LEVEL_BEST if self.compress else LEVEL_NONE, mtime=0)
 
-    def stored(self, part: bytes) -> bytes:
-        return gzip.compress(part, 9, mtime=0) if self.compress else part
+    def stored_files(self) -> bytes | None:
+        return gzip.compress(self.files, LEVEL_BEST, mtime=0) if self.compress and self.files is not None else self.files
 
     def describe(self) -> bytes:
         parts = {"kernel": self.elf} | ({} if self.files is None else {"files": self.files})
@@ -68,6 +73,16 @@ class Image(NamedTuple):
         """Hexadecimal digits that differ between images."""
         parts = [self.name.encode(), self.elf, self.files or b"", self.command_line.encode()]
         return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
+
+
+def without_padding(elf: bytes) -> bytes:
+    """The ELF file up to the end of what is loaded of it, if only zeros follow; description.unpacked adds them again."""
+    if not elf.startswith(b"\x7fELF") or len(elf) < 64:
+        return elf
+    start, entry, count = struct.unpack_from("<32xQ14xHH", elf)
+    headers = [struct.unpack_from("<I4xQ16xQ", elf, start + index * entry) for index in range(count)]
+    end = max((offset + size for kind, offset, size in headers if kind == PT_LOAD and size), default=len(elf))
+    return elf if elf[end:].strip(b"\0") else elf[:end]
 
 
 def source_date() -> str:
@@ -118,7 +133,7 @@ def make_partition(image: Image, marker: str, work: Path) -> bytes:
     """The EFI system partition with GRUB for UEFI."""
     program = work / "bootx64.efi"
     script = f"search.file /boot/{marker} root\n{boot_script(image, [])}"
-    make_grub("x86_64-efi", GRUB_UEFI, script, [*UEFI_MODULES, *image.modules], program)
+    make_grub("x86_64-efi", GRUB_UEFI, script, UEFI_MODULES, program)
     tree: fat.Tree = {"EFI": {"BOOT": {"BOOTX64.EFI": program.read_bytes()}}}
     return fat.make_volume(tree, "QUIRE", int(image.identity()[:8], 16))
 
@@ -127,12 +142,13 @@ def make_tree(image: Image, marker: str, tree: Path) -> None:
     """What the ISO 9660 file system holds."""
     boot = tree / "boot"
     boot.mkdir(parents=True)
-    (boot / image.name).write_bytes(image.stored(image.elf))
-    if image.files is not None:
-        (boot / f"{image.name}.files").write_bytes(image.stored(image.files))
+    (boot / image.name).write_bytes(image.stored_elf())
+    files = image.stored_files()
+    if files is not None:
+        (boot / f"{image.name}.files").write_bytes(files)
     (boot / description.FILE).write_bytes(image.describe())
     (boot / marker).write_bytes(b"")
-    make_grub("i386-pc-eltorito", GRUB_BIOS, boot_script(image, BIOS_SERIAL), [*BIOS_MODULES, *image.modules], boot / "bios.img")
+    make_grub("i386-pc-eltorito", GRUB_BIOS, boot_script(image, BIOS_SERIAL), BIOS_MODULES, boot / "bios.img")
     for path in tree.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
 
@@ -182,7 +198,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--label", required=True, help="name of the application")
     parser.add_argument("--about", type=Path, help="what is said of it (JSON)")
     parser.add_argument("--calls", type=Path, help="what images/calls.py chose (JSON)")
-    parser.add_argument("--compress", choices=COMPRESSIONS, default="none", help="how the ELF and the packed files are stored")
+    parser.add_argument("--compress", choices=COMPRESSIONS, default="none", help="of the ELF and the packed files")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", options.label):

@@ -15,10 +15,12 @@ from pathlib import Path
 from support import ROOT, FolderCase
 from test_iso import partition_table
 
+import description
 import disk
 import gpt
 import iso
 import ova
+from elf import PF_X, read_segments
 from tool import Altered, Failure
 
 HELLO, BUSYBOX = ROOT / "build/test/hello/hello.iso", ROOT / "build/test/busybox/busybox.iso"
@@ -43,6 +45,24 @@ QEMU_FORMATS = {"vhd": "vpc", "qcow2": "qcow2", "vhdx": "vhdx", "vmdk": "vmdk"}
 def image_of(size: int) -> bytes:
     """An ISO with so many bytes of something in it."""
     return iso.make_iso(iso.Image("app", os.urandom(1000).ljust(size, b"\0"), None, ""))
+
+
+def text_in(image: bytes, elf: bytes) -> int:
+    """Where a byte from the middle of the program's text stands in an image that is not compressed."""
+    text = next(segment for segment in read_segments(elf) if segment.flags & PF_X)
+    middle = text.offset + text.file_size // 2
+    return image.index(elf[middle : middle + 64])
+
+
+def with_padding(elf: bytes) -> bytes:
+    """The program with its last loaded bytes just before a window of 32 KiB ends, and zeros behind them just in the next."""
+    start, entry, count = struct.unpack_from("<32xQ14xHH", elf)
+    segments = read_segments(elf)
+    last = max(range(count), key=lambda index: segments[index].file_size and segments[index].offset)
+    end, offset = -(-len(elf) // 32768) * 32768, segments[last].offset
+    longer = bytearray(elf.ljust(end - 8, b"\xff") + bytes(16))
+    struct.pack_into("<QQ", longer, start + last * entry + 32, end - 8 - offset, end - 8 - offset)
+    return bytes(longer)
 
 
 class DiskTest(FolderCase):
@@ -231,12 +251,16 @@ class BootTest(unittest.TestCase):
         plain, packed = (iso.Image("busybox", elf, files, "", compress) for compress in (False, True))
         flipped = lambda image, place: image[:place] + bytes([image[place] ^ 1]) + image[place + 1 :]  # noqa: E731
         image, compressed = iso.make_iso(plain), iso.make_iso(packed)
-        kernel, module = image.index(elf), image.index(files)
-        inside = compressed.index(packed.stored(elf)) + len(packed.stored(elf)) // 2
+        kernel, module = image.index(elf[:4096]), image.index(files)
+        inside = compressed.index(packed.stored_elf()) + len(packed.stored_elf()) // 2
+        kernel_end = image.index(plain.stored_elf()) + len(plain.stored_elf())
         not_loaded = "quire: busybox cannot be loaded: the image is truncated or altered"
         for what, damaged, more, expected in (
             ("the header", flipped(image, kernel), (), not_loaded),
             ("the header, UEFI", flipped(image, kernel), ("-bios", OVMF), not_loaded),
+            ("the text", flipped(image, text_in(image, elf)), (), not_loaded),
+            ("the text, UEFI", flipped(image, text_in(image, elf)), ("-bios", OVMF), not_loaded),
+            ("the checksum", flipped(image, kernel_end - 8), (), not_loaded),
             ("cut in the module", image[: module + len(files) // 2], (), "quire: the module busybox.files cannot be used"),
             ("the program, compressed", flipped(compressed, inside), (), not_loaded),
             ("the packed files", flipped(image, module + len(files) // 2), (), "cannot be used: it was altered: its checksum"),
@@ -244,6 +268,16 @@ class BootTest(unittest.TestCase):
             with self.subTest(what):
                 output = self.output("raw", damaged, *more)
                 self.assertIn(expected, output)
+
+    def test_padding_behind_what_is_loaded_hides_no_damage(self) -> None:
+        """GRUB compares the checksum with the last 32 KiB, so it has to read them."""
+        elf = with_padding(HELLO.with_suffix(".elf").read_bytes())
+        image = iso.make_iso(iso.Image("hello", elf, None, ""))
+        self.assertEqual(description.read_contents(image).elf, elf)
+        self.check("raw", image)
+        damaged = bytearray(image)
+        damaged[text_in(image, elf)] ^= 1
+        self.assertIn("quire: hello cannot be loaded", self.output("raw", bytes(damaged)))
 
 
 if __name__ == "__main__":
