@@ -53,6 +53,8 @@ ACCELERATORS = ("auto", "kvm", "tcg")
 KVM = Path("/dev/kvm")
 CPU_INFO = Path("/proc/cpuinfo")
 
+FIXED = "the command line of an ISO is fixed when it is built"
+
 STATUS_TIME_OUT = 124
 STATUS_DIED = 125
 
@@ -248,7 +250,7 @@ def record_path(config: Config, options: argparse.Namespace) -> Path | None:
     if options.record and not config.observe:
         raise Failure(f"--record: {config.name} observes nothing: configure it with --stats, --timeline or --profile")
     if options.record and not direct:
-        raise Failure("--record: the command line of an ISO is fixed when it is built; use --elf")
+        raise Failure(f"--record: {FIXED}; use --elf")
     if not config.observe or not direct:
         return None
     return options.record or options.config.parent / RECORD_NAME
@@ -293,7 +295,7 @@ def boot_arguments(config: Config, options: argparse.Namespace, boot: Boot) -> l
         arguments += ["-device", DEBUG_EXIT, *record_arguments(record)]
         return [*arguments, "-append", command_line(config, options.append, options.arguments, record is not None)]
     if options.append or options.arguments is not None:
-        raise Failure(f"--attach {boot.attach}: the command line of an ISO is fixed when it is built; use --elf")
+        raise Failure(f"--attach {boot.attach}: {FIXED}; use --elf, or change it with ./configure.py --repack")
     return machines.drive_arguments(boot.attach, *image_file(config, options))
 
 

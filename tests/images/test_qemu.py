@@ -172,7 +172,7 @@ class CommandTest(QemuCase):
 
     def test_refusals(self) -> None:
         for words, arguments in {
-            ("fixed when it is built",): ["--iso", "--", "word"],
+            ("fixed when it is built", "--elf", "./configure.py --repack"): ["--iso", "--", "word"],
             ("fixed when it is built", "attach cd"): ["--iso", "--"],
             ("fixed when it is built", "attach virtio-blk"): ["--disk", "--append", "quire.aslr=off"],
             ("microvm",): ["--iso", "--machine", "microvm"],
