@@ -251,6 +251,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
+def option_of(key: str) -> str:
+    """What sets this key of the options, as it is typed."""
+    words = [word for action in make_parser()._actions if action.dest == key for word in action.option_strings]
+    return next((word for word in words if word.startswith("--")), "--")
+
+
 def shown_path(folder: Path) -> Path:
     """The path as messages show it: relative to the project where it is inside."""
     return folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
@@ -303,7 +309,7 @@ def new_app(name: str, caller: Path) -> None:
     folder = (caller / name).resolve() if "/" in name else ROOT / APPS / name
     last = folder.name if "/" in name else name
     if not manifests.NAME.fullmatch(last) or last in manifests.RESERVED or last.endswith("-debug"):
-        raise Failure(f"--new {shlex.quote(name)}: a name is lower-case letters, digits and '-', and not one of ninja's targets")
+        raise Failure(f"--new {shlex.quote(name)}: a name is lower-case letters, digits and single '-' between them, and not one of ninja's targets")
     if folder.exists():
         raise Failure(f"--new {name}: {shown_path(folder)} exists already")
     check_path(folder)
@@ -755,6 +761,7 @@ def inspect_image(options: argparse.Namespace) -> int:
 def sign_image(options: argparse.Namespace) -> int:
     if not options.key:
         raise Failure("--sign: with which key? --key FILE; ssh-keygen -t ed25519 makes one")
+    inspection.check(Path(options.sign))
     print(f"Wrote {signature.sign(Path(options.sign), Path(options.key))}")
     return 0
 
@@ -777,8 +784,23 @@ def repack_image(options: argparse.Namespace) -> int:
     return 0
 
 
-# What is done with an image that is there, instead of configuring.
-WITH_IMAGES = {"inspect": inspect_image, "sign": sign_image, "repack": repack_image}
+# What is done with an image that is there, instead of configuring, and the options that belong to it.
+WITH_IMAGES: dict[str, tuple[Callable[[argparse.Namespace], int], set[str]]] = {
+    "inspect": (inspect_image, {"key"}),
+    "sign": (sign_image, {"key"}),
+    "repack": (repack_image, {"args", "arg_words", "env", "cmdline", "files", "output"}),
+}
+
+
+def with_image(name: str, options: argparse.Namespace) -> int:
+    action, own = WITH_IMAGES[name]
+    if options.app:
+        raise Failure(f"--{name} works on an image that is there: leave out {options.app}")
+    default = vars(parse([]))
+    odd = next((key for key, value in vars(options).items() if key not in own | {name} and value != default[key]), None)
+    if odd is not None:
+        raise Failure(f"{option_of(odd)} has no meaning with --{name}, which takes an image that is there")
+    return action(options)
 
 
 def check_options(options: argparse.Namespace) -> None:
@@ -807,11 +829,9 @@ def check_options(options: argparse.Namespace) -> None:
 
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
-    for name, action in WITH_IMAGES.items():
+    for name in WITH_IMAGES:
         if getattr(options, name) is not None:
-            if options.app:
-                raise Failure(f"--{name} works on an image that is there: leave out {options.app}")
-            return action(options)
+            return with_image(name, options)
     if options.arg_words is not None or options.output or options.key:
         raise Failure("--args, --output and --key belong to --repack, --sign and --inspect")
     caller = Path.cwd()

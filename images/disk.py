@@ -17,12 +17,14 @@ read_original() is the way back, from every format to the bytes of the ISO.
 import argparse
 import gzip
 import hashlib
+import io
 import re
 import struct
 import subprocess
 import tarfile
 import tempfile
 import uuid
+import zlib
 from pathlib import Path
 from typing import Callable
 
@@ -72,7 +74,8 @@ def run(command: list[str]) -> bytes:
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"status {done.returncode}"]
-        raise Failure(f"{Path(command[0]).name}: {last[0]}")
+        name = f"{Path(command[0]).name}: "
+        raise Failure(name + last[0].removeprefix(name))
     return done.stdout
 
 
@@ -185,6 +188,12 @@ def make(kind: str, image: bytes, machine: ova.Machine) -> bytes:
     return others[kind](image) if kind in others else image
 
 
+def is_as_made(kind: str, image: bytes, path: Path) -> bool:
+    """Whether a file is byte for byte what is made of the image here; another version of qemu-img may make other bytes."""
+    makers = {"qcow2": make_qcow2, "vhdx": make_vhdx, "vmdk": make_vmdk}
+    return kind not in makers or makers[kind](image) == path.read_bytes()
+
+
 def kind_of(path: Path) -> str:
     """The format of a file, by its contents; a Failure without the file's name."""
     try:
@@ -207,14 +216,15 @@ def kind_of(path: Path) -> str:
 
 
 def extracted(archive: Path, name: Callable[[str], bool], folder: Path) -> Path:
-    """A file of a tar archive; its holes are holes."""
+    """A file of a tar archive; its holes are holes. A compressed one is read to its end first, where its checksum is."""
     try:
-        with tarfile.open(archive) as found:
+        data = gzip.decompress(archive.read_bytes()) if kind_of(archive) == "gce" else archive.read_bytes()
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as found:
             member = next((member for member in found if member.isreg() and name(member.name)), None)
             if member is None:
                 raise Failure("it is an archive without a disk")
             found.makefile(member, folder / "member")
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
         raise Altered(f"it is truncated or altered: {error}") from None
     return folder / "member"
 

@@ -5,10 +5,11 @@ before it. A disk that is grown needs the second one at its new end; the partiti
 was before it was grown follows from its last partition: images/iso.py makes that fill the whole MiB.
 """
 
+import os
 import struct
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from tool import Altered, Failure
 
@@ -102,6 +103,21 @@ def grown(image: bytes, size: int) -> tuple[bytes, bytes]:
     return disk.begin + image[len(disk.begin) : disk.data], disk.end
 
 
+def is_blank(stream: BinaryIO, start: int, stop: int) -> bool:
+    """Only zeros are there; holes of the file are not read."""
+    while start < stop:
+        try:
+            start = os.lseek(stream.fileno(), start, os.SEEK_DATA)
+        except OSError:  # there is nothing more
+            return True
+        stream.seek(start)
+        piece = stream.read(max(0, min(MIB, stop - start)))
+        if piece.strip(b"\0"):
+            return False
+        start += len(piece) or stop
+    return True
+
+
 def read_original(path: Path) -> bytes:
     """The image that a disk was made of; one that was not grown as it is, also if it is damaged."""
     size = path.stat().st_size
@@ -113,8 +129,10 @@ def read_original(path: Path) -> bytes:
         if size <= own:
             return begin + stream.read()
         middle = stream.read(disk.data - len(begin))
-        expected = place(begin, size).end
-        stream.seek(size - len(expected))
-        if stream.read() != expected:
+        expected = place(begin, size)
+        stream.seek(size - len(expected.end))
+        if stream.read() != expected.end:
             raise Altered("it was cut or altered: there is no second partition table at its end")
+        if begin != expected.begin or not is_blank(stream, disk.data, size - len(expected.end)):
+            raise Altered("it was altered: it is not what the image became when it was grown")
     return (disk.begin + middle).ljust(own - len(disk.end), b"\0") + disk.end

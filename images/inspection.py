@@ -70,12 +70,28 @@ def part_rows(about: dict[str, Any]) -> Iterator[str]:
         yield f"  {name:<12} {part['sha256']}  {part['bytes']} bytes{stored}"
 
 
+def check(path: Path) -> None:
+    """A Failure if it is no image, or not as it was made."""
+    try:
+        description.read_contents(disk.read_original(path))
+    except Failure as failure:
+        raise type(failure)(f"{path}: {failure}") from None
+
+
+def state(kind: str, image: bytes, path: Path) -> str:
+    """All that a machine sees of the disk was compared; what a format has besides follows from it."""
+    if disk.is_as_made(kind, image, path):
+        return "whole and unaltered"
+    return "its disk is whole and unaltered, the file around it is not what qemu-img makes of it here: another version's, or damaged"
+
+
 def rows(path: Path, key: Path | None) -> Iterator[str]:
     kind = disk.kind_of(path)
-    contents = description.read_contents(disk.read_original(path))
+    image = disk.read_original(path)
+    contents = description.read_contents(image)
     about = contents.about
     version = f" {about['version']}" if about.get("version") else ""
-    yield f"{path}: {kind}, {format_size(path.stat().st_size)}, whole and unaltered"
+    yield f"{path}: {kind}, {format_size(path.stat().st_size)}, {state(kind, image, path)}"
     yield f"  application  {about['name']}{version}" + (f": {about['summary']}" if about.get("summary") else "")
     yield from made_for_rows(about)
     yield f"  signature    {signature.verify(path, key)}"

@@ -86,24 +86,36 @@ def make(machine: Machine, disk: bytes, capacity: int, time: int) -> bytes:
     ovf = describe(machine, disk_name, len(disk), capacity)
     named = {f"{machine.name}.ovf": ovf, disk_name: disk}
     manifest = "".join(f"SHA256({name})= {digest(data)}\n" for name, data in named.items()).encode()
+    members = []
+    for name, data in ((f"{machine.name}.ovf", ovf), (f"{machine.name}.mf", manifest), (disk_name, disk)):
+        member = tarfile.TarInfo(name)
+        member.size, member.mtime, member.mode = len(data), time, 0o644
+        members.append((member, data))
+    return packed(members)
+
+
+def packed(members: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
     output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for name, data in ((f"{machine.name}.ovf", ovf), (f"{machine.name}.mf", manifest), (disk_name, disk)):
-            member = tarfile.TarInfo(name)
-            member.size, member.mtime, member.mode = len(data), time, 0o644
+        for member, data in members:
             archive.addfile(member, io.BytesIO(data))
     return output.getvalue()
 
 
 def check(path: Path) -> None:
-    """Compares all files of an archive with its manifest."""
+    """Compares all files of an archive with its manifest, and its bytes with those that they are packed to."""
+    whole = path.read_bytes()
     try:
-        with tarfile.open(path) as archive:
-            found = {member.name: archive.extractfile(member).read() for member in archive if member.isreg()}
-    except (tarfile.TarError, EOFError, OSError) as error:
+        with tarfile.open(fileobj=io.BytesIO(whole), mode="r:") as archive:
+            members = [(member, archive.extractfile(member).read()) for member in archive if member.isreg()]
+        repacked = packed(members)
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         raise Altered(f"it is truncated or altered: {error}") from None
+    found = {member.name: data for member, data in members}
     text = next((data for name, data in found.items() if name.endswith(".mf")), b"").decode(errors="replace")
     recorded = dict(re.findall(r"^SHA256\((.+)\)= ([0-9a-f]{64})$", text, re.MULTILINE))
     for name, data in found.items():
         if not name.endswith(".mf") and recorded.get(name) != digest(data):
             raise Altered(f"it was altered: the SHA-256 of {name} is not the one of its manifest")
+    if repacked != whole:
+        raise Altered("it is truncated or altered: it is not the archive that its files are packed to")

@@ -100,6 +100,8 @@ def repack(image: bytes, changes: Changes) -> tuple[bytes, ova.Machine]:
 def repacked(path: Path, output: Path, changes: Changes) -> bytes:
     """The contents of the output, in the format that its name says, or in that of the image."""
     by_name = [kind for kind, suffix in disk.SUFFIXES.items() if output.name.endswith(suffix)]
+    if output.suffix and output != path and not by_name:
+        raise Failure(f"-o {output}: there is no format {output.suffix}; a name ends with {', '.join(disk.SUFFIXES.values())}, or with none")
     try:
         kind = by_name[0] if by_name else disk.kind_of(path)
         image, machine = repack(disk.read_original(path), changes)

@@ -161,6 +161,24 @@ class RepackTest(ImageCase):
                 self.assertFalse((self.folder / "out.iso").exists())
         self.refuse(2, "hello", "--args", "x", words=("--args", "--repack"))
 
+    def test_options_without_meaning(self) -> None:
+        path = self.write("a.iso", HELLO.read_bytes())
+        for action, arguments, words in (
+            ("--repack", ("--ram", "1G"), ("--ram has no meaning with --repack",)),
+            ("--repack", ("--key", "k"), ("--key", "--repack")),
+            ("--repack", ("--run",), ("--run", "--repack")),
+            ("--inspect", ("--format", "vhd"), ("--format", "--inspect")),
+            ("--inspect", ("-o", "x"), ("--output", "--inspect")),
+            ("--inspect", ("--sign", "a.iso"), ("--sign", "--inspect")),
+            ("--inspect", ("--no-stats",), ("--stats", "--inspect")),
+            ("--sign", ("--", "x"), ("--", "--sign")),
+            ("--repack", ("-o", "a.vdi"), ("-o a.vdi: there is no format .vdi; a name ends with .iso, .raw",)),
+        ):
+            with self.subTest(words):
+                self.refuse(2, action, path, *arguments, words=words)
+                self.assertEqual(path.read_bytes(), HELLO.read_bytes())
+                self.assertEqual([found.name for found in self.folder.iterdir()], ["a.iso"])
+
 
 class InspectTest(ImageCase):
     def test_as_a_program(self) -> None:
@@ -232,6 +250,30 @@ class InspectTest(ImageCase):
                 changed = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
                 self.refuse(1, "--inspect", self.write("a", changed), words=("altered",))
 
+    def test_formats_altered_and_cut_anywhere(self) -> None:
+        """Holes, the second copies of tables, padding, and what gzip finds only at its end."""
+        choose = random.Random(9)
+        for kind in ("vhd", "ova", "gce"):
+            data = disk.make(kind, HELLO.read_bytes(), ova.Machine("hello", 1, 64 << 20))
+            places = [460, len(data) // 2, len(data) - 5, len(data) - 1, *(choose.randrange(600, len(data)) for _ in range(6))]
+            for place in places:
+                with self.subTest(kind, place=place):
+                    changed = data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :]
+                    self.refuse(1, "--inspect", self.write("a", changed), words=("altered",))
+            for keep in (len(data) // 2, len(data) - 1):
+                with self.subTest(kind, keep=keep):
+                    self.refuse(1, "--inspect", self.write("a", data[:keep]), words=("a: it ",))
+
+    def test_altered_beside_the_disk(self) -> None:
+        for kind in ("qcow2", "vhdx", "vmdk"):
+            data = disk.make(kind, HELLO.read_bytes(), ova.Machine("hello", 1, 64 << 20))
+            with self.subTest(kind):
+                self.assertIn(", whole and unaltered\n", self.succeed("--inspect", self.write("a", data)))
+                changed = data[:414] + bytes([data[414] ^ 1]) + data[415:]
+                self.assertIn("the file around it is not what", self.succeed("--inspect", self.write("a", changed)))
+                done = self.configure("--inspect", self.write("a", data[:600]))
+                self.assertNotIn("qemu-img: qemu-img", done.stderr)
+
     def test_another_version(self) -> None:
         elf = HELLO.with_suffix(".elf").read_bytes()
         for about in ({"format": "quire-image 9"}, {"memory": {"ram": 1}}, {"memory": 5}, {"name": 5}):
@@ -289,6 +331,9 @@ class SignTest(ImageCase):
         self.refuse(2, "--sign", "a.iso", "--key", "none", words=("none", "ssh-keygen"))
         self.refuse(2, "--sign", "none", "--key", "key", words=("configure.py: none: No such file or directory\n",))
         self.refuse(2, "--sign", "a.iso", "--key", self.write("k", b"no key", 0o600), words=("was not signed",))
+        self.refuse(2, "--sign", self.write("b", b"text"), "--key", "key", words=("b: it is none of iso",))
+        self.refuse(2, "--sign", self.write("b", HELLO.read_bytes()[:-1]), "--key", "key", words=("b: it is truncated",))
+        self.assertFalse((self.folder / "b.sig").exists())
         self.assertFalse((self.folder / "a.iso.sig").exists())
         self.succeed("--sign", "a.iso", "--key", "key")
         self.refuse(2, "--inspect", "a.iso", "--key", "key", words=("no public key",))
