@@ -166,9 +166,15 @@ def print_failures(results: list[Result]) -> None:
             print(*(f"    | {line}" for line in result.output.splitlines()[-TAIL_LINES:]), sep="\n")
 
 
+def jobs_option(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 1 to 99")
+    return int(text)
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Boots hello, and sometimes lua, in every way there is.")
-    parser.add_argument("--jobs", type=int, default=2, help="machines that run at the same time")
+    parser.add_argument("--jobs", type=jobs_option, default=2, help="machines that run at the same time")
     parser.add_argument("--list", action="store_true", help="the names of the cells")
     parser.add_argument("words", nargs="*", metavar="WORD", help="image, format, machine, firmware or attachment")
     options = parser.parse_args(arguments)

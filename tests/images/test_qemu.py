@@ -17,7 +17,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from support import IMAGES, FolderCase
+from support import IMAGES, ROOT, FolderCase
 
 import console
 import machines
@@ -215,6 +215,15 @@ class CommandTest(QemuCase):
     def test_missing_qemu(self) -> None:
         environment = os.environ | {"PATH": str(self.folder)}
         self.assert_refused(self.launch(env=environment), "not installed", "apt-get install qemu-system-x86")
+
+
+class MatrixTest(FolderCase):
+    def test_refusals(self) -> None:
+        for words, expected in ((["--jobs", "0"], "'0' must be a number from 1 to 99"), (["hello", "vax"], "no cell has hello and vax")):
+            done = subprocess.run([ROOT / "tests/boot/matrix.py", *words], capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(expected, done.stderr)
+            self.assertNotIn("Traceback", done.stderr)
 
 
 class StatusTest(QemuCase):
