@@ -32,14 +32,14 @@ SOURCE_SUFFIXES = (".c", ".S", *CXX_SUFFIXES)
 PAGE = 4096
 TIMELINE_LEAST, TIMELINE_MOST = 100_000, 3600 * 10**9
 PROFILE_MOST = 10_000
-NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+NAME = re.compile(r"(?=.{1,32}\Z)[a-z](-?[a-z0-9])*")  # a name in DNS and in XML comments as well (images/describe.py)
 # An existing program is started as Linux starts the first one; its stack is what people are used to.
 PROGRAM_ENVIRONMENT = {"HOME": "/", "TERM": "linux"}
 PROGRAM_MEMORY = {"ram": 256 << 20, "stack": 8 << 20}
 NOT_WITH_PROGRAM = ("sources", "compiler", "libc", "malloc", "harden_heap", "inline", "libraries", "include", "cflags", "ldflags", "calls")
 HARDENED = "hardened"  # what harden_heap stands for
 # Names that ninja targets, folders of build/ and of the project have already.
-RESERVED = set("all apps arch bench clean configure core debug docs fuzz images launchers limits linux matrix measure report reproduce run sources sweep test tests unit vm".split())
+RESERVED = set("all apps arch bench bench-boot bench-heap bench-threads clean configure core debug docs fuzz images launchers limits linux matrix measure report reproduce run sources stress sweep test tests unit vm".split())
 
 
 @dataclass(frozen=True)
@@ -451,7 +451,7 @@ def read_manifest(folder: Path, shown: Path | None = None) -> Manifest:
     if not NAME.fullmatch(name) or name in RESERVED or name.endswith("-debug"):
         raise Failure(
             f"{reader.shown.parent}: an application is named after its folder, and {name!r} cannot be a name: "
-            f"use lower-case letters, digits and '-', beginning with a letter, and none of {', '.join(sorted(RESERVED))}"
+            f"use lower-case letters, digits and single '-' between them, beginning with a letter, and none of {', '.join(sorted(RESERVED))}"
         )
     top = reader.check(reader.data, TOP, ("summary",) if {"program", "source"} & set(reader.data) else ("summary", "sources"))
     memory = reader.table("memory", MEMORY)

@@ -2,14 +2,20 @@
 
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
+import sys
 import time
 import unittest
 from pathlib import Path
 
 from tree import ROOT, TreeCase
+
+sys.path.insert(0, str(ROOT / "images"))
+
+from manifest import RESERVED  # noqa: E402
 
 OBJECTS = ("build/hello/obj/main.c.o", "build/hello/config.o")
 NO_WORK = "ninja: no work to do."
@@ -56,6 +62,13 @@ def later(path: Path) -> None:
 
 
 class Graph(TreeCase):
+    def test_no_application_has_the_name_of_a_target(self):
+        self.succeed(self.configure("hello"))
+        text = (self.tree / "build/targets.ninja").read_text()
+        targets = set(re.findall(r"^build ([^/ ]+): (?:terminal|phony)", text, re.MULTILINE))
+        self.assertIn("launchers", targets)
+        self.assertEqual(targets - RESERVED, {"hello"})
+
     def test_ninja_without_a_configuration_says_what_to_type(self):
         done = self.ninja()
         self.assertEqual(done.returncode, 1)

@@ -256,7 +256,7 @@ class New(TreeCase):
         for name in ("", "."):
             with self.subTest(name=name):
                 self.refuse(self.configure("--new", name), "--new ", "a name is")
-        for name in ("Hello", "test", "1st", "x-debug", "a_b", "core"):
+        for name in ("Hello", "test", "1st", "x-debug", "a_b", "core", "a--b", "a-", "stress", "bench-boot"):
             with self.subTest(name=name):
                 self.refuse(self.configure("--new", name), f"--new {name}", "a name is")
                 self.assertFalse((self.tree / "apps" / name).exists())
