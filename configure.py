@@ -178,7 +178,7 @@ def make_parser() -> Parser:
     )
     program.add_argument("--debug", action="store_true", help="build with assertions and less optimisation")
     program.add_argument("--release", dest="debug", action="store_false", help="build optimised (the default)")
-    program.add_argument("--cmdline", metavar="WORDS", default="", help="command line of the core, such as quire.aslr=off")
+    program.add_argument("--cmdline", metavar="WORDS", help="command line of the core, such as quire.aslr=off")
     machine = parser.add_argument_group("the machine")
     machine.add_argument("--ram", metavar="SIZE", type=size_option, help="RAM, such as 64M or 2G")
     machine.add_argument("--cpus", metavar="N", type=cpus_option, default=1, help="virtual CPUs")
@@ -715,12 +715,13 @@ def measure(image: Image, options: argparse.Namespace) -> NoReturn:
 
 
 def chosen(options: argparse.Namespace) -> Choices:
-    if "\n" in options.cmdline:
+    line = options.cmdline or ""
+    if "\n" in line:
         raise Failure("--cmdline must be one line")
-    core_line(["quire.exit=debug", *core_words("--cmdline", options.cmdline)])
+    core_line(["quire.exit=debug", *core_words("--cmdline", line)])
     names = ("program", "files", "libc", "malloc", "inline", "ram", "pages", "machine", "firmware", "attach", "args", "cpus", "trust_virgin_ram",
-             "cmdline", "accelerator", "debug", "stats", "timeline", "profile", "formats", "compress")  # fmt: skip
-    return Choices(**{name: getattr(options, name) for name in names}, env=dict(options.env))
+             "accelerator", "debug", "stats", "timeline", "profile", "formats", "compress")  # fmt: skip
+    return Choices(**{name: getattr(options, name) for name in names}, cmdline=line, env=dict(options.env))
 
 
 def find_program(word: str, caller: Path) -> str:
@@ -776,7 +777,7 @@ def repack_image(options: argparse.Namespace) -> int:
         except ValueError as error:
             raise Failure(f"--args: {error}: {options.arg_words}") from None
     files = expand(ROOT, [find_tree(item, Path.cwd()) for item in options.files])
-    changes = repack.Changes(options.cmdline or None, dict(options.env), arguments, files)
+    changes = repack.Changes(options.cmdline, dict(options.env), arguments, files)
     path, output = Path(options.repack), Path(options.output or options.repack)
     write_output(output, repack.repacked(path, output, changes))
     signature.path_of(output).unlink(missing_ok=True)  # it was of what the file held before

@@ -276,7 +276,9 @@ def record_arguments(record: Path | None) -> list[str]:
 
 def image_file(config: Config, options: argparse.Namespace) -> tuple[Path, str]:
     """The file that is attached, and QEMU's driver for it, which the end of its name tells."""
-    file = need_file(options.image or config.iso, "ISO file")
+    file = options.image or need_file(config.iso, "ISO file")
+    if not file.is_file():
+        raise Failure(f"--image {file}: there is no such file")
     driver = DRIVERS.get(file.suffix.removeprefix("."))
     if driver is None:
         raise Failure(f"--image {file}: the name must end with one of {', '.join(f'.{name}' for name in DRIVERS)}")

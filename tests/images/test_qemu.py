@@ -112,7 +112,7 @@ class CommandTest(QemuCase):
             drive = self.after(self.command("--disk", "--image", str(self.write(f"other.{ending}"))), "-drive")
             self.assertIn(f"/other.{ending},format={driver},", drive)
         self.assert_refused(self.launch("--disk", "--image", self.write("other.img")), "other.img", ".qcow2")
-        self.assert_refused(self.launch("--disk", "--image", "absent.raw"), "absent.raw", "ninja")
+        self.assert_refused(self.launch("--disk", "--image", "absent.raw"), "--image absent.raw: there is no such file")
         self.assert_refused(self.launch("--image", self.write("other.raw")), "--attach", "nvme")
 
     def test_ways_that_are_not_there(self) -> None:

@@ -79,6 +79,8 @@ class RepackTest(ImageCase):
         step = self.repacked(HELLO, *changes[2:], name="step.iso")
         self.assertNotEqual(step, first)
         self.assertEqual(self.repacked(self.folder / "step.iso", *changes[:2]), first)
+        plain = self.repacked(HELLO, *changes[:4], name="plain.iso")
+        self.assertEqual(self.repacked(self.folder / "out.iso", "--cmdline", ""), plain)
 
     def test_as_it_is_built_with_these_words(self) -> None:
         elf, about = HELLO.with_suffix(".elf"), HELLO.with_name("about.json")
