@@ -102,7 +102,7 @@ def rows(path: Path, key: Path | None) -> Iterator[str]:
     yield from word_rows(about)
     if about.get("memory"):
         found = plan.make_plan(about["memory"], plan.image_rows(contents.elf), len(contents.files or b""))
-        yield plan.render(found).rstrip()
+        yield from plan.render(found).rstrip().splitlines()
     yield "Segments"
     yield from segment_rows(contents.elf)
     if contents.files is not None:
@@ -110,9 +110,14 @@ def rows(path: Path, key: Path | None) -> Iterator[str]:
         yield from file_rows(contents.files)
 
 
+def printable(row: str) -> str:
+    """As names of files and words of an image may hold what a terminal obeys."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in row)
+
+
 def inspect(path: Path, key: Path | None) -> str:
     """The report; Altered if anything is not as it was recorded."""
     try:
-        return "".join(f"{row}\n" for row in rows(path, key))
+        return "".join(f"{printable(row)}\n" for row in rows(path, key))
     except Failure as failure:
         raise type(failure)(f"{path}: {failure}") from None

@@ -221,6 +221,14 @@ class InspectTest(ImageCase):
         for expected in ("'x y'   (instead", "'GREETING=a b'   (added)", "LANG=C.UTF-8\n", "core         quire.unmap=strict\n"):
             self.assertIn(expected, text)
 
+    def test_nothing_for_the_terminal_to_obey(self) -> None:
+        elf = HELLO.with_suffix(".elf").read_bytes()
+        files = archive.pack([archive.Entry("a\x1b[2J\nb", archive.MODE_FILE, b"x")])
+        image = iso.make_iso(iso.Image("app", elf, files, "", False, {"summary": "s\x1b[31m", "arguments": ["\x07"]}))
+        text = self.succeed("--inspect", self.write("a", image))
+        self.assertTrue(all(row.isprintable() for row in text.split("\n")), text)
+        self.assertIn(" a\\x1b[2J\\nb\n", text)
+
     def test_version(self) -> None:
         image = iso.make_iso(iso.Image("app", HELLO.with_suffix(".elf").read_bytes(), None, "", False, {"version": "1.5-2"}))
         self.assertIn("application  app 1.5-2\n", self.succeed("--inspect", self.write("a", image)))
