@@ -30,6 +30,7 @@ from typing import Callable
 
 import description
 import gpt
+import machines
 import ova
 from iso import source_date
 from tool import Altered, Failure, read_input, require, run_main, write_output
@@ -180,18 +181,20 @@ def make_gce(image: bytes) -> bytes:
     return gzip.compress(archive.ljust(round_up(len(archive) + 2 * 512, tarfile.RECORDSIZE), b"\0"), 9, mtime=0)
 
 
+MAKERS = {"qcow2": make_qcow2, "vhd": make_vhd, "vhdx": make_vhdx, "vmdk": make_vmdk, "gce": make_gce}
+BY_QEMU = ("qcow2", "vhdx", "vmdk")
+
+
 def make(kind: str, image: bytes, machine: ova.Machine) -> bytes:
     """One format."""
     if kind == "ova":
         return ova.make(machine, make_vmdk(image), len(image), int(source_date()))
-    others = {"qcow2": make_qcow2, "vhd": make_vhd, "vhdx": make_vhdx, "vmdk": make_vmdk, "gce": make_gce}
-    return others[kind](image) if kind in others else image
+    return MAKERS[kind](image) if kind in MAKERS else image
 
 
 def is_as_made(kind: str, image: bytes, path: Path) -> bool:
     """Whether a file is byte for byte what is made of the image here; another version of qemu-img may make other bytes."""
-    makers = {"qcow2": make_qcow2, "vhdx": make_vhdx, "vmdk": make_vmdk}
-    return kind not in makers or makers[kind](image) == path.read_bytes()
+    return kind not in BY_QEMU or MAKERS[kind](image) == path.read_bytes()
 
 
 def kind_of(path: Path) -> str:
@@ -239,7 +242,7 @@ def raw_disk(path: Path, kind: str, folder: Path) -> Path:
         ova.check(path)
         path, kind = extracted(path, lambda name: name.endswith(".vmdk"), folder), "vmdk"
     result = folder / "raw"
-    command = [require("qemu-img"), "convert", "-f", "vpc" if kind == "vhd" else kind, "-O", "raw", str(path), str(result)]
+    command = [require("qemu-img"), "convert", "-f", machines.DRIVERS[kind], "-O", "raw", str(path), str(result)]
     try:
         run(command)
     except Failure as failure:
