@@ -10,6 +10,7 @@ that are made of the ISO (images/disk.py) lead back to its very bytes, so that o
 import gzip
 import hashlib
 import json
+import shlex
 import subprocess
 import tempfile
 from pathlib import Path
@@ -88,15 +89,44 @@ def unreadable(head: bytes) -> Failure:
     return Failure("it is no image of this project")
 
 
+def are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+def is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def is_memory(memory: Any) -> bool:
+    if not isinstance(memory, dict) or not MEMORY <= memory.keys() or not isinstance(memory["windows"], list):
+        return False
+    windows = all(isinstance(window, list) and len(window) == 3 and is_size(window[1]) for window in memory["windows"])
+    return windows and isinstance(memory["name"], str) and all(is_size(memory[key]) for key in ("ram", "stack", "heap"))
+
+
+def is_line(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and shlex.split(value) is not None
+    except ValueError:
+        return False
+
+
+def is_decided(about: dict[str, Any]) -> bool:
+    """What configure.py decided is as it writes it, as far as it is there."""
+    environment = about.get("environment", {})
+    words = isinstance(environment, dict) and are_texts(list(environment.values())) and is_line(about.get("command_line", ""))
+    lists = are_texts(about.get("arguments", [])) and are_texts(about.get("calls", []))
+    memory = about.get("memory")
+    return words and lists and (memory is None or is_memory(memory) and is_size(about.get("cpus")) and "pages" in about)
+
+
 def is_complete(about: Any) -> bool:
     """True for what make_text writes; what configure.py decided may be missing."""
     if not isinstance(about, dict) or not isinstance(about.get("parts"), dict) or "kernel" not in about["parts"]:
         return False
-    memory = about.get("memory")
-    if memory is not None and not (isinstance(memory, dict) and MEMORY <= memory.keys() and {"cpus", "pages"} <= about.keys()):
-        return False
-    texts = all(isinstance(about.get(key), str) for key in ("seal", "name", "loader"))
-    return texts and "/" not in about["name"] and about.get("compress", "") in (None, "gzip")
+    parts = all(isinstance(part, dict) and is_size(part.get("bytes")) and isinstance(part.get("sha256"), str) for part in about["parts"].values())
+    texts = all(isinstance(about.get(key), str) for key in ("seal", "name")) and is_line(about.get("loader"))
+    return parts and texts and is_decided(about) and "/" not in about["name"] and about.get("compress", "") in (None, "gzip")
 
 
 def read_text(image: bytes, text: bytes) -> dict[str, Any]:

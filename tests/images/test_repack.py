@@ -286,7 +286,9 @@ class InspectTest(ImageCase):
 
     def test_another_version(self) -> None:
         elf = HELLO.with_suffix(".elf").read_bytes()
-        for about in ({"format": "quire-image 9"}, {"memory": {"ram": 1}}, {"memory": 5}, {"name": 5}):
+        for about in ({"format": "quire-image 9"}, {"memory": {"ram": 1}}, {"memory": 5}, {"name": 5}, {"arguments": 5},
+                      {"arguments": [1]}, {"environment": []}, {"calls": [1]}, {"command_line": "'"},
+                      {"memory": {"name": "a", "ram": 1, "stack": 1, "heap": 1, "windows": [1]}, "cpus": 1, "pages": "2m"}):  # fmt: skip
             with self.subTest(about):
                 image = iso.make_iso(iso.Image("app", elf, None, "", False, about))
                 self.refuse(2, "--inspect", self.write("a", image), words=("a: its boot/image.json is of another version",))
