@@ -270,6 +270,8 @@ def check_path(folder: Path) -> None:
 
 def check_not_taken(folder: Path) -> None:
     """folder: inside the project relative to its root."""
+    if folder.name in manifests.TARGETS:
+        raise Failure(f"{folder}: {folder.name} is one of ninja's targets, so it cannot be a name")
     if folder.parent != APPS and folder.name in app_names():
         raise Failure(f"{folder}: apps/{folder.name} has this name, and so its output folder: rename one")
 
@@ -308,7 +310,7 @@ def list_apps() -> None:
 def new_app(name: str, caller: Path) -> None:
     folder = (caller / name).resolve() if "/" in name else ROOT / APPS / name
     last = folder.name if "/" in name else name
-    if not manifests.NAME.fullmatch(last) or last in manifests.RESERVED or last.endswith("-debug"):
+    if not manifests.NAME.fullmatch(last) or last in manifests.TARGETS or last.endswith("-debug"):
         raise Failure(f"--new {shlex.quote(name)}: a name is lower-case letters, digits and single '-' between them, and not one of ninja's targets")
     if folder.exists():
         raise Failure(f"--new {name}: {shown_path(folder)} exists already")

@@ -39,7 +39,9 @@ PROGRAM_MEMORY = {"ram": 256 << 20, "stack": 8 << 20}
 NOT_WITH_PROGRAM = ("sources", "compiler", "libc", "malloc", "harden_heap", "inline", "libraries", "include", "cflags", "ldflags", "calls")
 HARDENED = "hardened"  # what harden_heap stands for
 # Names that ninja targets, folders of build/ and of the project have already.
-RESERVED = set("all apps arch bench bench-boot bench-heap bench-threads clean configure core debug docs fuzz images launchers limits linux matrix measure report reproduce run sources stress sweep test tests unit vm".split())
+RESERVED = set("all apps arch bench bench-boot bench-heap bench-threads clean configure core debug docs fuzz images launchers limits linux matrix measure report reproduce run sources sweep test tests unit vm".split())
+
+TARGETS = RESERVED | {"stress"}  # ninja's: a test image may have this name, as it is no target by itself
 
 
 @dataclass(frozen=True)
@@ -438,7 +440,7 @@ def bare_program(path: Path, taken: list[str]) -> Manifest:
     """What --program stands for. The name is made from the file's; taken: names that others have."""
     name = re.sub(r"[^a-z0-9]+", "-", path.name.lower()).strip("-")
     name = (name if name[:1].isalpha() else f"program-{name}")[:24].strip("-")
-    if name in RESERVED or name in taken or name.endswith("-debug"):
+    if name in TARGETS or name in taken or name.endswith("-debug"):
         name += "-program"
     top = program_keys({"program": path.name, "summary": f"the existing program {path.name}"})
     return Manifest(folder=path.parent, name=name, bare=True, **top, **PROGRAM_MEMORY)

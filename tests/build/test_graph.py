@@ -15,7 +15,7 @@ from tree import ROOT, TreeCase
 
 sys.path.insert(0, str(ROOT / "images"))
 
-from manifest import RESERVED  # noqa: E402
+from manifest import TARGETS  # noqa: E402
 
 OBJECTS = ("build/hello/obj/main.c.o", "build/hello/config.o")
 NO_WORK = "ninja: no work to do."
@@ -67,7 +67,9 @@ class Graph(TreeCase):
         text = (self.tree / "build/targets.ninja").read_text()
         targets = set(re.findall(r"^build ([^/ ]+): (?:terminal|phony)", text, re.MULTILINE))
         self.assertIn("launchers", targets)
-        self.assertEqual(targets - RESERVED, {"hello"})
+        self.assertEqual(targets - TARGETS, {"hello"})
+        self.app("stress", 'summary = "x"\nsources = ["main.c"]\n')
+        self.refuse(self.configure("stress"), "apps/stress", "one of ninja's targets")
 
     def test_ninja_without_a_configuration_says_what_to_type(self):
         done = self.ninja()
