@@ -39,9 +39,9 @@ PROGRAM_MEMORY = {"ram": 256 << 20, "stack": 8 << 20}
 NOT_WITH_PROGRAM = ("sources", "compiler", "libc", "malloc", "harden_heap", "inline", "libraries", "include", "cflags", "ldflags", "calls")
 HARDENED = "hardened"  # what harden_heap stands for
 # Names that ninja targets, folders of build/ and of the project have already.
-RESERVED = set("all apps arch bench bench-boot bench-heap bench-threads clean configure core debug docs fuzz images launchers limits linux matrix measure report reproduce run sources sweep test tests unit vm".split())
-
-TARGETS = RESERVED | {"stress"}  # ninja's: a test image may have this name, as it is no target by itself
+RESERVED = set("all apps arch bench bench-boot bench-heap bench-threads clean configure core debug docs fuzz images launchers limits linux measure report reproduce run sources sweep test tests unit vm".split())
+# And those that test images and workloads have, which are no targets by themselves.
+TARGETS = RESERVED | {"matrix", "stress"}
 
 
 @dataclass(frozen=True)
