@@ -40,11 +40,14 @@ COLD static void open_domain(struct address_space *domain)
         __atomic_store_n(&domain->open, true, __ATOMIC_SEQ_CST);
 }
 
+/* A fault inside of an operation, whose domain stays closed, is none of a visitor. */
 COLD void visitors_note(struct address_space *domain)
 {
     const struct vm_segment_driver *driver = domain->last->driver;
 
-    if (driver && driver->vm_fault == vm_segment_fault_owned && !domain->tied && ++domain->visits >= VISITS_TO_OPEN)
+    if (domain->tied || domain->lock.depth > 0 || !driver || driver->vm_fault != vm_segment_fault_owned)
+        return;
+    if (++domain->visits >= VISITS_TO_OPEN)
         open_domain(domain);
 }
 
@@ -67,7 +70,7 @@ static void add_up(struct address_space *domain, struct vm_visitor *visitor)
     *visitor = (struct vm_visitor){.here = false};
 }
 
-/* Of CPUs that were stopped for good some may be there. */
+/* Of CPUs that were stopped for good some may be there. The call that another one may be waiting for is served here. */
 COLD static void wait_until_gone(const struct vm_visitor *visitor)
 {
     uint64_t interrupts = cpu_interrupts_off();
@@ -261,6 +264,8 @@ static bool touch_large(const struct mmu_place *place, struct vm_visitor *visito
 
 static bool touch_small(const struct mmu_place *place, struct vm_visitor *visitor, vaddr_t page)
 {
+    if (__atomic_load_n(mmu_small_entry(place->entry, page), __ATOMIC_RELAXED) != 0) /* another CPU was there before */
+        return false;
     unsigned done = enter_small(place, visitor->segment, page, window_at(visitor, page));
 
     if (UNLIKELY(done == 0))

@@ -629,6 +629,33 @@ static void test_opened_and_closed(void **state)
     end_turns();
 }
 
+static void fault_inside(vaddr_t start)
+{
+    for (unsigned page = 0; page < 8; page++)
+        assert_int_equal(must_read(start + 2 * page * VM_PAGE_SIZE), 0);
+    assert_false(space->open);
+}
+
+/* Who holds it has it alone, whatever faults meanwhile: a driver of the program may touch memory. */
+static void test_not_opened_by_who_holds_it(void **state)
+{
+    vaddr_t start;
+
+    (void)state;
+    start_turns();
+    start = vm_start(must_alloc(&vm_anon, VM_ANYWHERE, 64 * VM_PAGE_SIZE, VM_RW | VM_PAGES_4K));
+    fake_cpu_be(1);
+    {
+        SPACE_HOLD(space);
+        fault_inside(start);
+    }
+    {
+        SPACE_HOLD_ALL(space);
+        fault_inside(start + 32 * VM_PAGE_SIZE);
+    }
+    end_turns();
+}
+
 /* The pages read as fresh ones, wherever they were known. */
 static void discard(vaddr_t start, size_t pages)
 {
@@ -788,6 +815,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_visitors),
         cmocka_unit_test(test_visitors_find_no_frames),
         cmocka_unit_test(test_opened_and_closed),
+        cmocka_unit_test(test_not_opened_by_who_holds_it),
         cmocka_unit_test(test_discarded_everywhere),
         cmocka_unit_test(test_tables_of_a_gib),
         cmocka_unit_test(test_entries_of_the_root),
