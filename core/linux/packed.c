@@ -39,7 +39,8 @@ void linux_tree_init(void)
     if (boot_info.module_count == 0 && !quire_config.has_files)
         return;
     if (boot_info.module_count == 0)
-        refuse("the packed files are missing: give %s.files to the loader as a module (QEMU: -initrd)",
+        refuse("the packed files are missing: give %s.files to the loader as a module (QEMU: -initrd); "
+               "a loader that has no room leaves it out: then give the machine more RAM",
                quire_config.name);
     error = archive_measure(files, phys_to_virt(module->start), module->end - module->start);
     if (error == E_SUCCESS)
