@@ -50,9 +50,9 @@ struct contents {
     uint64_t packed_size;
     void *root; /* radix tree of `height` levels */
     unsigned height;
-    unsigned seals;       /* F_SEAL_* */
-    uint64_t own;         /* pages */
-    uint64_t overridden;  /* entries of the tree that hide a packed page */
+    unsigned seals;      /* F_SEAL_* */
+    uint64_t own;        /* pages */
+    uint64_t overridden; /* entries of the tree that hide a packed page */
 };
 
 struct directory {
