@@ -11,12 +11,10 @@
 #include "machine_calls.h"
 
 #include "arch/x86_64/acpi.h"
-#include "arch/x86_64/fixmap.h"
 #include "arch/x86_64/madt.h"
 #include "arch/x86_64/uart.c"
+#include "low_memory.h"
 
-#define MEMORY (1u << 20)
-#define PHYSICAL_BITS 36
 #define RSDP 0xf0000u
 #define XSDT 0xf1000u
 #define FIRST_TABLE 0x20000u
@@ -28,7 +26,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct boot_info boot_info = {.rsdp = RSDP};
 bool console_ending;
 
-static uint8_t memory[MEMORY] __attribute__((aligned(4096)));
 static uint64_t now;
 
 static void check(int condition)
@@ -38,34 +35,6 @@ static void check(int condition)
 }
 
 /* ---- the machine ---- */
-
-unsigned mmu_physical_bits(void)
-{
-    return PHYSICAL_BITS;
-}
-
-void *fixmap_open(unsigned slot, paddr_t page, uint64_t attributes)
-{
-    static uint8_t nothing[4096];
-
-    (void)slot, (void)attributes;
-    check(page % sizeof nothing == 0 && page >> PHYSICAL_BITS == 0);
-    memset(nothing, 0xff, sizeof nothing);
-    return page < MEMORY ? memory + page : nothing;
-}
-
-void fixmap_close(unsigned slot)
-{
-    (void)slot;
-}
-
-void fixmap_copy(void *to, paddr_t from, size_t length)
-{
-    for (size_t i = 0; i < length; i++) {
-        check((from + i) >> PHYSICAL_BITS == 0);
-        ((uint8_t *)to)[i] = from + i < MEMORY ? memory[from + i] : 0xff;
-    }
-}
 
 void *device_open(enum device_window window, paddr_t address)
 {

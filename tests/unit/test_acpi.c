@@ -4,14 +4,11 @@
 
 #include "arch/x86_64/acpi.h"
 #include "arch/x86_64/arch.h"
-#include "arch/x86_64/fixmap.h"
 #include "arch/x86_64/madt.h"
 #include "core/boot_info.h"
 #include "fake/harness.h"
-#include "vm/mmu.h"
+#include "fake/low_memory.h"
 
-#define MEMORY (1u << 20)
-#define PHYSICAL_BITS 36
 #define RSDP 0xe0010u
 #define XSDT 0xe1000u
 #define MADT 0xe2ff0u /* across a page */
@@ -20,40 +17,9 @@
 
 struct boot_info boot_info;
 
-static uint8_t memory[MEMORY] __attribute__((aligned(4096)));
 static uint32_t madt_length;
 
 /* ---- what acpi.c stands on ---- */
-
-unsigned mmu_physical_bits(void)
-{
-    return PHYSICAL_BITS;
-}
-
-/* Beyond the memory there is nothing: all ones. */
-void *fixmap_open(unsigned slot, paddr_t page, uint64_t attributes)
-{
-    static uint8_t nothing[4096];
-
-    (void)slot, (void)attributes;
-    assert_int_equal(page % sizeof nothing, 0);
-    assert_true(page < (paddr_t)1 << PHYSICAL_BITS);
-    memset(nothing, 0xff, sizeof nothing);
-    return page < MEMORY ? memory + page : nothing;
-}
-
-void fixmap_close(unsigned slot)
-{
-    (void)slot;
-}
-
-void fixmap_copy(void *to, paddr_t from, size_t length)
-{
-    for (size_t i = 0; i < length; i++) {
-        assert_true(from + i < (paddr_t)1 << PHYSICAL_BITS);
-        ((uint8_t *)to)[i] = from + i < MEMORY ? memory[from + i] : 0xff;
-    }
-}
 
 void *device_open(enum device_window window, paddr_t address)
 {
