@@ -23,7 +23,8 @@ from tool import Failure
 BUILD = Path("build")
 TARGETS = BUILD / "targets.ninja"
 HOT_MODES = {"release": "-O2 -fno-unroll-loops", "debug": "-O1 -DQUIRE_DEBUG=1"}
-LARGE_MODES = {"release": "-Os", "debug": HOT_MODES["debug"]}
+LARGE_MODES = {"release": f"{HOT_MODES['release']} -mllvm -inline-threshold=100", "debug": HOT_MODES["debug"]}
+SMALLER_MODES = {"release": "-Os", "debug": HOT_MODES["debug"]}
 MODES = {"release": "-Oz -fno-jump-tables", "debug": "-O1 -DQUIRE_DEBUG=1"}
 APP_MODES = {"release": "-O2", "debug": "-O1"}
 MUSL = Path("/usr/lib/x86_64-linux-musl")
@@ -133,14 +134,23 @@ def core_folder(variant: str, threads: bool) -> Path:
     return BUILD / "core" / (f"{variant}-threads" if threads else variant)
 
 
+def core_modes(source: str, threads: bool) -> dict[str, str]:
+    """By what a source of the core is compiled."""
+    if source not in sources.HOT or (not threads and source in sources.ALONE_SMALL):
+        return MODES
+    if not threads and source in sources.ALONE_SMALLER:
+        return SMALLER_MODES
+    return LARGE_MODES if source in sources.HOT_LARGE else HOT_MODES
+
+
 def core_object(ninja: Writer, variant: str, threads: bool) -> Path:
     """The core, one relocatable object: the same for every application, but for whether its program can create threads."""
     folder = core_folder(variant, threads)
     objects = []
     for source in [*sources.CORE, *(sources.THREADS if threads else sources.ALONE)]:
         objects.append(folder / f"{source}.o")
-        modes = LARGE_MODES if source in sources.HOT_LARGE else HOT_MODES if source in sources.HOT else MODES
-        ninja.edge(objects[-1], "cc_core", [source], mode=f"{modes[variant]} -DQUIRE_THREADS={threads:d}")
+        mode = core_modes(source, threads)[variant]
+        ninja.edge(objects[-1], "cc_core", [source], mode=f"{mode} -DQUIRE_THREADS={threads:d}")
     font = BUILD / "core" / "font.c"
     ninja.edge(font, "font", [], FONT_TOOLS)
     objects.append(folder / "font.o")
