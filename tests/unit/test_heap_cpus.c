@@ -516,6 +516,11 @@ static void test_nothing_is_shared(void **state)
 {
     (void)state;
     start();
+    for (unsigned cpu = 0; cpu < CPUS; cpu++) { /* starting takes a lock of all */
+        fake_cpu_be(cpu);
+        program_free(program_malloc(1));
+    }
+    fake_cpu_be(0);
     fake_cpus_run(play_alone, NULL);
     for (unsigned cpu = 0; cpu < CPUS; cpu++) {
         assert_int_equal(cpu_variable(cpu, heap_asked), 0);
@@ -527,6 +532,31 @@ static void test_nothing_is_shared(void **state)
             assert_true(!object || regions_have(&cpu_variable(cpu, program_heap), object));
         }
     }
+    end_all();
+}
+
+/* The first that a CPU's heap is asked for is another place for a block of another CPU's. */
+static void test_begins_with_realloc(void **state)
+{
+    static const size_t sizes[] = {40, 4000, 3 * SLICE_SIZE, MEDIUM_MAX + 1};
+
+    (void)state;
+    start();
+    for (unsigned cpu = 1; cpu < CPUS; cpu++) {
+        for (size_t i = 0; i < ARRAY_LENGTH(sizes); i++) {
+            struct block *block, *moved;
+
+            fake_cpu_be(0);
+            assert_non_null(block = program_malloc(32));
+            fill(block, 32, cpu);
+            fake_cpu_be(cpu);
+            assert_non_null(moved =
+                                heap_program_realloc(block, sizes[(i + cpu) % ARRAY_LENGTH(sizes)], finish_realloc));
+            check(moved, 32);
+            program_free(moved);
+        }
+    }
+    fake_cpu_be(0);
     end_all();
 }
 
@@ -625,6 +655,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_owner_is_busy),
         cmocka_unit_test(test_memory_is_short),
         cmocka_unit_test(test_nothing_is_shared),
+        cmocka_unit_test(test_begins_with_realloc),
         cmocka_unit_test(test_shared_heap),
         cmocka_unit_test(test_hardened),
     };

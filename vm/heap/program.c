@@ -737,7 +737,7 @@ static uintptr_t block_get_other(size_t old, size_t size)
 {
     uintptr_t block = 0;
 
-    if (UNLIKELY(size > SIZE_MAX_ASKED))
+    if (!can_have(size)) /* the old one may be another CPU's, whose heap alone has started */
         return 0;
     if (size > old)
         block = block_get_growing(size);
