@@ -208,7 +208,7 @@ def make_parser() -> Parser:
     form.add_argument("--args", dest="arg_words", metavar="WORDS", help="of --repack: the program's arguments in one text, or after --")
     form.add_argument("-o", "--output", metavar="OUT", help="of --repack: the new image (default: in the place of the old one)")
     form.add_argument("--key", metavar="FILE", help="of --sign: the SSH key; of --inspect: the public key that must have signed")
-    form.add_argument("--compress", choices=COMPRESSIONS, default="none", help="how the image stores program and files")
+    form.add_argument("--compress", choices=COMPRESSIONS, default="none", help="how the image stores packed files")
     measured = parser.add_argument_group("measuring APP (docs/benchmarking.md)")
     measured.add_argument(
         "--bench", action="store_true", help="run it here and in a Linux guest in the same machine, side by side"

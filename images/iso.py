@@ -7,11 +7,12 @@ the ELF file as a multiboot2 kernel, with the packed files as a module. GRUB's s
 rescue parser. The UEFI core does not know its own disk, so it looks for a file whose name only this image has. Where the
 ELF file cannot be read, GRUB says so on the serial line too, and switches the machine off instead of waiting for ever.
 
-The ELF file is always stored in the format gzip, at level 0 if nothing else is asked for: GRUB's module gzio compares its
-CRC-32, but not before it reads the last 32 KiB. So bytes behind what is loaded, which GRUB does not read, are left out
-(zeros, from the linker). The packed files have a checksum of their own (images/archive.py), which the image compares.
+The ELF file is stored in the format gzip, at level 0: GRUB's module gzio compares its CRC-32, but not before it reads the
+last 32 KiB. So bytes behind what is loaded, which GRUB does not read, are left out (zeros, from the linker). And it is not
+compressed: a damaged stream may unpack to another length, of which GRUB starts what it got without having compared it.
 
-With --compress gzip both are stored compressed. (GRUB's xzio fails on UEFI with large files, so gzip is all there is.)
+With --compress gzip the packed files are stored compressed; they have a checksum of their own (images/archive.py), which the
+image compares. (GRUB's xzio fails on UEFI with large files, so gzip is all there is.)
 
 The same input gives the same bytes: all dates are SOURCE_DATE_EPOCH (1980 if unset). The file is padded to whole MiB
 inside of its last partition, so that it is also a valid raw disk.
@@ -59,8 +60,8 @@ class Image(NamedTuple):
     about: dict[str, Any] = {}  # what it is said to be (images/description.py)
 
     def stored_elf(self) -> bytes:
-        """Always with a checksum that GRUB compares."""
-        return gzip.compress(without_padding(self.elf), LEVEL_BEST if self.compress else LEVEL_NONE, mtime=0)
+        """With a checksum that GRUB compares."""
+        return gzip.compress(without_padding(self.elf), LEVEL_NONE, mtime=0)
 
     def stored_files(self) -> bytes | None:
         return gzip.compress(self.files, LEVEL_BEST, mtime=0) if self.compress and self.files is not None else self.files
@@ -198,7 +199,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--label", required=True, help="name of the application")
     parser.add_argument("--about", type=Path, help="what is said of it (JSON)")
     parser.add_argument("--calls", type=Path, help="what images/calls.py chose (JSON)")
-    parser.add_argument("--compress", choices=COMPRESSIONS, default="none", help="of the ELF and the packed files")
+    parser.add_argument("--compress", choices=COMPRESSIONS, default="none", help="of the packed files")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", options.label):

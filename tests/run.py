@@ -56,7 +56,11 @@ class Results:
         self.show(output)
 
     def show(self, output: str) -> None:
-        for row in output.rstrip().splitlines()[-OUTPUT_LINES:]:
+        """Where a report begins, what it is about is said; where a test ends, what was wrong."""
+        rows = output.rstrip().splitlines()
+        if len(rows) > OUTPUT_LINES:
+            rows[OUTPUT_LINES // 2 : -(OUTPUT_LINES // 2)] = ["..."]
+        for row in rows:
             print(f"    {row}", flush=True)
 
     def finish(self) -> int:

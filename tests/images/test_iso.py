@@ -70,7 +70,7 @@ class IsoTest(FolderCase):
         self.assertEqual(first, self.make("2.iso", *options))
 
     def test_compressed(self) -> None:
-        elf, packed = bytes(3 << 20), b"packed" * 100000
+        elf, packed = os.urandom(1000), b"packed" * 600000
         about = self.write("about", b'{"summary": "compressed"}')
         image = self.make("1.iso", "--files", self.write("f", packed), "--compress", "gzip", "--about", about, elf=elf)
         self.assertEqual(len(image), MIB)
