@@ -2,9 +2,10 @@
  * The terminal behind descriptors 0, 1 and 2, over the byte contract of core/console.h.
  *
  * Input goes through a line discipline like Linux's (termios(3)): in canonical mode it is collected, echoed and edited
- * as a line; otherwise bytes are handed out as they come. It is collected only while the program reads or polls, which
- * is enough for echo and Ctrl-C as long as the serial port's buffer holds what was typed ahead. Output is passed on
- * unchanged, without the "\n" to "\r\n" of OPOST: the bytes a program writes are the bytes that arrive.
+ * as a line; otherwise bytes are handed out as they come. It is collected while the program waits, and now and then
+ * while one computes that handles Ctrl-C (handlers.c), which is enough as long as the serial port's buffer holds what was
+ * typed ahead. Output is passed on unchanged, without the "\n" to "\r\n" of OPOST: the bytes a program writes are the
+ * bytes that arrive.
  */
 #include "core/console.h"
 

@@ -6,6 +6,7 @@
 #include "core/base/print.h"
 #include "core/clock.h"
 #include "core/cpu.h"
+#include "core/linux/alarm.h"
 #include "core/linux/calls.h"
 #include "core/linux/lock.h"
 #include "core/linux/signals.h"
@@ -211,6 +212,33 @@ void linux_signal_return(struct trap_frame *frame)
     linux_leave();
 }
 
+/* ---- who computes ---- */
+
+/*
+ * Neither the console nor the power button interrupts: they are looked at in waits (wait.c). Where the program handles
+ * what they send (SIGINT, SIGTERM), they are looked at while it computes, too, for a few instructions in a million.
+ */
+#define WATCH_INTERVAL 100000000u /* ns */
+
+static void watch(struct alarm *own, struct trap_frame *program)
+{
+    alarm_set(own, clock_monotonic() + WATCH_INTERVAL);
+    if (program == NULL) /* who waits looks by himself */
+        return;
+    if (console_look())
+        linux_wake_waiting();
+    if (!QUIRE_THREADS && signals_deliverable() != 0) /* threads look for themselves */
+        signals_deliver(program, false);
+}
+
+static void watch_for(int signal)
+{
+    static struct alarm alarm = {.deadline = UINT64_MAX, .due = watch};
+
+    if ((signal == SIGINT || signal == SIGTERM) && alarm.deadline == UINT64_MAX)
+        alarm_set(&alarm, clock_monotonic() + WATCH_INTERVAL);
+}
+
 /* ---- dispositions ---- */
 
 long linux_rt_sigaction(int signal, const struct linux_sigaction *new, struct linux_sigaction *old, size_t set_size)
@@ -233,6 +261,8 @@ long linux_rt_sigaction(int signal, const struct linux_sigaction *new, struct li
         if (process_signals.ignored & signal_bit(signal))
             signal_forget(signal);
         enable();
+        if (wanted.handler != SIG_DFL && wanted.handler != SIG_IGN)
+            watch_for(signal);
     }
     /* As on Linux the action is set even if this fails. */
     return old != NULL ? -user_write(old, &before, sizeof(before)) : 0;

@@ -123,6 +123,17 @@ class PowerTest(AppCase):
         self.assertIn("told", ended.console())
         self.assertIn("quire: exit 3", ended.console())
 
+    def test_button_while_computing(self) -> None:
+        """A program that never waits, alone and with threads on every CPU."""
+        script = "trap 'echo told; exit 3' TERM; echo before; while :; do :; done"
+        ended = self.press("bash", "before", "-M", "q35", "-initrd", IMAGES / "bash/bash.files", "-append", f'-- -c "{script}"')
+        self.assertIn("told", ended.console())
+        self.assertIn("quire: exit 3", ended.console())
+        for cpus in ("1", "2"):
+            ended = self.press("computing", "all compute", "-M", "q35", "-smp", cpus)
+            self.assertIn("asked by signal 15", ended.console())
+            self.assertIn("quire: exit 3", ended.console())
+
 
 if __name__ == "__main__":
     unittest.main()
