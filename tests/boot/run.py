@@ -256,7 +256,7 @@ def find_difference(test: Test, status: int, output: str) -> str:
     for pattern in test.output:
         match = re.compile(pattern, re.MULTILINE).search(output, at)
         if match is None:
-            return f"no match for /{pattern}/" + (" behind the one before" if at else "")
+            return f"no match for /{pattern}/" + (" behind the one before" if at else "") + f", exit status {status}"
         at = match.end()
     for pattern in test.forbidden:
         if re.search(pattern, output, re.MULTILINE):

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -494,6 +495,15 @@ static int tame(long number_of_call, uintptr_t *a)
         break;
     case SYS_brk:
         a[0] = core_address();
+        break;
+    case SYS_clone: /* a thread would begin with any stack and any frame on it */
+        a[0] &= ~(uintptr_t)CLONE_THREAD;
+        break;
+    case 435: /* clone3: structures that cannot be read, sizes that there are not */
+        if (below(2))
+            a[0] = unreadable();
+        else
+            a[1] = below(2) ? below(64) : 89 + number() % PAGE;
         break;
     case SYS_arch_prctl: /* not the thread pointer */
         a[0] = below(2) ? 0x1003 + below(3) : number() | 0x2000;
