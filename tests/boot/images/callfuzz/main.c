@@ -834,8 +834,9 @@ int main(int count, char **arguments)
     clock_gettime(CLOCK_MONOTONIC, &start);
     do {
         for (int i = 0; i < 100; i++) {
+            arm();
             if (below(20) == 0)
-                provide();
+                provide(); /* may wait, at a fifo */
             arm();
             one_call();
         }
