@@ -370,8 +370,10 @@ static uintptr_t action(void)
     static struct kernel_action action;
 
     action = (struct kernel_action){below(3) ? on_signal : SIG_IGN, 0x04000000, restore, next_random()};
-    if (below(2))
+    if (below(2)) { /* by a timer of a microsecond a handler would interrupt itself until the stack is full */
         action.flags |= SA_RESTART | SA_NODEFER;
+        action.mask = ~0ul;
+    }
     return below(6) ? (uintptr_t)&action : below(2) ? unreadable() : 0;
 }
 
