@@ -19,6 +19,7 @@
  */
 #include "vm/visitors.h"
 
+#include "core/base/string.h"
 #include "core/cpu.h"
 #include "vm/frames.h"
 
@@ -63,11 +64,12 @@ static void tell_segment(struct vm_visitor *visitor)
     visitor->faults_small = visitor->faults_large = 0;
 }
 
+/* All but `here`, which only the visitor itself changes: it may be coming just now, and find the domain open again. */
 static void add_up(struct address_space *domain, struct vm_visitor *visitor)
 {
     tell_segment(visitor);
     mmu_count_added(&domain->mmu, visitor->small, visitor->large);
-    *visitor = (struct vm_visitor){.here = false};
+    memset(&visitor->run, 0, sizeof(*visitor) - offsetof(struct vm_visitor, run));
 }
 
 /* Of CPUs that were stopped for good some may be there. The call that another one may be waiting for is served here. */

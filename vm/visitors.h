@@ -9,7 +9,7 @@
 /* What a CPU does, and has done, in a domain while that is open: for itself, and when it has gone for whoever closes
  * the domain. A line for each. */
 struct vm_visitor {
-    bool here;                           /* atomic */
+    bool here;                           /* atomic; the CPU's own, and the first */
     uint16_t run;                        /* pages that it has backed in order before `next`: vm/backing.c */
     uint32_t small, large;               /* pages of 4 KiB and 2 MiB that the domain does not count yet */
     uint32_t faults_small, faults_large; /* that the segment does not */

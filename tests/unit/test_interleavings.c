@@ -577,6 +577,20 @@ static void close_and_open(void)
     space_release(&hold);
 }
 
+/* What was closed and opened is closed again, while another CPU is between its two steps of coming. */
+static void close_twice(void)
+{
+    close_and_open();
+    close_and_open();
+}
+
+/* It has something to count when it comes again. */
+static void visit_and_come(void)
+{
+    visit_page(0);
+    come_and_go();
+}
+
 /* As if the lock were enough. */
 static void hold_without_closing(void)
 {
@@ -629,6 +643,7 @@ static void test_visitors(void **state)
     check = check_visitors;
     MUST_HOLD(4, come_and_go, come_and_go, close_and_open);
     MUST_HOLD(3, come_and_go, close_and_open, close_and_open);
+    MUST_HOLD(5, visit_and_come, close_twice);
     MUST_HOLD(3, visit_both, visit_other);
     MUST_HOLD(2, visit_both, visit_other, close_and_open);
     MUST_BE_FOUND(NULL, come_and_go, hold_without_closing);
