@@ -116,13 +116,15 @@ static entry_t *common_entry(vaddr_t va)
 /* What the CPU looks at; of the rest counts change all the time. */
 #define LEARNED_BITS (PTE_ADDRESS | PTE_PRESENT | PTE_WRITE | PTE_LARGE | PTE_NX | PTE_PCD | PTE_PWT)
 
-/* A page that a CPU may write to through its own entry is dirty for all. */
+/* A page that a CPU may write to through its own entry is dirty for all, if it still is there. */
 static inline entry_t load_common(entry_t *common)
 {
     entry_t entry = look_at(common);
 
-    if (UNLIKELY((entry & (PTE_LARGE | PTE_DIRTY)) == PTE_LARGE))
-        entry = __atomic_or_fetch(common, PTE_DIRTY, __ATOMIC_SEQ_CST);
+    while (UNLIKELY((entry & (PTE_PRESENT | PTE_LARGE | PTE_DIRTY)) == (PTE_PRESENT | PTE_LARGE))) {
+        if (__atomic_compare_exchange_n(common, &entry, entry | PTE_DIRTY, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+            entry |= PTE_DIRTY;
+    }
     return entry;
 }
 

@@ -503,6 +503,40 @@ static const char *check_learning(void)
     return NULL;
 }
 
+/* A page of the GiB whose contents were given up: it is not dirty, and learning it makes it so. */
+static void touch_gib(void)
+{
+    mmu_learn(LEARNED_AT);
+}
+
+static void unmap_gib(void)
+{
+    mmu_unmap(&whole, LEARNED_AT, page_bytes(PAGE_1G), true);
+}
+
+static void drop_clean_gib(void)
+{
+    mmu_unmap_clean(&whole, LEARNED_AT, page_bytes(PAGE_1G));
+}
+
+static void prepare_learning_gib(void)
+{
+    prepare_learning();
+    unmap_learned();
+    EXPLORE_CHECK(mmu_map(&whole, LEARNED_AT, 0, PAGE_1G, VM_RW) == E_SUCCESS);
+    mmu_clean(&whole, LEARNED_AT, page_bytes(PAGE_1G));
+}
+
+/* It is the page as it was made, dirty or not, or nothing. */
+static const char *check_learning_gib(void)
+{
+    entry_t entry = *common_entry(LEARNED_AT);
+
+    if (entry != 0 && ((entry ^ make_plain_leaf(0, PAGE_1G, VM_RW)) & ~(entry_t)PTE_DIRTY) != 0)
+        return "an entry that went was changed";
+    return check_learning();
+}
+
 static void test_learning(void **state)
 {
     (void)state;
@@ -513,6 +547,10 @@ static void test_learning(void **state)
     MUST_HOLD(3, touch_learned, touch_learned, unmap_learned);
     MUST_HOLD(3, touch_learned, touch_learned, replace_learned);
     MUST_BE_FOUND("learn", touch_learned, touch_learned, protect_learned);
+    prepare = prepare_learning_gib;
+    check = check_learning_gib;
+    MUST_HOLD(3, touch_gib, unmap_gib);
+    MUST_HOLD(3, touch_gib, touch_gib, drop_clean_gib);
     mmu_free_own_tables();
 }
 
