@@ -1009,6 +1009,20 @@ static void fill_split(entry_t *table, entry_t large, unsigned level)
         table[i] = entry | (pa + ((paddr_t)i << level_shift(level - 1)));
 }
 
+/* The large entry becomes one of the table, filled with what it maps. Another CPU may write to the page meanwhile. */
+static void replace_split(entry_t *entry, paddr_t table, unsigned level)
+{
+    entry_t old = *entry, new = table | PTE_TABLE | ((entry_t)ENTRIES << USED_SHIFT);
+
+    fill_split(phys_to_virt(table), old, level);
+    if (LIKELY(!is_written_by_cpus(old))) {
+        *entry = new;
+    } else if (__atomic_exchange_n(entry, new, __ATOMIC_ACQ_REL) & PTE_DIRTY) {
+        for (unsigned i = 0; i < ENTRIES; i++)
+            __atomic_fetch_or((entry_t *)phys_to_virt(table) + i, PTE_DIRTY, __ATOMIC_RELAXED);
+    }
+}
+
 COLD static __attribute__((noinline)) error_t split_large(struct mmu *mmu, vaddr_t va)
 {
     struct path path = path_to(mmu, va, 0);
@@ -1024,8 +1038,7 @@ COLD static __attribute__((noinline)) error_t split_large(struct mmu *mmu, vaddr
     if (error)
         return error;
     for (unsigned i = 0; i < count; i++) {
-        fill_split(phys_to_virt(tables[i]), *path.entry, path.level);
-        *path.entry = tables[i] | PTE_TABLE | ((entry_t)ENTRIES << USED_SHIFT);
+        replace_split(path.entry, tables[i], path.level);
         count_pages(mmu, path.level, -1);
         if (path.level == PAGE_1G)
             mmu_forget_gib(va);

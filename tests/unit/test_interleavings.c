@@ -503,6 +503,8 @@ static const char *check_learning(void)
     return NULL;
 }
 
+static bool gib_written;
+
 /* A page of the GiB whose contents were given up: it is not dirty, and learning it makes it so. */
 static void touch_gib(void)
 {
@@ -519,8 +521,29 @@ static void drop_clean_gib(void)
     mmu_unmap_clean(&whole, LEARNED_AT, page_bytes(PAGE_1G));
 }
 
+static void split_gib(void)
+{
+    EXPLORE_CHECK(mmu_split(&whole, LEARNED_AT + page_bytes(PAGE_2M)) == E_SUCCESS);
+}
+
+/* As the processor does it: the walk, and the dirty bit in the last entry, are one step. */
+static void write_gib(void)
+{
+    mmu_learn(LEARNED_AT);
+    explore_step();
+    entry_t *entry = entry_in(phys_to_virt(cpu_variable(cpu_number(), mmu_own_root)), LEARNED_AT);
+
+    if ((*entry & (PTE_PRESENT | PTE_LARGE)) == PTE_PRESENT)
+        entry = &entry_table(*entry)[entry_index(LEARNED_AT, PAGE_2M)];
+    if (!(*entry & PTE_PRESENT))
+        return;
+    *entry |= PTE_DIRTY;
+    gib_written = true;
+}
+
 static void prepare_learning_gib(void)
 {
+    gib_written = false;
     prepare_learning();
     unmap_learned();
     EXPLORE_CHECK(mmu_map(&whole, LEARNED_AT, 0, PAGE_1G, VM_RW) == E_SUCCESS);
@@ -534,6 +557,16 @@ static const char *check_learning_gib(void)
 
     if (entry != 0 && ((entry ^ make_plain_leaf(0, PAGE_1G, VM_RW)) & ~(entry_t)PTE_DIRTY) != 0)
         return "an entry that went was changed";
+    return check_learning();
+}
+
+/* What was written to is dirty, in pages of whatever size. */
+static const char *check_split_gib(void)
+{
+    struct path path = path_from_root(&whole, LEARNED_AT, PAGE_2M);
+
+    if (gib_written && !(*path.entry & PTE_DIRTY))
+        return "what was written would be dropped";
     return check_learning();
 }
 
@@ -551,6 +584,10 @@ static void test_learning(void **state)
     check = check_learning_gib;
     MUST_HOLD(3, touch_gib, unmap_gib);
     MUST_HOLD(3, touch_gib, touch_gib, drop_clean_gib);
+    check = check_split_gib;
+    MUST_HOLD(3, write_gib, split_gib);
+    MUST_HOLD(3, write_gib, write_gib, split_gib);
+    MUST_BE_FOUND("replace_split", write_gib, split_gib);
     mmu_free_own_tables();
 }
 
