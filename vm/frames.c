@@ -22,9 +22,9 @@
  * which take those of all their trees in order. What is stored is counted by each CPU, which tells it to all by
  * batches. Elsewhere the only tree is the store, and locks are nothing.
  *
- * A frame is refused only if there is none anywhere: before, all CPUs are asked for what their magazines hold. They
- * chain their frames, without a lock, as they may be asked at any time; who is in the middle of moving some is asked
- * again.
+ * A frame is refused only if there is none anywhere: before, all CPUs are asked for what their magazines hold, by one
+ * CPU at a time. They chain their frames, without a lock, as they may be asked at any time; who is in the middle of
+ * moving some is asked again.
  *
  * A frame is virgin (never handed out: above a mark, as the lowest are handed out first), clean (all zeros) or dirty.
  * Only magazines tell clean from dirty: who wants zeros takes clean ones first, and who does not, dirty ones.
@@ -1274,12 +1274,18 @@ RACY COLD static uint64_t cpus_with_frames(bool large)
     return mask;
 }
 
-/* What the magazines of the other CPUs hold goes to the store: false: nothing. They are interrupted: for who would have
- * to refuse memory otherwise. */
+static struct spinlock_draining draining_lock;
+
+/* What the magazines of the other CPUs hold goes to the store. They are interrupted: for who would have to refuse
+ * memory otherwise. One at a time, for what is on its way from one CPU nobody else finds: who waited here looks after
+ * that. False: there are no others. */
 COLD static bool drain_others(bool large)
 {
+    if (cpus() == 1)
+        return false;
+    back_stack();
+    spin_lock(&draining_lock);
     struct draining draining = {.large = large, .busy = cpus_with_frames(large), .first = FRAME_NONE};
-    bool any = draining.busy != 0;
 
     while (draining.busy != 0)
         cpu_call(__atomic_exchange_n(&draining.busy, 0, __ATOMIC_RELAXED), give_frames, &draining);
@@ -1293,7 +1299,8 @@ COLD static bool drain_others(bool large)
         else
             put_children(frame >> CHILD_SHIFT, 1);
     }
-    return any;
+    spin_unlock(&draining_lock);
+    return true;
 }
 
 #else

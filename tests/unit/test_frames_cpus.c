@@ -570,6 +570,46 @@ static void test_asked_while_moving(void **state)
     assert_all_back();
 }
 
+/* All that is free is in the magazine of the last CPU, and the others want one each, at the same time: what the first
+ * one is given by it is neither there nor in the store for a while. */
+static void ask_at_once(unsigned cpu, void *unused)
+{
+    static paddr_t frames[1024];
+    paddr_t frame;
+    bool has_all = cpu == cpu_count() - 1;
+    size_t held = 0;
+
+    (void)unused;
+    while (has_all && (frame = frame_get(PAGE_4K)) != FRAME_NONE)
+        frames[held++] = frame;
+    for (unsigned round = 0; round < 2000; round++) {
+        for (unsigned i = 0; has_all && i < FRAME_MAGAZINE_MAX; i++)
+            frame_put(frames[--held], PAGE_4K);
+        meet(cpu_count());
+        EXPECT(has_all || (frame = frame_get(PAGE_4K)) != FRAME_NONE);
+        meet(cpu_count());
+        if (!has_all) {
+            frame_put(frame, PAGE_4K);
+            frames_drain();
+        }
+        meet(cpu_count());
+        for (unsigned i = 0; has_all && i < FRAME_MAGAZINE_MAX; i++)
+            EXPECT((frames[held++] = frame_get(PAGE_4K)) != FRAME_NONE);
+    }
+    while (held > 0)
+        frame_put(frames[--held], PAGE_4K);
+}
+
+static void test_asked_at_once(void **state)
+{
+    static const struct frame_range tiny[] = {{0x100000, 2 * MIB}};
+
+    (void)state;
+    start(tiny, ARRAY_LENGTH(tiny), 3);
+    fake_cpus_run(ask_at_once, NULL);
+    assert_all_back();
+}
+
 /* A GiB that all of them have pieces of in their magazines. */
 static void test_1g_after_all(void **state)
 {
@@ -712,12 +752,12 @@ static void test_cleaning_has_a_limit(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_on_2),          cmocka_unit_test(test_random_on_3),
-        cmocka_unit_test(test_random_on_8),          cmocka_unit_test(test_every_frame_is_got),
-        cmocka_unit_test(test_magazines_of_others),  cmocka_unit_test(test_large_magazines_of_others),
-        cmocka_unit_test(test_asked_while_moving),   cmocka_unit_test(test_1g_after_all),
-        cmocka_unit_test(test_large_by_all),         cmocka_unit_test(test_cpus_keep_apart),
-        cmocka_unit_test(test_cleaning_has_a_limit),
+        cmocka_unit_test(test_random_on_2),         cmocka_unit_test(test_random_on_3),
+        cmocka_unit_test(test_random_on_8),         cmocka_unit_test(test_every_frame_is_got),
+        cmocka_unit_test(test_magazines_of_others), cmocka_unit_test(test_large_magazines_of_others),
+        cmocka_unit_test(test_asked_while_moving),  cmocka_unit_test(test_asked_at_once),
+        cmocka_unit_test(test_1g_after_all),        cmocka_unit_test(test_large_by_all),
+        cmocka_unit_test(test_cpus_keep_apart),     cmocka_unit_test(test_cleaning_has_a_limit),
     };
 
     return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));
