@@ -72,15 +72,31 @@ static struct bucket *bucket_of(uintptr_t key)
 
 _Static_assert(BUCKETS == 1 << 8, "bucket_of");
 
+/* In memory that may be mapped twice. Others change mappings and page tables: what is looked at is held. */
+static bool may_be_shared(const uint32_t *word)
+{
+    struct address_space *space = vm_space();
+    SPACE_HOLD_AT(space, (vaddr_t)word);
+    const struct vm_segment *segment = vm_find(space, (vaddr_t)word);
+
+    return segment != NULL && (vm_driver_of(segment)->properties & VM_DRIVER_OBJECTS);
+}
+
+static bool find_page(const uint32_t *word, struct mmu_entry *entry)
+{
+    struct address_space *space = vm_space();
+    SPACE_HOLD_AT(space, (vaddr_t)word);
+    return mmu_query(&space->mmu, (vaddr_t)word, entry);
+}
+
 /* Keys of RAM are odd. */
 static uintptr_t key_of(const uint32_t *word, bool private)
 {
-    struct vm_segment *segment = private ? NULL : vm_find(vm_space(), (vaddr_t)word);
     struct mmu_entry entry;
     uint32_t value;
 
-    if (segment == NULL || !(vm_driver_of(segment)->properties & VM_DRIVER_OBJECTS) ||
-        user_read(&value, word, sizeof(value)) != E_SUCCESS || !mmu_query(&vm_space()->mmu, (vaddr_t)word, &entry))
+    if (private || !may_be_shared(word) || user_read(&value, word, sizeof(value)) != E_SUCCESS ||
+        !find_page(word, &entry))
         return (uintptr_t)word;
     return (entry.frame + ((uintptr_t)word & (page_bytes(entry.size) - 1))) | 1;
 }
