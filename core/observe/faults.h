@@ -16,7 +16,7 @@
 #define FAULT_BUCKETS 160
 
 struct fault_times {
-    uint64_t count, sum, least, most;
+    uint64_t count, sum, least, most; /* least, most: 0: none yet */
     uint64_t buckets[FAULT_BUCKETS];
 };
 

@@ -1,4 +1,6 @@
 /* core/observe/faults.c: the buckets cover all numbers, and each fault is counted once, by its outcome. */
+#include <pthread.h>
+
 #include "core/cpu.h"
 #include "core/observe/faults.h"
 #include "fixture.h"
@@ -51,6 +53,40 @@ static void adding(void **state)
     assert_int_equal(times.buckets[7], 1);
 }
 
+#define ADDED 1000000u
+
+static pthread_barrier_t all_there;
+
+static void *add_many(void *times)
+{
+    pthread_barrier_wait(&all_there);
+    for (unsigned i = 1; i <= ADDED; i++)
+        fault_times_add(times, i);
+    return NULL;
+}
+
+/* Several CPUs fault at once. */
+static void adding_at_once(void **state)
+{
+    struct fault_times times = {.count = 0};
+    pthread_t threads[4];
+    uint64_t sum = 0;
+
+    (void)state;
+    pthread_barrier_init(&all_there, NULL, ARRAY_LENGTH(threads));
+    for (unsigned i = 0; i < ARRAY_LENGTH(threads); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, add_many, &times), 0);
+    for (unsigned i = 0; i < ARRAY_LENGTH(threads); i++)
+        pthread_join(threads[i], NULL);
+    for (unsigned i = 0; i < FAULT_BUCKETS; i++)
+        sum += times.buckets[i];
+    assert_int_equal(times.count, ARRAY_LENGTH(threads) * ADDED);
+    assert_int_equal(sum, times.count);
+    assert_int_equal(times.sum, times.count / 2 * (ADDED + 1));
+    assert_int_equal(times.least, 1);
+    assert_int_equal(times.most, ADDED);
+}
+
 static void outcomes(void **state)
 {
     (void)state;
@@ -86,6 +122,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buckets),
         cmocka_unit_test(adding),
+        cmocka_unit_test(adding_at_once),
         cmocka_unit_test(outcomes),
     };
 
