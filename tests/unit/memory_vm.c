@@ -35,9 +35,10 @@ void fake_memory_turn(void)
         frames_fail_nth(random_below(random, 2) ? (long)random_below(random, 6) : -1);
 }
 
+/* As by mprotect, with a domain held that need not be the one of malloc's memory. */
 void fake_memory_reclaim(void)
 {
-    SPACE_HOLD(vm_space());
+    SPACE_HOLD(space_own(vm_space()));
     frames_reclaim();
 }
 

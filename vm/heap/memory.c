@@ -22,6 +22,21 @@ bool heap_has_memory(size_t size)
     return (size >> VM_PAGE_SHIFT) + FRAMES_LEFT <= frames_free();
 }
 
+/* Both are of domain 0, which is not tied to another. */
+#if QUIRE_THREADS
+bool heap_memory_enter(void)
+{
+    struct space_hold hold;
+
+    return space_try(&hold, vm_space());
+}
+
+void heap_memory_leave(void)
+{
+    space_release(&(struct space_hold){.domain = vm_space()});
+}
+#endif
+
 void *heap_page_get(void)
 {
     paddr_t frame = frame_get(PAGE_4K);

@@ -54,6 +54,11 @@ bool heap_run_take(uintptr_t run, size_t size);
  * structure for what is left of a run, and nothing has changed; never for a whole run. */
 bool heap_run_put(uintptr_t run, size_t size);
 
+/* With threads. Holds what runs and blocks are known by, so that nobody is waited for in what follows: for who may hold
+ * something that another CPU waits for. False: another CPU has it. */
+bool heap_memory_enter(void);
+void heap_memory_leave(void);
+
 /* A page for structures; NULL: none. */
 void *heap_page_get(void);
 void heap_page_put(void *page);

@@ -352,12 +352,15 @@ COLD void heap_program_trim(void)
 #endif
 }
 
-/* For who wants frames, maybe with locks of vm/ held, for which a CPU may wait that has its heap's. */
+/* For who wants frames, maybe with locks of vm/ held, for which a CPU may wait that has its heap's, or the memory. */
 #if QUIRE_THREADS
 static COLD void reclaim(void)
 {
+    if (!heap_memory_enter())
+        return;
     heap_large_trim();
     heap_trim_all(false);
+    heap_memory_leave();
 }
 #else
 #define reclaim heap_program_trim

@@ -340,6 +340,15 @@ uintptr_t heap_large_realloc(uintptr_t block, size_t size)
 }
 
 /* Nothing is kept. */
+bool heap_memory_enter(void)
+{
+    return true;
+}
+
+void heap_memory_leave(void)
+{
+}
+
 void heap_large_trim(void)
 {
 }

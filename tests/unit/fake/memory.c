@@ -282,6 +282,15 @@ uintptr_t heap_large_realloc(uintptr_t block, size_t size)
     return heap_large_resize(block, align_up(size, VM_PAGE_SIZE)) ? block : 0;
 }
 
+bool heap_memory_enter(void)
+{
+    return true;
+}
+
+void heap_memory_leave(void)
+{
+}
+
 void heap_large_trim(void)
 {
 }
