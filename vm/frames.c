@@ -1725,6 +1725,18 @@ void frame_check_put(paddr_t frame, enum page_size size, enum frame_state state)
         memset(phys_to_virt(frame), POISON, POISON_BYTES);
 }
 
+/* A look takes a lock: while that is waited for the magazine is not to be emptied. */
+void frames_check_filled(unsigned count)
+{
+    struct frame_magazines *own = &this_cpu(frame_magazines);
+    const struct frame_magazine *dirty = &own->of[PAGE_4K][FRAME_DIRTY];
+
+    begin_moving(own);
+    for (unsigned i = 0; i < count; i++)
+        frame_check_put(dirty->frames[dirty->count + i], PAGE_4K, FRAME_DIRTY);
+    end_moving(own);
+}
+
 paddr_t frame_check_zeroed(paddr_t frame)
 {
     CHECK(is_zeros(frame, POISON_BYTES), "frame_get_zeroed: %#llx is dirty", (unsigned long long)frame);
