@@ -13,6 +13,7 @@
 #include "core/cpu.h"
 #include "core/linux/frame.h"
 #include "core/percpu.h"
+#include "vm/frames.h"
 #include "vm/space.h"
 
 #define REACH 4096 /* of a function from its start, where nothing tells its end */
@@ -91,30 +92,57 @@ enum frame_place frame_interrupted(unsigned long *call)
 
 /* ---- memory ---- */
 
-/* Pages of the program's stack and code that were found mapped, so that the tables are not walked for each word. */
-static uintptr_t stack_page, code_page;
+/* Pages of the program's stack and code that were found mapped, so that the tables are not walked for each word.
+ * Threads on other CPUs may unmap what is looked at: the program's memory is read where the map of RAM shows it, which
+ * never faults; and tables are walked from the root, as what domains remember of theirs is for who holds them. Those
+ * that go stay as they are until this CPU, which has interrupts off, has answered. */
+static struct known {
+    uintptr_t page;
+    const char *memory;
+} stack_page, code_page;
 
 #define NO_PAGE 1u
 
-static inline bool look(uintptr_t address, vm_flags_t access, uintptr_t *known)
+static bool find(uintptr_t page, vm_flags_t access, struct known *known)
 {
-    uintptr_t page = align_down(address, VM_PAGE_SIZE);
+    const struct mmu tables = {.root = vm_space()->mmu.root};
     struct mmu_entry entry;
 
-    if (LIKELY(page == *known))
-        return true;
-    if ((intptr_t)(address << 16) >> 16 != (intptr_t)address || !mmu_query(&vm_space()->mmu, page, &entry) ||
+    if ((intptr_t)(page << 16) >> 16 != (intptr_t)page || !mmu_query(&tables, page, &entry) ||
         (entry.flags & access) != access || (entry.flags & VM_CACHE) != VM_CACHE_WB)
         return false;
-    *known = page;
+    known->memory = (const char *)page;
+    if (page < LOW_HALF_END) {
+        paddr_t frame = entry.frame + page % page_bytes(entry.size);
+
+        if (!frames_overlap(frame, VM_PAGE_SIZE))
+            return false;
+        known->memory = phys_to_virt(frame);
+    }
+    known->page = page;
     return true;
 }
 
-static inline bool peek(uintptr_t address, void *to, size_t size, vm_flags_t access, uintptr_t *known)
+static inline bool look(uintptr_t address, vm_flags_t access, struct known *known)
 {
-    if (!look(address, access, known) || !look(address + size - 1, access, known))
+    uintptr_t page = align_down(address, VM_PAGE_SIZE);
+
+    return LIKELY(page == known->page) || find(page, access, known);
+}
+
+/* Of two pages at most. */
+static inline bool peek(uintptr_t address, void *to, size_t size, vm_flags_t access, struct known *known)
+{
+    size_t offset = address % VM_PAGE_SIZE, first = VM_PAGE_SIZE - offset < size ? VM_PAGE_SIZE - offset : size;
+
+    if (!look(address, access, known))
         return false;
-    __builtin_memcpy(to, (const void *)address, size);
+    __builtin_memcpy(to, known->memory + offset, first);
+    if (LIKELY(first == size))
+        return true;
+    if (!look(address + first, access, known))
+        return false;
+    __builtin_memcpy((char *)to + first, known->memory, size - first);
     return true;
 }
 
@@ -167,7 +195,8 @@ static uintptr_t called_function(uintptr_t address)
     uint8_t code[CODE_SIZE];
     const uint8_t *jump;
     int32_t distance;
-    uintptr_t target, page = NO_PAGE;
+    uintptr_t target;
+    struct known page = {.page = NO_PAGE};
 
     if (!peek_code(address - 5, code, 5) || code[0] != 0xe8)
         return 0;
@@ -278,7 +307,7 @@ size_t frame_interrupted_stack(uintptr_t *addresses, size_t max)
     struct trace trace = {.addresses = addresses, .max = max};
     uintptr_t hidden;
 
-    stack_page = code_page = NO_PAGE;
+    stack_page.page = code_page.page = NO_PAGE;
     hidden = hidden_caller(&at);
     put(&trace, at.rip);
     if (hidden != 0)
