@@ -726,11 +726,12 @@ COLD void mmu_share(const struct mmu *mmu, struct mmu *other)
     mmu_forget_table(other);
 }
 
-/* Afterwards nothing in the structure refers to addresses of others that it was used for. */
+/* Afterwards nothing in the structure refers to addresses of others that it was used for. The other one may have given
+ * back the directory that this one used last. */
 COLD static void mmu_part(struct mmu *mmu)
 {
-    cut_all_noted(mmu);
     mmu_forget_table(mmu);
+    cut_all_noted(mmu);
 }
 
 COLD void mmu_hand_over(struct mmu *from, struct mmu *to, vaddr_t va, size_t size)

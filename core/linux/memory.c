@@ -111,9 +111,11 @@ size_t linux_page_bytes(const struct vm_segment *segment)
 
 static bool cuts_huge_page(uintptr_t edge)
 {
-    if (is_aligned(edge, page_bytes(PAGE_1G)))
+    if (is_aligned(edge, page_bytes(PAGE_1G))) /* as where another domain begins */
         return false;
-    struct vm_segment *segment = vm_find(vm_space(), edge);
+    struct address_space *space = vm_space();
+    SPACE_HOLD_AT(space, edge);
+    const struct vm_segment *segment = vm_find(space, edge);
 
     return segment != NULL && vm_start(segment) != edge && !is_aligned(edge, linux_page_bytes(segment));
 }
