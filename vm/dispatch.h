@@ -38,10 +38,10 @@ static inline bool segment_is_served(const struct vm_segment *segment)
 /* Where the driver waits in a fault of the segment, at the end of that. */
 static inline void driver_free(struct address_space *space, struct vm_segment *segment)
 {
-    if (driver_is_plain(segment))
-        segment->driver->vm_free(space, segment);
-    else if (segment_is_served(segment))
+    if (segment_is_served(segment))
         segment->served |= VM_SERVED_FREED;
+    else if (driver_is_plain(segment))
+        segment->driver->vm_free(space, segment);
     else
         driver_call_saving_state(&(struct driver_call){.operation = CALL_FREE, .space = space, .segment = segment});
 }

@@ -28,7 +28,8 @@ static bool are_alike(struct address_space *space, const struct vm_segment *low,
 
 static bool can_merge(struct address_space *space, const struct vm_segment *low, const struct vm_segment *high)
 {
-    return (low->origin == high->origin || (low->flags & high->flags & VM_MERGE)) && are_alike(space, low, high);
+    return (low->origin == high->origin || (low->flags & high->flags & VM_MERGE)) && are_alike(space, low, high) &&
+           !segment_is_served(low) && !segment_is_served(high);
 }
 
 /* The upper of two neighbours goes up in the lower one. */
@@ -379,6 +380,8 @@ COLD error_t vm_join(struct address_space *space, struct vm_segment *first, stru
         return E_NOTSUP;
     if (segment_end(first) != second->start || !are_alike(space, first, second))
         return E_INVAL;
+    if (segment_is_served(first) || segment_is_served(second))
+        return E_BUSY;
     absorb(space, first, second);
     return E_SUCCESS;
 }

@@ -22,6 +22,7 @@
 
 #include "core/base/assert.h"
 #include "core/base/string.h"
+#include "vm/dispatch.h"
 #include "vm/frames.h"
 
 #define SLOT_ORDER_MAX 40u
@@ -752,7 +753,7 @@ bool segment_free_whole(struct address_space *space, vaddr_t start, size_t size)
     if (UNLIKELY(segment->start != start))
         segment = slot_root(slot_of(space, start));
     if (UNLIKELY(!segment || segment->start != start || segment->size != size || !segment_is_alone(segment) ||
-                 segment->driver->vm_free != vm_segment_free_owned))
+                 segment->driver->vm_free != vm_segment_free_owned || segment_is_served(segment)))
         return false;
     segment_free_owned(space, segment);
     return true;

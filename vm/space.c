@@ -99,7 +99,7 @@ void vm_free(struct address_space *space, struct vm_segment *segment)
     VM_OPERATION_AT(space, segment->start);
     CHECK(segment->driver->vm_free, "vm_free: segment %#lx of driver %s is permanent", (unsigned long)segment->start,
           segment->driver->name);
-    if (LIKELY(segment->driver->vm_free == vm_segment_free_owned))
+    if (LIKELY(segment->driver->vm_free == vm_segment_free_owned && !segment_is_served(segment)))
         segment_free_owned(space, segment);
     else
         driver_free(space, segment);

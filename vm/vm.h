@@ -120,9 +120,9 @@ struct vm_segment_driver {
 /* Its vm_fault may wait, for other threads or a time, by system calls; another one than vm_fault may not. Where the
  * core is compiled for threads it is called on the thread's own stack, without locks, and so for several threads at
  * once, for one address too: what is there already is E_EXIST for vm_segment_map, and success for the fault. Until it
- * returns the segment stays: what would cut, resize, move or unmap it is E_BUSY, and vm_free takes place at the end. A
- * fault in a system call has the call fail with EFAULT, inside, and begin again when the fault is served; one that has
- * done a part (read, write) returns that, as it may. */
+ * returns the segment stays: what would cut, resize, move or unmap it is E_BUSY, it is not merged, and vm_free takes
+ * place at the end. A fault in a system call has the call fail with EFAULT, inside, and begin again when the fault is
+ * served; one that has done a part (read, write) returns that, as it may. */
 #define VM_DRIVER_WAITS (1u << 5)
 
 enum vm_advice {

@@ -8,6 +8,7 @@
 #include "fixture.h"
 #include "harness.h"
 #include "vm/driver.h"
+#include "vm/fault.h"
 
 #define PAGE VM_PAGE_SIZE
 #define RAM (64 * MIB)
@@ -673,6 +674,103 @@ static void test_guard(void **state)
     fixture_end();
 }
 
+/* ---- a driver whose fault waits, while other threads do something to its segment ---- */
+
+static void (*meanwhile)(struct vm_segment *);
+
+static struct vm_segment *waiting_alloc(struct address_space *in, vaddr_t start, size_t size, vm_flags_t flags);
+
+static error_t waiting_fault(struct address_space *in, struct vm_segment *segment)
+{
+    paddr_t frame = vm_frame_get();
+
+    assert_int_not_equal(frame, FRAME_NONE);
+    meanwhile(segment);
+    error_t error = vm_segment_map(in, segment, align_down(vm_fault_info()->address, PAGE), frame, PAGE_4K);
+
+    if (error)
+        vm_frame_put(frame);
+    return error;
+}
+
+static const struct vm_segment_driver waiting = {
+    .vm_alloc = waiting_alloc,
+    .vm_free = vm_segment_free_owned,
+    .vm_fault = waiting_fault,
+    .name = "waiting",
+    .properties = VM_DRIVER_WAITS | VM_DRIVER_MERGES | VM_DRIVER_GENERAL_REGISTERS,
+    .split = vm_segment_split_nothing,
+    .protect = vm_segment_protect_mapped,
+};
+
+static struct vm_segment *waiting_alloc(struct address_space *in, vaddr_t start, size_t size, vm_flags_t flags)
+{
+    return vm_segment_create(in, &waiting, start, size, flags);
+}
+
+static void assert_stays(const struct vm_segment *segment, vaddr_t start)
+{
+    assert_int_equal(segment->magic, VM_SEGMENT_ALIVE);
+    assert_int_equal(vm_start(segment), start);
+    assert_ptr_equal(vm_find(space, start), segment);
+}
+
+static void free_it(struct vm_segment *segment)
+{
+    vaddr_t start = vm_start(segment);
+
+    vm_free(space, segment);
+    assert_stays(segment, start);
+}
+
+bool segment_free_whole(struct address_space *, vaddr_t, size_t); /* vm/segments.h, of munmap */
+
+static void unmap_it(struct vm_segment *segment)
+{
+    vaddr_t start = vm_start(segment);
+
+    assert_false(segment_free_whole(space, start, vm_size(segment)));
+    assert_int_equal(vm_unmap(space, start, vm_size(segment)), E_BUSY);
+    assert_int_equal(vm_unmap(space, start, PAGE), E_BUSY);
+    assert_stays(segment, start);
+}
+
+/* What is below becomes like it again. */
+static void protect_below(struct vm_segment *segment)
+{
+    vaddr_t start = vm_start(segment);
+
+    assert_int_equal(vm_protect(space, start - PAGE, PAGE, VM_RW), E_SUCCESS);
+    assert_int_equal(vm_join(space, vm_find(space, start - PAGE), segment), E_BUSY);
+    assert_stays(segment, start);
+}
+
+static void test_waiting_segment_stays(void **state)
+{
+    struct vm_segment *segment;
+    vaddr_t start;
+
+    (void)state;
+    fixture_start(RAM);
+    segment = must_alloc(&waiting, VM_ANYWHERE, 2 * PAGE, VM_RW);
+    start = vm_start(segment);
+    meanwhile = unmap_it;
+    assert_int_equal(vm_wait_fault(start, VM_WRITE, false), E_SUCCESS);
+    must_walk(start);
+    assert_int_equal(vm_protect(space, start, PAGE, VM_READ), E_SUCCESS);
+    meanwhile = protect_below;
+    assert_int_equal(vm_wait_fault(start + PAGE, VM_WRITE, false), E_SUCCESS);
+    vm_merge(space, start + PAGE);
+    assert_ptr_equal(vm_find(space, start), vm_find(space, start + PAGE));
+    assert_int_equal(vm_unmap(space, start + PAGE, PAGE), E_SUCCESS);
+    assert_int_equal(vm_advise(space, start, PAGE, VM_ADVICE_DONTNEED), E_SUCCESS);
+    meanwhile = free_it;
+    vm_segment_unmap(space, vm_find(space, start), start, PAGE, true);
+    assert_int_equal(vm_wait_fault(start, VM_WRITE, false), E_FAULT);
+    assert_null(vm_find(space, start));
+    fixture_end();
+}
+
 /* ---- a driver as an application would write it: every word is its offset, computed on first touch ---- */
 
 struct computed {
@@ -1001,6 +1099,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_conformance_stack),
         cmocka_unit_test(test_conformance_image),
         cmocka_unit_test(test_conformance_guard),
+        cmocka_unit_test(test_waiting_segment_stays),
         cmocka_unit_test(test_conformance_computed),
         cmocka_unit_test(test_conformance_least),
     };
