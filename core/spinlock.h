@@ -28,8 +28,8 @@
     X(heap, ADDRESS)       /* vm/heap/internal.h */                                                                    \
     X(heap_start, ADDRESS) /* vm/heap: what is made once */                                                            \
     X(heap_kept, ADDRESS)  /* vm/heap/large.c: of a CPU */                                                             \
-    X(draining, ADDRESS)   /* vm/frames.c: of who asks all CPUs for frames */                                          \
-    X(frames, ADDRESS)     /* vm/frames.c: of a tree */                                                                \
+    X(draining, ADDRESS)   /* vm/frames/drain.c: of who asks all CPUs for frames */                                    \
+    X(frames, ADDRESS)     /* vm/frames: of a tree */                                                                  \
     X(scheduler, ADDRESS)  /* core/threads/scheduler.c: of a CPU */                                                    \
     X(clock, ADDRESS)      /* arch/x86_64/clock.c */                                                                   \
     X(console, ADDRESS)    /* arch/x86_64/uart.c */

@@ -6,8 +6,8 @@ CONSTANTS = {
     "vm/segments.h": {"SLOTS_PER_PAGE": 512},
     "vm/heap.h": {"VM_SPAN_MAX": 2 << 20},
     "vm/vm.h": {"VM_READ": 1, "VM_WRITE": 2, "VM_EXEC": 4, "VM_POPULATE": 8},
-    "vm/frames.c": {"CHILD_SHIFT": 21, "CHILD_FRAMES": 512, "GIB_CHILDREN": 512, "TREE_CHILDREN": 16, "COUNT_MASK": 0x3FF,
-                    "FOREIGN": 0x2000},
+    "vm/frames/internal.h": {"CHILD_SHIFT": 21, "CHILD_FRAMES": 512, "GIB_CHILDREN": 512, "TREE_CHILDREN": 16, "COUNT_MASK": 0x3FF,
+                             "FOREIGN": 0x2000},
     "vm/frames.h": {"FRAME_MAGAZINE_MAX": 64, "FRAME_MAGAZINE_2M": 8},
     "arch/x86_64/arch.h": {"SELECTOR_CODE": 8, "EXCEPTION_PAGE": 14, "CALL_NUMBER": 0, "CALL_RDI": 48, "CALL_RIP": 64, "CALL_RSP": 80, "CALL_SIZE": 88},
     "arch/x86_64/layout.h": {

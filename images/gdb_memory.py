@@ -196,10 +196,10 @@ class Magazine(NamedTuple):
 
 
 class Store:
-    """The frame allocator as it is (vm/frames.c)."""
+    """The frame allocator as it is (vm/frames/)."""
 
     def __init__(self) -> None:
-        store = core_variable("vm/frames.c", "store")
+        store = core_variable("vm/frames/store.c", "store")
         if paging_is_on():
             store.fetch_lazy()
         if not paging_is_on() or number(store["bits"]) == 0:
@@ -210,12 +210,12 @@ class Store:
         count = min(number(store["range_count"]), store["ranges"].type.range()[1] + 1)
         self.ranges = [tuple(number(store["ranges"][i][edge]) for edge in ("start", "end")) for i in range(count)]
         self.metadata = number(store["metadata_start"]), number(store["metadata"])
-        self.free = number(core_variable("vm/frames.c", "frames_stored"))
+        self.free = number(core_variable("vm/frames/stats.c", "frames_stored"))
         if any(field.name == "state" for field in store.type.fields()):
             self._read_groups(store)
         else:
             self._read_trees(store)
-        self._read_magazines(per_cpu("vm/frames.c", "frame_magazines"))
+        self._read_magazines(per_cpu("vm/frames/magazines.c", "frame_magazines"))
 
     def _read_groups(self, store: gdb.Value) -> None:
         self.states = struct.unpack(f"<{self.children}H", read(number(store["state"]), 2 * self.children))
@@ -225,7 +225,7 @@ class Store:
 
     def _read_trees(self, store: gdb.Value) -> None:
         """Of a core for several CPUs: trees of children have counts of their own, and CPUs count by themselves for a while."""
-        self.free += sum(number(change) for change in per_cpus("vm/frames.c", "stored_change"))
+        self.free += sum(number(change) for change in per_cpus("vm/frames/stats.c", "stored_change"))
         self.group_children = C["TREE_CHILDREN"]
         tree = store["tree"].type.target()
         at = {field.name: field.bitpos // 8 for field in tree.fields()}

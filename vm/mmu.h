@@ -308,7 +308,7 @@ size_t mmu_tables(const struct mmu *mmu);
 enum page_size mmu_largest_page(void);
 unsigned mmu_physical_bits(void);
 
-/* Upcalls, implemented by vm/frames.c. */
+/* Upcalls, implemented by vm/frames/magazines.c. */
 paddr_t mmu_get_table_frame(void);       /* a 4 KiB frame of zeros, or FRAME_NONE */
 void mmu_put_table_frame(paddr_t table); /* of zeros again */
 void mmu_release_frame(paddr_t frame, enum page_size size);

@@ -262,11 +262,11 @@ class DamageTest(unittest.TestCase):
         self.assertIn("in a page of 4 KiB", outputs[-1])
 
     def test_frames(self) -> None:
-        store = "'vm/frames.c'::store"
+        store = "'vm/frames/store.c'::store"
         outputs = self.at_here(
-            "set var 'vm/frames.c'::frames_stored += 5", "quire-frames",
+            "set var 'vm/frames/stats.c'::frames_stored += 5", "quire-frames",
             f"set var {store}.group[0].whole = 1", "quire-frames",
-            "set var 'vm/frames.c'::frame_magazines.of[0][0].count = 1000", "quire-frames",
+            "set var 'vm/frames/magazines.c'::frame_magazines.of[0][0].count = 1000", "quire-frames",
             f"set var {store}.range_count = 100000", "quire-frames",
             f"set var {store}.children = 1ul << 60", "quire-frames",
         )  # fmt: skip

@@ -8,8 +8,20 @@ named *_one as the core is for programs without threads.
 MACHINE = ["tests/unit/fake/ram.c", "tests/unit/fake/core.c", "tests/unit/fake/cpus.c", "core/spinlock.c", "core/spin_check.c"]
 HARNESS = ["tests/unit/fake/harness.c"]
 CPU = ["tests/unit/fake/cpu.c", "tests/unit/fake/mmu.c"]
+FRAMES_ONE = [
+    "vm/frames/check.c",
+    "vm/frames/clean.c",
+    "vm/frames/large.c",
+    "vm/frames/magazines.c",
+    "vm/frames/place.c",
+    "vm/frames/runs.c",
+    "vm/frames/start.c",
+    "vm/frames/stats.c",
+    "vm/frames/store.c",
+]
+FRAMES = [*FRAMES_ONE, "vm/frames/drain.c", "vm/frames/trees.c"]
 VM = [
-    "vm/frames.c",
+    *FRAMES,
     "vm/domains.c",
     "vm/segments.c",
     "vm/space.c",
@@ -85,8 +97,7 @@ HEAP_VM_CPUS_TEST = [
     *SPACE,
 ]
 CPUS_TEST = ["tests/unit/test_cpus.c", *MACHINE, *HARNESS]
-FRAMES_TEST = ["tests/unit/test_frames.c", "vm/frames.c", *MACHINE, *HARNESS]
-FRAMES_CPUS_TEST = ["tests/unit/test_frames_cpus.c", "vm/frames.c", *MACHINE, *HARNESS]
+FRAMES_CPUS_TEST = ["tests/unit/test_frames_cpus.c", *FRAMES, *MACHINE, *HARNESS]
 
 PROGRAMS: dict[str, list[str]] = {
     "test_frames_cpus": FRAMES_CPUS_TEST,
@@ -95,8 +106,8 @@ PROGRAMS: dict[str, list[str]] = {
     "test_spin_check_tsan": ["tests/unit/test_spin_check.c", *MACHINE, *HARNESS],
     "test_cpus": CPUS_TEST,
     "test_cpus_tsan": CPUS_TEST,
-    "test_frames": FRAMES_TEST,
-    "test_frames_one": FRAMES_TEST,
+    "test_frames": ["tests/unit/test_frames.c", *FRAMES, *MACHINE, *HARNESS],
+    "test_frames_one": ["tests/unit/test_frames.c", *FRAMES_ONE, *MACHINE, *HARNESS],
     "test_mmu": ["tests/unit/test_mmu.c", *MACHINE, *CPU, *HARNESS],
     "test_space": ["tests/unit/test_space.c", *SPACE],
     "test_space_cpus": SPACE_CPUS_TEST,
