@@ -9,8 +9,8 @@ import gdb
 
 from gdb_constants import C
 from gdb_core import (CR0_PAGING, PAGE, PAGE_NAMES, ROOT_LEVEL, Command, Segment, Segments, Tables, core_variable,
-                      entry_index, is_leaf, leaf_frame, level_shift, number, paging_is_on, per_cpu, print_table, read,
-                      register, size_text)  # fmt: skip
+                      entry_index, is_leaf, leaf_frame, level_shift, number, paging_is_on, per_cpu, per_cpus, print_table,
+                      read, register, size_text)  # fmt: skip
 from tool import Failure
 
 PAGE_SIZES = tuple(1 << level_shift(level) for level in range(len(PAGE_NAMES)))
@@ -225,7 +225,7 @@ class Store:
 
     def _read_trees(self, store: gdb.Value) -> None:
         """Of a core for several CPUs: trees of children have counts of their own, and CPUs count by themselves for a while."""
-        self.free += sum(number(change) for change in per_cpus("vm/frames/stats.c", "stored_change"))
+        self.free = (self.free + sum(number(change) for change in per_cpus("vm/frames/stats.c", "stored_change"))) % (1 << 64)
         self.group_children = C["TREE_CHILDREN"]
         tree = store["tree"].type.target()
         at = {field.name: field.bitpos // 8 for field in tree.fields()}

@@ -352,6 +352,15 @@ class ThreadsTest(unittest.TestCase):
         self.assertRegex(chosen, r"^thread 4 \(spinner\) ready, was interrupted\n#1 ")
         self.assertRegex(trace, rf"<signal handler called>.*\n#\d+ .* spins \(unused=.*\) at {THREADS_C}:\d+")
 
+    def test_frame_allocator(self) -> None:
+        """Each CPU counts by itself for a while what came to the store and left it."""
+        for cpus in ("1", "2"):
+            text = self.at_crash("quire-frames", cpus=cpus)[0]
+            self.assertNotIn("damaged", text)
+            free = re.search(r"(\d+) frames of 4 KiB in children, \d+ in magazines\n", text)
+            self.assertGreater(int(free[1]) if free else 0, (64 << 20) // 4096)
+            self.assertLess(int(free[1]) if free else 0, (128 << 20) // 4096)
+
     def test_frames(self) -> None:
         """Of one that waits, into the program; of one that runs; and nothing of it is left."""
         before, chosen, trace, caller, _, spinner, none, wrong = self.at_crash(
