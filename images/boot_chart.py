@@ -39,7 +39,7 @@ import qemu
 from charts import LIGHT, NARROW, WIDE, Chart
 from qemu import Config, build_command, load_config, quote_option
 from symbols import read_functions
-from tool import Failure, read_input, require, run_main, write_output
+from tool import Failure, check_folder, read_input, require, run_main, write_output
 
 ROOT = Path(__file__).resolve().parent.parent
 PLUGIN = Path("build/boot-chart/phases.so")  # images/graph.py
@@ -213,6 +213,7 @@ def measure(config: Config, options: argparse.Namespace) -> list[Step]:
     elif config.program and config.program[1]:
         raise Failure(f"{config.name} begins at a random address from an ISO: use --attach elf")
     places = find_places(config, boot)
+    check_folder(folder_of(options))
     counted = [instructions for instructions, _ in watch(command_for(config, options, True), places, True)]
     timed = [watch(command_for(config, options, False), places, False) for _ in range(options.turns)]
     names = [FIRMWARE, *(place.phase for place in places[:-1])]
@@ -290,6 +291,10 @@ def page_of(config: Config, boot: Any, chart: Chart, steps: list[Step]) -> bytes
     return charts.page(f"{config.name}: boot", body)
 
 
+def folder_of(options: argparse.Namespace) -> Path:
+    return options.output or options.config.parent
+
+
 def write_files(config: Config, options: argparse.Namespace, steps: list[Step]) -> None:
     boot = qemu.boot_of(config, options)
     about = {"name": config.name, **boot._asdict(), "memory": options.memory or config.memory}
@@ -297,8 +302,8 @@ def write_files(config: Config, options: argparse.Namespace, steps: list[Step]) 
     chart = chart_of(steps)
     files |= {"boot.html": page_of(config, boot, chart, steps)} | charts.chart_files([chart])
     for name, content in files.items():
-        write_output((options.output or options.config.parent) / name, content)
-        print((options.output or options.config.parent) / name)
+        write_output(folder_of(options) / name, content)
+        print(folder_of(options) / name)
 
 
 def turns_option(text: str) -> int:

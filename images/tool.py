@@ -4,6 +4,7 @@ import os
 import shlex
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Callable, Iterable, NoReturn
 
@@ -86,6 +87,15 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
 
 def write_output(path: Path, data: bytes) -> None:
     write_pieces(path, [data])
+
+
+def check_folder(folder: Path) -> None:
+    """A Failure if no file can be written there, before what takes long."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise Failure(f"{folder}: {error.strerror}") from error
 
 
 def run_main(name: str, main: Callable[[list[str]], int]) -> NoReturn:

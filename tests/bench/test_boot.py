@@ -29,10 +29,13 @@ class BootTest(unittest.TestCase):
 
 
 class ChartTest(unittest.TestCase):
-    def chart(self, *options: str) -> tuple[dict, str]:
-        """What boot.json says, and what was printed."""
+    def build(self) -> None:
         targets = [PLUGIN, *(f"build/test/hello/hello.{ending}" for ending in ("elf", "debug", "iso"))]
         subprocess.run(["ninja", "--quiet", *targets], cwd=ROOT, check=True, capture_output=True)
+
+    def chart(self, *options: str) -> tuple[dict, str]:
+        """What boot.json says, and what was printed."""
+        self.build()
         with tempfile.TemporaryDirectory(prefix="quire-boot-chart-") as folder:
             command = [ROOT / "images/boot_chart.py", "--config", CONFIG, "--output", folder, "--turns", "1", *options]
             done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -63,6 +66,15 @@ class ChartTest(unittest.TestCase):
             done = subprocess.run([ROOT / "images/boot_chart.py", "--config", CONFIG, *options], capture_output=True, text=True, check=False)
             self.assertEqual((done.returncode, len(done.stderr.splitlines())), (2, 1), done.stderr)
             self.assertRegex(done.stderr, words)
+
+    def test_a_folder_that_takes_no_files(self) -> None:
+        """It is noticed before anything is measured, so no table is printed."""
+        self.build()
+        with tempfile.NamedTemporaryFile() as file:
+            command = [ROOT / "images/boot_chart.py", "--config", CONFIG, "--output", f"{file.name}/x", "--turns", "1"]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertRegex(done.stderr, r"\Aboot_chart.py: .*: Not a directory\n\Z")
 
 
 if __name__ == "__main__":
