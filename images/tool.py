@@ -71,13 +71,16 @@ def read_input(path: Path) -> bytes:
 
 
 def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
-    """Writes the file under another name first, so that nobody ever sees half of it."""
-    partial = path.with_name(path.name + ".partial")
+    """Writes the file under another name first, so that nobody ever sees half of it. What a link leads to is written; only files are replaced."""
+    file = Path(os.path.realpath(path))
+    partial = file.with_name(file.name + ".partial")
+    if file.exists() and not file.is_file():
+        raise Failure(f"{path}: it is no file that could be written anew")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as stream:
             stream.writelines(pieces)
-        os.replace(partial, path)
+        os.replace(partial, file)
     except BaseException as error:
         partial.unlink(missing_ok=True)
         if isinstance(error, OSError):

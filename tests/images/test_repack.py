@@ -140,6 +140,16 @@ class RepackTest(ImageCase):
         self.assertNotEqual(path.read_bytes(), HELLO.read_bytes())
         self.assertFalse(signed.exists())
 
+    def test_what_is_no_file_is_not_replaced(self) -> None:
+        os.mkfifo(self.folder / "pipe")
+        self.refuse(2, "--repack", HELLO, "-o", "pipe", words=("pipe: it is no file that could be written anew",))
+        self.assertTrue((self.folder / "pipe").is_fifo())
+        file, link = self.write("a.iso", HELLO.read_bytes()), self.folder / "link.iso"
+        link.symlink_to(file)
+        self.succeed("--repack", "link.iso", "--args", "x")
+        self.assertTrue(link.is_symlink())
+        self.assertNotEqual(file.read_bytes(), HELLO.read_bytes())
+
     def test_refusals(self) -> None:
         self.write("big", bytes(70 << 20))
         self.write("other", b"no image at all" * 5000)
