@@ -797,6 +797,8 @@ WITH_IMAGES: dict[str, tuple[Callable[[argparse.Namespace], int], set[str]]] = {
 
 def with_image(name: str, options: argparse.Namespace) -> int:
     action, own = WITH_IMAGES[name]
+    if not getattr(options, name):
+        raise Failure(f"--{name}: of which image? its name is empty")
     if options.app:
         raise Failure(f"--{name} works on an image that is there: leave out {options.app}")
     default = vars(parse([]))

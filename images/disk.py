@@ -19,6 +19,7 @@ import gzip
 import hashlib
 import io
 import re
+import stat
 import struct
 import subprocess
 import tarfile
@@ -183,6 +184,7 @@ def make_gce(image: bytes) -> bytes:
 
 MAKERS = {"qcow2": make_qcow2, "vhd": make_vhd, "vhdx": make_vhdx, "vmdk": make_vmdk, "gce": make_gce}
 BY_QEMU = ("qcow2", "vhdx", "vmdk")
+BY_OTHERS = (*BY_QEMU, "gce")  # whose bytes depend on the version of qemu-img or zlib
 
 
 def make(kind: str, image: bytes, machine: ova.Machine) -> bytes:
@@ -193,13 +195,15 @@ def make(kind: str, image: bytes, machine: ova.Machine) -> bytes:
 
 
 def is_as_made(kind: str, image: bytes, path: Path) -> bool:
-    """Whether a file is byte for byte what is made of the image here; another version of qemu-img may make other bytes."""
-    return kind not in BY_QEMU or MAKERS[kind](image) == path.read_bytes()
+    """Whether a file is byte for byte what is made of the image here; other versions of the tools may make other bytes."""
+    return kind not in BY_OTHERS or MAKERS[kind](image) == path.read_bytes()
 
 
 def kind_of(path: Path) -> str:
     """The format of a file, by its contents; a Failure without the file's name."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise Failure("it is no regular file")
         with path.open("rb") as stream:
             head = stream.read(HEAD)
             stream.seek(max(0, path.stat().st_size - 512))
@@ -218,10 +222,19 @@ def kind_of(path: Path) -> str:
     raise Failure(f"it is none of {', '.join(SUFFIXES)}")
 
 
+def decompressed(data: bytes) -> bytes:
+    """Of gzip: one stream with its checksum, and nothing behind it."""
+    stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    plain = stream.decompress(data)
+    if not stream.eof or stream.unused_data:
+        raise EOFError("the compressed data does not end where the file ends")
+    return plain
+
+
 def extracted(archive: Path, name: Callable[[str], bool], folder: Path) -> Path:
     """A file of a tar archive; its holes are holes. A compressed one is read to its end first, where its checksum is."""
     try:
-        data = gzip.decompress(archive.read_bytes()) if kind_of(archive) == "gce" else archive.read_bytes()
+        data = decompressed(archive.read_bytes()) if kind_of(archive) == "gce" else archive.read_bytes()
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as found:
             member = next((member for member in found if member.isreg() and name(member.name)), None)
             if member is None:
@@ -230,6 +243,13 @@ def extracted(archive: Path, name: Callable[[str], bool], folder: Path) -> Path:
     except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
         raise Altered(f"it is truncated or altered: {error}") from None
     return folder / "member"
+
+
+def check_container(path: Path, kind: str) -> None:
+    """What is around a disk, as far as qemu-img looks at it; blocks of a VHDX are whole MiB (MS-VHDX, 2.1)."""
+    run([require("qemu-img"), "check", "-q", "-f", kind, str(path)])
+    if kind == "vhdx" and path.stat().st_size % MIB:
+        raise Failure("its last block is not whole")
 
 
 def raw_disk(path: Path, kind: str, folder: Path) -> Path:
@@ -244,10 +264,19 @@ def raw_disk(path: Path, kind: str, folder: Path) -> Path:
     result = folder / "raw"
     command = [require("qemu-img"), "convert", "-f", machines.DRIVERS[kind], "-O", "raw", str(path), str(result)]
     try:
+        if kind in BY_QEMU:
+            check_container(path, kind)
         run(command)
     except Failure as failure:
         raise Altered(f"it is truncated or altered: {failure}") from None
     return result
+
+
+def check_name(path: Path, kind: str) -> None:
+    """Launchers and clouds go by the name; a VHD without its footer, for one, is a raw disk."""
+    named = next((name for name, suffix in SUFFIXES.items() if path.name.endswith(suffix)), kind)
+    if named not in (kind, "raw" if kind == "iso" else kind):
+        raise Altered(f"it is {kind} by its contents and {named} by its name: it was truncated or renamed")
 
 
 def read_original(path: Path) -> bytes:

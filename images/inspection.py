@@ -82,11 +82,12 @@ def state(kind: str, image: bytes, path: Path) -> str:
     """All that a machine sees of the disk was compared; what a format has besides follows from it."""
     if disk.is_as_made(kind, image, path):
         return "whole and unaltered"
-    return "its disk is whole and unaltered, the file around it is not what qemu-img makes of it here: another version's, or damaged"
+    return "its disk is whole and unaltered, the file around it is not what is made of it here: by other versions of qemu-img or zlib, or damaged"
 
 
 def rows(path: Path, key: Path | None) -> Iterator[str]:
     kind = disk.kind_of(path)
+    disk.check_name(path, kind)
     image = disk.read_original(path)
     contents = description.read_contents(image)
     about = contents.about

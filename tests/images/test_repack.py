@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import random
+import struct
 import subprocess
 import sys
 import unittest
@@ -293,6 +294,30 @@ class InspectTest(ImageCase):
                 self.assertIn("the file around it is not what", self.succeed("--inspect", self.write("a", changed)))
                 done = self.configure("--inspect", self.write("a", data[:600]))
                 self.assertNotIn("qemu-img: qemu-img", done.stderr)
+        data = disk.make("gce", HELLO.read_bytes(), ova.Machine("hello", 1, 64 << 20))
+        self.assertIn(", whole and unaltered\n", self.succeed("--inspect", self.write("a", data)))
+        self.assertIn("the file around it is not what", self.succeed("--inspect", self.write("a", data[:4] + b"\1" + data[5:])))
+        self.refuse(1, "--inspect", self.write("a", data + bytes(512)), words=("does not end where the file ends",))
+
+    def test_broken_around_the_disk(self) -> None:
+        """The disk that qemu-img reads is whole, or was cut off; what it says of the file counts."""
+        made = {kind: disk.make(kind, HELLO.read_bytes(), ova.Machine("hello", 1, 64 << 20)) for kind in ("qcow2", "vhdx")}
+        qcow2, vhdx = made.values()
+        [table] = struct.unpack_from(">Q", qcow2, 48)  # of reference counts
+        for name, data, words in (
+            ("refcounts", qcow2[:table] + b"\x01" + qcow2[table + 1 :], "qemu-img: ERROR"),
+            ("the clusters", qcow2[:40000], "qemu-img: ERROR"),
+            ("the last block", vhdx[:-512], "its last block is not whole"),
+        ):
+            with self.subTest(name):
+                self.refuse(1, "--inspect", self.write("a", data), words=("a: it is truncated or altered", words))
+
+    def test_the_name_of_another_format(self) -> None:
+        vhd = disk.make("vhd", HELLO.read_bytes(), ova.Machine("hello", 1, 64 << 20))
+        self.refuse(1, "--inspect", self.write("a.vhd", vhd[:-512]), words=("iso by its contents and vhd by its name",))
+        self.refuse(1, "--inspect", self.write("a.raw", vhd), words=("vhd by its contents and raw by its name",))
+        for name in ("a.raw", "a.iso", "a.img"):
+            self.assertIn(", whole and unaltered\n", self.succeed("--inspect", self.write(name, HELLO.read_bytes())))
 
     def test_another_version(self) -> None:
         elf = HELLO.with_suffix(".elf").read_bytes()
@@ -310,6 +335,11 @@ class InspectTest(ImageCase):
         for name, words in ((plain, ("no image of this project",)), (self.write("t", b"text"), ("none of",)),
                             ("gone", ("configure.py: gone: No such file or directory\n",))):  # fmt: skip
             self.refuse(2, "--inspect", name, words=words)
+        os.mkfifo(self.folder / "pipe")
+        for name in ("pipe", "/dev/null", "/tmp"):
+            self.refuse(2, "--inspect", name, words=(f"{name}: it is no regular file",))
+        for option in ("--inspect", "--repack"):
+            self.refuse(2, option, "", words=(f"{option}: of which image?",))
 
 
 class SignTest(ImageCase):
