@@ -6,7 +6,7 @@
 Each description has the memory, the CPUs and the program's arguments of the image's own (build/APP/run.json), and where
 it has them the machine, the firmware and what the image is attached as. Firecracker and cloud-hypervisor enter the ELF
 file through its PVH note, so the command line is theirs to pass; what boots the ISO gets the one that is built in.
-What a launcher cannot express is refused, and then nothing is written.
+What a launcher cannot express is refused, and then nothing is written; of all launchers those that cannot are left out.
 
 The files are checked by tests/images/test_describe.py: libvirt's against its schema, the others by what they say. None of
 them was run by the launcher that it is for, which need KVM or a cluster; each says so.
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import sys
 from pathlib import Path
 from typing import Callable
 from xml.etree import ElementTree
@@ -314,8 +315,17 @@ def launcher_names(text: str) -> list[str]:
 
 
 def write_all(config: Config, names: list[str], folder: Path) -> list[Path]:
-    """All of them or none."""
-    made = {name: text for launcher in names for name, text in LAUNCHERS[launcher](config).items()}
+    """All of them or none; if all that there are were asked for, those that can, and a line for each that cannot."""
+    made, refused = {}, []
+    for launcher in names:
+        try:
+            made |= LAUNCHERS[launcher](config)
+        except Failure as failure:
+            refused.append(failure)
+    if refused and (not made or names != list(LAUNCHERS)):
+        raise refused[0]
+    for failure in refused:
+        print(f"Left out: {failure}", file=sys.stderr)
     for name, text in made.items():
         write_output(folder / name, text.encode())
         if name.endswith(".sh"):

@@ -148,7 +148,7 @@ class OthersTest(DescribeCase):
     def test_all_or_nothing(self) -> None:
         self.config(attach="nvme", files=None)
         config, output = self.folder / "run.json", self.folder / "launch"
-        self.assert_refused(self.tool("describe.py", "--config", config, "--output", output), "NVMe", "virtio-blk")
+        self.assert_refused(self.tool("describe.py", "--config", config, "--output", output, "proxmox,firecracker"), "NVMe", "virtio-blk")
         self.assertFalse(output.exists())
         done = self.tool("describe.py", "--config", config, "--output", output, "firecracker,cloud-hypervisor")
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -156,6 +156,18 @@ class OthersTest(DescribeCase):
         self.assertEqual(sorted(path.name for path in output.iterdir()), names)
         self.assertTrue(all(os.access(output / name, os.X_OK) for name in names if name.endswith(".sh")))
         self.assert_refused(self.tool("describe.py", "--config", config, "--output", output, "xen"), "'xen'", "proxmox")
+
+    def test_of_all_launchers_those_that_can(self) -> None:
+        self.config(attach="nvme", files=None)
+        output = self.folder / "launch"
+        done = self.tool("describe.py", "--config", self.folder / "run.json", "--output", output)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([row.split(" has no ")[0] for row in done.stderr.splitlines()], [f"Left out: {name}" for name in ("libvirt", "KubeVirt", "Proxmox")])
+        self.assertEqual(sorted(done.stdout.split()), [str(output / name) for name in ("cloud-hypervisor.sh", "firecracker.json", "firecracker.sh")])
+        self.assertTrue(all(Path(name).is_file() for name in done.stdout.split()))
+        self.config(attach="nvme", devices=["edu"], files=None)
+        self.assert_refused(self.tool("describe.py", "--config", self.folder / "run.json", "--output", self.folder / "none"), "libvirt has no")
+        self.assertFalse((self.folder / "none").exists())
 
 
 class CloudPagesTest(FolderCase):
