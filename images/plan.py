@@ -16,7 +16,7 @@ Needed RAM is the sum of
                 and three upper levels with one table for every 2 MiB begun for the stack, the heap and every window;
                 windows themselves are not RAM
 RAM that the machine keeps is not in this sum: 512 KiB of what QEMU is given is firmware, so they are added when
-the sum is compared with the configured RAM.
+the sum is compared with the configured RAM. An image is entered at 2 MiB (arch/x86_64/image.ld.S), so RAM has to reach its end, too.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from tool import Failure, read_input, run_main, write_output
 
 PAGE = 4096
 FIRMWARE = 512 << 10
+IMAGE_START = 2 << 20
 CORE_FIXED = 64 << 10
 CORE_PER_2M = 128
 IMAGE_ALLOWANCE = 1 << 20
@@ -58,9 +59,15 @@ class Plan:
         return sum(row.size for row in self.rows if row.counted)
 
     @property
+    def least(self) -> int:
+        """RAM that a machine has to be given."""
+        image = sum(row.size for row in self.rows if row.label.startswith("image "))
+        return max(self.need, IMAGE_START + image) + FIRMWARE
+
+    @property
     def over(self) -> int:
         """Bytes by which the image does not fit; 0 or less if it does."""
-        return self.need + FIRMWARE - self.ram
+        return self.least - self.ram
 
 
 def pages(size: int) -> int:
@@ -122,12 +129,12 @@ def render(plan: Plan) -> str:
         linked = f"{plan.calls['linked']} of {plan.calls['there']}"
         note = f"{plan.calls['why']} (parts: {' '.join(plan.calls['parts'])})"
         rows.append(f"    {'system calls linked':<20} {linked:>12}   {note}")
-    left = f"{format_size(-plan.over)} are left for what the program allocates" if plan.over <= 0 else overflow(plan)
+    left = f"{format_size(plan.ram - plan.need - FIRMWARE)} are left for what the program allocates" if plan.over <= 0 else overflow(plan)
     return "\n".join([*rows, f"    {left}", ""])
 
 
 def overflow(plan: Plan) -> str:
-    whole = -(-(plan.need + FIRMWARE) // (1 << 20))
+    whole = -(-plan.least // (1 << 20))
     largest = max((row for row in plan.rows if row.counted), key=lambda row: row.size)
     return (
         f"too large by {format_size(plan.over)}: give it --ram {whole}M, or less of its largest part, "

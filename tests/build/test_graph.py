@@ -264,7 +264,8 @@ class Plan(TreeCase):
         self.assertEqual(need, image + (64 << 10) + 8 * 128 + (256 << 10) + (8 + 4) * 4096)
 
     def test_too_large(self):
-        self.refuse(self.plan(self.elf((6, 0, 20 << 20)), 16 << 20), "memory plan is too large by", "--ram 21M")
+        self.refuse(self.plan(self.elf((6, 0, 20 << 20)), 16 << 20), "memory plan is too large by", "--ram 23M")
+        self.refuse(self.plan(self.elf((6, 0, 2 << 20)), 4 << 20), "too large by 520 KiB", "--ram 5M")  # it lies from 2 MiB on
         self.assertFalse((self.scratch / "plan.txt").exists())
         self.assertFalse((self.scratch / "link").exists())
 
