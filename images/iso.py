@@ -114,7 +114,7 @@ def boot_script(image: Image, serial: list[str]) -> str:
     lines = [" ".join(["multiboot2", f"/boot/{image.name}", *map(grub_quote, words)])]
     if image.files is not None:
         lines.append(f"module2 /boot/{image.name}.files")
-    tell = grub_quote(f"quire: {image.name} cannot be loaded: the image is truncated or altered")
+    tell = grub_quote(f"quire: {image.name} cannot be loaded: the image is damaged, or RAM too small")
     return "\n".join([*lines, "boot", *serial, f"echo {tell}", "halt", ""])
 
 

@@ -255,7 +255,7 @@ class BootTest(unittest.TestCase):
         inside = compressed.index(packed.stored_files()) + len(packed.stored_files()) // 2
         kernel, module = image.index(elf[:4096]), image.index(files)
         kernel_end = image.index(plain.stored_elf()) + len(plain.stored_elf())
-        not_loaded = "quire: busybox cannot be loaded: the image is truncated or altered"
+        not_loaded = "quire: busybox cannot be loaded: the image is damaged, or RAM too small"
         for what, damaged, more, expected in (
             ("the header", flipped(image, kernel), (), not_loaded),
             ("the header, UEFI", flipped(image, kernel), ("-bios", OVMF), not_loaded),
