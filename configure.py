@@ -6,6 +6,11 @@ import sys
 if sys.version_info < (3, 11):
     sys.exit(f"configure.py: Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until everything is imported Ctrl-C just ends it
+
 import argparse
 import dataclasses
 import difflib
@@ -880,6 +885,8 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.exit(main(sys.argv[1:]))
     except Failure as failure:
@@ -888,8 +895,9 @@ if __name__ == "__main__":
     except BrokenPipeError:  # whoever read this has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except OSError as error:  # of a file of build/ that is not written by write_output: a full disk, most likely
-        print(f"configure.py: {error.filename or 'build/'}: {error.strerror}", file=sys.stderr)
+    except OSError as error:  # of a file that is not written by write_output: a full disk, most likely
+        place = error.filename or f"build/ or {os.environ.get('TMPDIR', '/tmp')}"
+        print(f"configure.py: {place}: {error.strerror}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,5 +1,6 @@
 """What the tools of this folder share: failing with one clear line, and writing results whole or not at all."""
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -82,7 +83,8 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
             stream.writelines(pieces)
         os.replace(partial, file)
     except BaseException as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         if isinstance(error, OSError):
             raise Failure(f"{path}: {error.strerror}") from error
         raise

@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import random
+import signal
 import struct
 import subprocess
 import sys
@@ -167,6 +168,7 @@ class RepackTest(ImageCase):
             ((HELLO, "--env", "1=2"), ("NAME=VALUE",)),
             (("none.iso",), ("configure.py: none.iso: No such file or directory\n",)),
             (("other",), ("other", "none of iso, raw")),
+            ((HELLO, "-o", "other/out.iso"), ("configure.py: other/out.iso: ",)),
             ((HELLO, "hello"), ("leave out hello",)),
         ):
             with self.subTest(words):
@@ -201,6 +203,18 @@ class InspectTest(ImageCase):
             done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False)
             self.assertEqual(done.returncode, status, done.stderr)
             self.assertEqual(len(done.stderr.splitlines()), bool(status))
+
+    def test_no_room_for_its_own_files(self) -> None:
+        command = ["bash", "-c", 'ulimit -f 4; exec "$@"', "bash", sys.executable, ROOT / "configure.py", "--inspect", HELLO]
+        done = subprocess.run(command, env=os.environ | {"TMPDIR": str(self.folder)}, capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual((done.returncode, done.stderr), (2, f"configure.py: build/ or {self.folder}: File too large\n"))
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_interrupted_while_it_starts(self) -> None:
+        self.write("difflib.py", b"import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n")
+        command, environment = [sys.executable, str(ROOT / "configure.py"), "--inspect", str(HELLO)], os.environ | {"PYTHONPATH": str(self.folder)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (-signal.SIGINT, "", ""))
 
     def test_tells_what_there_is(self) -> None:
         text = self.succeed("--inspect", FILES)
