@@ -40,6 +40,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+import disk
 import machines
 import panic
 from console import STATUS_LINE, ConsoleFilter, End, Outcome, Session, readable, write_all
@@ -274,6 +275,14 @@ def record_arguments(record: Path | None) -> list[str]:
     return ["-chardev", f"file,id=record,path={quote_option(record)}", "-device", RECORD]
 
 
+def check_image(file: Path) -> None:
+    """Firmware says nothing, or waits for ever, where a file is none that boots; QEMU goes by the name."""
+    try:
+        disk.check_name(file, disk.kind_of(file))
+    except Failure as failure:
+        raise Failure(f"--image {file}: {failure}") from None
+
+
 def image_file(config: Config, options: argparse.Namespace) -> tuple[Path, str]:
     """The file that is attached, and QEMU's driver for it, which the end of its name tells."""
     file = options.image or need_file(config.iso, "ISO file")
@@ -282,6 +291,8 @@ def image_file(config: Config, options: argparse.Namespace) -> tuple[Path, str]:
     driver = DRIVERS.get(file.suffix.removeprefix("."))
     if driver is None:
         raise Failure(f"--image {file}: the name must end with one of {', '.join(f'.{name}' for name in DRIVERS)}")
+    if options.image:
+        check_image(file)
     return file, driver
 
 

@@ -24,6 +24,8 @@ import machines
 import qemu
 
 MARKER = r"\036quire: app\n"
+# By which a format is known; else it is an ISO.
+HEADS = {"qcow2": b"QFI\xfb", "vhdx": b"vhdxfile", "vmdk": b"KDMV", "vhd": b"conectix"}
 
 
 class QemuCase(FolderCase):
@@ -109,11 +111,14 @@ class CommandTest(QemuCase):
 
     def test_other_image(self) -> None:
         for ending, driver in machines.DRIVERS.items():
-            drive = self.after(self.command("--disk", "--image", str(self.write(f"other.{ending}"))), "-drive")
+            file = self.write(f"other.{ending}", HEADS.get(ending, bytes(32769) + b"CD001").ljust(512, b"\0"))
+            drive = self.after(self.command("--disk", "--image", str(file)), "-drive")
             self.assertIn(f"/other.{ending},format={driver},", drive)
         self.assert_refused(self.launch("--disk", "--image", self.write("other.img")), "other.img", ".qcow2")
         self.assert_refused(self.launch("--disk", "--image", "absent.raw"), "--image absent.raw: there is no such file")
         self.assert_refused(self.launch("--image", self.write("other.raw")), "--attach", "nvme")
+        self.assert_refused(self.launch("--disk", "--image", self.write("other.raw")), "other.raw: it is none of iso, raw")
+        self.assert_refused(self.launch("--disk", "--image", self.write("other.iso", HEADS["qcow2"])), "it is qcow2 by its contents and iso by its name")
 
     def test_ways_that_are_not_there(self) -> None:
         """One line, with those that there are."""
