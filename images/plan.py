@@ -61,8 +61,7 @@ class Plan:
     @property
     def least(self) -> int:
         """RAM that a machine has to be given."""
-        image = sum(row.size for row in self.rows if row.label.startswith("image "))
-        return max(self.need, IMAGE_START + image) + FIRMWARE
+        return max(self.need + FIRMWARE, least_for([row for row in self.rows if row.label.startswith("image ")]))
 
     @property
     def over(self) -> int:
@@ -95,6 +94,11 @@ def image_rows(elf: bytes) -> list[Row]:
         else:
             sizes["text" if flags & PF_X else "rodata"] += pages(in_memory)
     return [Row(f"image {name}", size) for name, size in sizes.items()]
+
+
+def least_for(image: list[Row]) -> int:
+    """RAM without which nothing of the image runs: it would lie where the firmware is, or nothing."""
+    return IMAGE_START + sum(row.size for row in image) + FIRMWARE
 
 
 def make_plan(settings: dict, image: list[Row], files: int) -> Plan:

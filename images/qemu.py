@@ -43,6 +43,7 @@ from typing import Any, NamedTuple, NoReturn
 import disk
 import machines
 import panic
+import plan
 from console import STATUS_LINE, ConsoleFilter, End, Outcome, Session, readable, write_all
 from machines import ATTACHMENTS, DIRECT, DRIVERS, FIRMWARES, MACHINES, Boot, quote_option
 from report import RAM_LEAST, RAM_MOST, RAM_RANGE
@@ -337,6 +338,16 @@ def build_command(config: Config, options: argparse.Namespace, accelerator: str,
     return command + options.qemu + boot_arguments(config, options, boot)
 
 
+def check_memory(config: Config, options: argparse.Namespace) -> None:
+    """The image itself says if RAM is below its plan; here, what is too little for it to say anything."""
+    if options.memory is None or options.image:
+        return
+    least = plan.least_for(plan.image_rows(read_input(need_file(config.elf, "ELF file"))))
+    if options.memory < least:
+        given, whole = format_memory(options.memory), -(-least >> 20)
+        raise Failure(f"{config.name} does not lie in {given} of RAM beside the firmware: give it --memory {whole}M or more")
+
+
 def say(text: str) -> None:
     print(f"qemu.py: {text}", file=sys.stderr, flush=True)
 
@@ -419,6 +430,7 @@ def run(options: argparse.Namespace) -> int:
         write_all(sys.stdout.fileno(), os.fsencode(shlex.join(command) + "\n"))
         return 0
     command[0] = require(QEMU)
+    check_memory(config, options)
     record = record_path(config, options)
     prepare_record(config, options, record)
     if options.verbose or sys.stderr.isatty():

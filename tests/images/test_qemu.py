@@ -9,6 +9,7 @@ import os
 import pty
 import shlex
 import signal
+import struct
 import subprocess
 import sys
 import termios
@@ -191,6 +192,15 @@ class CommandTest(QemuCase):
         }.items():
             with self.subTest(words):
                 self.assert_refused(self.launch(*arguments), *words)
+
+    def test_memory_below_the_image(self) -> None:
+        """There it could not say itself how much it needs."""
+        elf = self.folder / "large.elf"
+        elf.write_bytes(struct.pack("<4sBB26xQ14xHH6x", b"\x7fELF", 2, 1, 64, 56, 1) + struct.pack("<IIQQQQQQ", 1, 6, 0, 0, 0, 0, 5 << 20, 0))
+        config = self.config(elf=str(elf))
+        environment = self.stand_in("exit 1")
+        self.assert_refused(self.launch("--memory", "7M", config=config, env=environment), "7M", "--memory 8M")
+        self.assertNotIn("does not lie", self.launch("--memory", "8M", config=config, env=environment).stderr)
 
     def test_record_that_cannot_be(self) -> None:
         config = self.config(observe=True)
