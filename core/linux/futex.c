@@ -421,22 +421,31 @@ static error_t try_lock(struct bucket *bucket, uint32_t *word, uintptr_t key, ui
     return *value != seen ? E_AGAIN : (seen & OWNER) == 0 ? E_SUCCESS : E_BUSY;
 }
 
-/* The waiter is in its bucket, as the word says that the lock has an owner. */
-static long wait_for_owner(struct waiter *waiter, uint64_t deadline)
+/* Who waits for the lock knows whose it is. With the lock of the bucket. */
+static void note_owner(struct bucket *bucket, uintptr_t key, uint32_t owner)
+{
+    for (struct waiter *waiter = bucket->first; waiter != NULL; waiter = waiter->next)
+        if (waiter->key == key && waiter->self != 0)
+            waiter->owner = owner;
+}
+
+/* The waiter is in its bucket, as the word says that the lock has this owner: it may have another one since. */
+static long wait_for_owner(struct waiter *waiter, uint32_t owner, uint64_t deadline)
 {
     error_t error = E_SRCH;
 
-    if (is_alive(waiter->owner))
+    if (is_alive(owner))
         error = wait_in(waiter, deadline);
     else if (!withdraw(waiter))
         error = E_SUCCESS;
+    waiter->owner = owner; /* who was asked for */
     return error == E_INTR ? -E_RESTART : -error;
 }
 
 static long lock_or_wait(struct waiter *waiter, uint64_t deadline, bool wait)
 {
     struct bucket *bucket = bucket_of(waiter->key);
-    uint32_t value;
+    uint32_t value, owner;
     error_t error;
 
     spin_lock(&bucket->lock);
@@ -445,11 +454,13 @@ static long lock_or_wait(struct waiter *waiter, uint64_t deadline, bool wait)
         do
             error = try_lock(bucket, waiter->word, waiter->key, waiter->self, &value);
         while (error == E_AGAIN);
-    waiter->owner = value & OWNER;
+    waiter->owner = owner = value & OWNER;
+    if (error == E_SUCCESS) /* one that died may have left it to those that wait */
+        note_owner(bucket, waiter->key, waiter->self);
     if (error == E_BUSY && wait)
         put(bucket, waiter);
     spin_unlock(&bucket->lock);
-    return error != E_BUSY ? -error : wait ? wait_for_owner(waiter, deadline) : -E_AGAIN;
+    return error != E_BUSY ? -error : wait ? wait_for_owner(waiter, owner, deadline) : -E_AGAIN;
 }
 
 static bool has_owner(const uint32_t *word, uint32_t owner)
@@ -495,9 +506,7 @@ static error_t hand_over(struct bucket *bucket, uint32_t *word, uintptr_t key, u
     } while (error == E_SUCCESS && value != seen);
     if (error != E_SUCCESS || next == NULL)
         return error;
-    for (struct waiter *other = bucket->first; other != NULL; other = other->next)
-        if (other->key == key && other->self != 0)
-            other->owner = next->self;
+    note_owner(bucket, key, next->self);
     wake(next);
     return E_SUCCESS;
 }

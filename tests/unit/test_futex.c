@@ -560,6 +560,14 @@ static void lock_robust_and_end(void)
     futex_thread_ends((uint32_t)linux_thread()->id);
 }
 
+/* Its end has nothing to do with who waits for the lock now. */
+static void lock_and_unlock_and_end(void)
+{
+    lock_and_unlock();
+    leave_list();
+    futex_thread_ends((uint32_t)linux_thread()->id);
+}
+
 static void lock_of_one_that_ended(void)
 {
     long result = futex(&word, FUTEX_LOCK_PI, 0, NULL, NULL, 0);
@@ -577,6 +585,31 @@ static void lock_robust(void)
     EXPLORE_CHECK(futex(&word, FUTEX_LOCK_PI, 0, NULL, NULL, 0) == 0);
     check_inside();
     EXPLORE_CHECK(!left[0] || entered > 0 || (read_word(&word) & OWNER_DIED));
+    entered++;
+    EXPLORE_CHECK(futex(&word, FUTEX_UNLOCK_PI, 0, NULL, NULL, 0) == 0);
+}
+
+/* Between the word's saying that the owner died and its end the lock is had by one who did not wait for it. */
+static void lock_robust_and_end_late(void)
+{
+    EXPLORE_CHECK(futex(&word, FUTEX_LOCK_PI, 0, NULL, NULL, 0) == 0);
+    while (!parked[1] && !left[1])
+        explore_yield();
+    futex_owner_died(&word, (uint32_t)linux_thread()->id, true);
+    __atomic_store_n(&other, 1, __ATOMIC_SEQ_CST);
+    leave_list();
+    while (read_word(&other) == 1)
+        explore_yield();
+    futex_thread_ends((uint32_t)linux_thread()->id);
+}
+
+static void lock_robust_in_between(void)
+{
+    while (read_word(&other) == 0)
+        explore_yield();
+    EXPLORE_CHECK(futex(&word, FUTEX_LOCK_PI, 0, NULL, NULL, 0) == 0);
+    __atomic_store_n(&other, 2, __ATOMIC_SEQ_CST);
+    check_inside();
     entered++;
     EXPLORE_CHECK(futex(&word, FUTEX_UNLOCK_PI, 0, NULL, NULL, 0) == 0);
 }
@@ -611,6 +644,8 @@ static void test_owners_that_end(void **state)
     MUST_HOLD(lock_and_end, lock_of_one_that_ended);
     MUST_HOLD(lock_and_end, lock_of_one_that_ended, lock_of_one_that_ended);
     MUST_HOLD(lock_robust_and_end, lock_robust);
+    MUST_HOLD(lock_robust_and_end_late, lock_robust, lock_robust_in_between);
+    MUST_HOLD(lock_and_unlock_and_end, lock_and_unlock, lock_and_unlock);
     MUST_HOLD(die_with_word, wait_for_owner_of_word);
     MUST_BE_FOUND(NULL, lock_and_end_early, lock_of_one_that_ended);
 }
