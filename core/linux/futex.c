@@ -524,11 +524,13 @@ static long futex_unlock_pi(uint32_t *word, uintptr_t key)
 
 /* ---- the end of a thread ---- */
 
-void futex_owner_died(uint32_t *word, uint32_t owner, bool pi)
+void futex_owner_died(uint32_t *word, uint32_t owner, bool pi, bool pending)
 {
     uint32_t value = 0, seen;
     error_t error = is_aligned((uintptr_t)word, sizeof(*word)) ? user_read(&value, word, sizeof(value)) : E_FAULT;
 
+    if (error == E_SUCCESS && pending && !pi && (value & OWNER) == 0)
+        futex_wake(word, 1);
     do {
         seen = value;
         if (error != E_SUCCESS || (seen & OWNER) != owner)

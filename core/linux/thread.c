@@ -348,14 +348,14 @@ static void release_robust(struct linux_thread *self)
         bool more = user_read(&next, (const void *)at, sizeof(next)) == E_SUCCESS;
 
         if (entry != head.pending)
-            futex_owner_died((uint32_t *)(at + (uintptr_t)head.offset), (uint32_t)self->id, entry & 1);
+            futex_owner_died((uint32_t *)(at + (uintptr_t)head.offset), (uint32_t)self->id, entry & 1, false);
         if (!more)
             break;
         entry = next;
     }
     if (head.pending != 0)
         futex_owner_died((uint32_t *)((head.pending & ~(uintptr_t)1) + (uintptr_t)head.offset), (uint32_t)self->id,
-                         head.pending & 1);
+                         head.pending & 1, true);
 }
 
 static void tell_end(const struct linux_thread *self)

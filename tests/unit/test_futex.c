@@ -555,7 +555,7 @@ static void lock_and_end_early(void)
 static void lock_robust_and_end(void)
 {
     EXPLORE_CHECK(futex(&word, FUTEX_LOCK_PI, 0, NULL, NULL, 0) == 0);
-    futex_owner_died(&word, (uint32_t)linux_thread()->id, true);
+    futex_owner_died(&word, (uint32_t)linux_thread()->id, true, false);
     leave_list();
     futex_thread_ends((uint32_t)linux_thread()->id);
 }
@@ -595,7 +595,7 @@ static void lock_robust_and_end_late(void)
     EXPLORE_CHECK(futex(&word, FUTEX_LOCK_PI, 0, NULL, NULL, 0) == 0);
     while (!parked[1] && !left[1])
         explore_yield();
-    futex_owner_died(&word, (uint32_t)linux_thread()->id, true);
+    futex_owner_died(&word, (uint32_t)linux_thread()->id, true, false);
     __atomic_store_n(&other, 1, __ATOMIC_SEQ_CST);
     leave_list();
     while (read_word(&other) == 1)
@@ -621,9 +621,27 @@ static void die_with_word(void)
 
     __atomic_store_n(&word, self | WAITERS, __ATOMIC_SEQ_CST);
     explore_step();
-    futex_owner_died(&word, self, false);
-    futex_owner_died((uint32_t *)sizeof(word), self, false);
+    futex_owner_died(&word, self, false, false);
+    futex_owner_died((uint32_t *)sizeof(word), self, false, false);
     EXPLORE_CHECK(word == (WAITERS | OWNER_DIED));
+}
+
+/* One that is free again, but those that wait for it were not woken yet. */
+static void die_before_waking(void)
+{
+    __atomic_store_n(&word, (uint32_t)linux_thread()->id | WAITERS, __ATOMIC_SEQ_CST);
+    while (!parked[1])
+        explore_yield();
+    __atomic_store_n(&word, 0, __ATOMIC_SEQ_CST);
+    futex_owner_died(&word, (uint32_t)linux_thread()->id, false, true);
+}
+
+static void wait_for_free_word(void)
+{
+    while (read_word(&word) == 0)
+        explore_yield();
+    while (read_word(&word) != 0)
+        futex(&word, FUTEX_WAIT, WAITERS | FIRST_ID, NULL, NULL, 0);
 }
 
 static void wait_for_owner_of_word(void)
@@ -647,6 +665,7 @@ static void test_owners_that_end(void **state)
     MUST_HOLD(lock_robust_and_end_late, lock_robust, lock_robust_in_between);
     MUST_HOLD(lock_and_unlock_and_end, lock_and_unlock, lock_and_unlock);
     MUST_HOLD(die_with_word, wait_for_owner_of_word);
+    MUST_HOLD(die_before_waking, wait_for_free_word);
     MUST_BE_FOUND(NULL, lock_and_end_early, lock_of_one_that_ended);
 }
 
