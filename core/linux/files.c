@@ -111,6 +111,7 @@ static void release(struct file *file, bool in_use)
         destroy(file);
         return;
     }
+    file->references = 1; /* the list's: another call, or this one, may take hold of it again meanwhile */
     file->deferred = deferred;
     deferred = file;
 }
@@ -120,14 +121,14 @@ void file_release(struct file *file)
     release(file, false);
 }
 
-/* One that a call has taken hold of again goes with that. */
+/* One that a call has taken hold of again is put off again when that lets go of it. */
 void file_release_deferred(void)
 {
     while (deferred != NULL) {
         struct file *file = deferred;
 
         deferred = file->deferred;
-        if (file->references == 0)
+        if (--file->references == 0)
             destroy(file);
     }
 }

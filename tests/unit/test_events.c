@@ -73,10 +73,12 @@ void files_note_use(struct file *file)
     (void)file;
 }
 
+static unsigned puts_off; /* files that are destroyed once the call has ended */
+
 bool file_defer_release(bool in_use)
 {
-    (void)in_use;
-    return false;
+    puts_off += in_use;
+    return in_use;
 }
 
 void user_check_suspend(void)
@@ -222,6 +224,59 @@ static void pipe_ends(void **state)
     assert_int_equal(linux_close(ends[0]), 0);
     assert_int_equal(linux_write(ends[1], &byte, 1), -E_PIPE);
     assert_int_equal(signals_sent, 1);
+    end(state);
+}
+
+/* ---- files that are closed while a call waits ---- */
+
+static void wait_with(struct file *file, int close)
+{
+    struct file *const in_use[FILES_IN_USE] = {file};
+
+    files_hold(in_use);
+    if (close >= 0)
+        assert_int_equal(linux_close(close), 0);
+    files_let_go(in_use);
+}
+
+/* The call may wait again: each is destroyed once, when the call has ended. */
+static void closed_while_in_use(void **state)
+{
+    uint64_t value = 1;
+    int ends[2];
+    struct file *reader, *writer;
+
+    assert_int_equal(linux_pipe2(ends, 0), 0);
+    reader = linux_file(ends[0]);
+    writer = linux_file(ends[1]);
+    wait_with(reader, ends[0]);
+    assert_int_equal(puts_off, 1);
+    wait_with(reader, -1);
+    wait_with(writer, ends[1]);
+    wait_with(reader, -1);
+    wait_with(writer, -1);
+    file_release_deferred();
+    file_release_deferred();
+    ends[0] = (int)linux_eventfd2(0, O_NONBLOCK);
+    ends[1] = (int)linux_eventfd2(0, O_NONBLOCK);
+    assert_ptr_not_equal(linux_file(ends[0]), linux_file(ends[1]));
+    assert_int_equal(linux_write(ends[0], &value, sizeof(value)), sizeof(value));
+    assert_int_equal(linux_read(ends[1], &value, sizeof(value)), -E_AGAIN);
+    end(state);
+}
+
+/* While it is put off for one call another one waits with it. */
+static void put_off_while_held(void **state)
+{
+    struct file *const in_use[FILES_IN_USE] = {linux_file((int)linux_eventfd(0))};
+    struct file *const others[FILES_IN_USE] = {in_use[0], in_use[0]};
+
+    wait_with(in_use[0], 3);
+    files_hold(others);
+    file_release_deferred();
+    wait_with(in_use[0], -1);
+    files_let_go(others);
+    file_release_deferred();
     end(state);
 }
 
@@ -387,6 +442,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(pipe_keeps_bytes_in_order, start),
         cmocka_unit_test_setup(pipe_ends, start),
+        cmocka_unit_test_setup(closed_while_in_use, start),
+        cmocka_unit_test_setup(put_off_while_held, start),
         cmocka_unit_test_setup(epoll_reports_what_is_ready, start),
         cmocka_unit_test_setup(epoll_nests_without_circles, start),
         cmocka_unit_test_setup(failures_leave_no_trace, start),
