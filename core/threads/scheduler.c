@@ -323,7 +323,7 @@ static __attribute__((noinline)) void switch_to(struct thread *next, enum leavin
     self->previous = previous;
     __atomic_exchange_n(&self->current, next, __ATOMIC_SEQ_CST); /* before it is looked what else waits for it */
     self->slice_end = now + SLICE_NS;
-    if (length_of(self) > 0)
+    if (length_of(self) > 0 || self->armed == UINT64_MAX) /* an interrupt that led here has left the timer to this */
         arm();
     context_switch(&previous->context, &next->context);
     arrive();
@@ -507,6 +507,7 @@ static void preempted(void)
 {
     own()->counts.preemptions++;
     leave(LEAVE_READY);
+    arm(); /* where it has not left */
     if (on_interrupt != NULL)
         on_interrupt(context_program_frame(&own()->current->context));
 }

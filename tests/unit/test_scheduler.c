@@ -406,6 +406,48 @@ static void test_alarm_from_another_cpu(void **state)
     must_hold(2, 2, wait_for_alarm);
 }
 
+/* The last one of a CPU's queue gets it when the slice of one is over that another CPU takes over: who sleeps there,
+ * and the alarm, are waited for as before. */
+static void compute_until_done(struct thread *unused)
+{
+    (void)unused;
+    while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) {
+        program();
+        explore_yield();
+        explore_pass(SLICE_NS / 10);
+        EXPLORE_CHECK(read_clock() < 20 * (uint64_t)SLICE_NS);
+    }
+    end_here();
+}
+
+static void sleep_beside_others(void)
+{
+    uint64_t time = 5 * (uint64_t)SLICE_NS;
+
+    start(compute_until_done, UINT64_MAX);
+    start(compute_until_done, (uint64_t)1 << 0);
+    while (read_clock() < time)
+        thread_park(time);
+    done = true;
+}
+
+static void alarm_beside_others(void)
+{
+    scheduler_on_interrupt(ring);
+    scheduler_set_alarm(5 * (uint64_t)SLICE_NS);
+    start(compute_until_done, UINT64_MAX);
+    start(compute_until_done, (uint64_t)1 << 0);
+    EXPLORE_CHECK(wait_for(&flag, UINT64_MAX));
+    done = true;
+}
+
+static void test_times_of_a_cpu_whose_queue_is_empty(void **state)
+{
+    (void)state;
+    must_hold(2, 1, sleep_beside_others);
+    must_hold(2, 1, alarm_beside_others);
+}
+
 /* ---- CPUs ---- */
 
 static void stay(struct thread *thread)
@@ -538,6 +580,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_permits),
         cmocka_unit_test(test_deadlines_in_order),
         cmocka_unit_test(test_alarm_from_another_cpu),
+        cmocka_unit_test(test_times_of_a_cpu_whose_queue_is_empty),
         cmocka_unit_test(test_affinity),
         cmocka_unit_test(test_changed_affinity),
         cmocka_unit_test(test_turns),
