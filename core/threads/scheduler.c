@@ -190,35 +190,49 @@ static int claim_idle(uint64_t cpus)
     return -1;
 }
 
-static unsigned choose_cpu(const struct thread *thread)
+/* idle: whether it is, or was until now. */
+static unsigned choose_cpu(const struct thread *thread, uint64_t affinity, bool *idle)
 {
-    uint64_t affinity = affinity_of(thread), last = affinity & cpu_bit(thread->cpu);
-    int idle = claim_idle(last);
+    uint64_t last = affinity & cpu_bit(thread->cpu);
+    int found = claim_idle(last);
 
-    if (idle < 0)
-        idle = claim_idle(affinity);
-    if (idle >= 0)
-        return (unsigned)idle;
+    if (found < 0)
+        found = claim_idle(affinity);
+    *idle = found >= 0;
+    if (*idle)
+        return (unsigned)found;
     return last ? thread->cpu : (unsigned)__builtin_ctzll(affinity);
+}
+
+/* One of the CPUs that has become idle since there was none takes what lies in the queues of others (sleep). */
+static void kick_idle(uint64_t cpus)
+{
+    int idle;
+
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* what is in the queue is there before it is looked who is idle */
+    idle = claim_idle(cpus);
+    if (idle >= 0)
+        cpu_kick((unsigned)idle);
 }
 
 /* Where the queue was empty the CPU may sleep, or run a thread without a timer. */
 static void enqueue(struct thread *thread)
 {
-    unsigned cpu = choose_cpu(thread);
+    uint64_t affinity = affinity_of(thread);
+    bool idle, was_empty;
+    unsigned cpu = choose_cpu(thread, affinity, &idle);
     struct scheduler *to = &cpu_variable(cpu, scheduler);
-    bool was_empty;
 
     spin_lock(&to->lock);
     was_empty = to->length == 0;
     append(to, thread);
     spin_unlock(&to->lock);
-    if (!was_empty)
-        return;
-    if (cpu == cpu_number())
+    if (was_empty && cpu == cpu_number())
         arm();
-    else
+    else if (was_empty)
         cpu_kick(cpu);
+    if (!idle)
+        kick_idle(affinity & ~cpu_bit(cpu));
 }
 
 /* Threads that may not run here any more are passed on. */
@@ -239,8 +253,8 @@ static struct thread *take_own(void)
     return NULL;
 }
 
-/* From the next CPU that has some. */
-static struct thread *steal(void)
+/* From the next CPU that has some. all: queues that others look at just now, too. */
+static struct thread *steal(bool all)
 {
     unsigned count = cpu_count(), self = cpu_number();
 
@@ -248,7 +262,11 @@ static struct thread *steal(void)
         struct scheduler *from = &cpu_variable((self + i) % count, scheduler);
         struct thread *thread;
 
-        if (length_of(from) == 0 || !spin_try(&from->lock))
+        if (length_of(from) == 0)
+            continue;
+        if (all)
+            spin_lock(&from->lock);
+        else if (!spin_try(&from->lock))
             continue;
         thread = take_first(from, cpu_bit(self));
         spin_unlock(&from->lock);
@@ -336,7 +354,7 @@ static void leave(enum leaving leaving)
     bool may_stay = leaving == LEAVE_READY && may_run_here(own()->current);
 
     if (next == NULL && !may_stay)
-        next = steal();
+        next = steal(false);
     if (next == NULL && !may_stay)
         next = &own()->idle;
     if (next != NULL)
@@ -551,22 +569,23 @@ void scheduler_on_idle(uint64_t (*function)(void))
 /* ---- CPUs ---- */
 
 /*
- * Sleeps unless something has come in the meantime: who puts a thread into the queue after the bit is set kicks. What
- * is due already is done without an interrupt, as none comes where there is no sleep. Before it sleeps the CPU cleans
- * frames, a piece at a time.
+ * Sleeps unless something has come in the meantime, to this CPU or to one that is not idle: that thread. Who puts one
+ * into a queue after the bit is set kicks. What is due already is done without an interrupt, as none comes where there
+ * is no sleep. Before it sleeps the CPU cleans frames, a piece at a time.
  */
-static void sleep(void)
+static struct thread *sleep(void)
 {
     struct scheduler *self = own();
+    struct thread *next = NULL;
     uint64_t until;
 
     if (frames_clean()) {
         cpu_relax();
-        return;
+        return NULL;
     }
     until = cpu_number() == 0 && on_idle != NULL ? on_idle() : UINT64_MAX;
     __atomic_fetch_or(&idle_cpus, cpu_bit(cpu_number()), __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&self->length, __ATOMIC_SEQ_CST) == 0) {
+    if (__atomic_load_n(&self->length, __ATOMIC_SEQ_CST) == 0 && (next = steal(true)) == NULL) {
         uint64_t time = earliest(self);
 
         cpu_wait_until(time < until ? time : until);
@@ -574,6 +593,7 @@ static void sleep(void)
     __atomic_fetch_and(&idle_cpus, ~cpu_bit(cpu_number()), __ATOMIC_RELAXED);
     cpu_relax();
     interrupt(NULL);
+    return next;
 }
 
 static _Noreturn void run_threads(void)
@@ -582,10 +602,10 @@ static _Noreturn void run_threads(void)
         struct thread *next = take_own();
 
         if (next == NULL)
-            next = steal();
+            next = steal(false);
         if (next == NULL)
-            sleep();
-        else
+            next = sleep();
+        if (next != NULL)
             switch_to(next, LEAVE_IDLE);
     }
 }

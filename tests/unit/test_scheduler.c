@@ -448,6 +448,36 @@ static void test_times_of_a_cpu_whose_queue_is_empty(void **state)
     must_hold(2, 1, alarm_beside_others);
 }
 
+/* ---- idle CPUs ---- */
+
+static bool is_done(void *unused)
+{
+    (void)unused;
+    return done;
+}
+
+static void say_done(struct thread *unused)
+{
+    (void)unused;
+    __atomic_exchange_n(&done, true, __ATOMIC_SEQ_CST);
+    end_here();
+}
+
+/* It has the other one's CPU, and no timer interrupts it, until the other one has run. */
+static void keep_the_cpu(void)
+{
+    start(say_done, UINT64_MAX);
+    explore_wait(is_done, NULL, UINT64_MAX);
+}
+
+/* Who goes to sleep finds what was put into a queue when nobody was idle yet, or is woken for it. */
+static void test_none_is_idle_while_others_wait(void **state)
+{
+    (void)state;
+    must_hold(2, 3, keep_the_cpu);
+    must_hold(3, 2, keep_the_cpu);
+}
+
 /* ---- CPUs ---- */
 
 static void stay(struct thread *thread)
@@ -581,6 +611,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_deadlines_in_order),
         cmocka_unit_test(test_alarm_from_another_cpu),
         cmocka_unit_test(test_times_of_a_cpu_whose_queue_is_empty),
+        cmocka_unit_test(test_none_is_idle_while_others_wait),
         cmocka_unit_test(test_affinity),
         cmocka_unit_test(test_changed_affinity),
         cmocka_unit_test(test_turns),
