@@ -3,9 +3,9 @@
  *
  * Input goes through a line discipline like Linux's (termios(3)): in canonical mode it is collected, echoed and edited
  * as a line; otherwise bytes are handed out as they come. It is collected while the program waits, and now and then
- * while one computes that handles Ctrl-C (handlers.c), which is enough as long as the serial port's buffer holds what was
- * typed ahead. Output is passed on unchanged, without the "\n" to "\r\n" of OPOST: the bytes a program writes are the
- * bytes that arrive.
+ * while one computes that handles Ctrl-C (handlers.c), which is enough as long as the serial port's buffer holds what
+ * was typed ahead. Output is passed on unchanged, without the "\n" to "\r\n" of OPOST: the bytes a program writes are
+ * the bytes that arrive.
  */
 #include "core/console.h"
 

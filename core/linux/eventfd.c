@@ -23,7 +23,7 @@ static long event_read(struct file *file, void *user, size_t length, uint64_t *o
     while (event->count == 0) {
         if (file->flags & O_NONBLOCK)
             return -E_AGAIN;
-        if (linux_wait(WAIT_FOR_EVER) == E_INTR)
+        if (linux_wait_for(file, WAIT_FOR_EVER) == E_INTR)
             return -E_RESTART;
     }
     value = event->semaphore ? 1 : event->count;
@@ -48,7 +48,7 @@ static long event_write(struct file *file, const void *user, size_t length, uint
     while (UINT64_MAX - event->count <= value) {
         if (file->flags & O_NONBLOCK)
             return -E_AGAIN;
-        if (linux_wait(WAIT_FOR_EVER) == E_INTR)
+        if (linux_wait_for(file, WAIT_FOR_EVER) == E_INTR)
             return -E_RESTART;
     }
     event->count += value;

@@ -74,7 +74,7 @@ struct file {
  */
 static inline void file_wake(struct file *file, unsigned events)
 {
-    linux_wake_waiting();
+    linux_wake_waiting_for(file);
     for (struct watch *watch = file->watches; watch != NULL; watch = watch->next)
         watch->wake(watch, events);
 }

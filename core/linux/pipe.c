@@ -95,9 +95,9 @@ static struct pipe *pipe_of(const struct file *file)
 }
 
 /* E_INTR, which the whole call may be repeated for; anything else may have changed the pipe. */
-static long wait_for_change(void)
+static long wait_for_change(const struct file *file)
 {
-    return linux_wait(WAIT_FOR_EVER) == E_INTR ? -E_RESTART : 0;
+    return linux_wait_for(file, WAIT_FOR_EVER) == E_INTR ? -E_RESTART : 0;
 }
 
 /* ---- reading ---- */
@@ -152,7 +152,7 @@ static long pipe_read(struct file *file, void *user, size_t length, uint64_t *of
             return 0;
         if (file->flags & O_NONBLOCK)
             return -E_AGAIN;
-        interrupted = wait_for_change();
+        interrupted = wait_for_change(file);
         if (interrupted != 0)
             return interrupted;
     }
@@ -212,7 +212,7 @@ static long write_when_possible(struct file *file, const char *user, size_t leng
         if (file->flags & O_NONBLOCK)
             return -E_AGAIN;
         wake_ends(pipe, POLLIN | POLLRDNORM);
-        interrupted = wait_for_change();
+        interrupted = wait_for_change(file);
         if (interrupted != 0)
             return interrupted;
     }
@@ -429,8 +429,7 @@ static struct file *open_end(struct pipe *pipe, unsigned flags)
     return NULL;
 }
 
-/* Waits until somebody holds the other end; that they came and left again would do too, but nobody can in one thread.
- */
+/* Waits until somebody holds the other end. */
 static error_t wait_for_other(const struct pipe *pipe, const struct file *file)
 {
     bool reads = file_is_readable(file), writes = file_is_writable(file);
@@ -440,7 +439,7 @@ static error_t wait_for_other(const struct pipe *pipe, const struct file *file)
     while (reads ? pipe->writers == 0 : pipe->readers == 0) {
         if (file->flags & O_NONBLOCK)
             return reads ? E_SUCCESS : E_NXIO;
-        if (wait_for_change() != 0)
+        if (wait_for_change(file) != 0)
             return E_RESTART;
     }
     return E_SUCCESS;

@@ -20,6 +20,7 @@ struct linux_thread {
     uintptr_t robust;                  /* struct robust_list_head of the program; 0: none */
     struct vm_segment *stack;          /* that holds this structure above its core stack; NULL: the first thread's */
     struct linux_thread *next_waiting; /* in linux_wait */
+    const struct file *waits_for;      /* alone; NULL: for anything */
     struct file *in_use[FILES_IN_USE]; /* of the running call: core/linux/file.h */
     /* What the running call touched whose driver may wait; no more is noted when the call attends to what it ends with.
      */

@@ -5,8 +5,9 @@
  * Alone, the one thread sleeps where the CPU does; CPU time is all time that was not slept. Before the CPU halts it
  * cleans frames, a piece at a time until the wait is over: nothing but the end of the wait interrupts.
  *
- * Where there are threads, one that waits is parked, and whatever may have changed what it waits for wakes all of them:
- * each looks for itself (core/linux/wait.h). At the console looks CPU 0, when it has nothing else to do.
+ * Where there are threads, one that waits is parked, and whatever may have changed what it waits for wakes it: one that
+ * waits for a file alone, what happens to that file, all others, anything. Each looks for itself (core/linux/wait.h).
+ * At the console looks CPU 0, when it has nothing else to do.
  */
 #include "core/linux/wait.h"
 
@@ -38,6 +39,13 @@ void linux_wake_waiting(void)
 {
     for (struct linux_thread *thread = waiting; thread != NULL; thread = thread->next_waiting)
         thread_unpark(&thread->thread);
+}
+
+void linux_wake_waiting_for(const struct file *file)
+{
+    for (struct linux_thread *thread = waiting; thread != NULL; thread = thread->next_waiting)
+        if (thread->waits_for == NULL || thread->waits_for == file)
+            thread_unpark(&thread->thread);
 }
 
 /* Of all threads that are and were: CPUs run nothing else. */
@@ -130,3 +138,16 @@ error_t linux_wait(uint64_t deadline)
     run_timers();
     return linux_signal_waits() ? E_INTR : E_SUCCESS;
 }
+
+#if QUIRE_THREADS
+error_t linux_wait_for(const struct file *file, uint64_t deadline)
+{
+    struct linux_thread *self = linux_thread();
+    error_t error;
+
+    self->waits_for = file;
+    error = linux_wait(deadline);
+    self->waits_for = NULL;
+    return error;
+}
+#endif

@@ -23,14 +23,31 @@
  */
 error_t linux_wait(uint64_t deadline);
 
+struct file;
+
 #if QUIRE_THREADS
+/* The same for who waits for nothing but one file, of those that say so when something happens to them (file_wake). */
+error_t linux_wait_for(const struct file *, uint64_t deadline);
 /* Whatever linux_wait waits for may have changed: all threads that are in it look again. */
 void linux_wake_waiting(void);
+/* Something happened to the file: those that wait for others alone sleep on. */
+void linux_wake_waiting_for(const struct file *);
 /* What CPU 0 does when it has nothing to run: until when it may sleep (monotonic ns). */
 uint64_t linux_idle(void);
 #else
+static inline error_t linux_wait_for(const struct file *file, uint64_t deadline)
+{
+    (void)file;
+    return linux_wait(deadline);
+}
+
 static inline void linux_wake_waiting(void)
 {
+}
+
+static inline void linux_wake_waiting_for(const struct file *file)
+{
+    (void)file;
 }
 #endif
 

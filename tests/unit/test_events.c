@@ -30,10 +30,21 @@ void linux_wake_waiting(void)
 {
 }
 
+void linux_wake_waiting_for(const struct file *file)
+{
+    (void)file;
+}
+
 error_t linux_wait(uint64_t deadline)
 {
     waits++;
     return deadline == WAIT_FOR_EVER ? E_INTR : E_TIMEDOUT;
+}
+
+error_t linux_wait_for(const struct file *file, uint64_t deadline)
+{
+    (void)file;
+    return linux_wait(deadline);
 }
 
 void linux_send_signal(int signal)

@@ -62,6 +62,11 @@ void linux_wake_waiting(void)
 {
 }
 
+void linux_wake_waiting_for(const struct file *file)
+{
+    (void)file;
+}
+
 uint64_t clock_realtime(void)
 {
     return now += 1000;
@@ -93,6 +98,12 @@ error_t linux_wait(uint64_t deadline)
 {
     (void)deadline;
     return E_INTR;
+}
+
+error_t linux_wait_for(const struct file *file, uint64_t deadline)
+{
+    (void)file;
+    return linux_wait(deadline);
 }
 
 struct archive *linux_files(void)

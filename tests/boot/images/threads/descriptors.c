@@ -88,6 +88,72 @@ static void check_pipes(void)
     close(ends[1]);
 }
 
+/* One that waits at a pipe is left alone by what others do with theirs. */
+static int other_ends[4]; /* there, and back */
+static atomic_int waiting_id;
+
+static void *reads_one(void *unused)
+{
+    char byte;
+
+    atomic_store(&waiting_id, (int)gettid());
+    (void)unused;
+    return (void *)(uintptr_t)(read(ends[0], &byte, 1) == 1);
+}
+
+static void *sends_back(void *unused)
+{
+    char byte;
+
+    while (read(other_ends[0], &byte, 1) == 1)
+        must(write(other_ends[3], &byte, 1) == 1 ? 0 : errno, "write back");
+    return unused;
+}
+
+static long times_waited(int id)
+{
+    char path[64], text[4096];
+    ssize_t length;
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/status", id);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    length = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    text[length > 0 ? length : 0] = '\0';
+    const char *row = strstr(text, "\nvoluntary_ctxt_switches:");
+
+    return row ? strtol(strchr(row + 1, ':') + 1, NULL, 10) : -1;
+}
+
+static void check_apart(void)
+{
+    pthread_t waits, answers;
+    char byte = 'a';
+    long before, after;
+
+    must(pipe(ends) || pipe(other_ends) || pipe(other_ends + 2), "pipe");
+    waits = start(reads_one, NULL);
+    answers = start(sends_back, NULL);
+    sleep_ms(20); /* it waits */
+    before = times_waited(atomic_load(&waiting_id));
+    for (int i = 0; i < 500; i++) {
+        must(write(other_ends[1], &byte, 1) == 1 ? 0 : errno, "write there");
+        must(read(other_ends[2], &byte, 1) == 1 ? 0 : errno, "read back");
+    }
+    after = times_waited(atomic_load(&waiting_id));
+    YES("it slept on", before >= 0 && after - before < 50);
+    must(write(ends[1], &byte, 1) == 1 ? 0 : errno, "write");
+    SHOW((uintptr_t)finish(waits));
+    close(other_ends[1]);
+    finish(answers);
+    for (int i = 0; i < 4; i++)
+        if (i != 1)
+            close(other_ends[i]);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 /* ---- waiting for what is ready ---- */
 
 static void *polls_end(void *unused)
@@ -361,6 +427,7 @@ void check_descriptors(void)
 {
     puts("-- pipes");
     check_pipes();
+    check_apart();
     puts("-- ready");
     check_poll_threads();
     check_epoll_threads();
