@@ -97,10 +97,11 @@ static void note_disposition(int signal)
         process_signals.ignored &= ~signal_bit(signal);
 }
 
-/* The mask, disposition and alternate stack as long as the handler runs. */
+/* The mask, disposition and alternate stack as long as the handler runs. What it blocks, and the thread may have been
+ * told of before, others are told of. */
 static void begin_handler(int signal, const struct linux_sigaction *action)
 {
-    own_signals.blocked |= process_signals.masks[signal];
+    signals_block(own_signals.blocked | process_signals.masks[signal]);
     own_signals.has_saved = false;
     if (own_signals.alternate.flags & (int32_t)SS_AUTODISARM)
         own_signals.alternate = (struct linux_stack){.flags = SS_DISABLE};
@@ -193,16 +194,14 @@ static inline void return_from_handler(struct trap_frame *frame)
     struct handler_return back;
 
     if (LIKELY(frame_leave_handler(frame, &back) == E_SUCCESS)) {
-        own_signals.blocked = back.mask & ~UNBLOCKABLE;
+        signals_block(back.mask);
         if (UNLIKELY(!is_same(&back.stack, &own_signals.alternate)))
             set_alternate(&back.stack, frame_stack_pointer(frame));
     } else {
         force_segmentation_fault(frame, "rt_sigreturn without a valid frame");
     }
-    if (UNLIKELY((own_signals.pending.set | process_signals.pending.set) != 0)) {
-        signals_block(own_signals.blocked);
+    if (UNLIKELY((own_signals.pending.set | process_signals.pending.set) != 0))
         signals_deliver(frame, false);
-    }
 }
 
 void linux_signal_return(struct trap_frame *frame)

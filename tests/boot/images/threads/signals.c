@@ -349,6 +349,74 @@ static void check_suspend(void)
     mask(SIG_UNBLOCK, SIGUSR1);
 }
 
+/* ---- what a handler blocks ---- */
+
+#define SENT_ROUNDS 50
+
+static sem_t sent_both;
+static atomic_int second_handled, sent_rounds;
+
+/* Main is in the handler of the first and has the second blocked, which it may have been told of before. */
+static void wait_for_second(int signal)
+{
+    (void)signal;
+    wait_value(&second_handled, atomic_load(&sent_rounds));
+}
+
+static void count_second(int signal)
+{
+    (void)signal;
+    atomic_fetch_add(&second_handled, 1);
+}
+
+static void *sends_both(void *unused)
+{
+    mask(SIG_BLOCK, SIGUSR2);
+    kill(getpid(), SIGUSR1);
+    kill(getpid(), SIGUSR2);
+    sem_post(&sent_both);
+    return unused;
+}
+
+/* It sleeps: whom nobody tells finds nothing. */
+static void *takes_second(void *argument)
+{
+    struct target *target = argument;
+
+    sem_post(&target->ready);
+    wait_sem(&target->go);
+    return NULL;
+}
+
+static void check_blocked_by_handler(void)
+{
+    struct sigaction first = {.sa_handler = wait_for_second, .sa_mask = set_of(SIGUSR2, 0)};
+    struct target target;
+
+    make_target(&target);
+    sem_init(&sent_both, 0, 0);
+    must(sigaction(SIGUSR1, &first, NULL), "sigaction");
+    handle(SIGUSR2, count_second, 0);
+    mask(SIG_BLOCK, SIGUSR1);
+    pthread_t other = start(takes_second, &target);
+
+    wait_sem(&target.ready);
+    for (int i = 1; i <= SENT_ROUNDS; i++) {
+        pthread_t sender = start(sends_both, NULL);
+
+        atomic_store(&sent_rounds, i);
+        mask(SIG_UNBLOCK, SIGUSR1);
+        wait_sem(&sent_both);
+        mask(SIG_BLOCK, SIGUSR1);
+        wait_value(&second_handled, i);
+        finish(sender);
+    }
+    mask(SIG_UNBLOCK, SIGUSR1);
+    SHOW(atomic_load(&second_handled));
+    sem_post(&target.go);
+    finish(other);
+}
+
 /* ---- stacks and faults ---- */
 
 static __thread sigjmp_buf escape;
@@ -575,6 +643,7 @@ void check_signals(void)
     check_values();
     check_interrupted();
     check_suspend();
+    check_blocked_by_handler();
     puts("-- faults");
     check_faults();
     puts("-- timers");
