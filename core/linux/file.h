@@ -104,6 +104,9 @@ void file_release_deferred(void);
 #define FILES_IN_USE 2u
 void files_note_none(void);
 void files_note_use(struct file *);
+/* Around a call inside of another one, whose files these are. */
+void files_set_aside(struct file **files);
+void files_take_up(struct file *const *files);
 void files_hold(struct file *const *files);
 void files_let_go(struct file *const *files);
 #else

@@ -391,14 +391,10 @@ static struct waiter *first_owner(struct bucket *bucket, uintptr_t key, bool *mo
 /* False before its futex_thread_ends looks for those that wait. */
 static bool is_alive(uint32_t owner)
 {
-    const struct linux_thread *thread;
-    bool alive;
+    LINUX_HOLD();
+    const struct linux_thread *thread = linux_thread_find((int)owner);
 
-    linux_enter();
-    thread = linux_thread_find((int)owner);
-    alive = thread != NULL && !thread->exiting;
-    linux_leave();
-    return alive;
+    return thread != NULL && !thread->exiting;
 }
 
 /* One attempt, with the lock of the bucket: E_SUCCESS: it is ours; E_BUSY: *value is marked to be waited for; E_AGAIN:

@@ -25,22 +25,14 @@ static inline void linux_leave(void)
     spin_unlock(&linux_lock);
 }
 
-static inline void linux_leave_block(const char *unused)
-{
-    (void)unused;
-    linux_leave();
-}
-
-/* Holds it from here to the end of the block. */
-#define LINUX_HOLD()                                                                                                   \
-    const char held_linux_lock __attribute__((cleanup(linux_leave_block), unused)) = 0;                                \
-    linux_enter()
-
+/* False: not so, or it is held already: a segment driver of the program makes a call inside of one. */
 static inline bool linux_enter_if(bool condition)
 {
-    if (condition)
+    bool enters = condition && !spin_is_held(&linux_lock);
+
+    if (enters)
         linux_enter();
-    return condition;
+    return enters;
 }
 
 static inline void linux_leave_if(const bool *entered)
@@ -49,9 +41,11 @@ static inline void linux_leave_if(const bool *entered)
         linux_leave();
 }
 
-/* The same where the condition is true: what is asked for is not the running thread's own. */
+/* Holds it from here to the end of the block where the condition is true: what is asked for is not the running thread's
+ * own. */
 #define LINUX_HOLD_IF(condition)                                                                                       \
     const bool held_linux_lock __attribute__((cleanup(linux_leave_if), unused)) = linux_enter_if(condition)
+#define LINUX_HOLD() LINUX_HOLD_IF(true)
 #else
 #define LINUX_HOLD() ((void)0)
 #define LINUX_HOLD_IF(condition) ((void)0)

@@ -26,16 +26,23 @@ static void *at_distance(const void *from, int32_t distance)
 
 static linux_syscall locked[LINUX_SYSCALL_COUNT];
 
-/* In the place of a call that is made with the lock held. */
+/* In the place of a call that is made with the lock held. Inside of another one, which a driver of the program makes,
+ * the files of that are held meanwhile: this one may wait. */
 static long locked_call(unsigned long a, unsigned long b, unsigned long c, unsigned long d, unsigned long e,
                         unsigned long f, unsigned long number)
 {
+    struct file *outer[FILES_IN_USE];
+    bool entered = linux_enter_if(true);
     long result;
 
-    linux_enter();
+    if (UNLIKELY(!entered))
+        files_set_aside(outer);
     files_note_none();
     result = locked[number](a, b, c, d, e, f, number);
-    linux_leave();
+    if (LIKELY(entered))
+        linux_leave();
+    else
+        files_take_up(outer);
     return result;
 }
 

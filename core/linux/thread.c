@@ -123,6 +123,24 @@ void files_note_none(void)
         self->in_use[0] = self->in_use[1] = NULL;
 }
 
+void files_set_aside(struct file **files)
+{
+    const struct linux_thread *self = linux_thread();
+
+    for (unsigned i = 0; i < FILES_IN_USE; i++)
+        files[i] = self != NULL ? self->in_use[i] : NULL;
+    files_hold(files);
+}
+
+void files_take_up(struct file *const *files)
+{
+    struct linux_thread *self = linux_thread();
+
+    for (unsigned i = 0; self != NULL && i < FILES_IN_USE; i++)
+        self->in_use[i] = files[i];
+    files_let_go(files);
+}
+
 void files_note_use(struct file *file)
 {
     struct linux_thread *self = linux_thread();
