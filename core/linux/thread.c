@@ -236,6 +236,39 @@ static void gone(struct thread *thread)
         put_stack(own);
 }
 
+/* ---- memory whose driver waits ---- */
+
+/* Behind an access to the program's memory, where the call cannot be made again, and no lock is held. True: the driver
+ * has served it meanwhile. */
+static bool is_served(error_t error)
+{
+    struct linux_thread *self = linux_thread();
+    uint32_t access = self->fault_access;
+
+    self->fault_access = 0;
+    return UNLIKELY(error == E_FAULT && access != 0) && vm_wait_fault(self->fault, access, false) == E_SUCCESS;
+}
+
+static error_t read_waiting(void *to, uintptr_t user, size_t length)
+{
+    error_t error;
+
+    do
+        error = user_read(to, (const void *)user, length);
+    while (is_served(error));
+    return error;
+}
+
+static error_t write_waiting(void *user, const void *from, size_t length)
+{
+    error_t error;
+
+    do
+        error = user_write(user, from, length);
+    while (is_served(error));
+    return error;
+}
+
 /* ---- beginning ---- */
 
 struct clone_arguments { /* linux/sched.h */
@@ -287,7 +320,7 @@ static void begin(struct thread *thread)
     struct linux_thread *own = (struct linux_thread *)thread;
 
     if (own->child_id != NULL)
-        user_write(own->child_id, &own->id, sizeof(own->id));
+        write_waiting(own->child_id, &own->id, sizeof(own->id));
     interrupt(context_program_frame(&thread->context));
     context_enter_program(context_program_frame(&thread->context));
 }
@@ -340,7 +373,7 @@ long linux_begin_thread(struct trap_frame *call, int is_clone3)
     id = thread->id;
     linux_leave();
     if (arguments.flags & CLONE_PARENT_SETTID)
-        user_write((void *)arguments.parent_id, &id, sizeof(id));
+        write_waiting((void *)arguments.parent_id, &id, sizeof(id));
     thread_start(&thread->thread);
     return id;
 }
@@ -349,6 +382,15 @@ long linux_begin_thread(struct trap_frame *call, int is_clone3)
 
 /* The locks of the list that the thread holds (linux/futex.h: struct robust_list_head); the lowest bit of an entry's
  * address says that the lock has inheritance of priorities. */
+static void release_one(const struct linux_thread *self, uintptr_t entry, int64_t offset, bool pending)
+{
+    uintptr_t word = (entry & ~(uintptr_t)1) + (uintptr_t)offset;
+    uint32_t value;
+
+    if (read_waiting(&value, word, sizeof(value)) == E_SUCCESS)
+        futex_owner_died((uint32_t *)word, (uint32_t)self->id, entry & 1, pending);
+}
+
 static void release_robust(struct linux_thread *self)
 {
     struct {
@@ -358,29 +400,27 @@ static void release_robust(struct linux_thread *self)
     } head;
     uintptr_t entry, next;
 
-    if (self->robust == 0 || user_read(&head, (const void *)self->robust, sizeof(head)) != E_SUCCESS)
+    if (self->robust == 0 || read_waiting(&head, self->robust, sizeof(head)) != E_SUCCESS)
         return;
     entry = head.first;
     for (unsigned i = 0; i < ROBUST_MOST && (entry & ~(uintptr_t)1) != self->robust; i++) {
-        uintptr_t at = entry & ~(uintptr_t)1;
-        bool more = user_read(&next, (const void *)at, sizeof(next)) == E_SUCCESS;
+        bool more = read_waiting(&next, entry & ~(uintptr_t)1, sizeof(next)) == E_SUCCESS;
 
         if (entry != head.pending)
-            futex_owner_died((uint32_t *)(at + (uintptr_t)head.offset), (uint32_t)self->id, entry & 1, false);
+            release_one(self, entry, head.offset, false);
         if (!more)
             break;
         entry = next;
     }
     if (head.pending != 0)
-        futex_owner_died((uint32_t *)((head.pending & ~(uintptr_t)1) + (uintptr_t)head.offset), (uint32_t)self->id,
-                         head.pending & 1, true);
+        release_one(self, head.pending, head.offset, true);
 }
 
 static void tell_end(const struct linux_thread *self)
 {
     const uint32_t zero = 0;
 
-    if (self->clear_id != NULL && user_write(self->clear_id, &zero, sizeof(zero)) == E_SUCCESS)
+    if (self->clear_id != NULL && write_waiting(self->clear_id, &zero, sizeof(zero)) == E_SUCCESS)
         futex_wake(self->clear_id, 1);
 }
 

@@ -3,8 +3,10 @@
  * time. What the program and the core touch is there afterwards, other threads run meanwhile, and a segment that is
  * freed or changed while its driver waits stays until it has.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -12,6 +14,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -312,6 +315,42 @@ static void changed_meanwhile(void)
     show("is gone", vm_find(vm_space(), start) == NULL);
 }
 
+/* ---- where a thread's number goes ---- */
+
+#define THREAD                                                                                                         \
+    (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_PARENT_SETTID |          \
+     CLONE_CHILD_SETTID)
+
+static atomic_int began;
+
+/* Its end clears the second page's first word, which nobody has touched. */
+static int end_there(void *segment)
+{
+    syscall(SYS_set_tid_address, page_of(segment, 2));
+    began = 1;
+    syscall(SYS_exit, 0);
+    return 0;
+}
+
+static void numbers_of_threads(void)
+{
+    static _Alignas(16) char stack[65536];
+    struct vm_segment *segment = make();
+    volatile int *parent = (volatile int *)(page_of(segment, 0) + 1),
+                 *child = (volatile int *)(page_of(segment, 1) + 1);
+    int id = clone(end_there, stack + sizeof(stack), THREAD, segment, (void *)parent, NULL, (void *)child);
+
+    while (!began)
+        sleep_ns(FETCH_NS);
+    show("told to who made it", *parent == id);
+    show("told to itself", *child == id);
+    for (unsigned i = 0; i < 100 && *(volatile int *)page_of(segment, 2) != 0; i++)
+        sleep_ns(FETCH_NS);
+    show("cleared at the end", *(volatile int *)page_of(segment, 2) == 0);
+    vm_free(vm_space(), segment);
+    freed = 0;
+}
+
 int main(void)
 {
     pthread_t fetcher, turner;
@@ -323,6 +362,7 @@ int main(void)
     show("registered", vm_driver_register(&slow));
     pthread_create(&fetcher, NULL, fetch, NULL);
     pthread_create(&turner, NULL, turn, NULL);
+    numbers_of_threads();
     by_program();
     by_many();
     by_calls();
