@@ -312,9 +312,11 @@ static __attribute__((noinline)) void mask_changed(struct thread_signals *own, u
 #else
     (void)new;
 #endif
-    /* What is ignored is kept as long as it is blocked. */
-    for (uint64_t set = pending_for(own) & process_signals.ignored & ~own->blocked; set != 0; set &= set - 1)
-        signal_forget(__builtin_ctzll(set) + 1);
+    /* What is ignored is kept as long as it is blocked: by other threads, for them. */
+    for (uint64_t set = pending_for(own) & process_signals.ignored & ~own->blocked; set != 0; set &= set - 1) {
+        forget_in(&own->pending, __builtin_ctzll(set) + 1);
+        forget_in(&process_signals.pending, __builtin_ctzll(set) + 1);
+    }
     notice();
 }
 

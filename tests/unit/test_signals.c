@@ -30,6 +30,7 @@ static unsigned actors;
 static void (*const *acts)(void);
 static int sent;               /* the signal */
 static uint64_t first_blocked; /* players that have it blocked at first, a bit for each */
+static bool second_keeps;      /* what is sent to it */
 
 static struct linux_thread *player(unsigned number)
 {
@@ -184,6 +185,18 @@ static void send_to_process(void)
     send(&process_signals.pending);
 }
 
+static void send_to_second(void)
+{
+    send(&others[0].signals.pending);
+}
+
+static void keep_and_unblock(void)
+{
+    block();
+    send_to_process();
+    unblock();
+}
+
 /* ---- runs ---- */
 
 static void begin(void)
@@ -225,6 +238,8 @@ static const char *end(void)
         may_take |= (of_process & taken) != 0;
         knows |= (of_process & taken) != 0 && is_told(i);
     }
+    if (second_keeps && !(player(1)->signals.pending.set & bit))
+        return "what a thread has blocked is gone";
     return may_take && !knows ? "nobody was told of a signal of the process" : NULL;
 }
 
@@ -299,6 +314,10 @@ static void test_what_is_ignored_goes(void **state)
     MUST_BE_FOUND(unblock, send_to_first);
     first_blocked = 0;
     MUST_HOLD(block_and_unblock, send_to_first);
+    first_blocked = 2;
+    second_keeps = true;
+    MUST_HOLD(keep_and_unblock, send_to_second);
+    second_keeps = false;
 }
 
 int main(int argc, char **argv)
