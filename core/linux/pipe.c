@@ -33,7 +33,7 @@ struct pipe {
     struct slot *slots;
     unsigned slot_count; /* a power of two */
     unsigned head, tail; /* slots [tail, head) hold something; they count on and wrap */
-    unsigned readers, writers, writers_ever;
+    unsigned readers, writers, readers_ever, writers_ever;
     char *spare; /* the last page that was emptied */
     struct end *ends;
     struct pipe **home; /* where the pipe is known by name, or NULL */
@@ -413,6 +413,7 @@ static bool add_end(struct pipe *pipe, struct file *file)
     pipe->ends = end;
     pipe->readers += file_is_readable(file);
     pipe->writers += file_is_writable(file);
+    pipe->readers_ever += file_is_readable(file);
     pipe->writers_ever += file_is_writable(file);
     file->own = end;
     return true;
@@ -429,14 +430,16 @@ static struct file *open_end(struct pipe *pipe, unsigned flags)
     return NULL;
 }
 
-/* Waits until somebody holds the other end. */
+/* Waits until somebody holds the other end, or has come and left again. */
 static error_t wait_for_other(const struct pipe *pipe, const struct file *file)
 {
     bool reads = file_is_readable(file), writes = file_is_writable(file);
+    const unsigned *others = reads ? &pipe->writers : &pipe->readers;
+    const unsigned *ever = reads ? &pipe->writers_ever : &pipe->readers_ever, then = *ever;
 
     if (reads && writes)
         return E_SUCCESS;
-    while (reads ? pipe->writers == 0 : pipe->readers == 0) {
+    while (*others == 0 && *ever == then) {
         if (file->flags & O_NONBLOCK)
             return reads ? E_SUCCESS : E_NXIO;
         if (wait_for_change(file) != 0)
