@@ -6,6 +6,7 @@
 #include "core/cpu.h"
 #include "core/linux/calls.h"
 #include "core/linux/time.h"
+#include "core/linux/wait.h"
 
 #define YEARS_MAX (INT64_MAX / (int64_t)SECOND - 30ll * 365 * 24 * 3600) /* seconds; Linux: TIME_SETTOD_SEC_MAX */
 #define TIME_ZONE_MAX (15 * 60)
@@ -19,6 +20,7 @@ static error_t set_time(const struct linux_timespec *time)
     if (time->seconds >= YEARS_MAX || linux_span_of(time, &ns) != E_SUCCESS || ns < clock_monotonic())
         return E_INVAL; /* also what lies before the boot's zero */
     clock_set_realtime(ns);
+    linux_wake_waiting(); /* what they wait for may come sooner, or be cancelled */
     if (linux_timers != NULL)
         linux_timers->run();
     return E_SUCCESS;
