@@ -234,7 +234,10 @@ static void watch_for(int signal)
 {
     static struct alarm alarm = {.deadline = UINT64_MAX, .due = watch};
 
-    if ((signal == SIGINT || signal == SIGTERM) && alarm.deadline == UINT64_MAX)
+    if (signal != SIGINT && signal != SIGTERM)
+        return;
+    linux_watches = true;
+    if (alarm.deadline == UINT64_MAX)
         alarm_set(&alarm, clock_monotonic() + WATCH_INTERVAL);
 }
 

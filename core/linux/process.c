@@ -164,9 +164,11 @@ long linux_setrlimit(unsigned resource, const struct linux_rlimit *from)
     return from == NULL ? -E_FAULT : linux_prlimit64(0, resource, from, NULL);
 }
 
+bool linux_watches;
+
 void futex_check_alone(const uint32_t *word)
 {
-    if (linux_timers != NULL && linux_timers->next() != UINT64_MAX)
+    if (linux_watches || (linux_timers != NULL && linux_timers->next() != UINT64_MAX))
         return;
     kprintf("quire: %s waits for ever: no other thread could wake it from its futex at %p\n", quire_config.name,
             (const void *)word);

@@ -51,6 +51,10 @@ static inline void linux_wake_waiting_for(const struct file *file)
 }
 #endif
 
+/* The program handles what the console or the power button may send it, which may wake it from whatever it waits for.
+ */
+extern bool linux_watches; /* process.c */
+
 /* True if a signal is waiting that the program has not blocked: the call should end. Not one of a driver. */
 bool linux_signal_waits(void);
 
