@@ -454,6 +454,8 @@ _Noreturn void linux_exit(int status)
     thread_end(gone);
 }
 
+/* With the lock, as all ends of the program: what observers write at the end is written by one, and no tick of theirs
+ * comes in between. */
 _Noreturn void linux_exit_group(int status)
 {
     power_off(status & 0xff);

@@ -187,6 +187,24 @@ class StatsTest(AppCase):
 class CpuStatsTest(AppCase):
     app = "observe-threads"
 
+    def test_two_ends_at_once(self) -> None:
+        """Who ends the program while another one does so leaves that its statistics."""
+        for _ in range(5):
+            with tempfile.TemporaryDirectory(prefix="quire-test-") as folder:
+                record = Path(folder, "record.jsonl")
+                command = self.launcher("--record", str(record), "--timeout", str(TIMEOUT), "--cpus", "2")
+                done = subprocess.run(
+                    [*command, "--", "end"],
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    text=True,
+                    timeout=2 * TIMEOUT,
+                    check=False,
+                )
+                self.assertEqual(done.returncode, 5, done.stdout + done.stderr)
+                lines = [json.loads(line) for line in record.read_text().splitlines()]
+            self.assertEqual([line["status"] for line in lines if line["kind"] == "stats"], [5])
+
     def test_counters(self) -> None:
         """What two threads, each on a CPU of its own, did to each other."""
         with tempfile.TemporaryDirectory(prefix="quire-test-") as folder:

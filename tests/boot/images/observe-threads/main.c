@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #define TURNS 300
 #define PROTECTIONS 40
@@ -71,10 +72,25 @@ static void protect(void)
     }
 }
 
-int main(void)
+/* Both end the program, at the same time. */
+static void *end_together(void *cpu)
+{
+    static atomic_int come;
+
+    stay_on((int)(intptr_t)cpu);
+    atomic_fetch_add(&come, 1);
+    while (atomic_load(&come) < 2)
+        continue;
+    _exit(5);
+}
+
+int main(int argc, char **argv)
 {
     pthread_t thread;
 
+    (void)argv;
+    if (argc > 1 && pthread_create(&thread, NULL, end_together, (void *)1) == 0)
+        end_together((void *)0);
     stay_on(0);
     page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     sem_init(&to_other, 0, 0);
