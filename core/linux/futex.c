@@ -19,6 +19,7 @@
 #include "core/linux/lock.h"
 #include "core/linux/thread.h"
 #include "core/linux/wait.h"
+#include "vm/object.h"
 #include "vm/space.h"
 
 enum {
@@ -72,14 +73,15 @@ static struct bucket *bucket_of(uintptr_t key)
 
 _Static_assert(BUCKETS == 1 << 8, "bucket_of");
 
-/* In memory that may be mapped twice. Others change mappings and page tables: what is looked at is held. */
+/* In memory that may be mapped twice; where a file is mapped privately a write would give the word another frame.
+ * Others change mappings and page tables: what is looked at is held. */
 static bool may_be_shared(const uint32_t *word)
 {
     struct address_space *space = vm_space();
     SPACE_HOLD_AT(space, (vaddr_t)word);
     const struct vm_segment *segment = vm_find(space, (vaddr_t)word);
 
-    return segment != NULL && (vm_driver_of(segment)->properties & VM_DRIVER_OBJECTS);
+    return segment != NULL && (vm_driver_of(segment)->properties & VM_DRIVER_OBJECTS) && vm_object_view(segment).shared;
 }
 
 static bool find_page(const uint32_t *word, struct mmu_entry *entry)

@@ -139,6 +139,12 @@ struct vm_segment *vm_find(struct address_space *of_space, vaddr_t va)
     return is_shared ? shared : NULL;
 }
 
+struct vm_object_view vm_object_view(const struct vm_segment *segment)
+{
+    (void)segment;
+    return (struct vm_object_view){.shared = true};
+}
+
 const struct vm_segment_driver *vm_driver_of(const struct vm_segment *segment)
 {
     static const struct vm_segment_driver driver = {.properties = VM_DRIVER_OBJECTS};

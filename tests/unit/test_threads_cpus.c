@@ -14,6 +14,7 @@
 #include "core/linux/wait.h"
 #include "fake.h"
 #include "harness.h"
+#include "vm/object.h"
 #include "vm/space.h"
 
 #define CPUS 4u
@@ -117,6 +118,12 @@ struct vm_segment *vm_find(struct address_space *space, vaddr_t va)
 {
     (void)space, (void)va;
     return NULL;
+}
+
+struct vm_object_view vm_object_view(const struct vm_segment *segment)
+{
+    (void)segment;
+    return (struct vm_object_view){.shared = true};
 }
 
 const struct vm_segment_driver *vm_driver_of(const struct vm_segment *segment)

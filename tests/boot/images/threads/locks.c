@@ -2,9 +2,12 @@
 #include "threads.h"
 
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #define WORKERS 4u
 #define ROUNDS 5000u
+#define FUTEX_WAIT 0
+#define FUTEX_WAKE 1
 
 /* Of a mutex; all without more: a normal one. */
 struct kind {
@@ -275,6 +278,30 @@ static void check_two_addresses(void)
     close(fd);
 }
 
+/* A word of a file that is mapped privately has other memory once it is written to. */
+static void *waits_at_word(void *word)
+{
+    struct timespec most = {.tv_sec = 5};
+
+    return (void *)syscall(SYS_futex, word, FUTEX_WAIT, 0, &most, NULL, 0);
+}
+
+static void check_private_file(void)
+{
+    int fd = memfd_create("word", 0);
+
+    must(ftruncate(fd, (off_t)PAGE), "ftruncate");
+    int *word = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    pthread_t thread = start(waits_at_word, word);
+
+    sleep_ms(50);
+    __atomic_store_n(word, 1, __ATOMIC_SEQ_CST);
+    SHOW(syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0));
+    SHOW((long)finish(thread));
+    munmap(word, PAGE);
+    close(fd);
+}
+
 /* ---- read-write locks ---- */
 
 static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
@@ -414,6 +441,7 @@ void check_locks(void)
     check_robust_waiters(PTHREAD_PRIO_NONE);
     check_robust_waiters(PTHREAD_PRIO_INHERIT);
     check_two_addresses();
+    check_private_file();
     puts("-- read-write locks");
     check_rwlocks();
     puts("-- spin locks");
