@@ -33,9 +33,13 @@ static uint64_t get_affinity(int id)
     return __atomic_load_n(&linux_thread_find(id)->thread.affinity, __ATOMIC_RELAXED);
 }
 
-static void set_affinity(int id, uint64_t cpus)
+static void start_cpus(void)
 {
     scheduler_use_all_cpus();
+}
+
+static void set_affinity(int id, uint64_t cpus)
+{
     thread_set_affinity(&linux_thread_find(id)->thread, cpus); /* leaves this CPU without a lock held, if it has to */
 }
 
@@ -55,6 +59,10 @@ static uint64_t get_affinity(int id)
 {
     (void)id;
     return UINT64_MAX;
+}
+
+static void start_cpus(void)
+{
 }
 
 static void set_affinity(int id, uint64_t cpus)
@@ -249,9 +257,11 @@ long linux_sched_setaffinity(int pid, unsigned size, const void *user)
         return -E_FAULT;
     if (linux_scheduling(pid) == NULL)
         return -E_SRCH;
-    if ((mask & linux_cpus()) == 0)
+    start_cpus(); /* one that the firmware tells of may not start */
+    mask &= linux_cpus();
+    if (mask == 0)
         return -E_INVAL;
-    set_affinity(pid, mask & linux_cpus());
+    set_affinity(pid, mask);
     return 0;
 }
 
