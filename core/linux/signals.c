@@ -356,7 +356,8 @@ void signals_deliver(struct trap_frame *frame, bool in_call)
         in_call = false;
         signal_handlers->deliver(frame, signal, &info);
     }
-    if (in_call && frame_result(frame) == -E_RESTART)
+    /* No handler ran. Where a call ended for a signal all the same another thread has taken it. */
+    if (in_call && (frame_result(frame) == -E_RESTART || frame_result(frame) == -E_INTR))
         frame_restart_call(frame);
 }
 

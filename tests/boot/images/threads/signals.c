@@ -417,6 +417,52 @@ static void check_blocked_by_handler(void)
     finish(other);
 }
 
+/* ---- whose call a signal ends ---- */
+
+#define SLEEPERS 4
+#define WAKES 4000
+
+static __thread volatile sig_atomic_t handled_here;
+static atomic_int handled_by_any, ended_for_nothing, sleepers_end;
+
+static void note_where(int signal)
+{
+    (void)signal;
+    handled_here = 1;
+    atomic_fetch_add(&handled_by_any, 1);
+}
+
+static void *sleeps(void *unused)
+{
+    struct timespec time = {.tv_nsec = 20000000};
+
+    while (!atomic_load(&sleepers_end)) {
+        handled_here = 0;
+        if (nanosleep(&time, NULL) != 0 && !handled_here)
+            atomic_fetch_add(&ended_for_nothing, 1);
+    }
+    return unused;
+}
+
+/* A signal of the process is handled by one thread; the others may hear of it, but sleep on. */
+static void check_sleepers(void)
+{
+    pthread_t threads[SLEEPERS];
+
+    handle(SIGUSR1, note_where, 0);
+    start_all(threads, SLEEPERS, sleeps);
+    mask(SIG_BLOCK, SIGUSR1);
+    for (int i = 1; i <= WAKES; i++) {
+        kill(getpid(), SIGUSR1);
+        wait_value(&handled_by_any, i);
+    }
+    atomic_store(&sleepers_end, 1);
+    finish_all(threads, SLEEPERS);
+    mask(SIG_UNBLOCK, SIGUSR1);
+    SHOW(atomic_load(&handled_by_any));
+    SHOW(atomic_load(&ended_for_nothing));
+}
+
 /* ---- stacks and faults ---- */
 
 static __thread sigjmp_buf escape;
@@ -644,6 +690,7 @@ void check_signals(void)
     check_interrupted();
     check_suspend();
     check_blocked_by_handler();
+    check_sleepers();
     puts("-- faults");
     check_faults();
     puts("-- timers");
