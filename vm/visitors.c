@@ -25,7 +25,7 @@
 
 #if QUIRE_THREADS
 
-#define VISITS_TO_OPEN 4u
+#define VISITS_TO_OPEN 2u
 
 _Static_assert(sizeof(struct vm_visitor) * CPUS_MAX <= VM_PAGE_SIZE, "the visitors of a domain have one frame");
 
