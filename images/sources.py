@@ -174,9 +174,20 @@ ALONE = [
     "core/linux/alone.c",
 ]
 
+# What frames go through that are got and put.
+FRAMES = {
+    "vm/frames/large.c",
+    "vm/frames/magazines.c",
+    "vm/frames/place.c",
+    "vm/frames/runs.c",
+    "vm/frames/start.c",
+    "vm/frames/store.c",
+    "vm/frames/trees.c",
+}
+
 # Where instructions are counted: faults, frames, page tables, segments, the clock. Compiled for speed; everything else in the release
 # variant for size, because hello.elf is to stay below 120 KiB.
-HOT = {
+HOT = FRAMES | {
     "arch/x86_64/cpu_tables.c",
     "arch/x86_64/frame.c",
     "arch/x86_64/interrupted.c",
@@ -192,13 +203,6 @@ HOT = {
     "vm/anon.c",
     "vm/backing.c",
     "vm/fault.c",
-    "vm/frames/large.c",
-    "vm/frames/magazines.c",
-    "vm/frames/place.c",
-    "vm/frames/runs.c",
-    "vm/frames/start.c",
-    "vm/frames/store.c",
-    "vm/frames/trees.c",
     "vm/heap.c",
     "vm/heap/heap.c",
     "vm/heap/large.c",
@@ -217,19 +221,13 @@ HOT_LARGE = {"core/linux/handlers.c", "core/linux/signals.c", "arch/x86_64/mmu.c
 
 # In the core without threads they are compiled into each other only where that makes them smaller, with others, and some are for
 # size as all the rest is. Their paths cost a hundredth more instructions, and hello is 4 KiB smaller.
-ALONE_SMALLER = {
+ALONE_SMALLER = FRAMES | {
     "arch/x86_64/frame.c",
     "arch/x86_64/mmu.c",
     "core/linux/handlers.c",
     "core/linux/memory.c",
     "core/linux/remap.c",
     "vm/backing.c",
-    "vm/frames/large.c",
-    "vm/frames/magazines.c",
-    "vm/frames/place.c",
-    "vm/frames/runs.c",
-    "vm/frames/start.c",
-    "vm/frames/store.c",
     "vm/segments.c",
     "vm/space.c",
 }
