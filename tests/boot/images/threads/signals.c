@@ -432,7 +432,7 @@ static void note_where(int signal)
     atomic_fetch_add(&handled_by_any, 1);
 }
 
-static void *sleeps(void *unused)
+static void *sleeps_often(void *unused)
 {
     struct timespec time = {.tv_nsec = 20000000};
 
@@ -450,7 +450,7 @@ static void check_sleepers(void)
     pthread_t threads[SLEEPERS];
 
     handle(SIGUSR1, note_where, 0);
-    start_all(threads, SLEEPERS, sleeps);
+    start_all(threads, SLEEPERS, sleeps_often);
     mask(SIG_BLOCK, SIGUSR1);
     for (int i = 1; i <= WAKES; i++) {
         kill(getpid(), SIGUSR1);
