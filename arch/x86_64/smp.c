@@ -82,10 +82,16 @@ static inline void interrupts_restore(uint64_t flags)
 
 /* ---- what CPUs ask of each other ---- */
 
-static void send(unsigned cpu, uint32_t what)
+/* To the CPU with this APIC id. */
+static void send_to(uint32_t id, uint32_t what)
 {
     this_cpu(messages).sent++;
-    lapic_send(cpu_variable(cpu, apic_id), what);
+    lapic_send(id, what);
+}
+
+static void send(unsigned cpu, uint32_t what)
+{
+    send_to(cpu_variable(cpu, apic_id), what);
 }
 
 static void serve(void)
@@ -594,7 +600,7 @@ static void compare_counters(unsigned count)
             continue;
         comparison = (struct tsc_channel){.asked = 0};
         change_state(&places[i], READY, COMPARING);
-        lapic_send(places[i].id, VECTOR_CALL);
+        send_to(places[i].id, VECTOR_CALL);
         tsc_answer(&comparison);
     }
     interrupts_restore(flags);
@@ -606,7 +612,7 @@ static void let_begin(unsigned count)
 
     for (unsigned i = 0; i < count; i++)
         if (change_state(&places[i], COMPARING, BEGUN))
-            lapic_send(places[i].id, VECTOR_CALL);
+            send_to(places[i].id, VECTOR_CALL);
     interrupts_restore(flags);
 }
 

@@ -227,7 +227,7 @@ class CpuStatsTest(AppCase):
         self.assertEqual(other["migrations"], 1)  # at the start, from its maker's CPU
         for cpu, sender in ((main, other), (other, main)):
             self.assertGreaterEqual(cpu["switches"], cpu["preemptions"] + cpu["migrations"])
-            self.assertLessEqual(cpu["interrupts_received"], sender["interrupts_sent"] + cpu["interrupts_sent"])
+            self.assertLessEqual(cpu["interrupts_received"], sender["interrupts_sent"])
             self.assertLessEqual(cpu["busy_ns"], stats["ns"] * 1.1 + 50_000_000)  # it ran a little before the program
         self.assertIsNotNone(re.search(rf"^0 .* {protections} +{protections} .* {blocks}$", done.stdout, re.MULTILINE))
         self.assertEqual(len(samples[-1]["busy"]), 2)
