@@ -39,7 +39,7 @@ void fake_memory_turn(void)
 void fake_memory_reclaim(void)
 {
     SPACE_HOLD(space_own(vm_space()));
-    frames_reclaim();
+    __atomic_load_n(&frames_reclaim, __ATOMIC_RELAXED)(); /* another CPU may be the one that sets it, to the same */
 }
 
 /* A fault that fails for want of a frame does not the next time. */
