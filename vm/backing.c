@@ -139,6 +139,7 @@ COLD static __attribute__((noinline)) void put_forgotten(const paddr_t *frames, 
 bool space_put_few(struct address_space *space, vaddr_t va, size_t size)
 {
     uint64_t *table = mmu_few_in_table(&space->mmu, va, size), *entry, *end;
+    uint64_t known = 0; /* of all entries */
     size_t borrowed = 0;
 
     if (UNLIKELY(!table))
@@ -154,13 +155,14 @@ bool space_put_few(struct address_space *space, vaddr_t va, size_t size)
         if (LIKELY(*entry != 0)) {
             uint64_t old = mmu_take_small(entry, at);
 
+            known |= old;
             if (LIKELY(!mmu_entry_is_borrowed(old)))
                 *next++ = mmu_entry_frame(old);
             else
                 borrowed++;
         }
     }
-    if (UNLIKELY(mmu_is_known_elsewhere(va, size)))
+    if (UNLIKELY(mmu_entry_may_be_known(known) && mmu_is_known_elsewhere(va, size)))
         put_forgotten(frames, (size_t)(next - frames), va, size);
     else
         frames_put_filled((size_t)(next - frames));

@@ -180,6 +180,12 @@ static inline bool mmu_entry_is_borrowed(uint64_t small_entry)
     return small_entry & PTE_BORROWED;
 }
 
+/* False: no CPU knows a translation by it. */
+static inline bool mmu_entry_may_be_known(uint64_t small_entry)
+{
+    return small_entry & PTE_PRESENT;
+}
+
 static inline paddr_t mmu_entry_frame(uint64_t small_entry)
 {
     return small_entry & PTE_ADDRESS;

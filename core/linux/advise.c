@@ -181,13 +181,9 @@ static __attribute__((noinline)) long advise_unusual(uintptr_t address, size_t l
 /* Of what is not to be dropped at once. */
 #define MARKS_UNUSUAL (MARK_LOCKED | MARK_SHARED | MARK_HUGE)
 
-/* It is about what is inside of that private mapping. */
-static inline bool is_usual(const struct vm_segment *segment, uintptr_t address, size_t size)
+static inline bool is_usual(const struct vm_segment *segment)
 {
-    size_t offset = address - segment->start;
-
-    return offset < segment->size && size - 1 < segment->size - offset && is_aligned(address, VM_PAGE_SIZE) &&
-           segment->driver == &vm_anon && !(segment->flags & MARKS_UNUSUAL);
+    return segment->driver == &vm_anon && !(segment->flags & MARKS_UNUSUAL);
 }
 
 static inline bool is_about_contents(int advice)
@@ -195,22 +191,41 @@ static inline bool is_about_contents(int advice)
     return advice == MADV_DONTNEED || advice == MADV_FREE;
 }
 
+static inline error_t advise_contents(struct address_space *space, struct vm_segment *segment, uintptr_t from,
+                                      uintptr_t to, int advice)
+{
+    return vm_segment_advise_owned(space, segment, from, to - from,
+                                   advice == MADV_FREE ? VM_ADVICE_FREE : VM_ADVICE_DONTNEED);
+}
+
 #if QUIRE_THREADS
-/* With the mapping's domain, and nothing else. */
+/* A private mapping of this domain. */
+static inline struct vm_segment *find_usual(struct address_space *space, uintptr_t address)
+{
+    struct vm_segment *segment = space_at(space, address) == space ? segment_find_again(space, address) : NULL;
+
+    return LIKELY(segment && is_usual(segment)) ? segment : NULL;
+}
+
+/* With the domain of the mappings that the range lies in, and nothing else. False: it is not done, or not all of it,
+ * and can be begun again. */
 static bool advise_usual(struct address_space *space, uintptr_t address, size_t size, int advice, error_t *error)
 {
     SPACE_HOLD_AT(space, address);
-    struct vm_segment *segment = segment_find_again(space, address);
+    uintptr_t end = address + size, to;
+    bool contents = is_about_contents(advice);
 
-    if (!segment || !is_usual(segment, address, size))
+    if (!is_aligned(address, VM_PAGE_SIZE) || end <= address ||
+        (!contents && advice != MADV_HUGEPAGE && advice != MADV_NOHUGEPAGE))
         return false;
-    if (is_about_contents(advice))
-        *error = vm_segment_advise_owned(space, segment, address, size,
-                                         advice == MADV_FREE ? VM_ADVICE_FREE : VM_ADVICE_DONTNEED);
-    else if (advice == MADV_HUGEPAGE || advice == MADV_NOHUGEPAGE)
-        *error = advise(segment, address, address + size, advice);
-    else
-        return false;
+    for (*error = E_SUCCESS; *error == E_SUCCESS && address < end; address = to) {
+        struct vm_segment *segment = find_usual(space, address);
+
+        if (!segment)
+            return false;
+        to = segment_end(segment) < end ? segment_end(segment) : end;
+        *error = contents ? advise_contents(space, segment, address, to, advice) : advise(segment, address, to, advice);
+    }
     return true;
 }
 
@@ -223,15 +238,22 @@ long linux_madvise(uintptr_t address, size_t length, int advice)
                : advise_unusual(address, length, advice);
 }
 #else
+/* What is inside of the mapping. */
+static inline bool is_inside(const struct vm_segment *segment, uintptr_t address, size_t size)
+{
+    size_t offset = address - segment->start;
+
+    return offset < segment->size && size - 1 < segment->size - offset && is_aligned(address, VM_PAGE_SIZE);
+}
+
 long linux_madvise(uintptr_t address, size_t length, int advice)
 {
     struct address_space *space = current_space;
     struct vm_segment *segment = space->last;
     size_t size = align_up(length, VM_PAGE_SIZE);
 
-    if (!is_about_contents(advice) || !is_usual(segment, address, size))
+    if (!is_about_contents(advice) || !is_inside(segment, address, size) || !is_usual(segment))
         return advise_unusual(address, length, advice);
-    return -vm_segment_advise_owned(space, segment, address, size,
-                                    advice == MADV_FREE ? VM_ADVICE_FREE : VM_ADVICE_DONTNEED);
+    return -advise_contents(space, segment, address, address + size, advice);
 }
 #endif

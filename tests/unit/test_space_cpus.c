@@ -483,6 +483,31 @@ static void test_who_stays_away_leaves(void **state)
     end_turns();
 }
 
+/* Where nothing was there, or nothing that anybody could use, nobody knows anything, whoever uses the table. */
+static void test_nobody_is_asked_about_no_page(void **state)
+{
+    vaddr_t start, none;
+
+    (void)state;
+    start_turns();
+    start = make_touched(&vm_anon, 8 * VM_PAGE_SIZE);
+    none = start + 6 * VM_PAGE_SIZE;
+    assert_int_equal(vm_protect(space, none, VM_PAGE_SIZE, 0), E_SUCCESS);
+    for (unsigned round = 0; round < 2; round++) {
+        fake_cpu_be(1);
+        assert_int_equal(must_read(start), start);
+        fake_cpu_be(0);
+        asked();
+        assert_int_equal(vm_advise(space, start + 4 * VM_PAGE_SIZE, 2 * VM_PAGE_SIZE, VM_ADVICE_DONTNEED), E_SUCCESS);
+        assert_int_equal(asked(), round == 0);
+    }
+    assert_int_equal(vm_advise(space, none, VM_PAGE_SIZE, VM_ADVICE_DONTNEED), E_SUCCESS);
+    assert_int_equal(asked(), 0);
+    assert_int_equal(vm_protect(space, none, VM_PAGE_SIZE, VM_RW), E_SUCCESS);
+    assert_int_equal(must_read(none), 0);
+    end_turns();
+}
+
 /* Where others use memory nearby 2 MiB of zeros are made without the domain held. */
 static void test_zeros_are_made_before(void **state)
 {
@@ -811,6 +836,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_each_in_its_domain),
         cmocka_unit_test(test_only_users_are_asked),
         cmocka_unit_test(test_who_stays_away_leaves),
+        cmocka_unit_test(test_nobody_is_asked_about_no_page),
         cmocka_unit_test(test_zeros_are_made_before),
         cmocka_unit_test(test_visitors),
         cmocka_unit_test(test_visitors_find_no_frames),

@@ -501,6 +501,29 @@ static void madvise_works(void)
     value(at[3 * PAGE]);
 }
 
+/* As C libraries do at the end of a thread: from its guard on, over mappings that are not alike. */
+static void madvise_over_mappings(void)
+{
+    char *at = pages(6);
+
+    memset(at, 'a', 6 * PAGE);
+    try(mprotect, at, PAGE, PROT_NONE);
+    try(mprotect, at + 3 * PAGE, PAGE, PROT_READ);
+    try(madvise, at, 5 * PAGE, MADV_DONTNEED);
+    value(at[PAGE] == 0 && at[3 * PAGE] == 0 && at[5 * PAGE - 1] == 0 && at[5 * PAGE] == 'a');
+    try(mprotect, at, 6 * PAGE, PROT_READ | PROT_WRITE);
+    value(at[0] == 0 && at[PAGE - 1] == 0);
+    memset(at, 'b', 6 * PAGE);
+    try(mprotect, at + 2 * PAGE, PAGE, PROT_READ);
+    try(mlock, at + 4 * PAGE, PAGE);
+    try(madvise, at, 6 * PAGE, MADV_DONTNEED);
+    value(at[PAGE] == 0 && at[2 * PAGE] == 0 && at[4 * PAGE] == 'b' && at[5 * PAGE] == 'b');
+    try(munlock, at + 4 * PAGE, PAGE);
+    try(munmap, at + 4 * PAGE, PAGE);
+    try(madvise, at, 6 * PAGE, MADV_DONTNEED);
+    value(at[3 * PAGE] == 0 && at[5 * PAGE] == 0);
+}
+
 static void show_resident(const char *what, void *at, size_t count)
 {
     unsigned char vector[16] = {0};
@@ -1030,6 +1053,7 @@ int main(void)
         GROUP(mremap_all_kept),
         GROUP(madvise_errors),
         GROUP(madvise_works),
+        GROUP(madvise_over_mappings),
         GROUP(mincore_cases),
         GROUP(msync_cases),
         GROUP(mlock_cases),
