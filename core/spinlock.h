@@ -23,7 +23,6 @@
     X(none, ADDRESS)                                                                                                   \
     X(calls, ADDRESS)      /* core/linux/lock.h */                                                                     \
     X(futex, ADDRESS)      /* core/linux/futex.c: of a bucket */                                                       \
-    X(stacks, ADDRESS)     /* core/linux/thread.c: those that are kept */                                              \
     X(space, RANK)         /* vm/space.h: of a domain, whose number is the rank */                                     \
     X(heap, ADDRESS)       /* vm/heap/internal.h */                                                                    \
     X(heap_start, ADDRESS) /* vm/heap: what is made once */                                                            \

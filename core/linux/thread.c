@@ -1,7 +1,7 @@
 /*
  * Threads of the program: clone(2) as C libraries call it to make one, the end of a thread, the numbers they go by, and
  * what interrupts them. The stack that the core runs a thread's system calls on lies below the thread's structure, in a
- * segment of the stack driver, so that there is a guard under it; some are kept for the next threads.
+ * segment of the stack driver, so that there is a guard under it; each CPU keeps some for the next threads.
  */
 #include "core/linux/thread.h"
 
@@ -15,12 +15,13 @@
 #include "core/linux/process.h"
 #include "core/linux/signals.h"
 #include "core/linux/wait.h"
+#include "core/percpu.h"
 #include "core/power.h"
 #include "vm/fault.h"
 #include "vm/space.h"
 
 #define CORE_STACK ((size_t)16384)
-#define STACKS_KEPT 64u
+#define STACKS_KEPT 32u /* by each CPU */
 
 #define CLONE_VM 0x100u
 #define CLONE_FS 0x200u
@@ -44,7 +45,7 @@ extern char __boot_stack[], __boot_stack_end[];
 
 struct linux_thread linux_first_thread;
 
-/* On lines of their own: what every locked call writes, what threads that come and go write, and their stacks. */
+/* On lines of their own: what every locked call writes, and what threads that come and go write. */
 _Alignas(64) struct spinlock_calls linux_lock;
 
 static struct {
@@ -54,8 +55,7 @@ static struct {
 } list = {.last = &linux_first_thread, .count = 1, .last_id = 1};
 static int first_status; /* of the program's own thread, if it has ended before others */
 
-static struct {
-    _Alignas(64) struct spinlock_stacks lock;
+static PERCPU struct {
     struct linux_thread *kept; /* of threads that are no more, by `next` */
     unsigned count;
 } stacks;
@@ -200,32 +200,24 @@ static struct linux_thread *make_stack(void)
 /* NULL: no memory. */
 static struct linux_thread *get_stack(void)
 {
-    struct linux_thread *thread;
+    struct linux_thread *thread = this_cpu(stacks).kept;
 
-    spin_lock(&stacks.lock);
-    thread = stacks.kept;
-    if (thread != NULL) {
-        stacks.kept = thread->next;
-        stacks.count--;
-    }
-    spin_unlock(&stacks.lock);
-    return thread != NULL ? thread : make_stack();
+    if (thread == NULL)
+        return make_stack();
+    this_cpu(stacks).kept = thread->next;
+    this_cpu(stacks).count--;
+    return thread;
 }
 
 static void put_stack(struct linux_thread *thread)
 {
-    bool keep;
-
-    spin_lock(&stacks.lock);
-    keep = stacks.count < STACKS_KEPT;
-    if (keep) {
-        thread->next = stacks.kept;
-        stacks.kept = thread;
-        stacks.count++;
-    }
-    spin_unlock(&stacks.lock);
-    if (!keep)
+    if (this_cpu(stacks).count == STACKS_KEPT) {
         vm_free(vm_space(), thread->stack);
+        return;
+    }
+    thread->next = this_cpu(stacks).kept;
+    this_cpu(stacks).kept = thread;
+    this_cpu(stacks).count++;
 }
 
 static void gone(struct thread *thread)
