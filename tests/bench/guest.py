@@ -53,14 +53,15 @@ def words(texts: list[str]) -> bytes:
     return b"".join(os.fsencode(text) + b"\0" for text in texts)
 
 
-def write_initrd(path: Path, program: Program, interval: int) -> None:
-    """interval: nanoseconds between samples, or 0."""
+def write_initrd(path: Path, program: Program, interval: int, limit: float) -> None:
+    """interval: nanoseconds between samples, or 0; limit: seconds after which the program is ended."""
     entries = {entry.name: entry for entry in collect(program.files)}
     own = [
         Entry("bench", stat.S_IFDIR | 0o755),
         Entry("bench/arguments", MODE_FILE, words([f"/{program.name}", *program.arguments])),
         Entry("bench/environment", MODE_FILE, words([f"{name}={value}" for name, value in program.environment.items()])),
         Entry("bench/interval", MODE_FILE, b"%d" % interval),
+        Entry("bench/limit", MODE_FILE, b"%f" % limit),
         Entry("init", MODE_PROGRAM, read_input(INIT)),
         Entry(program.name, MODE_PROGRAM, read_input(program.path)),
     ]

@@ -25,6 +25,7 @@ from tool import require
 LAUNCHER = ROOT / "images/qemu.py"
 CALIBRATION_TOLERANCE = 0.001
 FIGURE = re.compile(r"^bench\t([a-z0-9_]+(?:/[0-9]+)?(?::[a-z_]+)?)\t([^\t]*)\t(\d+)\t(\d+)\t(\d+)\t(\d+)$")
+GUEST_MORE_S = 30  # for the guest to boot, and to tell what a program that it ended had measured
 FIGURES_END = "bench\tok"
 CALIBRATION = "calibration"
 # What the program is told of the machine: nothing that differs between two runs.
@@ -174,7 +175,7 @@ def told(text: str) -> str:
 def check(outcome: Outcome, status: int | None, mode: Mode, timeout: float, complaints: str) -> None:
     """Says in outcome.error what is wrong with the run, if anything is. status: of the program."""
     ended = take_figures(outcome)
-    if status is None:
+    if status is None or outcome.stats.get("late"):
         outcome.error = f"it did not end within {timeout:g} s"
     elif outcome.error:
         pass
@@ -203,7 +204,7 @@ def calibrations(outcome: Outcome) -> list[float]:
 def finish(outcome: Outcome, ended: Ended, status: int | None, mode: Mode, timeout: float, complaints: str) -> Outcome:
     """Checks a run. By the clock, what the machine waited for the host while the program ran is kept with it."""
     check(outcome, status, mode, timeout, complaints)
-    if not mode.count and not outcome.error:
+    if not mode.count and "ns" in outcome.stats:
         outcome.stats["waited"] = waiting.waited(ended.waits, outcome.stats["ns"], mode.cpus)
     return outcome
 
@@ -256,10 +257,10 @@ def run_guest(subject: dict, native: str, thp: str, memory: int, mode: Mode, tim
             environment=subject["environment"],
             files=[(ROOT / host, target) for host, target in subject["files"]],
         )
-        guest.write_initrd(initrd, program, mode.interval)
+        guest.write_initrd(initrd, program, mode.interval, timeout)
         command = guest.command(machine_command(subject["machine"], memory, mode, record), initrd, thp)
         require(command[0])
-        ended = execute(command, timeout)
+        ended = execute(command, timeout + GUEST_MORE_S)
         outcome = Outcome(command=command)
         take_record(outcome, read_record(record))
         text = ended.output.decode(errors="replace")

@@ -18,7 +18,7 @@ import costs  # noqa: E402
 import lines  # noqa: E402
 import threads  # noqa: E402
 from bench import HERE, LINUX  # noqa: E402
-from machine import Figure, Outcome, take_figures  # noqa: E402
+from machine import Figure, Mode, Outcome, check, take_figures  # noqa: E402
 from root import ROOT  # noqa: E402
 from runs import Results  # noqa: E402
 from tool import Failure  # noqa: E402
@@ -247,6 +247,17 @@ class Rows(unittest.TestCase):
     def test_what_failed_is_no_figure(self) -> None:
         self.results.add((0, HERE, "", "1", 0), "", Outcome(error="it ended"))
         self.assertIsNone(threads.cell(self.results, 0, "call", "1").here)
+
+    def test_what_ended_late_has_figures(self) -> None:
+        """Those of before: Linux with more CPUs than the host has takes minutes for some rows."""
+        self.add(HERE, "", "2", 100)
+        late = outcome("call", 400)
+        late.stats["late"] = True
+        check(late, 137, Mode(False, cpus=2), 60, "")
+        self.assertEqual(late.error, "it did not end within 60 s")
+        self.results.add((0, LINUX, "libc/always", "2", 0), "", late)
+        self.assertEqual(threads.cell(self.results, 0, "call", "2").ratio, 0.25)
+        self.assertIsNone(self.results.find((0, LINUX, "libc/always", "2", 0), ""))
 
     def test_fewer_cpus_are_an_error(self) -> None:
         for there, error in ((2, ""), (1, "the program found 1 CPUs, not 2")):

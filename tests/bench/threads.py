@@ -158,10 +158,11 @@ class Cell(NamedTuple):
 
 
 def figures(results: Results, index: int, key: str, mode: str, count: bool) -> dict[tuple[str, str], dict[int, float]]:
-    """For each system and variant what an operation took in each turn: ns, or instructions."""
+    """For each system and variant what an operation took in each turn: ns, or instructions. A guest that did not end in time
+    has some."""
     found: dict[tuple[str, str], dict[int, float]] = {}
     for run, kept in results.runs.items():
-        if run[0] != index or run[3] != mode or kept["error"]:
+        if run[0] != index or run[3] != mode or (kept["error"] and not kept["stats"].get("late")):
             continue
         measured = compare.measured(kept).get(key)
         if measured:
@@ -220,7 +221,7 @@ def summary_of(threads: Threads, problems: list[str]) -> dict:
             row["counted"] = counted(threads.results, index, key)
             row["scaling"] = {system: scaling(threads.results, index, key, system) for system in (HERE, LINUX)}
             rows.append(row)
-    return {"cpus": list(threads.options.cpus), "rows": rows, "problems": list(dict.fromkeys(problems))}
+    return {"cpus": list(threads.options.cpus), "linux": threads.linux, "rows": rows, "problems": list(dict.fromkeys(problems))}
 
 
 # ---- the table ----
@@ -276,8 +277,10 @@ def print_verdict(summary: dict) -> None:
     for mode in [COUNTED, *map(str, summary["cpus"])]:
         compared = [row for row in compared_rows if row["cells"][mode]["ratio"] is not None]
         behind = [row["key"] for row in compared if row["cells"][mode]["ratio"] >= 1]
+        only_here = [row["key"] for row in compared_rows if summary["linux"] and row not in compared]
         what = "1 CPU, instructions" if mode == COUNTED else cpus_text(int(mode))
-        print(f"{what}: ahead in {len(compared) - len(behind)} of {len(compared)}" + (f"; not in {', '.join(behind)}" if behind else ""))
+        rest = [f"; {text} {', '.join(keys)}" for text, keys in (("not in", behind), ("without a figure of both:", only_here)) if keys]
+        print(f"{what}: ahead in {len(compared) - len(behind)} of {len(compared)}" + "".join(rest))
     print(f"Of these are left out {', '.join(OWN_CODE)}: what they do is the program's own code, which is the same on both sides.")
     alone = [row for row in summary["rows"] if row["key"].partition("/")[0] in DISJOINT]
     scaled = {row["key"]: row["scaling"][HERE] for row in alone if row["scaling"][HERE] is not None}

@@ -4,18 +4,20 @@
  * What it has to say goes through QEMU's isa-debugcon at port 0x502, as an image's record does (core/record.h), in the
  * same JSON lines:
  *
- *     {"kind":"stats","status":N,"ticks":N,"ns":N,"peak":BYTES,"faults":N,"calibration":N}
+ *     {"kind":"stats","status":N,"late":BOOLEAN,"ticks":N,"ns":N,"peak":BYTES,"faults":N,"calibration":N}
  *     {"kind":"sample","ns":N,"resident":[BYTES,BYTES,0],"faults":N}        every INTERVAL, if one is given
  *     {"kind":"output","text":"..."}                                        what the program printed
  *     {"kind":"error","text":"..."}                                         what this program could not do
  *
  * /bench/arguments and /bench/environment hold strings that end with a zero byte; the first argument is the program's
- * path. /bench/interval: nanoseconds between samples, or nothing. The program prints into a file in memory, so that no
- * device is part of what is measured.
+ * path. /bench/interval: nanoseconds between samples, or nothing. /bench/limit: seconds after which the program is
+ * ended, late, so that what it has printed is not lost. The program prints into a file in memory, so that no device is
+ * part of what is measured.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,6 +28,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,6 +40,9 @@
 #define CALIBRATION_TRIES 16
 #define SETTLE_NS 200000000 /* for what the kernel put off while it booted */
 #define OUTPUT "/bench/output"
+
+static pid_t program;
+static volatile sig_atomic_t late;
 
 static uint64_t ticks(void)
 {
@@ -211,6 +217,23 @@ static void sample(pid_t child, const struct moment *start)
                       minor + major);
 }
 
+static void end_program(int signal)
+{
+    (void)signal;
+    late = 1;
+    kill(program, SIGKILL);
+}
+
+static void limit_time(double seconds)
+{
+    struct itimerval limit = {.it_value.tv_sec = (time_t)seconds,
+                              .it_value.tv_usec = (suseconds_t)((seconds - (double)(time_t)seconds) * 1e6)};
+
+    if (sigaction(SIGALRM, &(struct sigaction){.sa_handler = end_program, .sa_flags = SA_RESTART}, NULL) != 0 ||
+        setitimer(ITIMER_REAL, &limit, NULL) != 0)
+        fail("setitimer");
+}
+
 static void wait_for(pid_t child, const struct moment *start, uint64_t interval, int *status, struct rusage *usage)
 {
     pid_t ended;
@@ -242,9 +265,8 @@ int main(void)
     char **arguments, **environment;
     size_t length;
     uint64_t interval;
-    double calibration;
+    double calibration, limit;
     int status = 0;
-    pid_t child;
 
     if (iopl(3) != 0)
         return 1;
@@ -255,22 +277,24 @@ int main(void)
     arguments = read_words("/bench/arguments");
     environment = read_words("/bench/environment");
     interval = strtoull(read_file("/bench/interval", &length), NULL, 10);
+    limit = strtod(read_file("/bench/limit", &length), NULL);
     start = mmap(NULL, sizeof(*start), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (start == MAP_FAILED)
         fail("mmap");
     calibration = calibrate();
     settle(SETTLE_NS);
-    child = fork();
-    if (child < 0)
+    program = fork();
+    if (program < 0)
         fail("fork");
-    if (child == 0)
+    if (program == 0)
         run_program(arguments, environment, start);
-    wait_for(child, start, interval, &status, &usage);
+    limit_time(limit);
+    wait_for(program, start, interval, &status, &usage);
     end = now();
     tell_output();
-    record_format("{\"kind\":\"stats\",\"status\":%d,\"ticks\":%llu,\"ns\":%llu,\"peak\":%ld,\"faults\":%ld,"
-                  "\"calibration\":%.6f}\n",
-                  WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+    record_format("{\"kind\":\"stats\",\"status\":%d,\"late\":%s,\"ticks\":%llu,\"ns\":%llu,\"peak\":%ld,"
+                  "\"faults\":%ld,\"calibration\":%.6f}\n",
+                  WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), late ? "true" : "false",
                   (unsigned long long)(end.ticks - start->ticks), (unsigned long long)(end.ns - start->ns),
                   usage.ru_maxrss << 10, usage.ru_minflt + usage.ru_majflt, calibration);
     power_off(0);
