@@ -323,7 +323,7 @@ static const struct parallel_row rows[] = {
     {"disjoint", 0, "own blocks replaced", 150000, NULL, disjoint, finish_disjoint, prepare_own, finish_own},
     {"larson", 0, "blocks of others replaced (larson)", 150000, prepare_larson, larson, finish_larson, NULL, NULL},
     {"exchange", 0, "made by one, freed by another", 128000, prepare_exchange, exchange, finish, NULL, NULL},
-    {"mixed", 0, "all sizes, some change hands (mstress)", 60000, prepare, mixed, finish_mixed, NULL, NULL},
+    {"mixed", 0, "all sizes, some change hands (mstress)", 200000, prepare, mixed, finish_mixed, NULL, NULL},
     {"thrash", 8, "written to, side by side (cache-thrash)", 300, NULL, thrash, NULL, NULL, NULL},
     {"scratch", 8, "written to, handed out (cache-scratch)", 300, hand_out, scratch, NULL, NULL, NULL},
     {"large", 256 * BENCH_KIB, "malloc + free", 20000, NULL, large, NULL, NULL, NULL},
