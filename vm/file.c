@@ -366,6 +366,8 @@ const struct vm_segment_driver vm_file = {
 
 /* ---- for who has an object ---- */
 
+bool vm_object_was_shared;
+
 struct vm_segment *vm_object_map(struct address_space *space, struct vm_object *object, uint64_t first_page, vaddr_t va,
                                  size_t size, vm_flags_t flags, bool shared, bool may_write)
 {
@@ -380,6 +382,8 @@ struct vm_segment *vm_object_map(struct address_space *space, struct vm_object *
         error = E_ACCES;
     if (error)
         return ERR_PTR(error);
+    if (shared)
+        __atomic_store_n(&vm_object_was_shared, true, __ATOMIC_RELAXED); /* known to whoever gets to know the address */
     segment = vm_segment_create(space, &vm_file, va, size, (flags & ~(VM_PAGES | VM_POPULATE)) | VM_PAGES_4K);
     if (IS_ERR(segment))
         return segment;

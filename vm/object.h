@@ -54,6 +54,9 @@ bool vm_object_prepare(void);
 struct vm_segment *vm_object_map(struct address_space *, struct vm_object *, uint64_t first_page, vaddr_t va,
                                  size_t size, vm_flags_t flags, bool shared, bool may_write);
 
+/* Whether an object has ever been shown shared: until then no two addresses have the same memory. Takes no lock. */
+extern bool vm_object_was_shared;
+
 /* True if somebody shows the object shared and may write to it, or may come to. */
 bool vm_object_is_writable(struct vm_object *);
 

@@ -77,6 +77,9 @@ _Static_assert(BUCKETS == 1 << 8, "bucket_of");
  * Others change mappings and page tables: what is looked at is held. */
 static bool may_be_shared(const uint32_t *word)
 {
+    if (LIKELY(!__atomic_load_n(&vm_object_was_shared, __ATOMIC_RELAXED)))
+        return false;
+
     struct address_space *space = vm_space();
     SPACE_HOLD_AT(space, (vaddr_t)word);
     const struct vm_segment *segment = vm_find(space, (vaddr_t)word);

@@ -133,6 +133,8 @@ struct address_space *vm_space(void)
     return &space;
 }
 
+bool vm_object_was_shared = true;
+
 struct vm_segment *vm_find(struct address_space *of_space, vaddr_t va)
 {
     (void)of_space, (void)va;

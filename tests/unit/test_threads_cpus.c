@@ -114,6 +114,8 @@ void space_release_all(struct address_space *whole)
     (void)whole;
 }
 
+bool vm_object_was_shared;
+
 struct vm_segment *vm_find(struct address_space *space, vaddr_t va)
 {
     (void)space, (void)va;
