@@ -168,17 +168,41 @@ static inline bool is_all_of_last(const struct vm_segment *segment, uintptr_t ad
 }
 
 #if QUIRE_THREADS
-/* All of an anonymous mapping. False: it is not that. */
+/* Nothing but anonymous mappings, of the domain that is held, is in the range. */
+static bool has_only_anonymous(struct address_space *space, uintptr_t start, uintptr_t end)
+{
+    while (start < end) {
+        const struct vm_segment *segment = segment_next(space, start, end);
+
+        if (segment == NULL)
+            return true;
+        if (segment->driver != &vm_anon)
+            return false;
+        start = segment_end(segment);
+    }
+    return true;
+}
+
+/* Anonymous mappings of one domain: all of one as a rule, or a thread's stack with its guard. False: it is not that. */
 static bool unmap_usual(struct address_space *space, uintptr_t address, size_t length, long *result)
 {
     SPACE_HOLD_AT(space, address);
     struct vm_segment *segment = space->last;
+    size_t size = align_up(length, VM_PAGE_SIZE);
 
     *result = 0;
-    if (is_all_of_last(segment, address, length))
+    if (is_all_of_last(segment, address, length)) {
         *result = segment_free_anon(address, length, space, segment);
-    else if (address >= TASK_END || !segment_free_whole(space, address, align_up(length, VM_PAGE_SIZE)))
+        return true;
+    }
+    if (address >= TASK_END)
         return false;
+    if (segment_free_whole(space, address, size))
+        return true;
+    if (!linux_is_range(address, size) || domain_of(address) != domain_of(address + size - 1) ||
+        !has_only_anonymous(space, address, address + size))
+        return false;
+    *result = -linux_unmap_range(address, size);
     return true;
 }
 
