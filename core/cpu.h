@@ -8,7 +8,8 @@
 C_DECLARATIONS_BEGIN
 
 /* Waits with interrupts enabled until the deadline (monotonic ns, core/clock.h), or until this CPU is kicked
- * (cpu_kick): also if it was since the last wait, or before it, and did not run the program then. */
+ * (cpu_kick): also if it was since the last wait. So who looks for what it waits for, and then waits, misses nothing.
+ */
 void cpu_wait_until(uint64_t deadline);
 /* Interrupts whatever runs at that time (monotonic ns), if it has interrupts enabled, or some time before; UINT64_MAX:
  * not at all. The last call counts. False: this machine has no such timer. */
@@ -53,8 +54,9 @@ void cpu_interrupts_restore(uint64_t before);
 bool cpu_interrupts_were_on(uint64_t before);
 bool cpu_is_handler_in_core(void);
 /*
- * Interrupts the CPU: what it runs of the program (frame_on_kick of core/linux/frame.h), or its cpu_wait_until returns:
- * if it runs neither, the next one does, at once. What was stored before is seen there. It may be the running one.
+ * Interrupts the CPU: what it runs of the program (frame_on_kick of core/linux/frame.h), and its cpu_wait_until
+ * returns: if it is not in one the next one does, at once. What was stored before is seen there. It may be the running
+ * one.
  */
 void cpu_kick(unsigned cpu);
 /* For statistics, of a CPU: interrupts that it sent to others and was sent, kicks among the latter, and functions of

@@ -339,8 +339,8 @@ void smp_serve(bool outside); /* the CPU was running the program, or waiting */
 void smp_stop_if_told(const struct trap_frame *);
 /* What that was; NULL: the CPU was not stopped, or has not come to it. */
 const struct trap_frame *smp_stopped_at(unsigned cpu);
-void smp_kicked(bool note);
-/* True once, if the running CPU was kicked while it did not run the program. With interrupts off. */
+void smp_kicked(void);
+/* True once, if the running CPU was kicked. With interrupts off. */
 bool smp_take_kick(void);
 #else
 static inline bool smp_take_kick(void)

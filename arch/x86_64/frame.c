@@ -193,7 +193,7 @@ static void interrupt(const struct trap_frame *frame, struct trap_frame *program
         return;
     }
     if (vector == VECTOR_KICK) {
-        smp_kicked(program == NULL);
+        smp_kicked();
         if (trap_kick != NULL)
             trap_kick(program);
         return;

@@ -48,7 +48,7 @@ struct inbox {
 
 static PERCPU struct request request;
 static PERCPU struct inbox inbox;
-static PERCPU bool kicked; /* while it did not run the program, and not told yet */
+static PERCPU bool kicked; /* and nobody has taken it yet */
 static PERCPU uint32_t apic_id;
 static PERCPU struct cpu_messages messages;
 
@@ -193,13 +193,12 @@ void cpu_kick(unsigned cpu)
 }
 
 /* What was stored before a kick that found this one on its way is seen by whoever looks from here on. */
-void smp_kicked(bool note)
+void smp_kicked(void)
 {
     this_cpu(messages).received++;
     this_cpu(messages).kicked++;
     __atomic_exchange_n(&this_cpu(inbox).kicking, 0, __ATOMIC_SEQ_CST);
-    if (note)
-        this_cpu(kicked) = true;
+    this_cpu(kicked) = true;
 }
 
 bool smp_take_kick(void)

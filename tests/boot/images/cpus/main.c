@@ -138,6 +138,21 @@ static void check_kicks(void)
     }
 }
 
+/* One that comes while the program runs, after it has looked and before it waits. */
+static void check_kick_before_wait(void)
+{
+    uint64_t kicked = cpu_messages(cpu_number()).kicked, until;
+
+    cpu_wait_until(0); /* one of before */
+    meet();
+    cpu_kick((cpu_number() + 1) % cpu_count());
+    while (cpu_messages(cpu_number()).kicked == kicked)
+        cpu_relax();
+    until = clock_monotonic() + LATE_NS;
+    cpu_wait_until(until);
+    EXPECT(clock_monotonic() < until);
+}
+
 /* ---- timers and the clock ---- */
 
 static void check_timers(void)
@@ -208,6 +223,8 @@ static void check_all(void)
     check_calls();
     meet();
     check_kicks();
+    meet();
+    check_kick_before_wait();
     meet();
     check_timers();
     meet();
