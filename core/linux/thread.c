@@ -21,7 +21,7 @@
 #include "vm/space.h"
 
 #define CORE_STACK ((size_t)16384)
-#define STACKS_KEPT 32u /* by each CPU */
+#define STACKS_KEPT 8u /* by each CPU */
 
 #define CLONE_VM 0x100u
 #define CLONE_FS 0x200u
