@@ -433,7 +433,7 @@ bool linux_signal_waits(void)
         return true;
     if (signals_deliverable() == 0)
         return false;
-    notice();
+    this_cpu(linux_attention) |= ATTEND_SIGNALS; /* even if another thread takes it now: the call is begun again */
     return !frame_in_driver(); /* its call would only come back and find the same: no handler runs before it has ended
                                 */
 }
