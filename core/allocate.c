@@ -3,11 +3,15 @@
  * of one size class. Objects are taken from the list of those that were given back, else from the part that was never
  * used, so a fresh slab needs no preparation. A slab's frame goes back with its last object. What is larger than half
  * a frame is a run of frames. The class follows from the size, which both calls are told.
+ *
+ * One lock for all slabs: most callers hold linux_lock, but faults on mapped files make nodes of their trees without
+ * it. Frames are asked for and given back when the lock is not held.
  */
 #include "core/allocate.h"
 
 #include "core/base/assert.h"
 #include "core/base/string.h"
+#include "core/spinlock.h"
 #include "machine.h"
 #include "vm/frames.h"
 
@@ -25,6 +29,7 @@ _Static_assert(sizeof(struct slab) <= SLAB_START && SLAB_START % 16 == 0, "objec
 /* Bytes of an object: multiples of 16; the larger ones divide what a slab holds without much left over. */
 static const uint16_t class_sizes[] = {16, 32, 48, 64, 96, 128, 192, 256, 336, 448, 576, 672, 1008, 1344, 2016};
 static struct slab *slabs[ARRAY_LENGTH(class_sizes)]; /* with room */
+static struct spinlock_slabs lock;
 
 #define SMALL_MAX 2016u
 
@@ -61,23 +66,10 @@ static void unlink_slab(struct slab *slab, struct slab **list)
         slab->next->previous = slab->previous;
 }
 
-static struct slab *make_slab(unsigned class)
+/* An object of a slab that has room; NULL: there is none. */
+static void *take_object(unsigned class)
 {
-    paddr_t frame = frame_get(PAGE_4K);
-    struct slab *slab;
-
-    if (frame == FRAME_NONE)
-        return NULL;
-    slab = phys_to_virt(frame);
-    *slab = (struct slab){.fresh = SLAB_START, .object_size = class_sizes[class]};
-    link_slab(slab, &slabs[class]);
-    return slab;
-}
-
-static void *allocate_small(size_t size)
-{
-    unsigned class = class_of(size);
-    struct slab *slab = slabs[class] != NULL ? slabs[class] : make_slab(class);
+    struct slab *slab = slabs[class];
     void *object;
 
     if (slab == NULL)
@@ -92,26 +84,67 @@ static void *allocate_small(size_t size)
     slab->used++;
     if (is_full(slab))
         unlink_slab(slab, &slabs[class]);
-    return memset(object, 0, slab->object_size);
+    return object;
+}
+
+/* False: no frame. */
+static bool add_slab(unsigned class)
+{
+    paddr_t frame = frame_get(PAGE_4K);
+    struct slab *slab;
+
+    if (frame == FRAME_NONE)
+        return false;
+    slab = phys_to_virt(frame);
+    *slab = (struct slab){.fresh = SLAB_START, .object_size = class_sizes[class]};
+    spin_lock(&lock);
+    link_slab(slab, &slabs[class]);
+    spin_unlock(&lock);
+    return true;
+}
+
+static void *allocate_small(size_t size)
+{
+    unsigned class = class_of(size);
+    void *object;
+
+    do {
+        spin_lock(&lock);
+        object = take_object(class);
+        spin_unlock(&lock);
+    } while (object == NULL && add_slab(class));
+    return object != NULL ? memset(object, 0, class_sizes[class]) : NULL;
+}
+
+/* True: the slab has none left, and is in no list. */
+static bool return_object(struct slab *slab, void *object, unsigned class)
+{
+    bool was_full = is_full(slab);
+
+    if (--slab->used == 0) {
+        if (!was_full)
+            unlink_slab(slab, &slabs[class]);
+        return true;
+    }
+    *(void **)object = slab->returned;
+    slab->returned = object;
+    if (was_full)
+        link_slab(slab, &slabs[class]);
+    return false;
 }
 
 static void release_small(void *object, size_t size)
 {
     struct slab *slab = (struct slab *)align_down((uintptr_t)object, VM_PAGE_SIZE);
     unsigned class = class_of(size);
-    bool was_full = is_full(slab);
+    bool is_empty;
 
     CHECK(slab->object_size == class_sizes[class] && slab->used > 0, "%p of %zu bytes was not allocated", object, size);
-    if (--slab->used == 0) {
-        if (!was_full)
-            unlink_slab(slab, &slabs[class]);
+    spin_lock(&lock);
+    is_empty = return_object(slab, object, class);
+    spin_unlock(&lock);
+    if (is_empty)
         frame_put(virt_to_phys(slab), PAGE_4K);
-        return;
-    }
-    *(void **)object = slab->returned;
-    slab->returned = object;
-    if (was_full)
-        link_slab(slab, &slabs[class]);
 }
 
 /* log2 of the frames. */

@@ -27,6 +27,7 @@
     X(heap, ADDRESS)       /* vm/heap/internal.h */                                                                    \
     X(heap_start, ADDRESS) /* vm/heap: what is made once */                                                            \
     X(heap_kept, ADDRESS)  /* vm/heap/large.c: of a CPU */                                                             \
+    X(slabs, ADDRESS)      /* core/allocate.c */                                                                       \
     X(draining, ADDRESS)   /* vm/frames/drain.c: of who asks all CPUs for frames */                                    \
     X(frames, ADDRESS)     /* vm/frames: of a tree */                                                                  \
     X(scheduler, ADDRESS)  /* core/threads/scheduler.c: of a CPU */                                                    \

@@ -207,18 +207,18 @@ static inline struct vm_segment *find_usual(struct address_space *space, uintptr
     return LIKELY(segment && is_usual(segment)) ? segment : NULL;
 }
 
-/* With the domain of the mappings that the range lies in, and nothing else. False: it is not done, or not all of it,
- * and can be begun again. */
-static bool advise_usual(struct address_space *space, uintptr_t address, size_t size, int advice, error_t *error)
+/* With the domain of the mappings that the range lies in, and nothing else. False: from *start on it is not done; what
+ * lies before is, and is not done twice, for others may have written there since. */
+static bool advise_usual(struct address_space *space, uintptr_t *start, size_t size, int advice, error_t *error)
 {
+    uintptr_t address = *start, end = address + size, to;
     SPACE_HOLD_AT(space, address);
-    uintptr_t end = address + size, to;
     bool contents = is_about_contents(advice);
 
     if (!is_aligned(address, VM_PAGE_SIZE) || end <= address ||
         (!contents && advice != MADV_HUGEPAGE && advice != MADV_NOHUGEPAGE))
         return false;
-    for (*error = E_SUCCESS; *error == E_SUCCESS && address < end; address = to) {
+    for (*error = E_SUCCESS; *error == E_SUCCESS && address < end; *start = address = to) {
         struct vm_segment *segment = find_usual(space, address);
 
         if (!segment)
@@ -231,11 +231,12 @@ static bool advise_usual(struct address_space *space, uintptr_t address, size_t 
 
 long linux_madvise(uintptr_t address, size_t length, int advice)
 {
+    uintptr_t start = address;
     error_t error;
 
-    return LIKELY(advise_usual(current_space, address, align_up(length, VM_PAGE_SIZE), advice, &error))
+    return LIKELY(advise_usual(current_space, &start, align_up(length, VM_PAGE_SIZE), advice, &error))
                ? -error
-               : advise_unusual(address, length, advice);
+               : advise_unusual(start, length - (start - address), advice);
 }
 #else
 /* What is inside of the mapping. */

@@ -9,12 +9,18 @@
  *
  * What can fail for want of memory is done first; then the size and the pages change together. Mappings of the file are
  * told when a page that they may show is replaced (vm/object.h).
+ *
+ * Files are changed under linux_lock. A fault on a mapping does without that: it asks for a page, and may put one into
+ * the tree, with domain 0 of the address space held (vm/space.h). So of a file that is mapped, what is looked at or
+ * changed is with that domain held, too, but not while the program's memory is read or written, which may fault: own
+ * pages stay until somebody with linux_lock takes them away.
  */
 #include "core/allocate.h"
 #include "core/base/string.h"
 #include "core/linux/tree.h"
 #include "machine.h"
 #include "vm/frames.h"
+#include "vm/space.h"
 
 #define SLOT_BITS 6u
 #define SLOTS (1u << SLOT_BITS)
@@ -26,6 +32,11 @@
 struct level {
     void *slots[SLOTS];
 };
+
+/* Against faults, from here to the end of the block. Without a mapping there are none, nor does one come without
+ * linux_lock. */
+#define CONTENTS_HOLD(contents)                                                                                        \
+    SPACE_HOLD(__atomic_load_n(&(contents)->object.mappings, __ATOMIC_RELAXED) != NULL ? vm_space() : NULL)
 
 static uint64_t page_of(uint64_t position)
 {
@@ -255,6 +266,7 @@ static bool is_there(const struct contents *contents, uint64_t page);
 static bool object_resident(struct vm_object *object, uint64_t page)
 {
     struct contents *contents = CONTAINER_OF(object, struct contents, object);
+    CONTENTS_HOLD(contents);
 
     return page < pages_up(contents->size) && is_there(contents, page);
 }
@@ -305,6 +317,7 @@ void contents_init(struct contents *contents)
 /* Where the byte at the position lies, and in *room how many follow it at least. */
 static const void *source(const struct contents *contents, uint64_t position, size_t *room)
 {
+    CONTENTS_HOLD(contents);
     static const char zeros[256];
     uint64_t page = page_of(position);
     size_t offset = position & VM_PAGE_MASK, packed;
@@ -356,6 +369,7 @@ static long write_whole(struct contents *contents, uint64_t page, const void *us
 {
     char *memory = get_frame();
     long copied = memory != NULL ? linux_user_read(memory, user, VM_PAGE_SIZE) : -E_NOSPC;
+    CONTENTS_HOLD(contents);
     void **slot = copied > 0 ? make_slot(contents, page) : NULL;
 
     if (slot != NULL && !is_own(*slot)) {
@@ -370,16 +384,25 @@ static long write_whole(struct contents *contents, uint64_t page, const void *us
     return slot != NULL || copied < 0 ? copied : -E_NOSPC;
 }
 
+/* The file's own page if there is one, or else, as only a part of it is to be written, what becomes one. */
+static char *page_to_write(struct contents *contents, uint64_t page, bool whole)
+{
+    CONTENTS_HOLD(contents);
+    void **slot = find_slot(contents, page);
+
+    if (slot != NULL && is_own(*slot))
+        return *slot;
+    return whole ? NULL : own_page(contents, page);
+}
+
 static long write_page(struct contents *contents, const void *user, size_t length, uint64_t position)
 {
-    uint64_t page = page_of(position);
-    void **slot = find_slot(contents, page);
-    char *memory;
+    bool whole = length == VM_PAGE_SIZE;
+    char *memory = page_to_write(contents, page_of(position), whole);
 
-    if (length == VM_PAGE_SIZE && (slot == NULL || !is_own(*slot)))
-        return write_whole(contents, page, user);
-    memory = own_page(contents, page);
-    return memory == NULL ? -E_NOSPC : linux_user_read(memory + (position & VM_PAGE_MASK), user, length);
+    if (memory != NULL)
+        return linux_user_read(memory + (position & VM_PAGE_MASK), user, length);
+    return whole ? write_whole(contents, page_of(position), user) : -E_NOSPC;
 }
 
 long contents_write(struct contents *contents, const void *user, size_t length, uint64_t position)
@@ -445,6 +468,7 @@ static void clear_tail(struct contents *contents, uint64_t size)
 
 void contents_set_size(struct contents *contents, uint64_t size)
 {
+    CONTENTS_HOLD(contents);
     uint64_t first = pages_up(size), before = pages_up(contents->size);
 
     if (size < contents->size) {
@@ -550,6 +574,7 @@ static error_t allocate_missing(struct contents *contents, uint64_t first, uint6
 
 error_t contents_allocate(struct contents *contents, uint64_t start, uint64_t end)
 {
+    CONTENTS_HOLD(contents);
     uint64_t first = page_of(start), last = pages_up(end), missing = 0;
     size_t room = frames_free() > FRAMES_LEFT ? frames_free() - FRAMES_LEFT : 0;
 
@@ -618,6 +643,7 @@ static error_t prepare_punch(struct contents *contents, uint64_t start, uint64_t
 
 error_t contents_punch(struct contents *contents, uint64_t start, uint64_t end)
 {
+    CONTENTS_HOLD(contents);
     uint64_t first = pages_up(start), last = page_of(end);
     error_t error = prepare_punch(contents, start, end);
 
@@ -637,6 +663,7 @@ error_t contents_punch(struct contents *contents, uint64_t start, uint64_t end)
 
 uint64_t contents_next(const struct contents *contents, uint64_t position, bool data)
 {
+    CONTENTS_HOLD(contents);
     uint64_t page = page_of(position), next, end = pages_up(contents->size);
 
     while (page < end && has_data(contents, page, &next) != data)
@@ -648,5 +675,6 @@ uint64_t contents_next(const struct contents *contents, uint64_t position, bool 
 
 uint64_t contents_blocks(const struct contents *contents)
 {
+    CONTENTS_HOLD(contents);
     return (contents->own + packed_pages(contents) - contents->overridden) * (VM_PAGE_SIZE / 512);
 }

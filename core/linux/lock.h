@@ -5,7 +5,8 @@
  * memory or threads, do without it; so do calls that read what is the running thread's own, one word, or nothing.
  *
  * It is the first of all locks: those of futexes, the address space, the heap and the scheduler are taken with it held.
- * A fault, which may hold one of the address space, only tries it.
+ * A fault, which holds one of the address space, never takes it: what faults on mapped files look at is changed with
+ * that one held, too (contents.c).
  */
 #ifndef CORE_LINUX_LOCK_H
 #define CORE_LINUX_LOCK_H

@@ -199,7 +199,7 @@ static bool unmap_usual(struct address_space *space, uintptr_t address, size_t l
         return false;
     if (segment_free_whole(space, address, size))
         return true;
-    if (!linux_is_range(address, size) || domain_of(address) != domain_of(address + size - 1) ||
+    if (!linux_is_range(address, size) || (address ^ (address + size - 1)) >> DOMAIN_SHIFT != 0 ||
         !has_only_anonymous(space, address, address + size))
         return false;
     *result = -linux_unmap_range(address, size);

@@ -6,6 +6,7 @@
 #include "tests/boot/images/threads/create.c"
 #include "tests/boot/images/threads/descriptors.c"
 #include "tests/boot/images/threads/locks.c"
+#include "tests/boot/images/threads/mapped.c"
 #include "tests/boot/images/threads/memory.c"
 #include "tests/boot/images/threads/schedule.c"
 #include "tests/boot/images/threads/signals.c"

@@ -2,6 +2,9 @@
 #include "threads.h"
 
 #include <signal.h>
+#include <sys/mman.h>
+
+static atomic_int far_ended;
 
 static void *sleeps_forever(void *unused)
 {
@@ -83,6 +86,36 @@ static int end_like(const char *how)
         pause();
 }
 
+/* A range that begins and ends in the part of one CPU, and has those of all in between. */
+static void *unmaps_far(void *unused)
+{
+    cpu_set_t one;
+
+    CPU_ZERO(&one);
+    CPU_SET(1, &one);
+    must(sched_setaffinity(0, sizeof(one), &one) ? errno : 0, "sched_setaffinity");
+    for (int i = 0; i < 2000; i++) {
+        void *memory = mmap(NULL, 64ul << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        must(memory == MAP_FAILED ? errno : 0, "mmap");
+        must(munmap(memory, 1ul << 41) ? errno : 0, "munmap");
+    }
+    atomic_store(&far_ended, 1);
+    return unused;
+}
+
+/* Beside one whose calls are about all parts. */
+static int unmap_far(void)
+{
+    pthread_t thread = start(unmaps_far, NULL);
+
+    while (!atomic_load(&far_ended))
+        must(mlockall(MCL_FUTURE) || munlockall() ? errno : 0, "mlockall");
+    finish(thread);
+    puts("far: unmapped");
+    return 0;
+}
+
 /* The last thread that ends ends the program, with status 0. */
 static void main_leaves(void)
 {
@@ -96,6 +129,8 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "main-leaves") == 0)
         main_leaves();
+    if (argc > 1 && strcmp(argv[1], "unmap-far") == 0)
+        return unmap_far();
     if (argc > 1)
         return end_like(argv[1]);
     check_create();
@@ -108,6 +143,7 @@ int main(int argc, char **argv)
     check_state();
     check_descriptors();
     check_thread_memory();
+    check_mapped_files();
     check_thread_calls();
     puts("-- end");
     return 0;

@@ -135,6 +135,7 @@ void check_tasks(void);
 void check_state(void);
 void check_descriptors(void);
 void check_thread_memory(void);
+void check_mapped_files(void);
 void check_thread_calls(void);
 
 #endif
