@@ -20,8 +20,8 @@ PAGE = Path("docs/linux.md")
 WIDTH = 120
 REPORTS = [
     "* `system call NAME (N) is not there: ENOSYS; REASON`: the lists below say what is there instead. Most programs go on without it:",
-    "  look at what they print behind the report. Threads, processes and sockets cannot be had yet: choose the program's option for one",
-    "  thread, or for running in the foreground.",
+    "  look at what they print behind the report. Processes and sockets cannot be had yet: choose the program's option for one",
+    "  process, or for running in the foreground.",
     "* `system call NAME (N) is of the part PART, without which this image was linked: ENOSYS`, or `system call N is not in this image`:",
     "  the image was made without it, because the program's code did not show it. `calls = \"all\"` in the manifest brings it; images of",
     "  existing programs have all.",

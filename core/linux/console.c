@@ -188,7 +188,7 @@ static uint64_t wait_end(void)
 {
     if (canonical() || settings.characters[VMIN] > 0)
         return UINT64_MAX;
-    return clock_monotonic() + settings.characters[VTIME] * 100000000ull;
+    return linux_deadline(settings.characters[VTIME] * 100000000ull);
 }
 
 static long console_file_read(struct file *file, void *buffer, size_t length, uint64_t *offset)

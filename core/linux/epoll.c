@@ -421,7 +421,7 @@ static uint64_t deadline_of(int timeout)
 {
     if (timeout <= 0)
         return timeout == 0 ? 0 : WAIT_FOR_EVER;
-    return clock_monotonic() + (uint64_t)timeout * 1000000;
+    return linux_deadline((uint64_t)timeout * 1000000);
 }
 
 long linux_epoll_wait(int epoll, struct linux_epoll_event *user, int max, int timeout)
@@ -447,7 +447,7 @@ long linux_epoll_pwait2(int epoll, struct linux_epoll_event *user, int max, cons
         error = linux_read_span(timeout, &span);
         if (error != E_SUCCESS)
             return -error;
-        deadline = span == 0 ? 0 : clock_monotonic() + span;
+        deadline = span == 0 ? 0 : linux_deadline(span);
     }
     error = linux_temporary_mask(mask, size);
     return error != E_SUCCESS ? -error : check_and_wait(epoll, user, max, deadline);

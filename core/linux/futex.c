@@ -200,7 +200,7 @@ static void unlock_both(struct bucket *a, struct bucket *b)
 static error_t wait_in(struct waiter *waiter, uint64_t deadline)
 {
     do {
-        error_t error = linux_signal_waits() ? E_INTR : clock_monotonic() >= deadline ? E_TIMEDOUT : E_SUCCESS;
+        error_t error = linux_signal_waits(deadline) ? E_INTR : clock_monotonic() >= deadline ? E_TIMEDOUT : E_SUCCESS;
 
         if (error != E_SUCCESS)
             return withdraw(waiter) ? error : E_SUCCESS;
@@ -221,11 +221,8 @@ static error_t read_deadline(const struct linux_timespec *timeout, bool is_span,
     error = linux_read_span(timeout, &time);
     if (error != E_SUCCESS)
         return error;
-    *deadline = clock_monotonic() + time;
-    if (is_span)
-        return E_SUCCESS;
-    now = realtime ? clock_realtime() : clock_monotonic();
-    *deadline = clock_monotonic() + (time > now ? time - now : 0);
+    now = is_span ? 0 : realtime ? clock_realtime() : clock_monotonic();
+    *deadline = linux_deadline(time > now ? time - now : 0);
     return E_SUCCESS;
 }
 

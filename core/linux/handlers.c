@@ -319,7 +319,7 @@ long linux_rt_sigtimedwait(const uint64_t *user_set, void *user_info, const stru
         error = linux_read_span(timeout, &span);
         if (error != E_SUCCESS)
             return -error;
-        deadline = clock_monotonic() + span;
+        deadline = linux_deadline(span);
     }
     set &= ~UNBLOCKABLE;
     while ((signal = signal_take(set, &info)) == 0 && error == E_SUCCESS) {

@@ -22,6 +22,14 @@ unsigned file_poll(struct file *file)
 
 /* ---- time-outs: 0 is not to wait at all ---- */
 
+/* Asked for even then: what was left to a call that is begun again may be 0. */
+static uint64_t deadline_of(uint64_t span)
+{
+    uint64_t deadline = linux_deadline(span);
+
+    return span == 0 ? 0 : deadline;
+}
+
 /* Writes what is left of the time to where it came from; as on Linux nobody hears of it if that fails. */
 static void return_rest(uint64_t deadline, struct linux_timespec *timeout)
 {
@@ -42,7 +50,7 @@ static error_t deadline_of_span(const struct linux_timespec *timeout, uint64_t *
         return E_SUCCESS;
     error = linux_read_span(timeout, &span);
     if (error == E_SUCCESS)
-        *deadline = span == 0 ? 0 : clock_monotonic() + span;
+        *deadline = deadline_of(span);
     return error;
 }
 
@@ -104,7 +112,7 @@ long linux_poll(struct linux_pollfd *list, unsigned count, int timeout)
 {
     if (timeout <= 0)
         return poll_until(list, count, timeout == 0 ? 0 : WAIT_FOR_EVER);
-    return poll_until(list, count, clock_monotonic() + (uint64_t)timeout * 1000000);
+    return poll_until(list, count, linux_deadline((uint64_t)timeout * 1000000));
 }
 
 long linux_ppoll(struct linux_pollfd *list, unsigned count, struct linux_timespec *timeout, const uint64_t *mask,
@@ -280,7 +288,7 @@ static error_t deadline_of_timeval(const struct linux_timeval *user, uint64_t *d
     if (span.seconds < 0 || span.microseconds < 0)
         return E_INVAL;
     nanoseconds = (uint64_t)(span.seconds < most ? span.seconds : most) * SECOND + (uint64_t)span.microseconds * 1000;
-    *deadline = nanoseconds == 0 ? 0 : clock_monotonic() + nanoseconds;
+    *deadline = deadline_of(nanoseconds);
     return E_SUCCESS;
 }
 

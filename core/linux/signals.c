@@ -341,6 +341,24 @@ static int next_handled(struct signal_info *info)
     return signal;
 }
 
+/* The call whose wait a signal has ended that another thread has taken. */
+static void begin_again(struct trap_frame *frame)
+{
+    frame_restart_call(frame);
+#if QUIRE_THREADS
+    linux_thread()->begun_again_until = linux_thread()->ended_before;
+    linux_thread()->ended_before = 0;
+#endif
+}
+
+/* What is begun after a handler has run, or in it, is another call. */
+static inline void forget_deadlines(void)
+{
+#if QUIRE_THREADS
+    linux_thread()->ended_before = linux_thread()->begun_again_until = 0;
+#endif
+}
+
 void signals_deliver(struct trap_frame *frame, bool in_call)
 {
     struct signal_info info;
@@ -354,11 +372,12 @@ void signals_deliver(struct trap_frame *frame, bool in_call)
                 frame_set_result(frame, -E_INTR);
         }
         in_call = false;
+        forget_deadlines();
         signal_handlers->deliver(frame, signal, &info);
     }
     /* No handler ran. Where a call ended for a signal all the same another thread has taken it. */
     if (in_call && (frame_result(frame) == -E_RESTART || frame_result(frame) == -E_INTR))
-        frame_restart_call(frame);
+        begin_again(frame);
 }
 
 static inline void attend(struct trap_frame *frame)
@@ -427,13 +446,18 @@ error_t linux_temporary_mask(const uint64_t *user, size_t size)
     return E_SUCCESS;
 }
 
-bool linux_signal_waits(void)
+bool linux_signal_waits(uint64_t deadline)
 {
     if (pending_for(&own_signals) & own_signals.waited)
         return true;
     if (signals_deliverable() == 0)
         return false;
     this_cpu(linux_attention) |= ATTEND_SIGNALS; /* even if another thread takes it now: the call is begun again */
+#if QUIRE_THREADS
+    linux_thread()->ended_before = deadline != WAIT_FOR_EVER ? deadline : 0;
+#else
+    (void)deadline;
+#endif
     return !frame_in_driver(); /* its call would only come back and find the same: no handler runs before it has ended
                                 */
 }

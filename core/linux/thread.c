@@ -547,7 +547,7 @@ void thread_end_attending(void)
 /* What was sent to it meanwhile it finds at the end of its call. */
 static void arrive(void)
 {
-    linux_signal_waits();
+    linux_signal_waits(WAIT_FOR_EVER);
 }
 
 void linux_threads_init(void)

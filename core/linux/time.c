@@ -159,7 +159,7 @@ error_t linux_read_span(const struct linux_timespec *user, uint64_t *nanoseconds
 /* As linux_wait, but nothing except a signal wakes it before: without the lock. */
 static error_t wait(uint64_t deadline)
 {
-    if (linux_signal_waits())
+    if (linux_signal_waits(deadline))
         return E_INTR;
     if (clock_monotonic() >= deadline)
         return E_TIMEDOUT;
@@ -231,7 +231,7 @@ long linux_clock_nanosleep(int clock, int flags, const struct linux_timespec *re
         span = span > now ? span - now : 0;
     if (kind == TIMER_CPU && span > 0)
         return sleep_for_ever();
-    return sleep_until(clock_monotonic() + span, flags & TIMER_ABSTIME ? NULL : rest);
+    return sleep_until(linux_deadline(span), flags & TIMER_ABSTIME ? NULL : rest);
 }
 
 long linux_nanosleep(const struct linux_timespec *request, struct linux_timespec *rest)

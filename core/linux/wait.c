@@ -126,7 +126,7 @@ error_t linux_wait(uint64_t deadline)
 
     console_look(); /* takes in what was typed: Ctrl-C is a signal */
     run_timers();
-    if (linux_signal_waits())
+    if (linux_signal_waits(deadline))
         return E_INTR;
     now = clock_monotonic();
     if (now >= deadline)
@@ -136,10 +136,19 @@ error_t linux_wait(uint64_t deadline)
     next = linux_timers != NULL ? linux_timers->next() : UINT64_MAX;
     sleep_until(next < until ? next : until);
     run_timers();
-    return linux_signal_waits() ? E_INTR : E_SUCCESS;
+    return linux_signal_waits(deadline) ? E_INTR : E_SUCCESS;
 }
 
 #if QUIRE_THREADS
+uint64_t linux_deadline(uint64_t span)
+{
+    struct linux_thread *self = linux_thread();
+    uint64_t before = self->begun_again_until;
+
+    self->begun_again_until = 0;
+    return before != 0 ? before : clock_monotonic() + span;
+}
+
 error_t linux_wait_for(const struct file *file, uint64_t deadline)
 {
     struct linux_thread *self = linux_thread();

@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/base/types.h"
+#include "core/clock.h"
 
 #define WAIT_FOR_EVER UINT64_MAX
 
@@ -22,6 +23,17 @@
  * E_TIMEDOUT: the deadline is over. E_INTR: a signal that is not blocked waits to be handled.
  */
 error_t linux_wait(uint64_t deadline);
+
+/* The deadline of a call that may wait `span` ns from now. A call that is begun again, since the signal that ended its
+ * wait was another thread's, has the deadline that it had. To be asked once in a call, by all that have one. */
+#if QUIRE_THREADS
+uint64_t linux_deadline(uint64_t span);
+#else
+static inline uint64_t linux_deadline(uint64_t span)
+{
+    return clock_monotonic() + span;
+}
+#endif
 
 struct file;
 
@@ -55,8 +67,9 @@ static inline void linux_wake_waiting_for(const struct file *file)
  */
 extern bool linux_watches; /* process.c */
 
-/* True if a signal is waiting that the program has not blocked: the call should end. Not one of a driver. */
-bool linux_signal_waits(void);
+/* True if a signal is waiting that the program has not blocked: the call, which waits until the deadline, should end.
+ * Not one of a driver. */
+bool linux_signal_waits(uint64_t deadline);
 
 /* Sends the program a signal as the kernel does (SIGPIPE to the writer, SIGINT by Ctrl-C): pending until the call ends.
  */

@@ -36,6 +36,11 @@ void linux_wake_waiting_for(const struct file *file)
     (void)file;
 }
 
+uint64_t linux_deadline(uint64_t span)
+{
+    return clock_monotonic() + span;
+}
+
 error_t linux_wait(uint64_t deadline)
 {
     void (*other)(void) = while_waiting;

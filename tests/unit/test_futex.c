@@ -75,8 +75,14 @@ uint64_t clock_realtime(void)
     return clock_monotonic() + 5000;
 }
 
-bool linux_signal_waits(void)
+uint64_t linux_deadline(uint64_t span)
 {
+    return clock_monotonic() + span;
+}
+
+bool linux_signal_waits(uint64_t deadline)
+{
+    (void)deadline;
     return signalled[explore_actor()];
 }
 

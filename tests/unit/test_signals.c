@@ -117,10 +117,13 @@ void power_off(int status)
     __builtin_unreachable();
 }
 
+static long call_result;
+static unsigned calls_begun_again, handlers_run;
+
 long frame_result(const struct trap_frame *frame)
 {
     (void)frame;
-    return 0;
+    return call_result;
 }
 
 void frame_set_result(struct trap_frame *frame, long result)
@@ -131,6 +134,13 @@ void frame_set_result(struct trap_frame *frame, long result)
 void frame_restart_call(struct trap_frame *frame)
 {
     (void)frame;
+    calls_begun_again++;
+}
+
+static void run_handler(struct trap_frame *frame, int signal, const struct signal_info *info)
+{
+    (void)frame, (void)signal, (void)info;
+    handlers_run++;
 }
 
 void frame_enable_interrupts(struct trap_frame *frame)
@@ -195,6 +205,28 @@ static void keep_and_unblock(void)
     block();
     send_to_process();
     unblock();
+}
+
+/* A wait of a thread until 5000 ends for a signal of the process: another one has taken it; then it is its own. */
+static void wait_and_lose(void)
+{
+    static const struct signal_handlers handlers = {.deliver = run_handler};
+    const struct linux_thread *self = player(0);
+    struct signal_info info;
+
+    signal_handlers = &handlers;
+    process_signals.actions[sent].handler = (uintptr_t)run_handler;
+    call_result = -E_INTR;
+    calls_begun_again = handlers_run = 0;
+    send_to_process();
+    EXPLORE_CHECK(linux_signal_waits(5000) && signal_take(signal_bit(sent), &info) == sent);
+    signals_deliver(NULL, true);
+    EXPLORE_CHECK(calls_begun_again == 1 && self->begun_again_until == 5000);
+    send_to_process();
+    EXPLORE_CHECK(linux_signal_waits(5000));
+    signals_deliver(NULL, true);
+    EXPLORE_CHECK(calls_begun_again == 1 && handlers_run == 1 && self->begun_again_until == 0);
+    call_result = 0;
 }
 
 /* ---- runs ---- */
@@ -320,12 +352,21 @@ static void test_what_is_ignored_goes(void **state)
     second_keeps = false;
 }
 
+static void test_a_call_begun_again_keeps_its_deadline(void **state)
+{
+    (void)state;
+    sent = SIGUSR1;
+    first_blocked = 0;
+    MUST_HOLD(wait_and_lose);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_thread_is_told),
         cmocka_unit_test(test_the_process_is_told),
         cmocka_unit_test(test_what_is_ignored_goes),
+        cmocka_unit_test(test_a_call_begun_again_keeps_its_deadline),
     };
 
     return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));

@@ -2,10 +2,12 @@
 #include "threads.h"
 
 #include <limits.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid
@@ -635,6 +637,47 @@ static void check_timer_by_id(void)
     SHOW_ERRNO(timer_create(CLOCK_MONOTONIC, &event, &timer));
 }
 
+/* ---- time-outs while the process gets signals ---- */
+
+static atomic_int waits_ended;
+
+static void on_tick(int signal)
+{
+    (void)signal;
+}
+
+/* A signal that another thread takes does not make a wait longer. */
+static void *waits_with_timeouts(void *unused)
+{
+    struct timespec time = from_ns(60 * NS_PER_MS);
+
+    for (int i = 0; i < 3; i++) {
+        struct pollfd none = {.fd = -1};
+
+        poll(&none, 1, 60);
+        nanosleep(&time, NULL);
+        ppoll(&none, 1, &time, NULL);
+        time = from_ns(60 * NS_PER_MS);
+    }
+    atomic_fetch_add(&waits_ended, 1);
+    return unused;
+}
+
+static void check_timeouts_among_signals(void)
+{
+    struct itimerval often = {.it_value.tv_usec = 3000, .it_interval.tv_usec = 3000}, never = {.it_value.tv_usec = 0};
+    pthread_t threads[3];
+
+    atomic_store(&waits_ended, 0);
+    handle(SIGALRM, on_tick, SA_RESTART);
+    start_all(threads, LENGTH(threads), waits_with_timeouts);
+    SHOW_ERRNO(setitimer(ITIMER_REAL, &often, NULL));
+    while (atomic_load(&waits_ended) != LENGTH(threads))
+        poll(NULL, 0, 1000);
+    SHOW_ERRNO(setitimer(ITIMER_REAL, &never, NULL));
+    finish_all(threads, LENGTH(threads));
+}
+
 /* ---- all to all ---- */
 
 #define STORM 4u
@@ -696,6 +739,7 @@ void check_signals(void)
     puts("-- timers");
     check_thread_timer();
     check_timer_by_id();
+    check_timeouts_among_signals();
     puts("-- all to all");
     check_storm();
 }
