@@ -22,6 +22,8 @@ from tool import Failure
 
 BUILD = Path("build")
 TARGETS = BUILD / "targets.ninja"
+# Written last. Ninja removes what a command that is interrupted was to make, and without the targets it knows nothing.
+CONFIGURED = BUILD / "configured"
 HOT_MODES = {"release": "-O2 -fno-unroll-loops", "debug": "-O1 -DQUIRE_DEBUG=1"}
 LARGE_MODES = {"release": f"{HOT_MODES['release']} -mllvm -inline-threshold=100", "debug": HOT_MODES["debug"]}
 SMALLER_MODES = {"release": "-Os", "debug": HOT_MODES["debug"]}
@@ -537,10 +539,9 @@ def write_targets(
     user_targets(ninja, current)
     test_targets(ninja, tests, [path for outputs in tested.values() for path in outputs])
     bench_targets(ninja, tested, measured, toolchain)
-    ninja.edge(BUILD / "compile_commands.json", "compile_commands", [], [TARGETS])
+    ninja.edge(BUILD / "compile_commands.json", "compile_commands", [], [CONFIGURED])
     ninja.edge("all", "phony", [current.folder.name, BUILD / "compile_commands.json"])
     ninja.rows.append("default all")
-    ninja.rows.append(f"build {TARGETS}: configure")
     TARGETS.parent.mkdir(exist_ok=True)
     temporary = TARGETS.with_suffix(".new")
     temporary.write_text("\n".join(ninja.rows) + "\n")
@@ -550,7 +551,8 @@ def write_targets(
 def write_depfile(inputs: list[Path]) -> None:
     """What configure.py has read: a change of any of it writes the graph again."""
     names = " ".join(re.sub(r"([\\ #])", r"\\\1", str(path)).replace("$", "$$") for path in inputs)
-    (BUILD / "configure.d").write_text(f"{TARGETS}: {names}\n")
+    (BUILD / "configure.d").write_text(f"{CONFIGURED}: {names}\n")
+    CONFIGURED.write_bytes(b"")
 
 
 def check_sources() -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -107,6 +108,23 @@ class Graph(TreeCase):
         done = self.ninja()
         self.assertEqual(done.returncode, 1)
         self.assertIn("apps/hello/app.toml:1: summary: must be a string of one line", done.stdout + done.stderr)
+
+    def test_interrupted_while_it_configures_again(self):
+        self.succeed(self.configure("hello"))
+        targets, tool = self.tree / "build/targets.ninja", self.tree / "images/elf.py"
+        before, text = targets.read_text(), tool.read_text()
+        started = self.scratch / "started"
+        tool.write_text(text + f"\nimport time\nopen({str(started)!r}, 'w').close()\ntime.sleep(60)\n")
+        later(tool)
+        with subprocess.Popen(["ninja"], cwd=self.tree, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as ninja:
+            while not started.exists() and ninja.poll() is None:
+                time.sleep(0.02)
+            ninja.send_signal(signal.SIGINT)
+        self.assertNotEqual(ninja.returncode, 0)
+        self.assertEqual(targets.read_text(), before)
+        tool.write_text(text)
+        self.succeed(self.ninja("build.ninja"))
+        self.assertEqual(targets.read_text(), before)
 
     def test_remembers_the_choices(self):
         self.succeed(self.configure("hello", "--ram", "96M", "--", "one"))
