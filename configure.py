@@ -757,9 +757,16 @@ def find_tree(item: str, caller: Path) -> str:
     return f"{path}:{target if colon else '/' if path.is_dir() else path.name}"
 
 
+def path_named(option: str, name: str | None) -> Path | None:
+    """None: the option was not given. An empty name is what a variable leaves that is not set: it does not mean that."""
+    if name == "":
+        raise Failure(f"{option}: the name of the file is empty")
+    return None if name is None else Path(name)
+
+
 def inspect_image(options: argparse.Namespace) -> int:
     try:
-        print(inspection.inspect(Path(options.inspect), Path(options.key) if options.key else None), end="")
+        print(inspection.inspect(Path(options.inspect), path_named("--key", options.key)), end="")
     except Altered as failure:
         print(f"{paint('configure.py:', '1;31', sys.stderr)} {failure}", file=sys.stderr)
         return 1
@@ -767,10 +774,11 @@ def inspect_image(options: argparse.Namespace) -> int:
 
 
 def sign_image(options: argparse.Namespace) -> int:
-    if not options.key:
+    key = path_named("--key", options.key)
+    if key is None:
         raise Failure("--sign: with which key? --key FILE; ssh-keygen -t ed25519 makes one")
     inspection.check(Path(options.sign))
-    print(f"Wrote {signature.sign(Path(options.sign), Path(options.key))}")
+    print(f"Wrote {signature.sign(Path(options.sign), key)}")
     return 0
 
 
@@ -785,9 +793,12 @@ def repack_image(options: argparse.Namespace) -> int:
             raise Failure(f"--args: {error}: {options.arg_words}") from None
     files = expand(ROOT, [find_tree(item, Path.cwd()) for item in options.files])
     changes = repack.Changes(options.cmdline, dict(options.env), arguments, files)
-    path, output = Path(options.repack), Path(options.output or options.repack)
+    path = Path(options.repack)
+    output = path_named("--output", options.output) or path
+    signatures = signature.of_file(output)
     write_output(output, repack.repacked(path, output, changes))
-    signature.path_of(output).unlink(missing_ok=True)  # it was of what the file held before
+    for file in signatures:  # they were of what the file held before
+        file.unlink(missing_ok=True)
     print(f"Wrote {output}")
     return 0
 
@@ -842,7 +853,7 @@ def main(arguments: list[str]) -> int:
     for name in WITH_IMAGES:
         if getattr(options, name) is not None:
             return with_image(name, options)
-    if options.arg_words is not None or options.output or options.key:
+    if options.arg_words is not None or options.output is not None or options.key is not None:
         raise Failure("--args, --output and --key belong to --repack, --sign and --inspect")
     caller = Path.cwd()
     os.chdir(ROOT)

@@ -4,6 +4,7 @@ Keys are SSH keys, which people have, keep in agents and on tokens, and publish.
 file is whole says its own seal (images/description.py).
 """
 
+import os
 import re
 import subprocess
 import tempfile
@@ -16,6 +17,15 @@ NAMESPACE = "quire-image"  # a signature for something else is none for an image
 
 def path_of(image: Path) -> Path:
     return image.with_name(image.name + ".sig")
+
+
+def of_file(image: Path) -> list[Path]:
+    """The signatures that are there of an image under its name and, if that is a link, of the file."""
+    found = [path_of(path) for path in (image, Path(os.path.realpath(image)))]
+    odd = next((path for path in found if path.is_dir()), None)
+    if odd is not None:
+        raise Failure(f"{odd} is a folder, where the signature of {image} lies")
+    return [path for path in found if os.path.lexists(path)]
 
 
 def run(image: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shlex
 import shutil
+import stat
 import sys
 import tempfile
 from pathlib import Path
@@ -71,20 +72,32 @@ def read_input(path: Path) -> bytes:
         raise Failure(f"{path}: {error.strerror}") from error
 
 
+def mode_of(file: Path) -> int:
+    """That of the file that is replaced, or as a new one has it."""
+    if file.exists():
+        return stat.S_IMODE(file.stat().st_mode)
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
 def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
-    """Writes the file under another name first, so that nobody ever sees half of it. What a link leads to is written; only files are replaced."""
+    """Writes the file under a name of its own first, so that nobody ever sees half of it. What a link leads to is written; only files are replaced."""
     file = Path(os.path.realpath(path))
-    partial = file.with_name(file.name + ".partial")
+    partial = None
     if file.exists() and not file.is_file():
         raise Failure(f"{path}: it is no file that could be written anew")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as stream:
+        handle, partial = tempfile.mkstemp(prefix=f"{file.name[:200]}.", suffix=".partial", dir=file.parent)
+        with open(handle, "wb") as stream:
             stream.writelines(pieces)
+        os.chmod(partial, mode_of(file))
         os.replace(partial, file)
     except BaseException as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
+        if partial is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(partial)
         if isinstance(error, OSError):
             raise Failure(f"{path}: {error.strerror}") from error
         raise

@@ -148,9 +148,28 @@ class RepackTest(ImageCase):
         self.assertTrue((self.folder / "pipe").is_fifo())
         file, link = self.write("a.iso", HELLO.read_bytes()), self.folder / "link.iso"
         link.symlink_to(file)
+        signed, of_link = self.write("a.iso.sig", b"of the old one"), self.write("link.iso.sig", b"of the old one")
         self.succeed("--repack", "link.iso", "--args", "x")
         self.assertTrue(link.is_symlink())
         self.assertNotEqual(file.read_bytes(), HELLO.read_bytes())
+        self.assertFalse(signed.exists() or of_link.exists())
+
+    def test_a_signature_that_cannot_go(self) -> None:
+        path = self.write("a.iso", HELLO.read_bytes())
+        (self.folder / "a.iso.sig").mkdir()
+        self.refuse(2, "--repack", path, "--args", "x", words=("a.iso.sig is a folder",))
+        self.assertEqual(path.read_bytes(), HELLO.read_bytes())
+
+    def test_files_of_others_beside_it(self) -> None:
+        path, other = self.write("a.iso", HELLO.read_bytes(), 0o600), self.write("a.iso.partial", b"somebody's")
+        self.succeed("--repack", path, "--args", "x")
+        self.assertEqual(other.read_bytes(), b"somebody's")
+        self.assertEqual(path.stat().st_mode & 0o777, 0o600)
+        mask = os.umask(0o027)
+        self.addCleanup(os.umask, mask)
+        self.succeed("--repack", path, "-o", "new.iso")
+        self.assertEqual((self.folder / "new.iso").stat().st_mode & 0o777, 0o640)
+        self.assertEqual(sorted(found.name for found in self.folder.iterdir()), ["a.iso", "a.iso.partial", "new.iso"])
 
     def test_refusals(self) -> None:
         self.write("big", bytes(70 << 20))
@@ -187,6 +206,9 @@ class RepackTest(ImageCase):
             ("--inspect", ("--sign", "a.iso"), ("--sign", "--inspect")),
             ("--inspect", ("--no-stats",), ("--stats", "--inspect")),
             ("--sign", ("--", "x"), ("--", "--sign")),
+            ("--repack", ("-o", ""), ("--output: the name of the file is empty",)),
+            ("--inspect", ("--key", ""), ("--key: the name of the file is empty",)),
+            ("--sign", ("--key", ""), ("--key: the name of the file is empty",)),
             ("--repack", ("-o", "a.vdi"), ("-o a.vdi: there is no format .vdi; a name ends with .iso, .raw",)),
         ):
             with self.subTest(words):
