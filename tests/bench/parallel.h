@@ -39,6 +39,9 @@ struct parallel_row {
     /* By each thread for itself, before the time that is measured and after it; may be NULL. */
     void (*begin)(const struct parallel_row *row, unsigned thread);
     void (*end)(const struct parallel_row *row, unsigned thread);
+    /* Operations of all threads together where they are more than two, of what some systems take milliseconds for then;
+     * 0: as many as each alone. */
+    uint64_t together;
 };
 
 /* Of all CPUs, since boot. */
@@ -216,6 +219,8 @@ static void parallel_measure(const struct parallel_row *row)
     struct parallel_row scaled = *row;
     char key[64];
 
+    if (parallel_threads > 2 && row->together > 0)
+        scaled.operations = row->together / parallel_threads;
     scaled.operations *= parallel_scale;
     parallel_round(&scaled, false);
     struct bench_span span = parallel_round(&scaled, true);

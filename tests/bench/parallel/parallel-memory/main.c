@@ -205,9 +205,9 @@ static const struct parallel_row rows[] = {
     {"faults_between", 0, "first touch, pages in turn", 12000, map_one, fault_between, finish_between, NULL, NULL},
     {"faults_same", 0, "first touch, the same pages", 12000, map_one_for_all, fault_same, finish_same, NULL, NULL},
     {"map_unmap", KIB_64, "mmap + munmap", 30000, NULL, map_unmap, NULL, NULL, NULL},
-    {"map_touch_unmap", KIB_64, "mmap + touch + munmap", 4000, NULL, map_touch_unmap, NULL, NULL, NULL},
-    {"protect", KIB_64, "mprotect of own memory", 10000, NULL, protect, NULL, map_own_touched, unmap_own},
-    {"discard", KIB_64, "MADV_DONTNEED + touch", 2000, NULL, discard, NULL, map_own_touched, unmap_own},
+    {"map_touch_unmap", KIB_64, "mmap + touch + munmap", 4000, NULL, map_touch_unmap, NULL, NULL, NULL, 4096},
+    {"protect", KIB_64, "mprotect of own memory", 10000, NULL, protect, NULL, map_own_touched, unmap_own, 2048},
+    {"discard", KIB_64, "MADV_DONTNEED + touch", 2000, NULL, discard, NULL, map_own_touched, unmap_own, 1024},
 };
 
 int main(int argc, char **argv)
