@@ -56,9 +56,12 @@ static void do_one(struct worker *worker)
 {
     uint32_t kind = below(&worker->random, 100);
 
-    if (kind < 40) {
+    if (kind < 34) {
         atomic_store(&worker->doing, "a mapping");
         change_mapping(&worker->random);
+    } else if (kind < 46) {
+        atomic_store(&worker->doing, "a file");
+        use_file(worker);
     } else if (kind < 80) {
         atomic_store(&worker->doing, "a block");
         change_block(&worker->random);
@@ -199,6 +202,7 @@ static size_t free_memory(void)
 static size_t run(int64_t seconds)
 {
     mappings_begin();
+    files_begin();
     lives_begin();
     make_workers();
     watch(seconds);
@@ -207,6 +211,7 @@ static size_t run(int64_t seconds)
     join_workers();
     lives_end();
     mappings_end();
+    files_end();
     blocks_end();
     return free_memory();
 }

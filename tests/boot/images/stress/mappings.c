@@ -279,6 +279,7 @@ static void on_fault(int signal, siginfo_t *info, void *context)
     }
     if (escapes)
         siglongjmp(escape, 1);
+    files_escape();
     finding("signal %d at %p", signal, (void *)address);
 }
 

@@ -1,7 +1,7 @@
 /*
  * What the parts of the stress test share. Workers, two for each CPU and two more, choose operations at random; what
- * they work on, mappings, blocks and a common region, belongs to all of them. All contents are stamped and checked.
- * What is wrong is a finding: a line, and status 1.
+ * they work on, mappings, files, blocks and a common region, belongs to all of them. All contents are stamped and
+ * checked. What is wrong is a finding: a line, and status 1.
  */
 #ifndef STRESS_H
 #define STRESS_H
@@ -69,10 +69,14 @@ static inline uint32_t below(uint64_t *random, uint32_t limit)
 void change_mapping(uint64_t *random);
 void change_block(uint64_t *random);
 void use_common(struct worker *worker);
+void use_file(struct worker *worker);
 void live(uint64_t *random);
 
 void mappings_begin(void);
 void mappings_end(void); /* all is given back */
+void files_begin(void);
+void files_end(void);
+void files_escape(void); /* of a fault, if it is one behind the end of a file */
 void blocks_end(void);
 void lives_begin(void);
 void lives_end(void);
