@@ -18,6 +18,7 @@ import argparse
 import gzip
 import hashlib
 import io
+import os
 import re
 import stat
 import struct
@@ -45,6 +46,8 @@ HEAD = 36 << 10  # bytes at the beginning that say what a file is: up to the fir
 
 VHD_LEAST = 20 * MIB
 VHD_FOOTER = ">8sIIQI4sI4sQQHBBII16sB427x"
+VHD_FOOTER_SIZE = struct.calcsize(VHD_FOOTER)
+VHD_CURRENT_SIZE = 9  # the field; the one before it is the size that the disk was made with
 VHD_COOKIE = b"conectix"
 VHD_FIXED = 2
 VHD_EPOCH = 946684800  # 1 January 2000
@@ -194,11 +197,6 @@ def make(kind: str, image: bytes, machine: ova.Machine) -> bytes:
     return MAKERS[kind](image) if kind in MAKERS else image
 
 
-def is_as_made(kind: str, image: bytes, path: Path) -> bool:
-    """Whether a file is byte for byte what is made of the image here; other versions of the tools may make other bytes."""
-    return kind not in BY_OTHERS or MAKERS[kind](image) == path.read_bytes()
-
-
 def kind_of(path: Path) -> str:
     """The format of a file, by its contents; a Failure without the file's name."""
     try:
@@ -206,8 +204,8 @@ def kind_of(path: Path) -> str:
             raise Failure("it is no regular file")
         with path.open("rb") as stream:
             head = stream.read(HEAD)
-            stream.seek(max(0, path.stat().st_size - 512))
-            tail = stream.read(512)
+            stream.seek(max(0, path.stat().st_size - VHD_FOOTER_SIZE))
+            tail = stream.read(VHD_FOOTER_SIZE)
     except OSError as error:
         raise Failure(error.strerror) from error
     for kind, magic in (("qcow2", b"QFI\xfb"), ("vhdx", b"vhdxfile"), ("vmdk", b"KDMV"), ("gce", b"\x1f\x8b")):
@@ -215,7 +213,7 @@ def kind_of(path: Path) -> str:
             return kind
     if head[257:262] == b"ustar":
         return "ova"
-    if tail.startswith(VHD_COOKIE):
+    if tail.startswith(VHD_COOKIE) and len(tail) == VHD_FOOTER_SIZE:
         return "vhd"
     if head[32769:32774] == b"CD001":
         return "iso"
@@ -245,8 +243,20 @@ def extracted(archive: Path, name: Callable[[str], bool], folder: Path) -> Path:
     return folder / "member"
 
 
+def check_vhd(path: Path) -> None:
+    """A fixed VHD is its disk, of the size that its footer says, and the footer."""
+    with path.open("rb") as stream:
+        size = stream.seek(-VHD_FOOTER_SIZE, os.SEEK_END)
+        current = struct.unpack(VHD_FOOTER, stream.read())[VHD_CURRENT_SIZE]
+    if size != current:
+        raise Failure(f"its footer belongs to a file of {current + VHD_FOOTER_SIZE} bytes, not of {size + VHD_FOOTER_SIZE}")
+
+
 def check_container(path: Path, kind: str) -> None:
-    """What is around a disk, as far as qemu-img looks at it; blocks of a VHDX are whole MiB (MS-VHDX, 2.1)."""
+    """What is around a disk, as far as it can be told; blocks of a VHDX are whole MiB (MS-VHDX, 2.1)."""
+    if kind == "vhd":
+        check_vhd(path)
+        return
     run([require("qemu-img"), "check", "-q", "-f", kind, str(path)])
     if kind == "vhdx" and path.stat().st_size % MIB:
         raise Failure("its last block is not whole")
@@ -264,8 +274,7 @@ def raw_disk(path: Path, kind: str, folder: Path) -> Path:
     result = folder / "raw"
     command = [require("qemu-img"), "convert", "-f", machines.DRIVERS[kind], "-O", "raw", str(path), str(result)]
     try:
-        if kind in BY_QEMU:
-            check_container(path, kind)
+        check_container(path, kind)
         run(command)
     except Failure as failure:
         raise Altered(f"it is truncated or altered: {failure}") from None

@@ -14,7 +14,7 @@ import plan
 import repack
 import signature
 from report import format_size
-from tool import Failure
+from tool import Altered, Failure
 
 SEGMENT_KINDS = {1: "LOAD", 4: "NOTE", 7: "TLS", 0x6474E550: "EH_FRAME", 0x6474E551: "STACK", 0x6474E552: "RELRO"}
 FLAGS = ((4, "r"), (2, "w"), (1, "x"))
@@ -73,15 +73,24 @@ def part_rows(about: dict[str, Any]) -> Iterator[str]:
 def check(path: Path) -> None:
     """A Failure if it is no image, or not as it was made."""
     try:
-        description.read_contents(disk.read_original(path))
+        image = disk.read_original(path)
+        description.read_contents(image)
+        state(disk.kind_of(path), image, path)
     except Failure as failure:
         raise type(failure)(f"{path}: {failure}") from None
 
 
 def state(kind: str, image: bytes, path: Path) -> str:
-    """All that a machine sees of the disk was compared; what a format has besides follows from it."""
-    if disk.is_as_made(kind, image, path):
+    """All that a machine sees of the disk was compared; what a format has besides follows from it, if it is made here."""
+    if kind not in disk.BY_OTHERS:
         return "whole and unaltered"
+    made, found = disk.MAKERS[kind](image), path.read_bytes()
+    if made == found:
+        return "whole and unaltered"
+    if made.startswith(found):
+        raise Altered(f"it is truncated: {len(found)} of {len(made)} bytes are there")
+    if found.startswith(made):
+        raise Altered(f"it was altered: {len(found) - len(made)} bytes follow its end")
     return "its disk is whole and unaltered, the file around it is not what is made of it here: by other versions of qemu-img or zlib, or damaged"
 
 

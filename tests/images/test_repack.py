@@ -348,6 +348,29 @@ class InspectTest(ImageCase):
             with self.subTest(name):
                 self.refuse(1, "--inspect", self.write("a", data), words=("a: it is truncated or altered", words))
 
+    def test_cut_or_longer_where_qemu_img_does_not_look(self) -> None:
+        for kind in ("qcow2", "vhdx", "vmdk"):
+            data = disk.make(kind, HELLO.read_bytes(), ova.Machine("hello", 1, 64 << 20))
+            for keep in (len(data) - 1, len(data) - 2, len(data) - 54372):
+                with self.subTest(kind, keep=keep):
+                    self.refuse(1, "--inspect", self.write("a", data[:keep]), words=("a: it ",))
+            for more in (b"x", bytes(1 << 20)):
+                with self.subTest(kind, more=len(more)):
+                    self.refuse(1, "--inspect", self.write("a", data + more), words=("a: it ", "altered"))
+            self.refuse(2, "--sign", self.write("a", data[:-1]), "--key", "none", words=("a: it is truncated",))
+        self.refuse(1, "--inspect", self.write("a", data[:-512]), words=(f"a: it is truncated: {len(data) - 512} of {len(data)} bytes are there",))
+        self.refuse(1, "--inspect", self.write("a", data + b"xy"), words=("a: it was altered: 2 bytes follow its end",))
+
+    def test_a_vhd_is_as_long_as_its_footer_says(self) -> None:
+        vhd = disk.make("vhd", HELLO.read_bytes(), ova.Machine("hello", 1, 64 << 20))
+        for data in (vhd + vhd[-512:], vhd[:-512] + bytes(1 << 20) + vhd[-512:], vhd[:-1024] + vhd[-512:]):
+            with self.subTest(size=len(data)):
+                self.refuse(1, "--inspect", self.write("a.vhd", data), words=("a.vhd: it is truncated or altered", f"{len(vhd)} bytes"))
+        other = ["qemu-img", "convert", "-f", "raw", "-O", "vpc", self.write("raw", HELLO.read_bytes()), self.folder / "b.vhd"]
+        subprocess.run(other, check=True, capture_output=True)
+        self.refuse(1, "--inspect", "b.vhd", words=("b.vhd: it is truncated or altered",))
+        self.refuse(2, "--inspect", self.write("a", vhd[-512:-1]), words=("a: it is none of",))
+
     def test_the_name_of_another_format(self) -> None:
         vhd = disk.make("vhd", HELLO.read_bytes(), ova.Machine("hello", 1, 64 << 20))
         self.refuse(1, "--inspect", self.write("a.vhd", vhd[:-512]), words=("iso by its contents and vhd by its name",))
