@@ -61,6 +61,9 @@ VHDX_METADATA = uuid.UUID("8b7ca206-4790-4b9a-b8fe-575f050f886e").bytes_le
 VHDX_PAGE_83 = uuid.UUID("beca12ab-b2e6-4523-93ef-c309e000c746").bytes_le
 CRC32C = 0x82F63B78
 
+QCOW2_HEADER, QCOW2_DATA_FILE = ">4xIQ56xQ", 4  # version, place of the backing file's name, incompatible features (from version 3 on)
+VMDK_MAGIC = b"KDMV"  # without it the file is a descriptor of others
+VMDK_CAPACITY = 12  # zero: the descriptor says where the disk is
 VMDK_DESCRIPTOR = slice(512, 512 + 20 * 512)
 GCE_DISK = "disk.raw"
 TAR_CHECKSUM, TAR_TYPE, TAR_EXTENTS, TAR_REAL_SIZE = 148, 156, 386, 483
@@ -208,7 +211,7 @@ def kind_of(path: Path) -> str:
             tail = stream.read(VHD_FOOTER_SIZE)
     except OSError as error:
         raise Failure(error.strerror) from error
-    for kind, magic in (("qcow2", b"QFI\xfb"), ("vhdx", b"vhdxfile"), ("vmdk", b"KDMV"), ("gce", b"\x1f\x8b")):
+    for kind, magic in (("qcow2", b"QFI\xfb"), ("vhdx", b"vhdxfile"), ("vmdk", VMDK_MAGIC), ("gce", b"\x1f\x8b")):
         if head.startswith(magic):
             return kind
     if head[257:262] == b"ustar":
@@ -252,6 +255,19 @@ def check_vhd(path: Path) -> None:
         raise Failure(f"its footer belongs to a file of {current + VHD_FOOTER_SIZE} bytes, not of {size + VHD_FOOTER_SIZE}")
 
 
+def refers_to_another(path: Path, kind: str) -> bool:
+    """Whether a disk has a parent, or lies in other files, which qemu-img would read."""
+    with path.open("rb") as stream:
+        head = stream.read(HEAD).ljust(HEAD, b"\0")
+    if kind == "qcow2":
+        version, backing, features = struct.unpack_from(QCOW2_HEADER, head)
+        return backing != 0 or version > 2 and features & QCOW2_DATA_FILE != 0
+    if kind == "vmdk":
+        [capacity] = struct.unpack_from("<Q", head, VMDK_CAPACITY)
+        return not head.startswith(VMDK_MAGIC) or capacity == 0 or b"parentFileNameHint" in head[VMDK_DESCRIPTOR]
+    return False
+
+
 def check_container(path: Path, kind: str) -> None:
     """What is around a disk, as far as it can be told; blocks of a VHDX are whole MiB (MS-VHDX, 2.1)."""
     if kind == "vhd":
@@ -271,6 +287,8 @@ def raw_disk(path: Path, kind: str, folder: Path) -> Path:
     if kind == "ova":
         ova.check(path)
         path, kind = extracted(path, lambda name: name.endswith(".vmdk"), folder), "vmdk"
+    if refers_to_another(path, kind):
+        raise Failure("it holds no disk itself: it refers to another file")
     result = folder / "raw"
     command = [require("qemu-img"), "convert", "-f", machines.DRIVERS[kind], "-O", "raw", str(path), str(result)]
     try:

@@ -371,6 +371,30 @@ class InspectTest(ImageCase):
         self.refuse(1, "--inspect", "b.vhd", words=("b.vhd: it is truncated or altered",))
         self.refuse(2, "--inspect", self.write("a", vhd[-512:-1]), words=("a: it is none of",))
 
+    def test_a_disk_that_is_in_another_file(self) -> None:
+        self.write("a.raw", HELLO.read_bytes())
+        for command in (
+            "convert -O vmdk a.raw plain.vmdk",
+            "create -f vmdk -b plain.vmdk -F vmdk parent.vmdk",
+            "create -f qcow2 -b a.raw -F raw backing.qcow2",
+            "create -f qcow2 -b a.raw -F raw -o compat=0.10 old.qcow2",
+            "convert -O qcow2 -o data_file=data,data_file_raw=on a.raw data.qcow2",
+            "convert -O qcow2 -o compat=0.10 a.raw whole.qcow2",
+        ):
+            subprocess.run(["qemu-img", *command.split()], cwd=self.folder, check=True, capture_output=True)
+        vmdk = bytearray((self.folder / "plain.vmdk").read_bytes())
+        vmdk[12:20] = bytes(8)  # no capacity: the extents that its descriptor names
+        self.write("extents.vmdk", vmdk)
+        for name in ("parent.vmdk", "extents.vmdk", "backing.qcow2", "old.qcow2", "data.qcow2"):
+            with self.subTest(name):
+                self.refuse(2, "--inspect", name, words=(f"{name}: it holds no disk itself: it refers to another file",))
+        descriptor = b'# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType="monolithicFlat"\nRW 2048 FLAT "a.raw" 0\n'
+        self.write("descriptor.ova", ova.make(ova.Machine("hello", 1, 64 << 20), descriptor, 1 << 20, 0))
+        self.refuse(2, "--inspect", "descriptor.ova", words=("it holds no disk itself",))
+        self.refuse(1, "--inspect", self.write("short.qcow2", b"QFI\xfb"), words=("short.qcow2: it is truncated or altered",))
+        for name in ("plain.vmdk", "whole.qcow2"):
+            self.assertIn("its disk is whole and unaltered", self.succeed("--inspect", name))
+
     def test_the_name_of_another_format(self) -> None:
         vhd = disk.make("vhd", HELLO.read_bytes(), ova.Machine("hello", 1, 64 << 20))
         self.refuse(1, "--inspect", self.write("a.vhd", vhd[:-512]), words=("iso by its contents and vhd by its name",))
