@@ -7,10 +7,13 @@ The line "seal" is the length and the SHA-256 of the whole ISO, computed with ze
 that are made of the ISO (images/disk.py) lead back to its very bytes, so that one sum is enough for all of them.
 """
 
+import errno
 import gzip
 import hashlib
 import json
+import os
 import shlex
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -27,6 +30,14 @@ FOLDER, FILE = "boot", "image.json"
 MADE = {"format", "seal", "compress", "loader", "parts"}  # keys that are not what configure.py decided
 MEMORY = {"name", "ram", "stack", "heap", "windows"}  # what a memory plan is made of (images/plan.py)
 BLANK = f"{0:012} {'0' * 64}"  # bytes, SHA-256
+
+
+# What a program says where its own files are the trouble, and not what it reads; xorriso gives another reason if it wrote a part.
+NOT_WRITTEN = ("Cannot write all bytes", *map(os.strerror, (errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.EROFS)))
+
+
+class Rejected(Failure):
+    """A program does not take what it was given."""
 
 
 class Contents(NamedTuple):
@@ -67,13 +78,30 @@ def check_seal(image: bytes, text: bytes, sealed: str) -> None:
         raise Altered("it was altered: its SHA-256 is not the one that it was made with")
 
 
+def run(command: list[str]) -> None:
+    """A program that reads or makes an image. Rejected if it does not take its input, another Failure if it could not work."""
+    environment = {key: value for key, value in os.environ.items() if key != "SOURCE_DATE_EPOCH"} | {"LC_ALL": "C"}
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    if done.returncode == 0:
+        return
+    name = Path(command[0]).name
+    if done.returncode < 0:
+        raise Failure(f"{name}: {signal.strsignal(-done.returncode)}")
+    rows = done.stderr.decode(errors="replace").strip().splitlines() or [f"status {done.returncode}"]
+    trouble = next((row for row in rows if any(text in row for text in NOT_WRITTEN)), None)
+    text = (trouble or rows[-1]).removeprefix(name).lstrip(" :")
+    raise (Failure if trouble else Rejected)(f"{name}: {text}")
+
+
 def extract(image: bytes, work: Path) -> Path:
     """Writes an ISO and what its folder boot/ holds to the folder work."""
     iso, folder = work / "iso", work / FOLDER
     iso.write_bytes(image)
-    command = [require("xorriso"), "-osirrox", "on", "-indev", str(iso), "-extract", f"/{FOLDER}", str(folder)]
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode or not (folder / FILE).is_file():
+    try:
+        run([require("xorriso"), "-osirrox", "on", "-indev", str(iso), "-extract", f"/{FOLDER}", str(folder)])
+    except Rejected:
+        raise unreadable(image) from None
+    if not (folder / FILE).is_file():
         raise unreadable(image)
     return folder
 

@@ -22,7 +22,6 @@ import os
 import re
 import stat
 import struct
-import subprocess
 import tarfile
 import tempfile
 import uuid
@@ -65,6 +64,7 @@ QCOW2_HEADER, QCOW2_DATA_FILE = ">4xIQ56xQ", 4  # version, place of the backing 
 VMDK_MAGIC = b"KDMV"  # without it the file is a descriptor of others
 VMDK_CAPACITY = 12  # zero: the descriptor says where the disk is
 VMDK_DESCRIPTOR = slice(512, 512 + 20 * 512)
+OVA_FIRST = b".ovf"  # the description is the first file (DSP0243)
 GCE_DISK = "disk.raw"
 TAR_CHECKSUM, TAR_TYPE, TAR_EXTENTS, TAR_REAL_SIZE = 148, 156, 386, 483
 
@@ -78,21 +78,12 @@ def round_up(size: int, unit: int) -> int:
     return -(-size // unit) * unit
 
 
-def run(command: list[str]) -> bytes:
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"status {done.returncode}"]
-        name = f"{Path(command[0]).name}: "
-        raise Failure(name + last[0].removeprefix(name))
-    return done.stdout
-
-
 def convert(image: bytes, kind: str, *options: str) -> bytes:
     """By qemu-img; the files' names are always the same, as one of them gets into a VMDK."""
     with tempfile.TemporaryDirectory(prefix="quire-disk-") as folder:
         source, target = Path(folder, "disk.raw"), Path(folder, "disk")
         source.write_bytes(image)
-        run([require("qemu-img"), "convert", "-m", "1", "-f", "raw", "-O", kind, *options, str(source), str(target)])
+        description.run([require("qemu-img"), "convert", "-m", "1", "-f", "raw", "-O", kind, *options, str(source), str(target)])
         return target.read_bytes()
 
 
@@ -214,7 +205,7 @@ def kind_of(path: Path) -> str:
     for kind, magic in (("qcow2", b"QFI\xfb"), ("vhdx", b"vhdxfile"), ("vmdk", VMDK_MAGIC), ("gce", b"\x1f\x8b")):
         if head.startswith(magic):
             return kind
-    if head[257:262] == b"ustar":
+    if head[257:262] == b"ustar" and head[:100].rstrip(b"\0").endswith(OVA_FIRST):
         return "ova"
     if tail.startswith(VHD_COOKIE) and len(tail) == VHD_FOOTER_SIZE:
         return "vhd"
@@ -226,23 +217,27 @@ def kind_of(path: Path) -> str:
 def decompressed(data: bytes) -> bytes:
     """Of gzip: one stream with its checksum, and nothing behind it."""
     stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    plain = stream.decompress(data)
+    try:
+        plain = stream.decompress(data)
+    except zlib.error as error:
+        raise Altered(f"it is truncated or altered: {error}") from None
     if not stream.eof or stream.unused_data:
-        raise EOFError("the compressed data does not end where the file ends")
+        raise Altered("it is truncated or altered: the compressed data does not end where the file ends")
     return plain
 
 
 def extracted(archive: Path, name: Callable[[str], bool], folder: Path) -> Path:
-    """A file of a tar archive; its holes are holes. A compressed one is read to its end first, where its checksum is."""
+    """A file of a tar archive; its holes are holes. It was compared already, with the checksum of gzip or by ova.check."""
+    data = archive.read_bytes()
+    data = decompressed(data) if kind_of(archive) == "gce" else data
     try:
-        data = decompressed(archive.read_bytes()) if kind_of(archive) == "gce" else archive.read_bytes()
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as found:
             member = next((member for member in found if member.isreg() and name(member.name)), None)
             if member is None:
                 raise Failure("it is an archive without a disk")
             found.makefile(member, folder / "member")
-    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
-        raise Altered(f"it is truncated or altered: {error}") from None
+    except (tarfile.TarError, ValueError):
+        raise Failure("it is no archive of a disk") from None
     return folder / "member"
 
 
@@ -252,7 +247,7 @@ def check_vhd(path: Path) -> None:
         size = stream.seek(-VHD_FOOTER_SIZE, os.SEEK_END)
         current = struct.unpack(VHD_FOOTER, stream.read())[VHD_CURRENT_SIZE]
     if size != current:
-        raise Failure(f"its footer belongs to a file of {current + VHD_FOOTER_SIZE} bytes, not of {size + VHD_FOOTER_SIZE}")
+        raise description.Rejected(f"its footer belongs to a file of {current + VHD_FOOTER_SIZE} bytes, not of {size + VHD_FOOTER_SIZE}")
 
 
 def refers_to_another(path: Path, kind: str) -> bool:
@@ -273,9 +268,9 @@ def check_container(path: Path, kind: str) -> None:
     if kind == "vhd":
         check_vhd(path)
         return
-    run([require("qemu-img"), "check", "-q", "-f", kind, str(path)])
+    description.run([require("qemu-img"), "check", "-q", "-f", kind, str(path)])
     if kind == "vhdx" and path.stat().st_size % MIB:
-        raise Failure("its last block is not whole")
+        raise description.Rejected("its last block is not whole")
 
 
 def raw_disk(path: Path, kind: str, folder: Path) -> Path:
@@ -289,12 +284,12 @@ def raw_disk(path: Path, kind: str, folder: Path) -> Path:
         path, kind = extracted(path, lambda name: name.endswith(".vmdk"), folder), "vmdk"
     if refers_to_another(path, kind):
         raise Failure("it holds no disk itself: it refers to another file")
-    result = folder / "raw"
+    path, result = path.absolute(), folder / "raw"  # of other names it takes some for a protocol or an option
     command = [require("qemu-img"), "convert", "-f", machines.DRIVERS[kind], "-O", "raw", str(path), str(result)]
     try:
         check_container(path, kind)
-        run(command)
-    except Failure as failure:
+        description.run(command)
+    except description.Rejected as failure:
         raise Altered(f"it is truncated or altered: {failure}") from None
     return result
 

@@ -113,7 +113,7 @@ def drive_arguments(attach: str, file: Path, driver: str) -> list[str]:
     """The file on its controller, from which the firmware is to boot."""
     attachment = ATTACHMENTS[attach]
     access = "media=cdrom,readonly=on" if attachment.cd else "snapshot=on"
-    arguments = ["-drive", f"if=none,id=image,file={quote_option(file)},format={driver},{access}"]
+    arguments = ["-drive", f"if=none,id=image,file={quote_option(file.absolute())},format={driver},{access}"]
     *controllers, last = attachment.devices
     for controller in controllers:
         arguments += ["-device", controller]

@@ -3,6 +3,7 @@
 The machine is a stand-in: a program named qemu-system-x86_64 at the front of PATH that behaves as the test says.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -115,6 +116,10 @@ class CommandTest(QemuCase):
             file = self.write(f"other.{ending}", HEADS.get(ending, bytes(32769) + b"CD001").ljust(512, b"\0"))
             drive = self.after(self.command("--disk", "--image", str(file)), "-drive")
             self.assertIn(f"/other.{ending},format={driver},", drive)
+        self.write("a:b.raw", bytes(32769) + b"CD001")
+        with contextlib.chdir(self.folder):
+            drive = self.after(self.command("--disk", "--image", "a:b.raw"), "-drive")
+        self.assertIn(f"file={self.folder}/a:b.raw,format=raw,", drive)
         self.assert_refused(self.launch("--disk", "--image", self.write("other.img")), "other.img", ".qcow2")
         self.assert_refused(self.launch("--disk", "--image", "absent.raw"), "--image absent.raw: there is no such file")
         self.assert_refused(self.launch("--image", self.write("other.raw")), "--attach", "nvme")

@@ -1,6 +1,7 @@
 """Repacking, inspecting and signing of images: images/repack.py, inspection.py, signature.py, by configure.py's options."""
 
 import contextlib
+import gzip
 import hashlib
 import io
 import os
@@ -12,6 +13,7 @@ import sys
 import unittest
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 from support import ROOT, FolderCase
 
@@ -232,6 +234,39 @@ class InspectTest(ImageCase):
         self.assertEqual((done.returncode, done.stderr), (2, f"configure.py: build/ or {self.folder}: File too large\n"))
         self.assertEqual(list(self.folder.iterdir()), [])
 
+    def test_no_room_is_no_damage(self) -> None:
+        for kind in ("qcow2", "gce", "ova"):
+            path = self.write("a", disk.make(kind, HELLO.read_bytes(), ova.Machine("hello", 1, 64 << 20)))
+            command = ["bash", "-c", 'ulimit -f 4; exec "$@"', "bash", sys.executable, ROOT / "configure.py", "--inspect", path]
+            done = subprocess.run(command, env=os.environ | {"TMPDIR": str(self.folder)}, capture_output=True, text=True, timeout=60, check=False)
+            with self.subTest(kind):
+                self.assertEqual((done.returncode, done.stdout, len(done.stderr.splitlines())), (2, "", 1), done.stderr)
+                self.assertRegex(done.stderr, "File too large|File size limit exceeded")
+                self.assertEqual([found.name for found in self.folder.iterdir()], ["a"])
+
+    def test_what_programs_say_of_their_output_is_no_damage(self) -> None:
+        self.write("a.qcow2", disk.make("qcow2", HELLO.read_bytes(), ova.Machine("hello", 1, 64 << 20)))
+        self.write("a.iso", HELLO.read_bytes())
+        for text in ("No space left on device", "Permission denied", "Read-only file system", "Cannot write all bytes: No such file"):
+            for program, image in (("qemu-img", "a.qcow2"), ("xorriso", "a.iso")):
+                script = f"#!/bin/sh\necho '{program}: writing failed: {text}' >&2\necho aborting >&2\nexit 1\n"
+                self.write(f"bin/{program}", script.encode(), 0o755)
+                with self.subTest(text, image=image), mock.patch.dict(os.environ, PATH=f"{self.folder / 'bin'}:{os.environ['PATH']}"):
+                    self.refuse(2, "--inspect", image, words=(f"{image}: {program}: writing failed: {text}\n",))
+                (self.folder / "bin" / program).unlink()
+
+    def test_the_environment_is_no_damage(self) -> None:
+        for date in ("", "abc", "-5"):
+            with self.subTest(date), mock.patch.dict(os.environ, SOURCE_DATE_EPOCH=date):
+                self.assertIn(", whole and unaltered\n", self.succeed("--inspect", HELLO))
+
+    def test_names_that_qemu_img_would_take_for_something_else(self) -> None:
+        data = disk.make("qcow2", HELLO.read_bytes(), ova.Machine("hello", 1, 64 << 20))
+        for name in ("a:b.qcow2", "nbd:x.qcow2", "-d.qcow2", "json:{.qcow2"):
+            self.write(name, data)
+            with self.subTest(name):
+                self.assertIn(f"{name}: qcow2, ", self.succeed(f"--inspect={name}"))
+
     def test_interrupted_while_it_starts(self) -> None:
         self.write("difflib.py", b"import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n")
         command, environment = [sys.executable, str(ROOT / "configure.py"), "--inspect", str(HELLO)], os.environ | {"PYTHONPATH": str(self.folder)}
@@ -418,6 +453,10 @@ class InspectTest(ImageCase):
         for name, words in ((plain, ("no image of this project",)), (self.write("t", b"text"), ("none of",)),
                             ("gone", ("configure.py: gone: No such file or directory\n",))):  # fmt: skip
             self.refuse(2, "--inspect", name, words=words)
+        for name, more in (("foreign.tar", ""), ("foreign.tar.gz", "z")):
+            subprocess.run(["tar", f"-c{more}f", name, "tree"], cwd=self.folder, check=True)
+            self.refuse(2, "--inspect", name, words=(f"{name}: it is ",))
+        self.refuse(2, "--inspect", self.write("a.gz", gzip.compress(b"text")), words=("a.gz: it is no archive of a disk",))
         os.mkfifo(self.folder / "pipe")
         for name in ("pipe", "/dev/null", "/tmp"):
             self.refuse(2, "--inspect", name, words=(f"{name}: it is no regular file",))
