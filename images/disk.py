@@ -17,7 +17,6 @@ read_original() is the way back, from every format to the bytes of the ISO.
 import argparse
 import gzip
 import hashlib
-import io
 import os
 import re
 import stat
@@ -27,7 +26,7 @@ import tempfile
 import uuid
 import zlib
 from pathlib import Path
-from typing import Callable
+from typing import BinaryIO, Callable, Iterator
 
 import description
 import gpt
@@ -64,6 +63,7 @@ QCOW2_HEADER, QCOW2_DATA_FILE = ">4xIQ56xQ", 4  # version, place of the backing 
 VMDK_MAGIC = b"KDMV"  # without it the file is a descriptor of others
 VMDK_CAPACITY = 12  # zero: the descriptor says where the disk is
 VMDK_DESCRIPTOR = slice(512, 512 + 20 * 512)
+ARCHIVE_MOST = 8 * GIB  # what a boot loader loads (multiboot2) lies below 4 GiB
 OVA_FIRST = b".ovf"  # the description is the first file (DSP0243)
 GCE_DISK = "disk.raw"
 TAR_CHECKSUM, TAR_TYPE, TAR_EXTENTS, TAR_REAL_SIZE = 148, 156, 386, 483
@@ -214,29 +214,39 @@ def kind_of(path: Path) -> str:
     raise Failure(f"it is none of {', '.join(SUFFIXES)}")
 
 
-def decompressed(data: bytes) -> bytes:
-    """Of gzip: one stream with its checksum, and nothing behind it."""
+def decompressed(source: BinaryIO) -> Iterator[bytes]:
+    """Of gzip, in pieces: one stream with its checksum, and nothing behind it."""
     stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
-        plain = stream.decompress(data)
+        while not stream.eof and (data := stream.unconsumed_tail or source.read(MIB)):
+            yield stream.decompress(data, MIB)
     except zlib.error as error:
         raise Altered(f"it is truncated or altered: {error}") from None
-    if not stream.eof or stream.unused_data:
+    if not stream.eof or stream.unused_data or source.read(1):
         raise Altered("it is truncated or altered: the compressed data does not end where the file ends")
-    return plain
+
+
+def unpacked(path: Path, target: Path) -> Path:
+    """A compressed archive as the file target, which is not limited by memory."""
+    with path.open("rb") as source, target.open("wb") as plain:
+        for piece in decompressed(source):
+            plain.write(piece)
+            if plain.tell() > ARCHIVE_MOST:
+                raise Failure(f"it unpacks to more than {ARCHIVE_MOST // MIB} MiB: no image of this project is that large")
+    return target
 
 
 def extracted(archive: Path, name: Callable[[str], bool], folder: Path) -> Path:
     """A file of a tar archive; its holes are holes. It was compared already, with the checksum of gzip or by ova.check."""
-    data = archive.read_bytes()
-    data = decompressed(data) if kind_of(archive) == "gce" else data
+    if kind_of(archive) == "gce":
+        archive = unpacked(archive, folder / "archive")
     try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as found:
+        with tarfile.open(archive, mode="r:") as found:
             member = next((member for member in found if member.isreg() and name(member.name)), None)
             if member is None:
                 raise Failure("it is an archive without a disk")
             found.makefile(member, folder / "member")
-    except (tarfile.TarError, ValueError):
+    except (tarfile.TarError, ValueError, OverflowError):
         raise Failure("it is no archive of a disk") from None
     return folder / "member"
 
@@ -308,6 +318,8 @@ def read_original(path: Path) -> bytes:
         raw = raw_disk(path, kind, Path(folder))
         try:
             return gpt.read_original(raw)
+        except (MemoryError, OverflowError):
+            raise Failure("it does not fit into the memory of this machine") from None
         except gpt.NoTable:
             with raw.open("rb") as stream:
                 raise description.unreadable(stream.read(HEAD)) from None

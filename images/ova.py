@@ -107,9 +107,9 @@ def check(path: Path) -> None:
     whole = path.read_bytes()
     try:
         with tarfile.open(fileobj=io.BytesIO(whole), mode="r:") as archive:
-            members = [(member, archive.extractfile(member).read()) for member in archive if member.isreg()]
+            members = [(member, archive.extractfile(member).read()) for member in archive if member.isreg() and not member.issparse()]
         repacked = packed(members)
-    except (tarfile.TarError, ValueError) as error:
+    except (tarfile.TarError, ValueError, OverflowError) as error:
         raise Altered(f"it is truncated or altered: {error}") from None
     found = {member.name: data for member, data in members}
     text = next((data for name, data in found.items() if name.endswith(".mf")), b"").decode(errors="replace")

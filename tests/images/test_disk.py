@@ -1,16 +1,22 @@
 """images/disk.py: every format is valid, the same each time, leads back to its ISO, and boots as its clouds boot it."""
 
+import contextlib
+import gzip
 import io
 import os
 import re
+import resource
 import struct
 import subprocess
 import tarfile
 import tempfile
 import unittest
 import xml.etree.ElementTree as xml
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Iterator
+from unittest import mock
 
 from support import ROOT, FolderCase
 from test_iso import partition_table
@@ -74,6 +80,17 @@ class DiskTest(FolderCase):
 
     def path(self, kind: str) -> Path:
         return self.write(f"image{disk.SUFFIXES[kind]}", self.made[kind])
+
+    @contextlib.contextmanager
+    def limited_memory(self, more: int) -> Iterator[None]:
+        """This process gets no more than so many bytes."""
+        limits = resource.getrlimit(resource.RLIMIT_AS)
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + more, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, limits)
 
     def info(self, *arguments: object) -> str:
         return subprocess.run(["qemu-img", *map(str, arguments)], check=True, capture_output=True, text=True).stdout
@@ -200,6 +217,49 @@ class DiskTest(FolderCase):
             archive.addfile(tarfile.TarInfo("x"))
         with self.assertRaisesRegex(Failure, "it is none of iso, raw"):
             disk.read_original(self.write("bad", plain.getvalue()))
+
+    def test_archives_that_unpack_to_more_than_memory(self) -> None:
+        path = self.write("a.gce.tar.gz", gzip.compress(bytes(64 * MIB)))
+        with self.limited_memory(32 * MIB), self.assertRaisesRegex(Failure, "it is an archive without a disk"):
+            disk.read_original(path)
+        with mock.patch.object(disk, "ARCHIVE_MOST", 5 * MIB), self.assertRaisesRegex(Failure, "it unpacks to more than 5 MiB"):
+            disk.read_original(path)
+        header = bytearray(disk.sparse_header("a.vmdk", (1 << 33) - 512, [(0, 0)]))
+        whole = io.BytesIO()
+        with tarfile.open(fileobj=whole, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+            archive.addfile(tarfile.TarInfo("a.ovf"))
+        path = self.write("a.ova", whole.getvalue()[:512] + header + bytes(1024))
+        with self.limited_memory(GIB), self.assertRaisesRegex(Altered, "altered"):
+            disk.read_original(path)
+
+    def test_numbers_that_no_archive_has(self) -> None:
+        member = tarfile.TarInfo("a.ovf")
+        member.size = 1 << 80
+        path = self.write("a.ova", member.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+        with self.assertRaisesRegex(Altered, "altered"):
+            disk.read_original(path)
+        member.name = disk.GCE_DISK
+        path = self.write("a.gce.tar.gz", gzip.compress(member.tobuf(tarfile.GNU_FORMAT) + bytes(1024)))
+        with self.assertRaisesRegex(Failure, "it is no archive of a disk"):
+            disk.read_original(path)
+
+    def test_a_partition_that_is_larger_than_memory(self) -> None:
+        header, entries = gpt.read_header(self.image), bytearray(self.image[1024 : 1024 + 128 * 128])
+        for last in (1 << 40, (1 << 64) - 1):
+            struct.pack_into("<Q", entries, 128 + gpt.ENTRY_LAST, last)
+            table = header._replace(entries_checksum=zlib.crc32(entries)).pack() + entries
+            path = self.write("a.raw", self.image[:512] + table + self.image[512 + len(table) :])
+            os.truncate(path, 1 << 42)
+            with self.subTest(last=last), self.limited_memory(GIB), self.assertRaisesRegex(Failure, "memory|altered"):
+                disk.read_original(path)
+
+    def test_dates(self) -> None:
+        for date, stamp in ((0, 0), (disk.VHD_EPOCH - 1, 0), (disk.VHD_EPOCH, 0), (disk.VHD_EPOCH + 5, 5), (2**32 - 1, 2**32 - 1 - disk.VHD_EPOCH)):
+            with self.subTest(date), mock.patch.dict(os.environ, SOURCE_DATE_EPOCH=str(date)):
+                self.assertEqual(struct.unpack_from(">I", disk.vhd_footer(self.image, MIB), 24)[0], stamp)
+                for kind in ("gce", "ova"):
+                    found = tarfile.open(fileobj=io.BytesIO(disk.make(kind, self.image, MACHINE)))
+                    self.assertEqual({member.mtime for member in found}, {date})
 
     def test_refusals(self) -> None:
         source, output = self.path("iso"), self.folder / "out"
