@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -34,6 +35,8 @@ QEMU_NAMES = "http://libvirt.org/schemas/domain/qemu/1.0"
 FIRECRACKER_LINE = 2048  # bytes of its command line, the end among them
 FIRECRACKER_CPUS = 32
 PROXMOX_LEAST = 16  # MiB
+# Control characters, bytes that are no UTF-8, and what else XML cannot hold.
+ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 # By attachment: libvirt's bus, and the model of the controller if it has to be said. It has no emulated NVMe disk.
 LIBVIRT = {
@@ -63,10 +66,13 @@ def about(config: Config, launcher: str) -> str:
     return f"{config.name} for {launcher}: {format_size(config.memory)} of RAM, {cpus}. Written by images/describe.py; not tried on {launcher}."
 
 
-def passed_line(config: Config) -> str:
+def passed_line(config: Config, launcher: str) -> str:
     """The command line for those who pass it. An image has its words and arguments built in: here they can be changed."""
-    words = core_words("command_line", config.command_line)
-    return core_line([*words, *(["--", *config.arguments] if config.arguments else [])])
+    words = [*core_words("command_line", config.command_line), *(["--", *config.arguments] if config.arguments else [])]
+    odd = next((word for word in words if ODD.search(word)), None)
+    if odd is not None:
+        raise Failure(f"{launcher} has no way to pass {odd!r}: its file holds UTF-8 without control characters")
+    return core_line(words)
 
 
 def attached(config: Config, launcher: str, known: dict, default: str) -> str:
@@ -106,7 +112,7 @@ def libvirt_os(domain: Element, config: Config) -> None:
         SubElement(system, "kernel").text = str(config.elf)
         if config.files:
             SubElement(system, "initrd").text = str(config.files)
-        if line := passed_line(config):
+        if line := passed_line(config, "libvirt"):
             SubElement(system, "cmdline").text = line
 
 
@@ -176,7 +182,7 @@ def libvirt(config: Config) -> dict[str, str]:
 def firecracker(config: Config) -> dict[str, str]:
     """Without boot_args it passes Linux' own."""
     no_devices(config, "Firecracker")
-    line = passed_line(config)
+    line = passed_line(config, "Firecracker")
     if len(line.encode()) >= FIRECRACKER_LINE:
         raise Failure(f"the command line has {len(line.encode())} bytes, and Firecracker takes {FIRECRACKER_LINE - 1}")
     if config.cpus > FIRECRACKER_CPUS:
@@ -197,7 +203,7 @@ def cloud_hypervisor(config: Config) -> dict[str, str]:
     no_devices(config, "cloud-hypervisor")
     command = ["cloud-hypervisor", "--kernel", str(config.elf)]
     command += ["--initramfs", str(config.files)] if config.files else []
-    line = passed_line(config)
+    line = passed_line(config, "cloud-hypervisor")
     command += ["--cmdline", line] if line else []
     command += ["--cpus", f"boot={config.cpus}", "--memory", f"size={mebibytes(config)}M", "--serial", "tty", "--console", "off"]
     shown = script(about(config, "cloud-hypervisor") + " It needs KVM.", ["exec", shlex.join(command), '"$@"'])

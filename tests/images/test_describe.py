@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
@@ -144,6 +145,22 @@ class OthersTest(DescribeCase):
         create = self.said(describe.proxmox(self.config(attach="cd", firmware="uefi", machine="pc"))["proxmox.sh"])[0]
         self.assertIn("local-lvm:1,efitype=4m,pre-enrolled-keys=0", create)
         self.assertNotIn("--machine", create)
+
+    def test_words_that_a_file_cannot_hold(self) -> None:
+        """Those that pass the command line refuse them; of all launchers these are left out."""
+        output = self.folder / "launch"
+        passing = {"libvirt": "libvirt", "firecracker": "Firecracker", "cloud-hypervisor": "cloud-hypervisor"}
+        for word, shown in (("\udcff", "\\udcff"), ("a\1b", "a\\x01b"), ("a\nb", "a\\nb"), ("\uffff", "\\uffff")):
+            self.config(arguments=["plain", word])
+            command = ("describe.py", "--config", self.folder / "run.json", "--output", output)
+            for launcher, name in passing.items():
+                self.assert_refused(self.tool(*command, launcher), f"{name} has no way to pass '{shown}'")
+            self.assertFalse(output.exists())
+            done = self.tool(*command)
+            self.assertEqual((done.returncode, len(done.stderr.splitlines())), (0, 3), done.stderr)
+            self.assertEqual(sorted(path.name for path in output.iterdir()), ["kubevirt.Containerfile", "kubevirt.yaml", "proxmox.sh"])
+            shutil.rmtree(output)
+        self.assertIn("\u00fc\u20ac", describe.cloud_hypervisor(self.config(arguments=["\u00fc\u20ac"]))["cloud-hypervisor.sh"])
 
     def test_all_or_nothing(self) -> None:
         self.config(attach="nvme", files=None)
