@@ -41,6 +41,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import disk
+import elf
 import machines
 import panic
 import plan
@@ -66,6 +67,9 @@ DEBUG_EXIT = "isa-debug-exit,iobase=0x501,iosize=1"
 # The record of an image that observes: bytes that it writes to this port go to a file (core/record.h).
 RECORD = "isa-debugcon,iobase=0x502,chardev=record"
 RECORD_NAME = "record.jsonl"
+
+# What QEMU keeps at the top of RAM for tables of ACPI; the packed files lie right below.
+RAM_KEPT = {"q35": 160 << 10, "pc": 160 << 10, "microvm": 0}
 
 COUNTING = ["-icount", "shift=0,sleep=off", "-cpu", "max,-erms,-fsrm", "-accel", "tcg,thread=single"]
 
@@ -338,14 +342,25 @@ def build_command(config: Config, options: argparse.Namespace, accelerator: str,
     return command + options.qemu + boot_arguments(config, options, boot)
 
 
+def least_with_files(image: bytes, files: Path, machine: str) -> int:
+    """RAM without which QEMU puts the packed files over the image."""
+    loads = [segment for segment in elf.read_segments(image) if segment.kind == elf.PT_LOAD]
+    span = elf.page_up(max(load.address + load.memory_size for load in loads)) - min(load.address for load in loads)
+    return plan.IMAGE_START + span + plan.pages(files.stat().st_size + 1) + RAM_KEPT[machine]
+
+
 def check_memory(config: Config, options: argparse.Namespace) -> None:
     """The image itself says if RAM is below its plan; here, what is too little for it to say anything."""
     if options.memory is None or options.image:
         return
-    least = plan.least_for(plan.image_rows(read_input(need_file(config.elf, "ELF file"))))
+    image = read_input(need_file(config.elf, "ELF file"))
+    least, what = plan.least_for(plan.image_rows(image)), config.name
+    boot = boot_of(config, options)
+    if boot.is_direct and config.files:
+        least, what = max(least, least_with_files(image, config.files, boot.machine)), f"{config.name} with its files"
     if options.memory < least:
         given, whole = format_memory(options.memory), -(-least >> 20)
-        raise Failure(f"{config.name} does not lie in {given} of RAM beside the firmware: give it --memory {whole}M or more")
+        raise Failure(f"{what} does not lie in {given} of RAM beside the firmware: give it --memory {whole}M or more")
 
 
 def say(text: str) -> None:

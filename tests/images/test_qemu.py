@@ -207,6 +207,20 @@ class CommandTest(QemuCase):
         self.assert_refused(self.launch("--memory", "7M", config=config, env=environment), "7M", "--memory 8M")
         self.assertNotIn("does not lie", self.launch("--memory", "8M", config=config, env=environment).stderr)
 
+    def test_memory_below_the_image_and_its_files(self) -> None:
+        """QEMU puts them at the top of RAM, below what it keeps for itself; the image lies from 2 MiB on."""
+        header = struct.pack("<4sBB26xQ14xHH6x", b"\x7fELF", 2, 1, 64, 56, 2)
+        loads = [struct.pack("<IIQQQQQQ", 1, 6, 0, address, 0, 0, 100 << 10, 0) for address in (0, 500 << 10)]
+        elf = self.write("large.elf", header + b"".join(loads))
+        config = self.config(elf=str(elf), files=str(self.write("app.files", bytes((2 << 20) - 1))))
+        environment = self.stand_in("exit 1")
+        for machine, least in (("q35", 4096 + 600 + 160), ("pc", 4096 + 600 + 160), ("microvm", 4096 + 600)):
+            done = self.launch("--machine", machine, "--memory", f"{least - 4}K", config=config, env=environment)
+            self.assert_refused(done, f"app with its files does not lie in {least - 4}K", "--memory 5M")
+            done = self.launch("--machine", machine, "--memory", f"{least}K", config=config, env=environment)
+            self.assertNotIn("does not lie", done.stderr)
+        self.assertNotIn("does not lie", self.launch("--iso", "--memory", "4M", config=config, env=environment).stderr)
+
     def test_record_that_cannot_be(self) -> None:
         config = self.config(observe=True)
         self.assert_refused(self.launch("--iso", "--record", "x", config=config), "--record", "fixed when it is built")
