@@ -7,8 +7,9 @@
 The words behind -- are the program's arguments, instead of those in its manifest; a bare -- gives it none. The exit
 status is that of the program (0 to 255), told by the image's status line; besides
 
-    2     wrong options, a missing program, or      125   the image died without a status
-          output that cannot be written             130   ended by Ctrl-C (128 and the signal's number)
+    2     wrong options, what QEMU itself refuses,  125   the image died without a status
+          a missing program, or output that cannot  130   ended by Ctrl-C (128 and the signal's number)
+          be written
     124   the time given by --timeout was over
 
 report shows a crash report, saved from the console, with source lines (images/panic.py).
@@ -58,6 +59,9 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 FIXED = "the command line of an ISO is fixed when it is built"
 
+CPUS_MOST = 64  # CPUS_MAX, core/percpu.h
+
+STATUS_REFUSED = 2
 STATUS_TIME_OUT = 124
 STATUS_DIED = 125
 
@@ -184,8 +188,8 @@ def parse_memory(text: str) -> int:
 
 
 def parse_cpus(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,4}", text) or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of CPUs: write 1, 2 ...")
+    if not re.fullmatch(r"[1-9][0-9]?", text) or int(text) > CPUS_MOST:
+        raise argparse.ArgumentTypeError(f"'{text}' must be a number from 1 to {CPUS_MOST}")
     return int(text)
 
 
@@ -373,6 +377,11 @@ def show_hidden(console: ConsoleFilter) -> None:
         write_all(sys.stdout.fileno(), readable(STATUS_LINE.sub(b"", console.hidden)))
 
 
+def is_refused(console: ConsoleFilter, code: int) -> bool:
+    """QEMU did not start the machine, and has said why itself: an image ends it with 1 only behind its status line."""
+    return code == 1 and not console.started and not console.hidden
+
+
 def explain_death(config: Config, console: ConsoleFilter, code: int) -> None:
     if not console.started and not console.hidden:
         hint = "nothing was printed: QEMU's own message is above, or the image did not reach its console"
@@ -396,6 +405,8 @@ def status_of(config: Config, console: ConsoleFilter, outcome: Outcome, options:
     if outcome.end is End.TIMED_OUT:
         say(f"{config.name} did not end within {options.timeout:g} s: ended by the launcher")
         return STATUS_TIME_OUT
+    if is_refused(console, outcome.code):
+        return STATUS_REFUSED
     explain_death(config, console, outcome.code)
     return STATUS_DIED
 

@@ -192,6 +192,9 @@ class CommandTest(QemuCase):
             ("--memory", "'4095K'", "at least 4M"): ["--memory", "4095K"],
             ("--memory", "'65T'", "at most 64T"): ["--memory", "65T"],
             ("--memory", "no amount"): ["--memory", "x"],
+            ("--cpus", "'0' must be a number from 1 to 64"): ["--cpus", "0"],
+            ("--cpus", "'65' must be a number from 1 to 64"): ["--cpus", "65"],
+            ("--cpus", "'two' must be"): ["--cpus", "two"],
             ("command line", "4017 bytes", "4000"): ["--", "a" * 2000, "b" * 1996],
             ("--record", "app observes nothing", "--stats"): ["--record", "x"],
         }.items():
@@ -316,6 +319,14 @@ class StatusTest(QemuCase):
         done = self.end("kill -SEGV $$")
         self.assertEqual(done.returncode, 125)
         self.assertIn("SIGSEGV", done.stderr)
+
+    def test_refused_by_qemu(self) -> None:
+        """Its own line is the only one."""
+        done = self.end("echo 'qemu-system-x86_64: cannot set up guest memory' >&2; exit 1")
+        self.assert_refused(done, "qemu-system-x86_64: cannot set up guest memory")
+        done = self.end("printf firmware; exit 1")
+        self.assertEqual((done.returncode, done.stdout), (125, "firmware"))
+        self.assertIn("QEMU ended with 1", done.stderr)
 
     def test_time_out(self) -> None:
         done = self.end(f"printf '{MARKER}working\\n'; exec sleep 60", "--timeout", "0.5")
