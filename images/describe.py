@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shlex
 import sys
 from pathlib import Path
-from typing import Callable
+from typing import Callable, NamedTuple
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
@@ -302,12 +303,17 @@ def proxmox(config: Config) -> dict[str, str]:
     return {"proxmox.sh": script(comment, *settings, create, ['qm start "$VMID" && exec qm terminal "$VMID"'])}
 
 
-LAUNCHERS: dict[str, Callable[[Config], dict[str, str]]] = {
-    "libvirt": libvirt,
-    "firecracker": firecracker,
-    "cloud-hypervisor": cloud_hypervisor,
-    "kubevirt": kubevirt,
-    "proxmox": proxmox,
+class Launcher(NamedTuple):
+    describe: Callable[[Config], dict[str, str]]
+    files: tuple[str, ...]  # that describe makes
+
+
+LAUNCHERS = {
+    "libvirt": Launcher(libvirt, ("libvirt.xml",)),
+    "firecracker": Launcher(firecracker, ("firecracker.json", "firecracker.sh")),
+    "cloud-hypervisor": Launcher(cloud_hypervisor, ("cloud-hypervisor.sh",)),
+    "kubevirt": Launcher(kubevirt, ("kubevirt.yaml", "kubevirt.Containerfile")),
+    "proxmox": Launcher(proxmox, ("proxmox.sh",)),
 }
 
 
@@ -320,22 +326,39 @@ def launcher_names(text: str) -> list[str]:
     return names
 
 
+def remove(paths: list[Path]) -> list[Path]:
+    """Those of them that were there."""
+    there = [path for path in paths if os.path.lexists(path)]
+    for path in there:
+        try:
+            path.unlink()
+        except OSError as error:
+            raise Failure(f"{path}: {error.strerror}") from error
+    return there
+
+
+def leave_out(launcher: str, why: Failure, folder: Path) -> None:
+    """Its files of an earlier run, which would start something else, are removed."""
+    removed = remove([folder / name for name in LAUNCHERS[launcher].files])
+    print(f"Left out: {why}{'; removed ' if removed else ''}{' '.join(map(str, removed))}", file=sys.stderr)
+
+
 def write_all(config: Config, names: list[str], folder: Path) -> list[Path]:
     """All of them or none; if all that there are were asked for, those that can, and a line for each that cannot."""
-    made, refused = {}, []
+    made, refused = {}, {}
     for launcher in names:
         try:
-            made |= LAUNCHERS[launcher](config)
+            made |= LAUNCHERS[launcher].describe(config)
         except Failure as failure:
-            refused.append(failure)
+            refused[launcher] = failure
     if refused and (not made or names != list(LAUNCHERS)):
-        raise refused[0]
-    for failure in refused:
-        print(f"Left out: {failure}", file=sys.stderr)
+        raise next(iter(refused.values()))
     for name, text in made.items():
         write_output(folder / name, text.encode())
         if name.endswith(".sh"):
             (folder / name).chmod(0o755)
+    for launcher, failure in refused.items():
+        leave_out(launcher, failure, folder)
     return [folder / name for name in made]
 
 

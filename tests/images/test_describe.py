@@ -187,6 +187,27 @@ class OthersTest(DescribeCase):
         self.assertFalse((self.folder / "none").exists())
 
 
+    def test_files_of_those_left_out(self) -> None:
+        """Those of an earlier run would start something else; what this tool does not write stays."""
+        self.config()
+        output = self.folder / "launch"
+        command = ("describe.py", "--config", self.folder / "run.json", "--output", output)
+        self.assertEqual(self.tool(*command).returncode, 0)
+        self.assertEqual({path.name for path in output.iterdir()}, {name for launcher in describe.LAUNCHERS.values() for name in launcher.files})
+        self.write("launch/libvirt.txt")
+        self.config(attach="nvme")
+        self.assert_refused(self.tool(*command, "libvirt"), "libvirt has no disk, NVMe")
+        self.assertTrue((output / "libvirt.xml").exists(), "all or nothing")
+        done = self.tool(*command)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(f"; removed {output}/kubevirt.yaml {output}/kubevirt.Containerfile\n", done.stderr)
+        names = ["cloud-hypervisor.sh", "firecracker.json", "firecracker.sh", "libvirt.txt"]
+        self.assertEqual(sorted(path.name for path in output.iterdir()), names)
+        self.assertNotIn("removed", self.tool(*command).stderr)
+        (output / "libvirt.xml").mkdir()
+        self.assert_refused(self.tool(*command), f"{output}/libvirt.xml: Is a directory")
+
+
 class CloudPagesTest(FolderCase):
     def test_each_says_what_is_to_be_known(self) -> None:
         folder = describe.qemu.ROOT / "images/cloud"
