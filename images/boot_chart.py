@@ -22,6 +22,11 @@ Only pictures need matplotlib; Debian's belongs to Debian's Python, hence the fi
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until everything is imported Ctrl-C just ends it
+
 import argparse
 import json
 import re
@@ -331,4 +336,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     run_main("boot_chart.py", main)

@@ -18,6 +18,11 @@ The same input gives the same bytes: all dates are SOURCE_DATE_EPOCH (1980 if un
 inside of its last partition, so that it is also a valid raw disk.
 """
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until everything is imported Ctrl-C just ends it
+
 import argparse
 import gzip
 import hashlib
@@ -215,4 +220,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     run_main("iso.py", main)
