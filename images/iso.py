@@ -53,6 +53,7 @@ PT_LOAD = 1
 
 MIB = 1 << 20
 EPOCH_1980 = 315532800
+DATE_MOST = (1 << 32) - 1
 EFI_SYSTEM_PARTITION = "0xef"
 
 
@@ -93,16 +94,22 @@ def without_padding(elf: bytes) -> bytes:
 
 def source_date() -> str:
     date = os.environ.get("SOURCE_DATE_EPOCH", str(EPOCH_1980))
-    if not date.isdecimal():
-        raise Failure(f"SOURCE_DATE_EPOCH is '{date}', not a number of seconds")
+    if not re.fullmatch("[0-9]{1,10}", date) or int(date) > DATE_MOST:
+        raise Failure(f"SOURCE_DATE_EPOCH is '{date}', not a whole number from 0 to {DATE_MOST}")
     return date
+
+
+def last_reason(errors: str) -> str:
+    """The last line in which a program says why it failed; xorriso goes on about how it ends."""
+    rows = [row for row in errors.splitlines() if row.strip() and " : ABORT : " not in row]
+    return f": {rows[-1].strip()}" if rows else " without a word"
 
 
 def run(command: list[str]) -> None:
     environment = os.environ | {"SOURCE_DATE_EPOCH": source_date(), "LC_ALL": "C", "TZ": "UTC"}
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)
     if done.returncode != 0:
-        raise Failure(f"{command[0]} failed ({done.returncode}):\n{done.stderr.strip()}")
+        raise Failure(f"{Path(command[0]).name} failed ({done.returncode}){last_reason(done.stderr)}")
 
 
 def grub_quote(word: str) -> str:
@@ -162,7 +169,7 @@ def make_tree(image: Image, marker: str, tree: Path) -> None:
 def run_xorriso(label: str, tree: Path, partition: Path, output: Path) -> None:
     command = [require("xorriso"), "-as", "mkisofs", "-quiet", "-r", "-V", label, "-o", str(output), "-no-pad"]
     command += ["-A", description.APPLICATION]
-    command += ["--set_all_file_dates", f"={source_date()}"]
+    command += ["--set_all_file_dates", f"={max(1, int(source_date()))}"]  # 0 would leave the dates as they are
     command += ["-b", "boot/bios.img", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table"]
     command += ["--grub2-boot-info", "--grub2-mbr", str(GRUB_BIOS / "boot_hybrid.img")]
     command += ["-append_partition", "2", EFI_SYSTEM_PARTITION, str(partition), "-appended_part_as_gpt"]
@@ -215,11 +222,13 @@ def main(arguments: list[str]) -> int:
         about["calls"] = json.loads(read_input(options.calls))["parts"]
     compress = options.compress == "gzip"
     image = Image(options.label, read_input(options.elf), files, options.command_line, compress, about)
-    write_output(options.output, make_iso(image))
+    try:
+        content = make_iso(image)
+    except OSError as error:  # of a file on the way to it: a full disk, most likely
+        raise Failure(f"{error.filename or os.environ.get('TMPDIR', '/tmp')}: {error.strerror}") from error
+    write_output(options.output, content)
     return 0
 
 
 if __name__ == "__main__":
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     run_main("iso.py", main)

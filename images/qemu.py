@@ -555,6 +555,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     run_main("qemu.py", main)

@@ -6,11 +6,12 @@ import os
 import shlex
 import struct
 import subprocess
+import sys
 import time
 import unittest
 import zlib
 
-from support import FolderCase
+from support import IMAGES, FolderCase
 
 import description
 import iso
@@ -141,9 +142,36 @@ class IsoTest(FolderCase):
         environment = os.environ | {"PATH": str(self.folder)}
         done = self.tool("iso.py", "--output", output, "--elf", elf, "--label", "a", env=environment)
         self.assert_refused(done, "not installed", "apt-get install")
-        environment = os.environ | {"SOURCE_DATE_EPOCH": "today"}
-        done = self.tool("iso.py", "--output", output, "--elf", elf, "--label", "a", env=environment)
-        self.assert_refused(done, "SOURCE_DATE_EPOCH", "today")
+        for date in ("today", "", "-1", "1.5", "\u0661", str(2**32), "9" * 30):
+            environment = os.environ | {"SOURCE_DATE_EPOCH": date}
+            done = self.tool("iso.py", "--output", output, "--elf", elf, "--label", "a", env=environment)
+            self.assert_refused(done, f"SOURCE_DATE_EPOCH is '{date}', not a whole number from 0 to 4294967295")
+
+    def test_first_and_last_date(self) -> None:
+        first, last = (self.make(f"{date}.iso", env=os.environ | {"SOURCE_DATE_EPOCH": str(date)}) for date in (0, 2**32 - 1))
+        self.assertIn(b"1970010100000000", first)
+        time.sleep(1.1)
+        self.assertEqual(first, self.make("again.iso", env=os.environ | {"SOURCE_DATE_EPOCH": "0"}))
+        self.assertIn(b"2106020706281500", last)
+
+    def test_a_program_that_fails(self) -> None:
+        """The last line that says why is part of the one."""
+        said = "xorriso 1.5.4 : RockRidge filesystem manipulator, libburnia project.\n\nxorriso : FAILURE : no space\nxorriso : ABORT : Program done."
+        elf, output = self.write("app.elf", b"x"), self.folder / "out.iso"
+        environment = os.environ | {"PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}"}
+        for text, shown in ((said, "xorriso failed (32): xorriso : FAILURE : no space"), ("", "xorriso failed (32) without a word")):
+            self.write("bin/xorriso", f"#!/bin/sh\necho '{text}' >&2\nexit 32\n".encode(), 0o755)
+            done = self.tool("iso.py", "--elf", elf, "--label", "a", "--output", output, env=environment)
+            self.assert_refused(done, f"iso.py: {shown}\n")
+            self.assertFalse(output.exists())
+
+    def test_no_room_for_its_own_files(self) -> None:
+        elf, output = self.write("app.elf", b"x" * 50000), self.folder / "out.iso"
+        for kib in (20, 100, 300, 700):
+            command = ["bash", "-c", f'ulimit -f {kib}; exec "$@"', "bash", sys.executable, IMAGES / "iso.py", "--elf", elf, "--label", "a", "--output", output]
+            done = subprocess.run(command, env=os.environ | {"TMPDIR": str(self.folder)}, capture_output=True, text=True, timeout=60, check=False)
+            self.assert_refused(done, "iso.py: ")
+            self.assertEqual([path.name for path in self.folder.iterdir()], ["app.elf"])
 
     def test_no_temporary_files_are_left(self) -> None:
         self.make("1.iso", env=os.environ | {"TMPDIR": str(self.folder)})
