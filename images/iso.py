@@ -4,8 +4,9 @@
 It holds GRUB twice: a core image for BIOS (El Torito, and started by the boot sector when the file is a disk) and one
 for UEFI, in a small FAT file system that is the second partition of a GPT. Each has a configuration built in that loads
 the ELF file as a multiboot2 kernel, with the packed files as a module. GRUB's script language is not needed, only its
-rescue parser. The UEFI core does not know its own disk, so it looks for a file whose name only this image has. Where the
-ELF file cannot be read, GRUB says so on the serial line too, and switches the machine off instead of waiting for ever.
+rescue parser. (It would add 190 KB for UEFI, and shows the error of a command that failed in an "if" as well.) The UEFI
+core does not know its own disk, so it looks for a file whose name only this image has. Where the ELF file cannot be read,
+GRUB says so on the serial line too, and switches the machine off instead of waiting for ever.
 
 The ELF file is stored in the format gzip, at level 0: GRUB's module gzio compares its CRC-32, but not before it reads the
 last 32 KiB. So bytes behind what is loaded, which GRUB does not read, are left out (zeros, from the linker). And it is not
@@ -126,8 +127,10 @@ def boot_script(image: Image, serial: list[str]) -> str:
     lines = [" ".join(["multiboot2", f"/boot/{image.name}", *map(grub_quote, words)])]
     if image.files is not None:
         lines.append(f"module2 /boot/{image.name}.files")
-    tell = grub_quote(f"quire: {image.name} cannot be loaded: the image is damaged, or RAM too small")
-    return "\n".join([*lines, "boot", *serial, f"echo {tell}", "halt", ""])
+    memory = image.about.get("memory")
+    made_for = f" (it is made for {-(-memory['ram'] // MIB)} MiB)" if description.is_memory(memory) else ""
+    tell = f"quire: {image.name} cannot be loaded: the image is damaged, or RAM too small{made_for}"
+    return "\n".join([*lines, "boot", *serial, f"echo {grub_quote(tell)}", "halt", ""])
 
 
 def make_grub(platform: str, folder: Path, script: str, modules: list[str], output: Path) -> None:

@@ -128,6 +128,13 @@ class IsoTest(FolderCase):
         self.assertEqual(shlex.split(line)[2:], ["quire.env=A=two words", "--", "it's", "$x", '"q"', ""])
         self.assertNotIn('"A', line)
 
+    def test_the_ram_that_it_is_made_for_is_said(self) -> None:
+        """Where GRUB cannot load it: with too little RAM that is what is missing."""
+        said = "quire: app cannot be loaded: the image is damaged, or RAM too small"
+        memory = {"name": "app", "ram": 96 << 20, "stack": 0, "heap": 0, "windows": []}
+        for about, more in (({}, ""), ({"memory": None}, ""), ({"memory": 5}, ""), ({"memory": memory}, " (it is made for 96 MiB)")):
+            self.assertIn(f"\necho '{said}{more}'\nhalt\n", iso.boot_script(iso.Image("app", b"", None, "", False, about), []))
+
     def test_refusals(self) -> None:
         elf, output = self.write("app.elf", b"x"), self.folder / "out.iso"
         for words, arguments in {
