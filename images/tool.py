@@ -4,6 +4,7 @@ import contextlib
 import os
 import shlex
 import shutil
+import signal
 import stat
 import sys
 import tempfile
@@ -118,6 +119,8 @@ def check_folder(folder: Path) -> None:
 
 def run_main(name: str, main: Callable[[list[str]], int]) -> NoReturn:
     """Runs a tool's main function and ends the process with its status; 2 for a Failure, 130 for Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as it is while modules are imported
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.exit(main(sys.argv[1:]))
     except Failure as failure:
