@@ -446,9 +446,11 @@ static void forget(struct vm_segment *segment, const struct vm_mapping *mapping,
         mmu_unmap_borrowed(&space->mmu, va, size);
 }
 
+/* Segments of files are in domain 0 and in those tied to it, which nobody changes without domain 0: a fault, which may
+ * hold one of these, waits for no other. */
 void vm_object_invalidate(struct vm_object *object, uint64_t first, uint64_t count, bool private_too)
 {
-    SPACE_HOLD_ALL(current_space);
+    SPACE_HOLD(current_space);
     uint64_t last;
 
     if (count == 0)

@@ -49,7 +49,8 @@ union vm_slot {
  * Order: a CPU that holds a domain waits only for one of a higher number. What concerns several domains holds all. What
  * is not anonymous memory, and so may look at other segments from inside of an operation (a driver of the program, a
  * memory object that tells others), is put into domain 0; where the program names an address in another domain, that
- * domain is tied to domain 0 from then on: both are held for whatever is done there.
+ * domain is tied to domain 0 from then on: both are held for whatever is done there, so that who holds domain 0 has it,
+ * too.
  *
  * A segment that was found may be gone when the lock is given back: who calls vm_find and uses the segment holds the
  * domain around both, unless it owns the segment.

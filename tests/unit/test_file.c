@@ -270,6 +270,31 @@ static void test_behind_the_end(void **state)
     fixture_end();
 }
 
+/* In another domain than the first, with one before it: the fault holds both when the object tells others. */
+static void test_told_from_a_named_place(void **state)
+{
+    const vaddr_t named = SLOTS_BASE + ((vaddr_t)6 << VM_REGION_SHIFT) + ((vaddr_t)3 << DOMAIN_SHIFT);
+    struct vm_segment *before, *shared, *elsewhere;
+    struct fake_object *fake;
+
+    (void)state;
+    fixture_start(RAM);
+    fake = object_start(0, 4);
+    before = vm_alloc(space, &vm_anon, named - ((vaddr_t)2 << DOMAIN_SHIFT), PAGE, VM_RW);
+    assert_false(IS_ERR(before));
+    shared = must_map(fake, 0, named, 4, VM_RW, true);
+    elsewhere = must_map(fake, 0, A, 4, VM_READ, true);
+    assert_int_equal(must_read(A + PAGE), packed_word(PAGE));
+    must_write(named + PAGE, 7);
+    assert_int_equal(must_read(A + PAGE), 7);
+    fixture_check();
+    vm_free(space, before);
+    vm_free(space, shared);
+    vm_free(space, elsewhere);
+    object_end(fake);
+    fixture_end();
+}
+
 /* ---- cutting, merging, moving ---- */
 
 static void test_pieces_merge_again(void **state)
@@ -626,6 +651,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_private_pages_are_copied),
         cmocka_unit_test(test_shared_pages_are_the_objects),
         cmocka_unit_test(test_behind_the_end),
+        cmocka_unit_test(test_told_from_a_named_place),
         cmocka_unit_test(test_pieces_merge_again),
         cmocka_unit_test(test_moving_and_copying),
         cmocka_unit_test(test_joining_a_cut),
