@@ -7,6 +7,8 @@
 #include "core/cpu.h"
 #include "core/linux/calls.h"
 #include "core/linux/futex.h"
+#include "core/linux/lock.h"
+#include "core/linux/signals.h"
 #include "core/linux/timers.h"
 #include "core/linux/wait.h"
 #include "core/power.h"
@@ -166,9 +168,11 @@ long linux_setrlimit(unsigned resource, const struct linux_rlimit *from)
 
 bool linux_watches;
 
+/* With the lock: a timer that is due may be expiring on another CPU, whose signal is on its way to a handler. */
 void futex_check_alone(const uint32_t *word)
 {
-    if (linux_watches || (linux_timers != NULL && linux_timers->next() != UINT64_MAX))
+    LINUX_HOLD();
+    if (linux_watches || signals_deliverable() != 0 || (linux_timers != NULL && linux_timers->next() != UINT64_MAX))
         return;
     kprintf("quire: %s waits for ever: no other thread could wake it from its futex at %p\n", quire_config.name,
             (const void *)word);

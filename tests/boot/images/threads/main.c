@@ -116,6 +116,33 @@ static int unmap_far(void)
     return 0;
 }
 
+static sem_t rung;
+
+static void on_alarm(int signal)
+{
+    (void)signal;
+    sem_post(&rung);
+}
+
+/* Alone, with nobody but a timer that could wake it, which expires at any moment of its falling asleep. */
+static int wait_for_alarms(void)
+{
+    struct sigaction action = {.sa_handler = on_alarm};
+    timer_t timer;
+
+    finish(start(ends_alone, NULL));
+    must(sem_init(&rung, 0, 0) || sigaction(SIGALRM, &action, NULL) ? errno : 0, "sigaction");
+    must(timer_create(CLOCK_MONOTONIC, NULL, &timer) ? errno : 0, "timer_create");
+    for (long i = 0; i < 5000; i++) {
+        struct itimerspec once = {.it_value.tv_nsec = 1000 + i * 37 % 60000};
+
+        must(timer_settime(timer, 0, &once, NULL) ? errno : 0, "timer_settime");
+        wait_sem(&rung);
+    }
+    puts("alarms: all have rung");
+    return 0;
+}
+
 /* The last thread that ends ends the program, with status 0. */
 static void main_leaves(void)
 {
@@ -131,6 +158,8 @@ int main(int argc, char **argv)
         main_leaves();
     if (argc > 1 && strcmp(argv[1], "unmap-far") == 0)
         return unmap_far();
+    if (argc > 1 && strcmp(argv[1], "alarms") == 0)
+        return wait_for_alarms();
     if (argc > 1)
         return end_like(argv[1]);
     check_create();
