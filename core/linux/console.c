@@ -194,7 +194,7 @@ static uint64_t wait_end(void)
 static long console_file_read(struct file *file, void *buffer, size_t length, uint64_t *offset)
 {
     bool wait = !(file->flags & O_NONBLOCK);
-    uint64_t end = 0;
+    uint64_t end = wait_end();
     size_t count;
     long done;
 
@@ -206,8 +206,6 @@ static long console_file_read(struct file *file, void *buffer, size_t length, ui
 
         if (!wait)
             return -E_AGAIN;
-        if (end == 0)
-            end = wait_end();
         error = linux_wait(end);
         if (error == E_TIMEDOUT)
             return 0;

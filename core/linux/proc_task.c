@@ -79,23 +79,34 @@ static int priority_of(const struct thread_scheduling *scheduling)
 }
 
 /* The 52 fields of proc(5), "stat". What there is none of is 0: a terminal, a parent. */
+/* Start and end of the segment that holds the entry; zeros if the program has unmapped it. */
+static void find_code(uintptr_t entry, uintptr_t code[2])
+{
+    struct address_space *space = vm_space();
+    SPACE_HOLD_AT(space, entry);
+    const struct vm_segment *segment = vm_find(space, entry);
+
+    code[0] = segment != NULL ? vm_start(segment) : 0;
+    code[1] = segment != NULL ? vm_start(segment) + vm_size(segment) : 0;
+}
+
 static void add_stat(struct text *text, int id, uint64_t cpu_time, const struct thread_facts *thread)
 {
     const struct program *program = program_running();
     const struct thread_scheduling *scheduling = linux_scheduling(id);
-    const struct vm_segment *code = vm_find(vm_space(), program->entry);
+    uintptr_t code[2];
     struct memory_use use = memory_use();
     char name[THREAD_NAME_SIZE];
 
+    find_code(program->entry, code);
     linux_thread_name(id, name);
     text_add(text, "%d (%s) %c 0 1 1 0 -1 4194304 %lu 0 0 0 %lu 0 0 0 %d %d %u 0 0 %lu %lu 18446744073709551615 ", id,
              name, thread->state, (unsigned long)vm_faults(vm_space()), (unsigned long)(cpu_time / TICK),
              priority_of(scheduling), scheduling->nice, linux_thread_count(), (unsigned long)use.size,
              (unsigned long)(use.resident / VM_PAGE_SIZE));
-    text_add(text, "%lu %lu %lu 0 0 %lu %lu %lu %lu ", (unsigned long)vm_start(code),
-             (unsigned long)(vm_start(code) + vm_size(code)), (unsigned long)program->stack,
-             (unsigned long)(thread->pending | process_signals.pending.set), (unsigned long)thread->blocked,
-             (unsigned long)ignored_signals(), (unsigned long)caught_signals());
+    text_add(text, "%lu %lu %lu 0 0 %lu %lu %lu %lu ", (unsigned long)code[0], (unsigned long)code[1],
+             (unsigned long)program->stack, (unsigned long)(thread->pending | process_signals.pending.set),
+             (unsigned long)thread->blocked, (unsigned long)ignored_signals(), (unsigned long)caught_signals());
     text_add(text, "0 0 0 17 %u %d %d 0 0 0 ", thread->cpu, scheduling->priority, scheduling->policy);
     text_add(text, "0 0 0 %lu %lu %lu %lu 0\n", (unsigned long)program->arguments,
              (unsigned long)program->arguments_end, (unsigned long)program->arguments_end,

@@ -22,8 +22,9 @@ struct linux_thread {
     struct linux_thread *next_waiting; /* in linux_wait */
     const struct file *waits_for;      /* alone; NULL: for anything */
     /* The deadline of the wait that a signal has just ended; of the call that is begun again since the signal was
-     * another thread's, until it asks for it (core/linux/wait.h). 0: none. */
-    uint64_t ended_before, begun_again_until;
+     * another thread's, until one asks for its own, which is the same if it may wait as long (core/linux/wait.h). 0:
+     * none. */
+    uint64_t ended_before, begun_again_until, asked_span;
     struct file *in_use[FILES_IN_USE]; /* of the running call: core/linux/file.h */
     /* What the running call touched whose driver may wait; no more is noted when the call attends to what it ends with.
      */

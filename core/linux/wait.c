@@ -146,7 +146,10 @@ uint64_t linux_deadline(uint64_t span)
     uint64_t before = self->begun_again_until;
 
     self->begun_again_until = 0;
-    return before != 0 ? before : clock_monotonic() + span;
+    if (before != 0 && span == self->asked_span)
+        return before;
+    self->asked_span = span;
+    return clock_monotonic() + span;
 }
 
 error_t linux_wait_for(const struct file *file, uint64_t deadline)
