@@ -36,34 +36,55 @@ static bool conflicts(const struct file *file, bool exclusive)
     return false;
 }
 
-void file_unlock(struct file *file)
+/* The lock of the file, which it no longer holds; NULL: there is none. */
+static struct held_lock *take_lock(const struct file *file)
 {
     struct held_lock **at = find_lock(file), *lock = *at;
 
     if (lock == NULL)
-        return;
+        return NULL;
     *at = lock->next;
-    core_release(lock, sizeof(*lock));
+    linux_wake_waiting();
+    return lock;
 }
 
-static long lock_file(struct file *file, bool exclusive, bool wait)
+void file_unlock(struct file *file)
 {
-    struct held_lock *lock = *find_lock(file);
+    struct held_lock *lock = take_lock(file);
 
+    if (lock != NULL)
+        core_release(lock, sizeof(*lock));
+}
+
+static error_t wait_for_lock(const struct file *file, bool exclusive, bool wait)
+{
     while (conflicts(file, exclusive)) {
         if (!wait)
-            return -E_AGAIN;
+            return E_AGAIN;
         if (linux_wait(WAIT_FOR_EVER) != E_SUCCESS)
-            return -E_RESTART;
+            return E_RESTART;
     }
-    if (lock == NULL) {
+    return E_SUCCESS;
+}
+
+/* As on Linux a lock of the other kind is given up first, even if the new one is not got then. */
+static long lock_file(struct file *file, bool exclusive, bool wait)
+{
+    struct held_lock *lock = take_lock(file);
+    error_t error;
+
+    if (lock == NULL)
         lock = core_allocate(sizeof(*lock));
-        if (lock == NULL)
-            return -E_NOMEM;
-        *lock = (struct held_lock){.next = held_locks, .file = file};
-        held_locks = lock;
+    if (lock == NULL)
+        return -E_NOMEM;
+    error = wait_for_lock(file, exclusive, wait);
+    if (error != E_SUCCESS) {
+        core_release(lock, sizeof(*lock));
+        return -error;
     }
-    lock->exclusive = exclusive;
+    file_unlock(file); /* another thread was quicker, with the same open file */
+    *lock = (struct held_lock){.next = held_locks, .file = file, .exclusive = exclusive};
+    held_locks = lock;
     return 0;
 }
 
