@@ -166,7 +166,8 @@ bool console_look(void)
 
 static bool has_input(void)
 {
-    collect();
+    if (collect())
+        linux_wake_waiting();
     return line_taken < line_complete || line_end_of_file;
 }
 

@@ -84,6 +84,7 @@ void timers_run(void)
 
             deadline_remove(&queues[clock], &timer->due);
             timer->expired(timer);
+            linux_wake_running();
         }
     }
     if (alarm.deadline <= clock_monotonic())

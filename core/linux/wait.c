@@ -35,10 +35,19 @@ static void run_timers(void)
 
 static struct linux_thread *waiting;
 
+/* The running one, too: it may have looked already and be about to sleep, and itself run a timer or look at the console
+ * on the way. */
+void linux_wake_running(void)
+{
+    if (thread_current() != NULL)
+        thread_unpark(thread_current());
+}
+
 void linux_wake_waiting(void)
 {
     for (struct linux_thread *thread = waiting; thread != NULL; thread = thread->next_waiting)
         thread_unpark(&thread->thread);
+    linux_wake_running();
 }
 
 void linux_wake_waiting_for(const struct file *file)
@@ -124,7 +133,8 @@ error_t linux_wait(uint64_t deadline)
 {
     uint64_t now, until = deadline, next;
 
-    console_look(); /* takes in what was typed: Ctrl-C is a signal */
+    if (console_look()) /* takes in what was typed: Ctrl-C is a signal */
+        linux_wake_waiting();
     run_timers();
     if (linux_signal_waits(deadline))
         return E_INTR;

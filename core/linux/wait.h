@@ -42,6 +42,8 @@ struct file;
 error_t linux_wait_for(const struct file *, uint64_t deadline);
 /* Whatever linux_wait waits for may have changed: all threads that are in it look again. */
 void linux_wake_waiting(void);
+/* The running thread looks once more before it sleeps: what it has just done itself may be what it waits for. */
+void linux_wake_running(void);
 /* Something happened to the file: those that wait for others alone sleep on. */
 void linux_wake_waiting_for(const struct file *);
 /* What CPU 0 does when it has nothing to run: until when it may sleep (monotonic ns). */
@@ -54,6 +56,10 @@ static inline error_t linux_wait_for(const struct file *file, uint64_t deadline)
 }
 
 static inline void linux_wake_waiting(void)
+{
+}
+
+static inline void linux_wake_running(void)
 {
 }
 
