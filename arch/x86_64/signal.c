@@ -88,7 +88,7 @@ static bool asks_for_use;  /* XGETBV tells what is in use */
 static size_t state_bytes; /* of a frame */
 static struct state_description description;
 static uint64_t context_flags;
-static struct { /* of the last exception, which frames show until the next */
+static PERCPU struct { /* of the last exception, which frames show until the next */
     uint64_t error, trap, cr2;
 } last;
 
@@ -245,10 +245,10 @@ static inline void write_frame(struct signal_frame *frame, struct state_area *st
     frame->context.stack.size = call->reported->size;
     write_registers(registers, call->registers);
     registers->selectors = SELECTORS_OF(USER_CODE, USER_DATA);
-    registers->error = last.error;
-    registers->trap = last.trap;
+    registers->error = this_cpu(last).error;
+    registers->trap = this_cpu(last).trap;
     registers->mask = call->mask;
-    registers->cr2 = last.cr2;
+    registers->cr2 = this_cpu(last).cr2;
     registers->state = (uintptr_t)state;
     frame->context.mask = call->mask;
     if (call->action->flags & SA_SIGINFO) {
@@ -397,16 +397,16 @@ static bool page_signal(const struct trap_frame *frame, struct signal_info *info
     info->signal = behind_the_end ? SIGBUS : SIGSEGV;
     info->code = behind_the_end ? BUS_ADRERR : frame->failure == E_ACCES ? SEGV_ACCERR : SEGV_MAPERR;
     info->address = frame->address;
-    last.cr2 = frame->address;
-    last.error = frame->error | ERROR_USER;
+    this_cpu(last).cr2 = frame->address;
+    this_cpu(last).error = frame->error | ERROR_USER;
     return behind_the_end || frame->failure == E_ACCES ||
            (frame->failure == E_FAULT && !(frame->error & ~(uint64_t)ERROR_ORDINARY));
 }
 
 static bool signal_of(const struct trap_frame *frame, struct signal_info *info)
 {
-    last.error = frame->error;
-    last.trap = frame->vector;
+    this_cpu(last).error = frame->error;
+    this_cpu(last).trap = frame->vector;
     info->address = frame->rip;
     switch (frame->vector) {
     case EXCEPTION_PAGE:
@@ -458,9 +458,9 @@ static bool exception(struct trap_frame *frame)
     if (LIKELY(frame->vector == EXCEPTION_PAGE && frame->failure == E_ACCES)) {
         info.signal = SIGSEGV;
         info.code = SEGV_ACCERR;
-        info.address = last.cr2 = frame->address;
-        last.error = frame->error | ERROR_USER;
-        last.trap = EXCEPTION_PAGE;
+        info.address = this_cpu(last).cr2 = frame->address;
+        this_cpu(last).error = frame->error | ERROR_USER;
+        this_cpu(last).trap = EXCEPTION_PAGE;
         return on_exception(frame, &info);
     }
     if (!signal_of(frame, &info))

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 
@@ -423,6 +424,82 @@ static void check_files(void)
     SHOW_ERRNO(rmdir("/tmp/threads"));
 }
 
+/* ---- timers that expire while somebody falls asleep for them ---- */
+
+static void check_timer_rounds(void)
+{
+    int timer = timerfd_create(CLOCK_MONOTONIC, 0);
+    uint64_t expiries, sum = 0;
+
+    must(timer < 0 ? errno : 0, "timerfd_create");
+    for (long i = 0; i < 3000; i++) {
+        struct itimerspec once = {.it_value.tv_nsec = 1000 + i * 37 % 60000};
+        struct pollfd wait = {.fd = timer, .events = POLLIN};
+
+        must(timerfd_settime(timer, 0, &once, NULL) ? errno : 0, "timerfd_settime");
+        if (i % 2)
+            must(poll(&wait, 1, -1) == 1 ? 0 : EIO, "poll");
+        must(read(timer, &expiries, sizeof(expiries)) < 0 ? errno : 0, "read of a timer");
+        sum += expiries;
+    }
+    SHOW(sum);
+    close(timer);
+}
+
+/* ---- locks of files ---- */
+
+#define LOCKERS 3u
+
+static int lock_held;
+
+/* By an open file of its own. */
+static void *locks_file(void *number)
+{
+    int own = open("/tmp/locked", O_RDWR);
+
+    must(own < 0 ? errno : 0, "open");
+    must(flock(own, (uintptr_t)number % 2 ? LOCK_SH : LOCK_EX) ? errno : 0, "flock");
+    must(flock(own, LOCK_UN) ? errno : 0, "flock");
+    close(own);
+    return NULL;
+}
+
+/* All by one, which has one lock. */
+static void *locks_common(void *unused)
+{
+    must(flock(lock_held, LOCK_EX) ? errno : 0, "flock");
+    return unused;
+}
+
+static void check_file_locks(void)
+{
+    int other = open("/tmp/locked", O_RDWR | O_CREAT, 0600);
+    pthread_t threads[LOCKERS];
+
+    lock_held = open("/tmp/locked", O_RDWR);
+    must(other < 0 || lock_held < 0 ? errno : 0, "open");
+    SHOW_ERRNO(flock(other, LOCK_EX));
+    SHOW_ERRNO(flock(lock_held, LOCK_EX | LOCK_NB));
+    start_all(threads, LOCKERS, locks_file);
+    sleep_ms(50);
+    SHOW_ERRNO(flock(other, LOCK_UN)); /* they go on, one after the other */
+    finish_all(threads, LOCKERS);
+    SHOW_ERRNO(flock(other, LOCK_EX));
+    start_all(threads, LOCKERS, locks_common);
+    sleep_ms(50);
+    SHOW_ERRNO(flock(other, LOCK_UN));
+    finish_all(threads, LOCKERS);
+    SHOW_ERRNO(flock(other, LOCK_SH | LOCK_NB));
+    SHOW_ERRNO(flock(lock_held, LOCK_UN)); /* once is enough */
+    SHOW_ERRNO(flock(other, LOCK_SH | LOCK_NB));
+    SHOW_ERRNO(flock(lock_held, LOCK_SH));
+    SHOW_ERRNO(flock(other, LOCK_EX | LOCK_NB)); /* what it had is gone, too */
+    SHOW_ERRNO(flock(lock_held, LOCK_EX | LOCK_NB));
+    close(other);
+    close(lock_held);
+    unlink("/tmp/locked");
+}
+
 void check_descriptors(void)
 {
     puts("-- pipes");
@@ -435,4 +512,7 @@ void check_descriptors(void)
     check_counters();
     puts("-- files");
     check_files();
+    puts("-- timers and locks");
+    check_timer_rounds();
+    check_file_locks();
 }
