@@ -60,7 +60,7 @@ static void *spins(void *unused)
     return unused;
 }
 
-/* What the core knows of the running thread holds its name, and before that, in 104 bytes, what leads to others. */
+/* What the core knows of the running thread holds its name, and before that, in 128 bytes, what leads to others. */
 static void damage_list(void)
 {
     const char name[16] = "damaged thread!";
@@ -74,7 +74,7 @@ static void damage_list(void)
             continue;
         for (char *at = end - 2 * VM_PAGE_SIZE; at + sizeof name <= end; at++)
             if (memcmp(at, name, sizeof name) == 0)
-                memset(at - 104, 0x5a, 104);
+                memset(at - 128, 0x5a, 128);
     }
 }
 
