@@ -103,7 +103,7 @@ __HEAP_INLINE __SIZE_TYPE__ __heap_class(__SIZE_TYPE__ size)
         __asm__ __volatile__ goto("movq %[object], %[kind]\n\t"                                                        \
                                   "sarq %[shift], %[kind]\n\t"                                                         \
                                   "jns %l[" #none "]\n\t"                                                              \
-                                  "movzwl heap_class_table(, %[kind], 2), %k[kind]\n"                                  \
+                                  "movzwl %%gs:heap_class_table(, %[kind], 2), %k[kind]\n"                             \
                                   "1: movq %%gs:heap_lists(%[kind]), %[next]\n\t"                                      \
                                   "movq %[next], (%[object])\n\t"                                                      \
                                   "movq %[object], %%gs:heap_lists(%[kind])\n" __HEAP_WINDOW_END                       \

@@ -84,7 +84,7 @@ realloc:
     .globl heap_called_malloc, heap_called_free, heap_class_table
     .set heap_called_malloc, malloc
     .set heap_called_free, free
-    .set heap_class_table, HEAP_CLASS_OF
+    .set heap_class_table, HEAP_CLASS_TABLE
 
     /* What the C libraries' own callers know them by. */
     .globl __libc_malloc, __libc_free, __libc_realloc

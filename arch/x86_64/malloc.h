@@ -7,6 +7,9 @@
  * beginning of the window (arch/x86_64/frame.c): no lock, no atomic operation. Each window is in the table .restarts.
  * Registers that are read in a window and written before it are not written in it.
  *
+ * Each CPU has a table of the classes of its own heap's objects. What is another heap's has none there, and free puts
+ * it where what is no object goes. That a thread moves to another CPU behind the look at the table does no harm.
+ *
  * The tables hold of a class the offset of its list in heap_lists, so that its address is a register and a displacement:
  * CPUs that forward a store to a load of the same form without waiting (since Golden Cove, Zen 2) do not where there is
  * an index, and from free to the next malloc it is a chain of such pairs: 4 ticks instead of 11.
@@ -22,7 +25,7 @@
 #else
 #include "arch/x86_64/layout.h"
 #define HEAP_LISTS %gs:heap_lists
-#define HEAP_CLASS_OF HEAP_CLASS_TABLE
+#define HEAP_CLASS_OF %gs:HEAP_CLASS_TABLE
 #endif
 
     .macro window_begin
@@ -75,7 +78,8 @@
     .size \name, . - \name
     .endm
 
-/* The offset in heap_lists for the objects where the block lies; what is in no run, or NULL, is left to `slow`. */
+/* The offset in heap_lists for the objects of this CPU's heap where the block lies, or that of class 0; what is in no
+ * run, or NULL, is left to `slow`. */
     .macro class_of block, class, class32, slow
     movq \block, \class
     sarq $12, \class
@@ -87,7 +91,7 @@
     movzwl HEAP_CLASS_OF(, \class, 2), \class32
     .endm
 
-/* void name(void *block): what lies in a run and is no object is in the list of class 0 then. */
+/* void name(void *block): what lies in a run and is no object of this CPU's heap is in the list of class 0 then. */
     .macro release name
     .section .text.\name, "ax", @progbits
     .balign 64

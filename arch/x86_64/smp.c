@@ -274,7 +274,7 @@ static char names[CPUS_MAX][NAME_SIZE]; /* of the segments, by place */
 
 static uintptr_t area_offset(unsigned place)
 {
-    return -(uintptr_t)(CPU_AREA_FIRST + place) * CPU_AREA_STEP;
+    return -(uintptr_t)(1 + place) * CPU_AREA_STEP;
 }
 
 static vaddr_t area_start(unsigned place)
@@ -629,16 +629,17 @@ static unsigned find_others(uint32_t *ids)
     return count;
 }
 
-static unsigned make_areas(unsigned count)
+static unsigned areas; /* of other CPUs */
+
+static void make_areas(unsigned count)
 {
-    for (unsigned i = 0; i < count; i++) {
-        if (area_make(i) != E_SUCCESS) {
-            kprintf("quire: there is no memory for %u of %u CPUs, which are left out\n", count - i, count + 1);
-            return i;
+    for (; areas < count; areas++) {
+        if (area_make(areas) != E_SUCCESS) {
+            kprintf("quire: there is no memory for %u of %u CPUs, which are left out\n", count - areas, count + 1);
+            return;
         }
-        ap_offsets[i] = area_offset(i);
+        ap_offsets[areas] = area_offset(areas);
     }
-    return count;
 }
 
 unsigned cpu_present(void)
@@ -656,6 +657,11 @@ unsigned cpu_present(void)
     return present > 0 ? present : 1;
 }
 
+unsigned cpu_places(void)
+{
+    return run_here != NULL ? 1 + areas : cpu_present();
+}
+
 void cpu_start_others(void (*run)(void))
 {
     uint32_t ids[CPUS_MAX];
@@ -671,7 +677,8 @@ void cpu_start_others(void (*run)(void))
         kprintf("quire: there is no RAM below 64 KiB, where other CPUs begin: one is used\n");
         return;
     }
-    count = make_areas(count);
+    make_areas(count);
+    count = areas;
     if (count == 0)
         return;
     put_trampoline(page);

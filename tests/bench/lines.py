@@ -25,8 +25,8 @@ MARKS = {"begin": "parallel_begin", "end": "parallel_end"}
 LINE = 64
 SITES_KEPT = 20
 # Where data lies (docs/address-map.md).
-RAM, SPANS, AREAS, CLASSES, IMAGE = 0xFFFF800000000000, 0xFFFFFE8000000000, 0xFFFFFFAF80000000, 0xFFFFFFEF80000000, 0xFFFFFFFF80000000
-AREA_SHIFT = 32
+RAM, SPANS, AREAS, IMAGE = 0xFFFF800000000000, 0xFFFFF0C000000000, 0xFFFFF80000000000, 0xFFFFFFFF80000000
+AREA_SHIFT = 37  # of each CPU, downwards: what it has of the image's 2 GiB, and below that its table of classes
 
 
 class Symbols:
@@ -62,10 +62,11 @@ class Symbols:
         """What lies on a line: names, or which part of the address space it is in."""
         if line >= IMAGE:
             return self._objects(line)
-        if AREAS <= line < CLASSES:
-            cpu = ((CLASSES - 1 - line) >> AREA_SHIFT) + 1
-            return f"{self._objects(line + (cpu << AREA_SHIFT) + IMAGE - CLASSES)} of CPU {cpu}"
-        for start, name in ((CLASSES, "heap: classes"), (SPANS, "heap: spans"), (RAM, "map of RAM")):
+        if line >= AREAS:
+            cpu = ((1 << 64) - 1 - line) >> AREA_SHIFT
+            linked = line + (cpu << AREA_SHIFT)
+            return f"{self._objects(linked) if linked >= IMAGE else 'heap: classes'} of CPU {cpu}"
+        for start, name in ((SPANS, "heap: spans"), (RAM, "map of RAM")):
             if line >= start:
                 return name
         return "the program's memory"

@@ -264,7 +264,7 @@ static void put(void *freed)
     } else if (!heap_is_run((uintptr_t)freed)) {
         heap_program_free_block(freed);
     } else {
-        uintptr_t *list = &heap_lists[CLASS_AT(*heap_class_of_slice((uintptr_t)freed))];
+        uintptr_t *list = &heap_lists[CLASS_AT(*heap_class_of_slice(cpu_number(), (uintptr_t)freed))];
 
         *(uintptr_t *)freed = *list;
         *list = (uintptr_t)freed;

@@ -56,7 +56,7 @@ static void program_free(void *block)
         heap_program_free_block(block);
         return;
     }
-    uintptr_t *list = &this_cpu(heap_lists)[CLASS_AT(*heap_class_of_slice((uintptr_t)block))];
+    uintptr_t *list = &this_cpu(heap_lists)[CLASS_AT(*heap_class_of_slice(cpu_number(), (uintptr_t)block))];
 
     *(uintptr_t *)block = *list;
     *list = (uintptr_t)block;

@@ -56,7 +56,7 @@ static void program_free(void *block)
         heap_program_free_block(block);
         return;
     }
-    uintptr_t *list = &this_cpu(heap_lists)[CLASS_AT(*heap_class_of_slice((uintptr_t)block))];
+    uintptr_t *list = &this_cpu(heap_lists)[CLASS_AT(*heap_class_of_slice(cpu_number(), (uintptr_t)block))];
 
     *(uintptr_t *)block = *list;
     *list = (uintptr_t)block;
@@ -460,6 +460,102 @@ static void test_owner_is_busy(void **state)
     assert_null(heap_validate(NULL));
 }
 
+/* ---- lines of the cache ---- */
+
+#define LINE 64u
+#define FEW 2000u
+
+static bool is_beside_any(const void *block)
+{
+    for (unsigned i = 0; i < FEW; i++) {
+        if (many[i] && (uintptr_t)many[i] / LINE == (uintptr_t)block / LINE)
+            return true;
+    }
+    return false;
+}
+
+static void allocate_every(unsigned first, unsigned step, size_t size)
+{
+    for (unsigned i = first; i < FEW; i += step)
+        assert_non_null(many[i] = program_malloc(size));
+}
+
+static void free_every(unsigned first, unsigned step)
+{
+    for (unsigned i = first; i < FEW; i += step) {
+        program_free(many[i]);
+        many[i] = NULL;
+    }
+}
+
+static void allocate_apart(size_t size)
+{
+    void *blocks[FEW / 2];
+
+    for (unsigned i = 0; i < FEW / 2; i++)
+        assert_false(is_beside_any(blocks[i] = program_malloc(size)));
+    for (unsigned i = 0; i < FEW / 2; i++)
+        program_free(blocks[i]);
+}
+
+/* What is shorter than a line does not stay with who freed it, but serves its owner again. */
+static void test_lines_are_not_shared(void **state)
+{
+    static const size_t sizes[] = {1, 16, 17, 32, 33, 48};
+
+    (void)state;
+    start();
+    for (size_t i = 0; i < ARRAY_LENGTH(sizes); i++) {
+        fake_cpu_be(0);
+        allocate_every(0, 1, sizes[i]);
+        size_t held = cpu_variable(0, program_heap).held;
+
+        fake_cpu_be(1);
+        free_every(1, 2);
+        allocate_apart(sizes[i]);
+        fake_cpu_be(0);
+        allocate_every(1, 2, sizes[i]);
+        assert_int_equal(cpu_variable(0, program_heap).held, held);
+        assert_null(heap_validate(NULL));
+        free_every(0, 1);
+        heap_program_trim();
+    }
+    end_all();
+}
+
+static unsigned known_by(unsigned cpu, void *const *blocks)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < FEW; i++)
+        count += *heap_class_of_slice(cpu, (uintptr_t)blocks[i]) != 0;
+    return count;
+}
+
+/* What is longer does, and its neighbours come into the list at once. When all are back nobody knows of the span. */
+static void test_long_objects_stay(void **state)
+{
+    void *blocks[FEW];
+
+    (void)state;
+    start();
+    allocate_every(0, 1, 100);
+    memcpy(blocks, many, sizeof(blocks));
+    fake_cpu_be(1);
+    free_every(1, 2);
+    program_free(program_malloc(100));
+    assert_true(regions_have(&program_heap, cpu_variable(1, heap_lists)[class_of_size(100)]));
+    assert_int_equal(known_by(1, blocks), FEW);
+    assert_int_equal(known_by(2, blocks), 0);
+    assert_null(heap_validate(NULL));
+    free_every(0, 2);
+    assert_int_equal(cpu_variable(1, heap_lists)[CLASS_NONE], 0);
+    heap_program_trim();
+    assert_int_equal(known_by(0, blocks) + known_by(1, blocks), 0);
+    fake_cpu_be(0);
+    end_all();
+}
+
 /* One CPU holds nearly all of RAM in its lists, in the heap of another, and a third one allocates as much. */
 static void hold_all(unsigned cpu, void *unused)
 {
@@ -653,6 +749,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_consumer_allocates),
         cmocka_unit_test(test_owner_is_idle),
         cmocka_unit_test(test_owner_is_busy),
+        cmocka_unit_test(test_lines_are_not_shared),
+        cmocka_unit_test(test_long_objects_stay),
         cmocka_unit_test(test_memory_is_short),
         cmocka_unit_test(test_nothing_is_shared),
         cmocka_unit_test(test_begins_with_realloc),

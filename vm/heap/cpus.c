@@ -39,7 +39,7 @@ static size_t block_bytes(const struct span *span)
 
 void heap_collect(const struct span *span, uintptr_t block)
 {
-    unsigned owner = span_heap(span)->owner - 1;
+    unsigned owner = heap_owner(span_heap(span));
     struct outgoing *to = &this_cpu(outgoing)[owner];
 
     if (!to->first) {
@@ -82,7 +82,7 @@ static size_t give(uintptr_t block)
     return bytes;
 }
 
-/* With the lock of its heap. */
+/* To the spans, of any CPU. With the lock of its heap. */
 static void give_remote(unsigned cpu)
 {
     struct remote *remote = &cpu_variable(cpu, heap_remote);
@@ -97,7 +97,21 @@ static void give_remote(unsigned cpu)
 
 void heap_take_remote(void)
 {
-    give_remote(cpu_number());
+    struct remote *remote = &this_cpu(heap_remote);
+    size_t bytes = 0;
+
+    for (uintptr_t block = remote_take(remote), next; block; block = next) {
+        unsigned class = CLASS_AT(*heap_class_of_slice(cpu_number(), block));
+
+        next = *link_of(block);
+        if (LIKELY(class != CLASS_NONE)) {
+            list_put(&this_cpu(heap_lists)[class], block);
+            bytes += size_classes[class].size;
+        } else {
+            bytes += give(block);
+        }
+    }
+    remote_taken(remote, bytes);
 }
 
 /* If it has become much, and the owner is not about to take it, this CPU does its work. */
@@ -221,7 +235,7 @@ bool heap_ask(struct heap *heap)
     if (ask_others(heap)) {
         part = ASK_PART;
         heap_send();
-        heap_take_remote();
+        give_remote(cpu_number());
     }
     if (used - heap->used > held / ENOUGH_PART)
         held = heap->used;

@@ -95,6 +95,9 @@ struct span {
     uint16_t slices;
     uint8_t class, quarter; /* quarter: its list, while it is in one */
     bool large_structure;
+#if QUIRE_THREADS
+    uint64_t known; /* a bit for each other CPU whose table has the class, too; atomic */
+#endif
     uint64_t free[]; /* a bit for each object */
 };
 
@@ -192,6 +195,8 @@ bool regions_have(const struct heap *, uintptr_t address);
  * them: the address of the first goes to *link, that of each other one to the first word of the one before. What it
  * returns is where the address of the next would go: of the last object nothing is written; `link`: no memory. */
 uintptr_t *span_take(struct heap *, unsigned class, uintptr_t *link, unsigned count);
+/* Enters the class of the span, of which an object is handed out, into this CPU's table, if it is another one's. */
+void span_know(struct span *);
 /* Puts the span where it belongs by the number of its objects that are handed out; one that is empty goes. */
 void span_place(struct span *);
 struct span *span_make_medium(struct heap *, size_t size, size_t align);
@@ -210,6 +215,17 @@ static inline unsigned span_index(const struct span *span, uintptr_t address)
 {
     return (unsigned)((address - span->start) * span->reciprocal >> 32);
 }
+/* True if the CPU's table may have the class of another one's span. */
+static inline bool span_is_known(const struct span *span, unsigned cpu)
+{
+#if QUIRE_THREADS
+    return __atomic_load_n(&span->known, __ATOMIC_RELAXED) >> cpu & 1;
+#else
+    (void)span, (void)cpu;
+    return false;
+#endif
+}
+
 /* True if an object that is handed out may begin there: as far as the span knows. */
 bool span_holds(const struct span *, uintptr_t object);
 
@@ -297,6 +313,17 @@ static inline bool heap_is_program(const struct heap *heap)
 #endif
 }
 
+/* The CPU that has it; of one that a program made, any. */
+static inline unsigned heap_owner(const struct heap *heap)
+{
+#if QUIRE_THREADS
+    return heap->owner ? heap->owner - 1 : 0;
+#else
+    (void)heap;
+    return 0;
+#endif
+}
+
 /* CPUs that may have a heap. */
 static inline unsigned heap_cpus(void)
 {
@@ -318,6 +345,12 @@ static inline uintptr_t list_take(uintptr_t *list)
     return object;
 }
 
+static inline void list_put(uintptr_t *list, uintptr_t object)
+{
+    *link_of(object) = *list;
+    *list = object;
+}
+
 /* Before that: medium blocks that were freed last; false: there were none. */
 bool kept_give_back(struct heap *);
 /* Before the heap grows: objects in the lists go back to their spans if they are many; false: nothing did. */
@@ -337,7 +370,7 @@ extern uint64_t heap_asked;       /* PERCPU: how often this CPU asked another fo
 void heap_collect(const struct span *, uintptr_t block);
 /* With any locks of heaps held, or none. */
 void heap_send(void);
-/* What is in heap_remote goes to its spans. With the lock of this CPU's heap, as is the next. */
+/* What is in heap_remote goes to this CPU's lists, as if it had freed it. With the lock of its heap, as is the next. */
 void heap_take_remote(void);
 /* Asks other CPUs for what they have in lists, if the heap has grown by enough since the last time; true: some of it
  * was this heap's. */

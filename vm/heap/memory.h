@@ -9,6 +9,7 @@
 #ifndef VM_HEAP_MEMORY_H
 #define VM_HEAP_MEMORY_H
 
+#include "core/percpu.h"
 #include "machine.h" /* HEAP_CLASS_TABLE, HEAP_SPAN_TABLE: where the tables are */
 #include "vm/heap.h"
 #include "vm/vm.h"
@@ -19,9 +20,20 @@
 
 struct span;
 
-/* Makes the tables, of zeros: two bytes and a pointer for each slice of the address space, backed when they are
- * touched. False: no memory. Once; later calls do nothing. */
+/* Makes the tables, of zeros: a pointer and, for each CPU, two bytes for each slice of the address space, backed when
+ * they are touched. False: no memory. Once; later calls do nothing. */
 bool heap_tables_make(void);
+
+/* Backs what all CPUs have of classes for 2 MiB of the map of RAM: whoever frees looks there. False: no memory. */
+#if QUIRE_THREADS
+bool heap_tables_back(uintptr_t region);
+#else
+static inline bool heap_tables_back(uintptr_t region)
+{
+    (void)region;
+    return true;
+}
+#endif
 
 /* True for what lies in the map of RAM: the runs of malloc's heap, and none of its large blocks. */
 static inline bool heap_is_run(uintptr_t address)
@@ -33,10 +45,15 @@ static inline bool heap_is_run(uintptr_t address)
 #define CLASS_OFFSET(class) ((unsigned)((class) * sizeof(uintptr_t)))
 #define CLASS_AT(offset) ((unsigned)((offset) / sizeof(uintptr_t)))
 
-/* The offset for the objects in the slice that holds the address, for the heap of the program; 0: none of them. */
-static inline uint16_t *heap_class_of_slice(uintptr_t address)
+#ifndef HEAP_CLASS_TABLE_OF
+#define HEAP_CLASS_TABLE_OF(cpu) (HEAP_CLASS_TABLE + percpu_offsets[cpu])
+#endif
+
+/* Of a CPU: the offset for the objects in the slice that holds the address, of malloc's heap of this CPU; 0: none of
+ * them. */
+static inline uint16_t *heap_class_of_slice(unsigned cpu, uintptr_t address)
 {
-    return (uint16_t *)(HEAP_CLASS_TABLE + (uintptr_t)(((intptr_t)address >> SLICE_SHIFT) * 2));
+    return (uint16_t *)(HEAP_CLASS_TABLE_OF(cpu) + (uintptr_t)(((intptr_t)address >> SLICE_SHIFT) * 2));
 }
 
 /* The span that holds the slice of the address, where it is a span's first or holds small objects; NULL. */

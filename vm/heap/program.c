@@ -13,17 +13,19 @@
  * it ever had. Before the heap takes more memory, as when a program frees objects of one size to allocate others, lists
  * go to the spans too, if that is worth it; and all do when memory is short.
  *
- * What is freed in a run and is no object is in the list of CLASS_NONE: medium blocks, and mistakes. It is looked at
- * when something is allocated the next time that a list does not have.
+ * What is freed in a run and is no object that the table of classes has is in the list of CLASS_NONE: medium blocks,
+ * and mistakes. It is looked at when something is allocated the next time that a list does not have.
  *
  * heap_lists is changed here and in the windows of malloc.S only, which are started again when an interrupt is to run
  * something of the program (arch/x86_64/frame.c). Here signals wait, as everywhere in the core.
  *
  * Several CPUs have a heap each: spans, regions and what is behind the lists are the CPU's that made them, and have its
- * lock, which as a rule nobody else takes. Lists hold objects of any heap: what is freed here is allocated here the
- * next time, and neither looks whose it is. Only what leaves a list for its span goes to its owner: all of a slow step
- * is collected by owner and put there in one piece (remote.h), to be taken by the owner's next slow step. If that does
- * not come, and it has become much, whoever puts it there does the owner's work.
+ * lock, which as a rule nobody else takes. A CPU's table of classes has its own objects, so that free puts those of
+ * other heaps into the list of CLASS_NONE, too. An object that shares a line of the cache with others goes back to its
+ * owner: no line serves two CPUs' lists. Longer ones stay where they are freed, and so do their neighbours from then
+ * on, as the class of their span is entered in the table. What goes to its owner, or leaves a list for its span, is
+ * collected for a whole slow step and put there in one piece (remote.h), to be taken into the lists by the owner's next
+ * slow step. If that does not come, and it has become much, whoever puts it there does the owner's work.
  *
  * A CPU that only frees gets nowhere where it could be told to stop. So before a heap grows, if it has by a part of
  * itself since the last time, it looks at what other CPUs' lists begin with (cpus.c). If that is an object of its own
@@ -49,6 +51,7 @@
 #define TURN_OF_HEAP 1024u /* of objects beyond a slice so much at a time */
 #define ZEROED_LARGE                                                                                                   \
     ((size_t)128 << 10) /* from here on what is to be zero is a large block: the pages that are touched are */
+#define LINE 64u        /* bytes of the cache */
 #define DECAY 512u      /* lists that were empty until what is not needed goes */
 #define MEDIUM_MORE 4u  /* what a medium block that was kept may be too long by: this part, so of the next two bins */
 #define LENDERS 4u      /* classes above that may lend: objects of up to one and a half times the size */
@@ -209,11 +212,26 @@ static void large_put(uintptr_t block)
         heap_misused("free", block);
 }
 
-/* True for what has to be sent as it is: its owner will see whether it is handed out. */
-static bool is_others_medium(const struct span *span, uintptr_t block)
+/* An object that does not fill a line of the cache goes back to its owner, which has what else lies there, and so does
+ * a medium block, as it is: the owner will see whether it is handed out. Others stay, and from now on free puts what
+ * lies beside them into the list at once. An object may be of this CPU's heap: its thread came here after it had looked
+ * for the class. */
+static bool others_put(struct span *span, uintptr_t block)
 {
-    return span && span->start == block && span->slices && !span->class && heap_is_program(span_heap(span)) &&
-           is_others(span);
+    if (UNLIKELY(!span || !span->slices || (!span->class && span->start != block) || !heap_is_program(span_heap(span))))
+        return false;
+    if (!is_others(span)) {
+        if (span->class)
+            span_give(span, block);
+        return span->class;
+    }
+    if (span->class && span->size >= LINE) {
+        span_know(span);
+        list_put(&this_cpu(heap_lists)[span->class], block);
+    } else {
+        heap_collect(span, block);
+    }
+    return true;
 }
 
 static __attribute__((noinline)) void free_pending_blocks(void)
@@ -224,9 +242,7 @@ static __attribute__((noinline)) void free_pending_blocks(void)
         if (LIKELY(span && span->start == block && !span->class && span->used &&
                    span_heap(span) == &this_cpu(program_heap)))
             medium_put(span);
-        else if (QUIRE_THREADS && is_others_medium(span, block))
-            heap_collect(span, block);
-        else
+        else if (!QUIRE_THREADS || !others_put(span, block))
             large_put(block);
     }
 }
@@ -252,8 +268,7 @@ void heap_program_free_block(void *memory)
         return;
     }
     enter();
-    *link_of(block) = this_cpu(heap_lists)[CLASS_NONE];
-    this_cpu(heap_lists)[CLASS_NONE] = block;
+    list_put(&this_cpu(heap_lists)[CLASS_NONE], block);
     free_pending_blocks();
     leave();
 }
@@ -465,6 +480,8 @@ static uintptr_t object_get_new(unsigned class)
     free_pending();
     if (UNLIKELY(++this_cpu(program).filled >= DECAY))
         decay();
+    if (QUIRE_THREADS && (first = list_take(&this_cpu(heap_lists)[class]))) /* others freed it */
+        return first;
     first = this_cpu(program).aside[class];
     if (first)
         this_cpu(program).aside[class] = list_cut(&first, size_classes[class].batch);
@@ -492,8 +509,7 @@ static uintptr_t object_get_aligned(unsigned class, size_t align)
 
     if (LIKELY((object & (align - 1)) == 0))
         return object;
-    *link_of(object) = this_cpu(heap_lists)[class];
-    this_cpu(heap_lists)[class] = object;
+    list_put(&this_cpu(heap_lists)[class], object);
     object = 0;
     span_take(&this_cpu(program_heap), class, &object, 1);
     return object;

@@ -212,7 +212,8 @@ static struct region *region_of_run(struct heap *heap, uintptr_t run)
 
     while (region && region->start != start)
         region = region->next_of_bucket;
-    if (!region && (region = pool_get(heap, &heap->region_structures))) {
+    if (!region && (!heap_is_program(heap) || heap_tables_back(start)) &&
+        (region = pool_get(heap, &heap->region_structures))) {
         *region = (struct region){.heap = heap, .start = start, .next_of_bucket = *bucket};
         *bucket = region;
     }

@@ -32,6 +32,9 @@ static struct span *span_make(struct heap *heap, unsigned slices, unsigned align
     span->class = CLASS_NONE;
     span->slices = (uint16_t)slices;
     span->large_structure = large;
+#if QUIRE_THREADS
+    span->known = 0;
+#endif
     return span;
 }
 
@@ -44,19 +47,58 @@ static void span_unmake(struct span *span)
     pool_put(heap, span->large_structure ? &heap->large_structures : &heap->structures, span);
 }
 
-/* Enters the span into the tables: for objects every slice, for a medium block the first. */
+/* Of objects every slice is in the tables, of a medium block the first. */
+static inline unsigned slices_in_tables(const struct span *span)
+{
+    return span->class ? span->slices : 1;
+}
+
+/* In the table of a CPU; with threads checks may look at it. */
+static inline void set_class(const struct span *span, unsigned slices, unsigned cpu, unsigned class)
+{
+    uint16_t *classes = heap_class_of_slice(cpu, span->start);
+
+    for (unsigned i = 0; i < slices; i++) {
+        if (QUIRE_THREADS)
+            __atomic_store_n(&classes[i], (uint16_t)CLASS_OFFSET(class), __ATOMIC_RELEASE);
+        else
+            classes[i] = (uint16_t)CLASS_OFFSET(class);
+    }
+}
+
+/* Enters the span into the tables. */
 static void set_tables(const struct span *span, struct span *value, unsigned class)
 {
-    unsigned slices = span->class ? span->slices : 1;
+    unsigned slices = slices_in_tables(span);
     struct span **spans = heap_span_of_slice(span->start);
-    uint16_t *classes = heap_class_of_slice(span->start);
-    bool known = heap_is_program(span_heap(span)); /* asked once, as the stores could change it for all that C knows */
+    const struct heap *heap = span_heap(span);
+    bool known = heap_is_program(heap); /* asked once, as the stores could change it for all that C knows */
 
     for (unsigned i = 0; i < slices; i++)
         spans[i] = value;
-    for (unsigned i = 0; known && i < slices; i++)
-        classes[i] = (uint16_t)CLASS_OFFSET(class);
+    if (known)
+        set_class(span, slices, heap_owner(heap), class);
 }
+
+#if QUIRE_THREADS
+void span_know(struct span *span)
+{
+    __atomic_fetch_or(&span->known, 1ull << cpu_number(), __ATOMIC_RELAXED);
+    set_class(span, slices_in_tables(span), cpu_number(), span->class);
+}
+
+/* Nothing of the span is handed out, so no CPU looks at its table. */
+static void forget_known(const struct span *span)
+{
+    for (uint64_t known = span->known; known; known &= known - 1)
+        set_class(span, slices_in_tables(span), (unsigned)__builtin_ctzll(known), CLASS_NONE);
+}
+#else
+static inline void forget_known(const struct span *span)
+{
+    (void)span;
+}
+#endif
 
 /* ---- lists by fullness ---- */
 
@@ -96,6 +138,7 @@ void span_place(struct span *span)
     quarter_remove(span);
     if (span->used == 0) {
         set_tables(span, NULL, CLASS_NONE);
+        forget_known(span);
         span_unmake(span);
         return;
     }

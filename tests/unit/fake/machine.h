@@ -16,6 +16,8 @@
 #undef PHYSMAP_SIZE
 #undef HEAP_CLASS_TABLE
 #undef HEAP_SPAN_TABLE
+/* Of simulated RAM: 32 MiB of the one mapping for each CPU. */
+#define HEAP_CLASS_TABLE_OF(cpu) (HEAP_CLASS_TABLE + (cpu)*LAYOUT_ADDRESS(0x2000000))
 #define PHYSMAP_SIZE LAYOUT_ADDRESS(0x0000001000000000)
 #if __has_feature(thread_sanitizer)
 #define PHYSMAP_BASE LAYOUT_ADDRESS(0x0000001000000000)

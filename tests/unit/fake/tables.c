@@ -24,3 +24,11 @@ bool heap_tables_make(void)
     made = true;
     return true;
 }
+
+#if QUIRE_THREADS
+bool heap_tables_back(uintptr_t region)
+{
+    (void)region;
+    return true;
+}
+#endif
