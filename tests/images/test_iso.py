@@ -1,7 +1,9 @@
 """images/iso.py: reproducible, small, a valid disk; booting it is for tests/boot."""
 
+import gettext
 import gzip
 import hashlib
+import io
 import os
 import shlex
 import struct
@@ -134,6 +136,13 @@ class IsoTest(FolderCase):
         memory = {"name": "app", "ram": 96 << 20, "stack": 0, "heap": 0, "windows": []}
         for about, more in (({}, ""), ({"memory": None}, ""), ({"memory": 5}, ""), ({"memory": memory}, " (it is made for 96 MiB)")):
             self.assertIn(f"\necho '{said}{more}'\nhalt\n", iso.boot_script(iso.Image("app", b"", None, "", False, about), []))
+
+    def test_errors_of_grub_are_translated_to_nothing(self) -> None:
+        catalog = gettext.GNUTranslations(io.BytesIO(iso.quiet_catalog()))
+        line = iso.ERROR_LINE.decode()
+        self.assertEqual((catalog.gettext(line), catalog.gettext("other")), ("", "other"))
+        for folder in (iso.GRUB_BIOS, iso.GRUB_UEFI):
+            self.assertIn(b"\0" + iso.ERROR_LINE + b"\0", (folder / "kernel.img").read_bytes())
 
     def test_refusals(self) -> None:
         elf, output = self.write("app.elf", b"x"), self.folder / "out.iso"
