@@ -47,8 +47,8 @@ GRUB_BIOS = GRUB / "i386-pc"
 GRUB_UEFI = GRUB / "x86_64-efi"
 BIOS_MODULES = ["biosdisk", "iso9660", "gzio", "multiboot2", "boot", "echo", "halt", "serial", "terminal"]
 UEFI_MODULES = ["iso9660", "part_gpt", "part_msdos", "search_fs_file", "gzio", "multiboot2", "boot", "echo", "halt", "efi_gop"]
-# UEFI's own console is on the serial line already, where there is one.
-BIOS_SERIAL = ["serial --unit=0 --speed=115200", "terminal_output serial console"]
+# UEFI's own console is on the serial line already, where there is one. By BIOS the line is not to be broken at 80 letters.
+BIOS_SERIAL = ["serial --unit=0 --speed=115200", "terminal_output serial console", "terminfo -g 255x24 serial vt100"]
 # The translation is one sector of a disk in memory. GRUB looks for "(memdisk)0+1 /quiet.mo", and up to the blank that is a
 # list of sectors, so it needs no file system. Without a second module for one this costs 12 KB for UEFI, 0.5 KB for BIOS.
 QUIET_MODULES = ["memdisk", "gettext"]

@@ -381,10 +381,11 @@ class BootTest(unittest.TestCase):
             port, screen = Path(folder) / "port", Path(folder) / "screen"
             port.write_bytes(struct.pack("<H", 0x2F8))
             options = ["-serial", f"file:{screen}", "-fw_cfg", f"name=etc/sercon-port,file={port}"]
-            self.boot("raw", damaged, Path(folder), "-vga", "std", *options)
+            serial = told(self.boot("raw", damaged, Path(folder), "-vga", "std", *options))
             rows = told(screen.read_text(errors="replace"))
         not_loaded = "quire: hello cannot be loaded: the image is damaged, or RAM too small (it is made for 64 MiB"
         self.assertEqual(" ".join(rows[rows.index("GRUB loading...") + 1 :]).rstrip(")"), not_loaded)  # SeaBIOS is one letter late
+        self.assertIn(f"{not_loaded})", serial)  # not broken where a screen ends
 
     def test_padding_behind_what_is_loaded_hides_no_damage(self) -> None:
         """GRUB compares the checksum with the last 32 KiB, so it has to read them."""
