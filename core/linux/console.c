@@ -3,9 +3,9 @@
  *
  * Input goes through a line discipline like Linux's (termios(3)): in canonical mode it is collected, echoed and edited
  * as a line; otherwise bytes are handed out as they come. It is collected while the program waits, and now and then
- * while one computes that handles Ctrl-C (handlers.c), which is enough as long as the serial port's buffer holds what
- * was typed ahead. Output is passed on unchanged, without the "\n" to "\r\n" of OPOST: the bytes a program writes are
- * the bytes that arrive.
+ * while one computes that handles Ctrl-C, or whose other threads wait for input (handlers.c), which is enough as long
+ * as the serial port's buffer holds what was typed ahead. Output is passed on unchanged, without the "\n" to "\r\n" of
+ * OPOST: the bytes a program writes are the bytes that arrive.
  */
 #include "core/console.h"
 
@@ -14,6 +14,7 @@
 #include "core/cpu.h"
 #include "core/linux/calls.h"
 #include "core/linux/file.h"
+#include "core/linux/process.h"
 #include "core/linux/wait.h"
 #include "core/power.h"
 
@@ -168,7 +169,11 @@ static bool has_input(void)
 {
     if (collect())
         linux_wake_waiting();
-    return line_taken < line_complete || line_end_of_file;
+    if (line_taken < line_complete || line_end_of_file)
+        return true;
+    if (QUIRE_THREADS && linux_thread_count() > 1)
+        linux_watch_console();
+    return false;
 }
 
 /* Bytes that one read may take: in canonical mode no further than the end of the first line. */

@@ -215,7 +215,8 @@ void linux_signal_return(struct trap_frame *frame)
 
 /*
  * Neither the console nor the power button interrupts: they are looked at in waits (wait.c). Where the program handles
- * what they send (SIGINT, SIGTERM), they are looked at while it computes, too, for a few instructions in a million.
+ * what they send (SIGINT, SIGTERM), or a thread waits for what is typed while others may keep all CPUs, they are looked
+ * at while it computes, too, for a few instructions in a million.
  */
 #define WATCH_INTERVAL 100000000u /* ns */
 
@@ -230,15 +231,20 @@ static void watch(struct alarm *own, struct trap_frame *program)
         signals_deliver(program, false);
 }
 
-static void watch_for(int signal)
+void linux_watch_console(void)
 {
     static struct alarm alarm = {.deadline = UINT64_MAX, .due = watch};
 
+    if (alarm.deadline == UINT64_MAX)
+        alarm_set(&alarm, clock_monotonic() + WATCH_INTERVAL);
+}
+
+static void watch_for(int signal)
+{
     if (signal != SIGINT && signal != SIGTERM)
         return;
     linux_watches = true;
-    if (alarm.deadline == UINT64_MAX)
-        alarm_set(&alarm, clock_monotonic() + WATCH_INTERVAL);
+    linux_watch_console();
 }
 
 /* ---- dispositions ---- */

@@ -69,6 +69,8 @@ static inline void linux_wake_waiting_for(const struct file *file)
 }
 #endif
 
+/* Has the console looked at from now on while CPUs compute (handlers.c). With the lock. */
+void linux_watch_console(void);
 /* The program handles what the console or the power button may send it, which may wake it from whatever it waits for.
  */
 extern bool linux_watches; /* process.c */
