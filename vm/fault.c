@@ -244,46 +244,61 @@ COLD error_t vm_wait_fault(vaddr_t address, vm_flags_t access, bool present)
 
 /* ---- from the trap ---- */
 
-static error_t serve_held(struct address_space *space, vaddr_t address, vm_flags_t access, bool present)
+/* True: the fault is served without the lock of the domain. False: this CPU has taken that. A domain that another CPU
+ * has opened while this one waited for the lock is visited, too: closing it would have the other one wait in turn, and
+ * threads that begin at the same time would open and close it many times. */
+static inline bool visit_or_lock(struct address_space *domain, vaddr_t address, vm_flags_t access, bool present)
 {
-    SPACE_HOLD_AT(space, address);
-    error_t error = serve(space, address, access, present);
+    for (bool open;; space_unlock(&domain->lock)) {
+        open = is_open(domain);
+        if (UNLIKELY(open) && visitors_serve(domain, address, access, present))
+            return true;
+        space_lock(&domain->lock);
+        if (LIKELY(open || !is_open(domain)))
+            return false;
+    }
+}
 
-    if (UNLIKELY(space && space->number != cpu_number()))
-        visitors_note(space);
+static error_t serve_in(struct address_space *domain, vaddr_t address, vm_flags_t access, bool present)
+{
+    if (UNLIKELY(visit_or_lock(domain, address, access, present)))
+        return E_SUCCESS;
+    SPACE_HELD = {.domain = domain};
+
+    if (UNLIKELY(domain->special))
+        space_hold_special(&held_space);
+    error_t error = serve(domain, address, access, present);
+
+    if (UNLIKELY(domain->number != cpu_number()))
+        visitors_note(domain);
     return error;
 }
 
 /* Once more, with the frame that it lacked, if there is one. */
-COLD static __attribute__((noinline)) error_t serve_with_zeros(vaddr_t address, vm_flags_t access, bool present)
+COLD static __attribute__((noinline)) error_t serve_with_zeros(struct address_space *domain, vaddr_t address,
+                                                               vm_flags_t access, bool present)
 {
     bool *has_zeros = &this_cpu(fault_has_zeros);
 
     frames_prepare_zeroed(PAGE_2M, 1);
     *has_zeros = true;
-    error_t error = serve_held(current_space, address, access, present);
+    error_t error = serve_in(domain, address, access, present);
 
     *has_zeros = false;
     return error;
-}
-
-static inline bool serve_open(vaddr_t address, vm_flags_t access, bool present)
-{
-    struct address_space *domain = current_space ? space_at(current_space, address) : NULL;
-
-    return UNLIKELY(domain && is_open(domain)) && visitors_serve(domain, address, access, present);
 }
 
 error_t vm_handle_fault(vaddr_t address, vm_flags_t access, bool present)
 {
     if (UNLIKELY(mmu_learn(address)))
         return E_SUCCESS;
-    if (UNLIKELY(serve_open(address, access, present)))
-        return E_SUCCESS;
-    error_t error = serve_held(current_space, address, access, present);
+    if (UNLIKELY(!current_space))
+        return E_FAULT;
+    struct address_space *domain = space_at(current_space, address);
+    error_t error = serve_in(domain, address, access, present);
 
     if (UNLIKELY(error == FAULT_NEEDS_ZEROS))
-        error = serve_with_zeros(address, access, present);
+        error = serve_with_zeros(domain, address, access, present);
 
     return LIKELY(error != NOT_FOUND) ? error : fault_outside(address, access, present);
 }

@@ -3,7 +3,8 @@
  * would have them wait for each other, so such a domain is opened, in the manner of Dice and Kogan, "BRAVO: Biased
  * Locking for Reader-Writer Locks" (USENIX ATC 2019): the usual faults are served without the lock, by visitors, each
  * of which says so on a line of its own and then looks whether the domain is still open. Whoever takes the lock, for
- * anything else, closes the domain: it says so, and then waits until no visitor is there. Of a CPU that comes and one
+ * anything else, closes the domain: it says so, and then waits until no visitor is there. A fault that gets the lock
+ * and finds the domain opened meanwhile gives it back, and is a visitor, too (vm/fault.c). Of a CPU that comes and one
  * that closes one sees what the other has said. Nothing else is written that two of them share.
  *
  * A domain opens after so many faults by other CPUs than its own, and so closing it, a look at a line of each CPU, is

@@ -681,6 +681,46 @@ static void test_not_opened_by_who_holds_it(void **state)
     end_turns();
 }
 
+static void answer(void *unused)
+{
+    (void)unused;
+}
+
+/* CPU 0 holds the domain, and opens it when CPU 1 waits for that: only then it answers. */
+static void open_when_waited_for(unsigned cpu, void *page)
+{
+    if (cpu == 1)
+        EXPECT(fake_write(*(vaddr_t *)page, &(uint64_t){7}, 8) == E_SUCCESS, "the fault that waited is refused");
+    if (cpu != 0)
+        return;
+    cpu_call(1u << 1, answer, NULL);
+    __atomic_store_n(&space->open, true, __ATOMIC_SEQ_CST);
+    space_unlock(&space->lock);
+}
+
+/* Who waited for the domain visits it then, and does not close it for those that follow. */
+static void test_opened_while_waited_for(void **state)
+{
+    vaddr_t start, waited;
+
+    (void)state;
+    start_turns();
+    start = vm_start(must_alloc(&vm_anon, VM_ANYWHERE, 64 * VM_PAGE_SIZE, VM_RW | VM_PAGES_4K));
+    waited = start + 32 * VM_PAGE_SIZE;
+    fake_cpu_be(1);
+    for (unsigned page = 0; page < 4; page++)
+        assert_int_equal(must_read(start + 2 * page * VM_PAGE_SIZE), 0);
+    assert_true(space->open);
+    fake_cpu_be(0);
+    assert_int_equal(vm_protect(space, start, VM_PAGE_SIZE, VM_READ), E_SUCCESS);
+    assert_false(space->open);
+    space_lock(&space->lock);
+    fake_cpus_run(open_when_waited_for, &waited);
+    assert_true(space->open);
+    assert_int_equal(must_read(waited), 7);
+    end_turns();
+}
+
 /* The pages read as fresh ones, wherever they were known. */
 static void discard(vaddr_t start, size_t pages)
 {
@@ -842,6 +882,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_visitors_find_no_frames),
         cmocka_unit_test(test_opened_and_closed),
         cmocka_unit_test(test_not_opened_by_who_holds_it),
+        cmocka_unit_test(test_opened_while_waited_for),
         cmocka_unit_test(test_discarded_everywhere),
         cmocka_unit_test(test_tables_of_a_gib),
         cmocka_unit_test(test_entries_of_the_root),
