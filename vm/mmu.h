@@ -272,7 +272,8 @@ bool mmu_query(const struct mmu *mmu, vaddr_t va, struct mmu_entry *entry);
 #if QUIRE_THREADS
 /*
  * For several CPUs at once, while nobody changes the tables otherwise (vm/visitors.c, arch/x86_64/mmu_shared.c). Pages
- * of ordinary memory only; the caller has them counted later (mmu_count_added).
+ * of ordinary memory only; the caller has them counted later (mmu_count_added), and what it adds to the directories,
+ * whose counts lie beside each other (mmu_count_entries).
  *
  * mmu_find_place: where the 2 MiB around va are entered: in the directory, with what is there; false: there is none.
  * mmu_add_table: makes a table for small pages where nothing was, unless another CPU makes it; false: no frame.
@@ -284,10 +285,16 @@ struct mmu_place {
     uint64_t *above, *directory;
     uint64_t entry; /* of the directory, as it was */
 };
+/* Entries of one directory, of which the entry above does not count so many yet. */
+struct mmu_uncounted {
+    uint64_t *above;
+    unsigned entries;
+};
 bool mmu_find_place(const struct mmu *mmu, vaddr_t va, struct mmu_place *place);
-bool mmu_add_table(struct mmu_place *place);
+bool mmu_add_table(struct mmu_place *place, struct mmu_uncounted *uncounted);
 unsigned mmu_add_small(const struct mmu_place *place, vaddr_t va, struct frame_run run, vm_flags_t flags);
-bool mmu_add_large(const struct mmu_place *place, paddr_t frame, vm_flags_t flags);
+bool mmu_add_large(const struct mmu_place *place, paddr_t frame, vm_flags_t flags, struct mmu_uncounted *uncounted);
+void mmu_count_entries(struct mmu_uncounted *uncounted);
 bool mmu_forget_allowed(const struct mmu_place *place, vaddr_t va, vm_flags_t access);
 #endif
 

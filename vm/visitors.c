@@ -70,6 +70,7 @@ static void add_up(struct address_space *domain, struct vm_visitor *visitor)
 {
     tell_segment(visitor);
     mmu_count_added(&domain->mmu, visitor->small, visitor->large);
+    mmu_count_entries(&visitor->uncounted);
     memset(&visitor->run, 0, sizeof(*visitor) - offsetof(struct vm_visitor, run));
 }
 
@@ -255,7 +256,7 @@ static bool touch_large(const struct mmu_place *place, struct vm_visitor *visito
 
     if (UNLIKELY(frame == FRAME_NONE))
         return false;
-    if (UNLIKELY(!mmu_add_large(place, frame, segment->flags))) {
+    if (UNLIKELY(!mmu_add_large(place, frame, segment->flags, &visitor->uncounted))) {
         put_back(frame, PAGE_2M, state);
         return false;
     }
@@ -291,7 +292,7 @@ static bool touch(struct mmu_place *place, struct vm_visitor *visitor, vaddr_t v
         __atomic_store_n(&segment->mapped, true, __ATOMIC_RELAXED);
     if (large && place->entry == 0)
         return touch_large(place, visitor, va);
-    if (place->entry == 0 && UNLIKELY(!mmu_add_table(place)))
+    if (place->entry == 0 && UNLIKELY(!mmu_add_table(place, &visitor->uncounted)))
         return false;
     if (UNLIKELY(!mmu_has_table(place->entry) || (large && !mmu_table_is_used(place->entry))))
         return false;

@@ -15,6 +15,7 @@ struct vm_visitor {
     uint32_t faults_small, faults_large; /* that the segment does not */
     struct vm_segment *segment;          /* where the last one was; NULL: nowhere yet */
     vaddr_t next;
+    struct mmu_uncounted uncounted;
 } __attribute__((aligned(64)));
 
 /* Where the core serves a fault with the domain held, for another CPU than that whose domain it is: after so many it

@@ -3,8 +3,9 @@
  *
  * An entry that is free becomes one of a page, or of a table, by a compare-and-swap: of several that make one, one
  * does, and the others get their frames back. The count that the entry above keeps (mmu.c) follows, by an atomic
- * addition: it is right as soon as all have gone. Tables, and the entry of the GiB, stay where they are; so does what
- * mmu.c remembers of them.
+ * addition: it is right as soon as all have gone. For the entries of a directory that comes when they go: the counts of
+ * eight GiB are on one line, which all that walk the tables read. Tables, and the entry of the GiB, stay where they
+ * are; so does what mmu.c remembers of them.
  */
 #include "arch/x86_64/pte.h"
 #include "core/cpu.h"
@@ -58,14 +59,30 @@ bool mmu_find_place(const struct mmu *mmu, vaddr_t va, struct mmu_place *place)
     return true;
 }
 
-bool mmu_add_table(struct mmu_place *place)
+void mmu_count_entries(struct mmu_uncounted *uncounted)
+{
+    if (uncounted->entries > 0)
+        count(uncounted->above, uncounted->entries);
+    uncounted->entries = 0;
+}
+
+static void count_later(struct mmu_uncounted *uncounted, entry_t *above)
+{
+    if (UNLIKELY(uncounted->above != above)) {
+        mmu_count_entries(uncounted);
+        uncounted->above = above;
+    }
+    uncounted->entries++;
+}
+
+bool mmu_add_table(struct mmu_place *place, struct mmu_uncounted *uncounted)
 {
     paddr_t table = mmu_get_table_frame();
 
     if (UNLIKELY(table == FRAME_NONE))
         return false;
     if (enter(place->directory, table | PTE_TABLE))
-        count(place->above, 1);
+        count_later(uncounted, place->above);
     else
         mmu_put_table_frame(table);
     place->entry = load(place->directory);
@@ -84,11 +101,11 @@ unsigned mmu_add_small(const struct mmu_place *place, vaddr_t va, struct frame_r
     return (unsigned)(entry - first);
 }
 
-bool mmu_add_large(const struct mmu_place *place, paddr_t frame, vm_flags_t flags)
+bool mmu_add_large(const struct mmu_place *place, paddr_t frame, vm_flags_t flags, struct mmu_uncounted *uncounted)
 {
     if (UNLIKELY(!enter(place->directory, frame | PTE_LARGE | mmu_leaf_bits[flags & VM_PROTECTION])))
         return false;
-    count(place->above, 1);
+    count_later(uncounted, place->above);
     return true;
 }
 
