@@ -26,8 +26,11 @@ void cpu_watch_faults(error_t (*watcher)(vaddr_t address, vm_flags_t access, boo
 unsigned cpu_count(void);
 /* CPUs that will run once they are started (cpu_start_others), as far as the firmware tells: at least cpu_count(). */
 unsigned cpu_present(void);
-/* Areas of CPUs (core/percpu.h), of those that run and of those that may be started: each CPU has one of so many. */
+/* Areas (core/percpu.h) of CPUs that run or are being started: each of these has one of them, the first one place 0. */
 unsigned cpu_places(void);
+/* Of the image's one user of places: called with each further one before a CPU has it. False: there is no memory, and
+ * the CPU is left out. NULL: none. */
+extern bool (*cpu_place_added)(unsigned place);
 /*
  * Has the other CPUs of the machine run, those that the core can use (arch/x86_64/smp.c; what is left out is said on
  * the console): each calls the function on a stack of its own, with interrupts off, and for good. Returns when they are

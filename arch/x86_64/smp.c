@@ -310,11 +310,15 @@ static void area_free(struct vm_segment *segment)
     vm_segment_destroy(vm_space(), segment);
 }
 
+bool (*cpu_place_added)(unsigned place);
+
 static error_t area_make(unsigned place)
 {
     struct vm_segment *segment = vm_cpu_area_add(vm_space(), names[place], area_start(place), area_size());
     error_t error = IS_ERR(segment) ? ERR_OF(segment) : area_back(segment, area_offset(place));
 
+    if (error == E_SUCCESS && cpu_place_added != NULL && !cpu_place_added(1 + place))
+        error = E_NOMEM;
     if (error == E_SUCCESS)
         cpu_prepare(area_offset(place));
     else if (!IS_ERR(segment))
@@ -631,6 +635,11 @@ static unsigned find_others(uint32_t *ids)
 
 static unsigned areas; /* of other CPUs */
 
+unsigned cpu_places(void)
+{
+    return 1 + areas;
+}
+
 static void make_areas(unsigned count)
 {
     for (; areas < count; areas++) {
@@ -655,11 +664,6 @@ unsigned cpu_present(void)
         present = 1 + (unsigned)(others < CPUS_MAX ? others : CPUS_MAX - 1);
     }
     return present > 0 ? present : 1;
-}
-
-unsigned cpu_places(void)
-{
-    return run_here != NULL ? 1 + areas : cpu_present();
 }
 
 void cpu_start_others(void (*run)(void))

@@ -556,6 +556,66 @@ static void test_long_objects_stay(void **state)
     end_all();
 }
 
+/* CPU 0 keeps half of what it allocates for a while, and CPU 1, which makes a slow step each time, frees the other:
+ * objects come home also while the heap grows. None is lost. */
+static void send_half(unsigned cpu, void *unused)
+{
+    (void)unused;
+    for (unsigned round = 0; round < 100; round++) {
+        for (unsigned i = 0; cpu == 0 && i < FEW; i++) {
+            struct block **place = &ring[i % RING];
+
+            assert_non_null(many[i] = program_malloc(48));
+            while (__atomic_load_n(place, __ATOMIC_ACQUIRE))
+                cpu_relax();
+            __atomic_store_n(place, program_malloc(48), __ATOMIC_RELEASE);
+        }
+        for (unsigned i = 0; cpu == 1 && i < FEW; i++) {
+            struct block **place = &ring[i % RING], *block;
+
+            while ((block = __atomic_load_n(place, __ATOMIC_ACQUIRE)) == NULL)
+                cpu_relax();
+            __atomic_store_n(place, NULL, __ATOMIC_RELEASE);
+            program_free(block);
+            program_free(program_malloc(100000));
+        }
+        if (cpu == 0) {
+            free_every(0, 1);
+            heap_program_trim();
+        }
+    }
+}
+
+static void test_home_while_growing(void **state)
+{
+    (void)state;
+    start();
+    fake_cpus_run(send_half, NULL);
+    end_all();
+}
+
+/* What was freed last is a third CPU's: what lies behind it is asked for all the same. */
+static void test_third_owner_in_front(void **state)
+{
+    static void *others[400];
+
+    (void)state;
+    start();
+    fake_cpu_be(2);
+    for (unsigned i = 0; i < ARRAY_LENGTH(others); i++)
+        assert_non_null(others[i] = program_malloc(48));
+    for (unsigned i = 0; i < ARRAY_LENGTH(others); i++) {
+        fake_cpu_be(0);
+        allocate_every(0, 1, 32);
+        fake_cpu_be(1);
+        free_every(0, 1);
+        program_free(others[i]);
+    }
+    assert_true(cpu_variable(0, program_heap).held < 3 * MIB);
+    fake_cpu_be(0);
+    end_all();
+}
+
 /* One CPU holds nearly all of RAM in its lists, in the heap of another, and a third one allocates as much. */
 static void hold_all(unsigned cpu, void *unused)
 {
@@ -751,6 +811,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_owner_is_busy),
         cmocka_unit_test(test_lines_are_not_shared),
         cmocka_unit_test(test_long_objects_stay),
+        cmocka_unit_test(test_home_while_growing),
+        cmocka_unit_test(test_third_owner_in_front),
         cmocka_unit_test(test_memory_is_short),
         cmocka_unit_test(test_nothing_is_shared),
         cmocka_unit_test(test_begins_with_realloc),

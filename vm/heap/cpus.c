@@ -203,7 +203,9 @@ static __attribute__((no_sanitize("thread"))) bool find_lists(unsigned cpu, cons
     bool any = false;
 
     for (unsigned class = 0; class < CLASSES; class ++) {
-        lists->wanted[class] = regions_have(heap, first[class]) || regions_have(heap, aside[class]);
+        /* In that of CLASS_NONE are objects of all heaps, and what lies behind the first cannot be told. */
+        lists->wanted[class] = (class == CLASS_NONE && first[class]) || regions_have(heap, first[class]) ||
+                               regions_have(heap, aside[class]);
         any |= lists->wanted[class];
     }
     return any;

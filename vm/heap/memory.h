@@ -24,7 +24,8 @@ struct span;
  * they are touched. False: no memory. Once; later calls do nothing. */
 bool heap_tables_make(void);
 
-/* Backs what all CPUs have of classes for 2 MiB of the map of RAM: whoever frees looks there. False: no memory. */
+/* Backs what the tables have for 2 MiB of the map of RAM, of classes for all CPUs: whoever frees looks there. False: no
+ * memory, with what others need left. */
 #if QUIRE_THREADS
 bool heap_tables_back(uintptr_t region);
 #else

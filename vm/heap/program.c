@@ -51,7 +51,7 @@
 #define TURN_OF_HEAP 1024u /* of objects beyond a slice so much at a time */
 #define ZEROED_LARGE                                                                                                   \
     ((size_t)128 << 10) /* from here on what is to be zero is a large block: the pages that are touched are */
-#define LINE 64u        /* bytes of the cache */
+#define CLASS_SHORT 3u  /* the last one of objects that are shorter than a line of the cache: 48 bytes */
 #define DECAY 512u      /* lists that were empty until what is not needed goes */
 #define MEDIUM_MORE 4u  /* what a medium block that was kept may be too long by: this part, so of the next two bins */
 #define LENDERS 4u      /* classes above that may lend: objects of up to one and a half times the size */
@@ -225,11 +225,11 @@ static bool others_put(struct span *span, uintptr_t block)
             span_give(span, block);
         return span->class;
     }
-    if (span->class && span->size >= LINE) {
+    if (span->class <= CLASS_SHORT) {
+        heap_collect(span, block);
+    } else {
         span_know(span);
         list_put(&this_cpu(heap_lists)[span->class], block);
-    } else {
-        heap_collect(span, block);
     }
     return true;
 }
@@ -442,11 +442,20 @@ static inline bool list_is_new(unsigned class, uintptr_t list)
     return *link_of(list) == list + size_classes[class].size;
 }
 
+/* The last class that may lend to a class. Where there are other CPUs, what is shorter than a line is only lent what
+ * is, too, and so nobody else's. */
+static inline unsigned last_lender(unsigned class)
+{
+    unsigned most = QUIRE_THREADS && class <= CLASS_SHORT ? CLASS_SHORT : CLASS_LAST;
+
+    return class + LENDERS < most ? class + LENDERS : most;
+}
+
 /* Half a batch of the first larger class whose list is long; 0: there is none. Where one is new as yet, the heap grows,
  * and there is nothing to look for. */
 static uintptr_t objects_lent(unsigned class)
 {
-    unsigned last = class + LENDERS < CLASS_LAST ? class + LENDERS : CLASS_LAST;
+    unsigned last = last_lender(class);
 
     for (unsigned lender = class + 1; lender <= last; lender++) {
         uintptr_t *list = &this_cpu(heap_lists)[lender], first = *list;
@@ -468,7 +477,7 @@ static uintptr_t objects_new(unsigned class)
 
     if (UNLIKELY(end == &first))
         return 0;
-    *end = 0;
+    *end = QUIRE_THREADS ? this_cpu(heap_lists)[class] : 0; /* what others freed may have come while the heap grew */
     return first;
 }
 
