@@ -2,7 +2,8 @@
  * futex(2). A thread that waits is in the bucket of its address, in the order in which threads came; each bucket has a
  * lock, which is held where the word is compared and the thread put in, and where threads are taken out: so no wake-up
  * is lost between the two. A thread that was taken out takes the lock of its bucket once more before it goes on:
- * whoever took it out is then done with it.
+ * whoever took it out is then done with it. So that it finds the lock free, those that sleep are woken when the lock
+ * has been given back (threads_go).
  *
  * Keys are addresses; of a word in memory that may be mapped twice (files, shared memory), which is not said to be
  * private, that in RAM.
@@ -134,12 +135,12 @@ static void take(struct waiter *waiter)
     waiter->queued = false;
 }
 
-static void wake(struct waiter *waiter)
+static void wake(struct waiter *waiter, struct thread_list *woken)
 {
     struct thread *thread = waiter->thread;
 
     take(waiter);
-    thread_unpark(thread);
+    thread_unpark_later(thread, woken);
 }
 
 /* The bucket that the waiter is in, or was last, locked. */
@@ -253,29 +254,31 @@ static long futex_wait(const uint32_t *word, uintptr_t key, uint32_t value, uint
 /* ---- waking ---- */
 
 /* With the lock of the bucket. */
-static unsigned wake_in(struct bucket *bucket, uintptr_t key, unsigned count, uint32_t bitset)
+static unsigned wake_in(struct bucket *bucket, uintptr_t key, unsigned most, uint32_t bitset, struct thread_list *woken)
 {
-    unsigned woken = 0;
+    unsigned count = 0;
 
-    for (struct waiter *waiter = bucket->first, *next; waiter != NULL && woken < count; waiter = next) {
+    for (struct waiter *waiter = bucket->first, *next; waiter != NULL && count < most; waiter = next) {
         next = waiter->next;
         if (waiter->key != key || !(waiter->bitset & bitset) || waiter->self != 0)
             continue;
-        wake(waiter);
-        woken++;
+        wake(waiter, woken);
+        count++;
     }
-    return woken;
+    return count;
 }
 
-static unsigned wake_some(uintptr_t key, unsigned count, uint32_t bitset)
+static unsigned wake_some(uintptr_t key, unsigned most, uint32_t bitset)
 {
     struct bucket *bucket = bucket_of(key);
-    unsigned woken;
+    struct thread_list woken = {NULL, NULL};
+    unsigned count;
 
     spin_lock(&bucket->lock);
-    woken = wake_in(bucket, key, count, bitset);
+    count = wake_in(bucket, key, most, bitset, &woken);
     spin_unlock(&bucket->lock);
-    return woken;
+    threads_go(&woken);
+    return count;
 }
 
 unsigned futex_wake(const uint32_t *word, unsigned count)
@@ -289,8 +292,9 @@ static long futex_requeue(const uint32_t *word, uintptr_t key, unsigned wakes, u
                           const uint32_t *expected)
 {
     struct bucket *from = bucket_of(key), *to = bucket_of(second);
+    struct thread_list woken = {NULL, NULL};
     error_t error = E_SUCCESS;
-    unsigned woken = 0, moved = 0;
+    unsigned count = 0, moved = 0;
     uint32_t now;
 
     lock_both(from, to);
@@ -299,7 +303,7 @@ static long futex_requeue(const uint32_t *word, uintptr_t key, unsigned wakes, u
     if (expected != NULL && error == E_SUCCESS && now != *expected)
         error = E_AGAIN;
     if (error == E_SUCCESS)
-        woken = wake_in(from, key, wakes, FUTEX_ANY);
+        count = wake_in(from, key, wakes, FUTEX_ANY, &woken);
     for (struct waiter *waiter = from->first, *next; error == E_SUCCESS && waiter != NULL && moved < moves;
          waiter = next) {
         next = waiter->next;
@@ -311,7 +315,8 @@ static long futex_requeue(const uint32_t *word, uintptr_t key, unsigned wakes, u
         moved++;
     }
     unlock_both(from, to);
-    return error != E_SUCCESS ? -error : (long)(woken + (expected != NULL ? moved : 0));
+    threads_go(&woken);
+    return error != E_SUCCESS ? -error : (long)(count + (expected != NULL ? moved : 0));
 }
 
 /* ---- FUTEX_WAKE_OP ---- */
@@ -344,14 +349,15 @@ static bool compare(unsigned comparison, int32_t old, int32_t operand)
                                   : old >= operand;
 }
 
-static long futex_wake_op(uintptr_t key, unsigned count, unsigned count_second, uint32_t *second, uintptr_t second_key,
+static long futex_wake_op(uintptr_t key, unsigned most, unsigned most_second, uint32_t *second, uintptr_t second_key,
                           uint32_t code)
 {
     unsigned operation = code >> 28 & 7, comparison = code >> 24 & 0xf;
     bool shift = code >> 28 & OP_SHIFT;
     uint32_t operand = (uint32_t)sign_extended(code >> 12 & 0xfff), old;
     struct bucket *first = bucket_of(key), *other = bucket_of(second_key);
-    unsigned woken = 0;
+    struct thread_list woken = {NULL, NULL};
+    unsigned count = 0;
     error_t error;
 
     if (operation >= OPS || comparison >= CMPS)
@@ -365,12 +371,13 @@ static long futex_wake_op(uintptr_t key, unsigned count, unsigned count_second, 
             break;
     }
     if (error == E_SUCCESS) {
-        woken = wake_in(first, key, count, FUTEX_ANY);
+        count = wake_in(first, key, most, FUTEX_ANY, &woken);
         if (compare(comparison, (int32_t)old, sign_extended(code & 0xfff)))
-            woken += wake_in(other, second_key, count_second, FUTEX_ANY);
+            count += wake_in(other, second_key, most_second, FUTEX_ANY, &woken);
     }
     unlock_both(first, other);
-    return error != E_SUCCESS ? -error : (long)woken;
+    threads_go(&woken);
+    return error != E_SUCCESS ? -error : (long)count;
 }
 
 /* ---- locks with an owner ---- */
@@ -488,7 +495,8 @@ static long futex_lock_pi(uint32_t *word, uintptr_t key, uint64_t deadline, bool
 
 /* The lock goes to the one who waited longest, or is free. owner: who has to have it by the word, or 0: that does not
  * matter. mark: OWNER_DIED or 0. With the lock of the bucket. */
-static error_t hand_over(struct bucket *bucket, uint32_t *word, uintptr_t key, uint32_t owner, uint32_t mark)
+static error_t hand_over(struct bucket *bucket, uint32_t *word, uintptr_t key, uint32_t owner, uint32_t mark,
+                         struct thread_list *woken)
 {
     bool more;
     struct waiter *next = first_owner(bucket, key, &more);
@@ -505,18 +513,20 @@ static error_t hand_over(struct bucket *bucket, uint32_t *word, uintptr_t key, u
     if (error != E_SUCCESS || next == NULL)
         return error;
     note_owner(bucket, key, next->self);
-    wake(next);
+    wake(next, woken);
     return E_SUCCESS;
 }
 
 static long futex_unlock_pi(uint32_t *word, uintptr_t key)
 {
     struct bucket *bucket = bucket_of(key);
+    struct thread_list woken = {NULL, NULL};
     error_t error;
 
     spin_lock(&bucket->lock);
-    error = hand_over(bucket, word, key, (uint32_t)linux_thread()->id, 0);
+    error = hand_over(bucket, word, key, (uint32_t)linux_thread()->id, 0, &woken);
     spin_unlock(&bucket->lock);
+    threads_go(&woken);
     return -error;
 }
 
@@ -542,15 +552,17 @@ void futex_owner_died(uint32_t *word, uint32_t owner, bool pi, bool pending)
 /* In a bucket; true if there may be more. */
 static bool hand_over_of(struct bucket *bucket, uint32_t owner)
 {
+    struct thread_list woken = {NULL, NULL};
     bool found = false;
 
     spin_lock(&bucket->lock);
     for (struct waiter *waiter = bucket->first; waiter != NULL && !found; waiter = waiter->next) {
         if (waiter->self == 0 || waiter->owner != owner)
             continue;
-        found = hand_over(bucket, waiter->word, waiter->key, 0, OWNER_DIED) == E_SUCCESS;
+        found = hand_over(bucket, waiter->word, waiter->key, 0, OWNER_DIED, &woken) == E_SUCCESS;
     }
     spin_unlock(&bucket->lock);
+    threads_go(&woken);
     return found;
 }
 

@@ -491,6 +491,26 @@ void thread_unpark(struct thread *thread)
         put_woken(thread);
 }
 
+void thread_unpark_later(struct thread *thread, struct thread_list *woken)
+{
+    if (!permit(thread))
+        return;
+    thread->next = NULL;
+    if (woken->first == NULL)
+        woken->first = thread;
+    else
+        woken->last->next = thread;
+    woken->last = thread;
+}
+
+void threads_go(const struct thread_list *woken)
+{
+    for (struct thread *thread = woken->first, *next; thread != NULL; thread = next) {
+        next = thread->next;
+        put_woken(thread);
+    }
+}
+
 bool thread_is_parked(const struct thread *thread)
 {
     uint32_t state = __atomic_load_n(&thread->state, __ATOMIC_RELAXED);

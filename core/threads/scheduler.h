@@ -20,7 +20,7 @@ struct thread {
     enum leaving leaving;          /* of the CPU that it leaves */
     unsigned cpu;                  /* where it runs, or ran last */
     uint64_t affinity;             /* CPUs that it may run on, a bit for each */
-    struct thread *next;           /* in a run queue */
+    struct thread *next;           /* in a run queue, or a list of woken ones */
     struct deadline wake;          /* while it is parked, in the sleepers of its CPU */
     unsigned wake_cpu;             /* whose those are */
     uint64_t ran;                  /* thread_time_at; atomic */
@@ -82,6 +82,15 @@ void thread_start(struct thread *);
 void thread_park(uint64_t deadline);
 /* From any CPU, with locks held, by an interrupt too. */
 void thread_unpark(struct thread *);
+/*
+ * The same in two steps, for who holds a lock that the woken thread takes next: it has its permit, and may end if it
+ * was not asleep yet; one that was goes into a list, which begins all zero, and runs no sooner than threads_go says.
+ */
+struct thread_list {
+    struct thread *first, *last;
+};
+void thread_unpark_later(struct thread *, struct thread_list *);
+void threads_go(const struct thread_list *);
 
 /* Others that are ready run first. */
 void thread_yield(void);

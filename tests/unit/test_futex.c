@@ -22,6 +22,7 @@ static struct linux_thread players[EXPLORE_ACTORS];
 static bool permits[EXPLORE_ACTORS], signalled[EXPLORE_ACTORS], left[EXPLORE_ACTORS];
 static bool permits_are_forgotten; /* where the thread is not parked: to see that found */
 static bool parked[EXPLORE_ACTORS];
+static bool listed[EXPLORE_ACTORS]; /* by who took it out, to be woken soon */
 static uint32_t word, other;
 static unsigned returned, inside, entered, alone;
 static void (*const *acts)(void);
@@ -52,16 +53,55 @@ void thread_park(uint64_t deadline)
     explore_step();
     parked[self] = true;
     explore_wait(has_permit, (void *)(uintptr_t)self, deadline);
-    parked[self] = permits[self] = false;
+    if (listed[self])
+        explore_wait(has_permit, (void *)(uintptr_t)self, UINT64_MAX);
+    parked[self] = permits[self] = listed[self] = false;
+}
+
+static bool holds_a_bucket(void)
+{
+    for (unsigned i = 0; i < BUCKETS; i++)
+        if (spin_is_held(&buckets[i].lock))
+            return true;
+    return false;
+}
+
+/* Who is parked may run on another CPU at once, where it takes the lock of its bucket. */
+static void give_permit(unsigned number)
+{
+    EXPLORE_CHECK(number < EXPLORE_ACTORS && !left[number]);
+    EXPLORE_CHECK(!parked[number] || permits[number] || !holds_a_bucket());
+    permits[number] = !permits_are_forgotten || parked[number];
 }
 
 void thread_unpark(struct thread *thread)
 {
+    explore_fence();
+    if (!listed[number_of(thread)])
+        give_permit(number_of(thread));
+}
+
+void thread_unpark_later(struct thread *thread, struct thread_list *list)
+{
     unsigned number = number_of(thread);
 
     explore_fence();
-    EXPLORE_CHECK(number < EXPLORE_ACTORS && !left[number]);
-    permits[number] = !permits_are_forgotten || parked[number];
+    if (!parked[number] || permits[number] || listed[number]) {
+        give_permit(number);
+        return;
+    }
+    listed[number] = true;
+    thread->next = list->first;
+    list->first = thread;
+}
+
+void threads_go(const struct thread_list *list)
+{
+    for (struct thread *thread = list->first, *next; thread != NULL; thread = next) {
+        next = thread->next;
+        explore_fence();
+        give_permit(number_of(thread));
+    }
 }
 
 uint64_t clock_monotonic(void)
@@ -211,6 +251,7 @@ static void begin_run(void)
     memset(buckets, 0, sizeof(buckets));
     memset(permits, 0, sizeof(permits));
     memset(parked, 0, sizeof(parked));
+    memset(listed, 0, sizeof(listed));
     memset(signalled, 0, sizeof(signalled));
     memset(left, 0, sizeof(left));
     for (unsigned i = 0; i < EXPLORE_ACTORS; i++)

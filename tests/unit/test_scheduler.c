@@ -30,7 +30,7 @@ static void (*const send_kick)(unsigned cpu) = cpu_kick;
 
 static struct thread threads[THREADS];
 static _Alignas(64) char stacks[THREADS][STACK];
-static unsigned started, ended;
+static unsigned started, ended, order_length;
 static struct spinlock flag_lock;
 static bool flag, done, given_up;
 
@@ -246,11 +246,33 @@ static void wake_from_another_cpu(void)
     EXPLORE_CHECK(wait_for(&flag, UINT64_MAX));
 }
 
+/* The same, but what lies in between is done without the lock. */
+static void wake_later(struct thread *unused)
+{
+    struct thread_list woken = {NULL, NULL};
+
+    (void)unused;
+    spin_lock(&flag_lock);
+    __atomic_store_n(&flag, true, __ATOMIC_RELEASE);
+    if (!given_up)
+        thread_unpark_later(&threads[0], &woken);
+    spin_unlock(&flag_lock);
+    threads_go(&woken);
+    end_here();
+}
+
+static void wake_later_from_another_cpu(void)
+{
+    start(wake_later, (uint64_t)1 << 1);
+    EXPLORE_CHECK(wait_for(&flag, UINT64_MAX));
+}
+
 static void test_no_wake_is_lost(void **state)
 {
     (void)state;
     must_hold(2, 3, wake_parked);
     must_hold(2, 2, wake_from_another_cpu);
+    must_hold(2, 2, wake_later_from_another_cpu);
 }
 
 static void test_that_lost_wakes_are_found(void **state)
@@ -261,6 +283,40 @@ static void test_that_lost_wakes_are_found(void **state)
     must_be_found(2, 2, wake_from_another_cpu, "permit");
     kicks_are_forgotten = true;
     must_be_found(2, 2, wake_from_another_cpu, NULL);
+}
+
+static void park_until_done(struct thread *thread)
+{
+    while (!done)
+        thread_park(UINT64_MAX);
+    EXPLORE_CHECK(order_length + 1 == (unsigned)(thread - threads));
+    order_length++;
+    end_here();
+}
+
+/* On one CPU: in the order in which they went into the list. */
+static void wake_a_list(void)
+{
+    struct thread_list woken = {NULL, NULL};
+
+    order_length = 0;
+    for (unsigned i = 1; i < THREADS; i++)
+        start(park_until_done, (uint64_t)1 << 0);
+    thread_yield();
+    done = true;
+    for (unsigned i = 1; i < THREADS; i++)
+        thread_unpark_later(&threads[i], &woken);
+    thread_yield();
+    EXPLORE_CHECK(order_length == 0);
+    threads_go(&woken);
+    thread_yield();
+    EXPLORE_CHECK(order_length == THREADS - 1);
+}
+
+static void test_a_list_is_woken_in_order(void **state)
+{
+    (void)state;
+    must_hold(1, 0, wake_a_list);
 }
 
 #define SPAN 50u
@@ -279,10 +335,23 @@ static void wake_at_the_deadline(void)
     wait_for(&flag, read_clock() + SPAN);
 }
 
+static void wake_later_and_late(struct thread *unused)
+{
+    explore_pass(SPAN);
+    wake_later(unused);
+}
+
+static void wake_later_at_the_deadline(void)
+{
+    start(wake_later_and_late, (uint64_t)1 << 1);
+    wait_for(&flag, read_clock() + SPAN);
+}
+
 static void test_deadline_and_wake(void **state)
 {
     (void)state;
     must_hold(2, 2, wake_at_the_deadline);
+    must_hold(2, 2, wake_later_at_the_deadline);
 }
 
 static void wake_twice(struct thread *unused)
@@ -340,7 +409,7 @@ static void test_permits(void **state)
 
 /* ---- deadlines ---- */
 
-static unsigned order[THREADS], order_length;
+static unsigned order[THREADS];
 
 static void sleep_by_number(struct thread *thread)
 {
@@ -605,6 +674,7 @@ int main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_wake_is_lost),
         cmocka_unit_test(test_that_lost_wakes_are_found),
+        cmocka_unit_test(test_a_list_is_woken_in_order),
         cmocka_unit_test(test_deadline_and_wake),
         cmocka_unit_test(test_wakes_one_after_the_other),
         cmocka_unit_test(test_permits),
