@@ -1,9 +1,12 @@
 /*
- * The scheduler. Each CPU has a queue of threads that are ready, in the order in which they became so, and runs each
- * for a slice of time. A thread that becomes ready goes to the CPU where it ran last if that is idle (its caches may
- * hold what it needs), else to another one that is, else to where it ran last. A CPU that has nothing to do takes a
- * thread from the queue of another one before it sleeps. The timer of a CPU runs only if there is something that it is
- * for: somebody waits for the CPU, or sleeps until a time.
+ * The scheduler. Each CPU has queues of threads that are ready, in the order in which they became so, and runs each
+ * for a slice of time. One that waits keeps what is left of its slice, and goes first when it is woken, before those
+ * that begin a new one; where it is not the running thread that wakes it, that one is interrupted. So who waits much
+ * and computes little gets a CPU at once beside those that compute, and who has used its slice takes its turn. A thread
+ * that becomes ready goes to the CPU where it ran last if that is idle (its caches may hold what it needs), else to
+ * another one that is, else to where it ran last. A CPU that has nothing to do takes a thread from the queue of another
+ * one before it sleeps. The timer of a CPU runs only if there is something that it is for: somebody waits for the CPU,
+ * or sleeps until a time.
  *
  * Waiting is parking (after Java's LockSupport): a thread has a permit or not; thread_unpark gives it, thread_park
  * takes it and waits as long as there is none. So who waits says first where it can be found, looks once more whether
@@ -29,6 +32,7 @@
 #include "vm/frames.h"
 
 #define SLICE_NS 3000000u
+#define SLICE_LEAST_NS 50000u /* less is none */
 /* Where an interrupt came at a bad moment, in the middle of what the core does, it is tried again so much later. */
 #define AGAIN_NS 50000u
 #define IDLE_STACK 16384u
@@ -36,9 +40,9 @@
 enum thread_state { RUNNING, PARKING, PARKED, WOKEN };
 
 struct scheduler {
-    struct spinlock_scheduler lock; /* of the queue and the sleepers */
-    struct thread *first, *last;
-    unsigned length; /* read without the lock, too */
+    struct spinlock_scheduler lock;    /* of the queues and the sleepers */
+    struct thread_list resumed, ready; /* with a slice that they have begun, or a new one */
+    unsigned length, resumed_length;   /* of both, and of the one; read without the lock, too */
     struct deadline *sleepers;
     struct thread *current, *previous;
     uint64_t began; /* with threads (monotonic); 0: not yet */
@@ -143,21 +147,20 @@ bool scheduler_set_alarm(uint64_t time)
 
 /* ---- queues ---- */
 
-static void append(struct scheduler *to, struct thread *thread)
+static void append(struct thread_list *list, struct thread *thread)
 {
     thread->next = NULL;
-    if (to->length == 0)
-        to->first = thread;
+    if (list->first == NULL)
+        list->first = thread;
     else
-        to->last->next = thread;
-    to->last = thread;
-    __atomic_store_n(&to->length, to->length + 1, __ATOMIC_RELAXED);
+        list->last->next = thread;
+    list->last = thread;
 }
 
-/* The first thread that one of the CPUs may run, or NULL. With the lock. */
-static struct thread *take_first(struct scheduler *from, uint64_t cpus)
+/* The first thread that one of the CPUs may run, or NULL. */
+static struct thread *take_from(struct thread_list *list, uint64_t cpus)
 {
-    struct thread *before = NULL, *thread = from->first;
+    struct thread *before = NULL, *thread = list->first;
 
     while (thread != NULL && !(affinity_of(thread) & cpus)) {
         before = thread;
@@ -166,12 +169,48 @@ static struct thread *take_first(struct scheduler *from, uint64_t cpus)
     if (thread == NULL)
         return NULL;
     if (before == NULL)
-        from->first = thread->next;
+        list->first = thread->next;
     else
         before->next = thread->next;
-    if (from->last == thread)
-        from->last = before;
-    __atomic_store_n(&from->length, from->length - 1, __ATOMIC_RELAXED);
+    if (list->last == thread)
+        list->last = before;
+    return thread;
+}
+
+/* Whether it goes on with its slice, or begins a new one. */
+static bool resumes(struct thread *thread)
+{
+    uint64_t computed = thread->ran - thread->ran_before;
+
+    if (thread->leaving == LEAVE_PARKED)
+        thread->ran_before = thread->ran;
+    if (thread->slice >= SLICE_LEAST_NS && computed < SLICE_NS)
+        return true;
+    thread->slice = SLICE_NS;
+    return false;
+}
+
+/* Both with the lock. */
+static void put(struct scheduler *to, struct thread *thread)
+{
+    bool resumed = resumes(thread);
+
+    append(resumed ? &to->resumed : &to->ready, thread);
+    if (resumed)
+        __atomic_store_n(&to->resumed_length, to->resumed_length + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&to->length, to->length + 1, __ATOMIC_RELAXED);
+}
+
+static struct thread *take_first(struct scheduler *from, uint64_t cpus)
+{
+    struct thread *thread = take_from(&from->resumed, cpus);
+
+    if (thread != NULL)
+        __atomic_store_n(&from->resumed_length, from->resumed_length - 1, __ATOMIC_RELAXED);
+    else
+        thread = take_from(&from->ready, cpus);
+    if (thread != NULL)
+        __atomic_store_n(&from->length, from->length - 1, __ATOMIC_RELAXED);
     return thread;
 }
 
@@ -215,21 +254,22 @@ static void kick_idle(uint64_t cpus)
         cpu_kick((unsigned)idle);
 }
 
-/* Where the queue was empty the CPU may sleep, or run a thread without a timer. */
+/* Where it is the first of its kind the CPU may sleep, run a thread without a timer, or one that it interrupts. */
 static void enqueue(struct thread *thread)
 {
     uint64_t affinity = affinity_of(thread);
-    bool idle, was_empty;
+    bool idle, is_first;
     unsigned cpu = choose_cpu(thread, affinity, &idle);
     struct scheduler *to = &cpu_variable(cpu, scheduler);
 
     spin_lock(&to->lock);
-    was_empty = to->length == 0;
-    append(to, thread);
+    is_first = to->length == 0;
+    put(to, thread);
+    is_first |= to->resumed.first == thread;
     spin_unlock(&to->lock);
-    if (was_empty && cpu == cpu_number())
+    if (is_first && cpu == cpu_number())
         arm();
-    else if (was_empty)
+    else if (is_first)
         cpu_kick(cpu);
     if (!idle)
         kick_idle(affinity & ~cpu_bit(cpu));
@@ -340,7 +380,8 @@ static __attribute__((noinline)) void switch_to(struct thread *next, enum leavin
     __atomic_store_n(&next->cpu, cpu_number(), __ATOMIC_RELAXED);
     self->previous = previous;
     __atomic_exchange_n(&self->current, next, __ATOMIC_SEQ_CST); /* before it is looked what else waits for it */
-    self->slice_end = now + SLICE_NS;
+    previous->slice = now < self->slice_end ? self->slice_end - now : 0;
+    self->slice_end = now + next->slice;
     if (length_of(self) > 0 || self->armed == UINT64_MAX) /* an interrupt that led here has left the timer to this */
         arm();
     context_switch(&previous->context, &next->context);
@@ -363,6 +404,7 @@ static void leave(enum leaving leaving)
 
 void thread_yield(void)
 {
+    own()->slice_end = 0;
     leave(LEAVE_READY);
 }
 
@@ -493,14 +535,8 @@ void thread_unpark(struct thread *thread)
 
 void thread_unpark_later(struct thread *thread, struct thread_list *woken)
 {
-    if (!permit(thread))
-        return;
-    thread->next = NULL;
-    if (woken->first == NULL)
-        woken->first = thread;
-    else
-        woken->last->next = thread;
-    woken->last = thread;
+    if (permit(thread))
+        append(woken, thread);
 }
 
 void threads_go(const struct thread_list *woken)
@@ -550,6 +586,12 @@ static void preempted(void)
         on_interrupt(context_program_frame(&own()->current->context));
 }
 
+static bool others_come_first(const struct scheduler *self, uint64_t now)
+{
+    return __atomic_load_n(&self->resumed_length, __ATOMIC_RELAXED) > 0 ||
+           (length_of(self) > 0 && now >= self->slice_end);
+}
+
 /* Of the timer and of other CPUs. */
 static void interrupt(struct trap_frame *program)
 {
@@ -561,7 +603,7 @@ static void interrupt(struct trap_frame *program)
     wake_sleepers();
     if (can && on_interrupt != NULL)
         on_interrupt(program);
-    if (program != NULL && ((length_of(self) > 0 && now >= self->slice_end) || !may_run_here(self->current)))
+    if (program != NULL && (others_come_first(self, now) || !may_run_here(self->current)))
         context_interrupt_program(program, preempted);
     if (!can) {
         self->armed = now + AGAIN_NS;

@@ -9,10 +9,15 @@
 #include "core/spinlock.h"
 #include "core/threads/deadlines.h"
 
+struct thread;
 struct trap_frame;
 
 /* Why a thread leaves its CPU. */
 enum leaving { LEAVE_READY, LEAVE_PARKED, LEAVE_FOR_EVER, LEAVE_IDLE };
+
+struct thread_list {
+    struct thread *first, *last;
+};
 
 struct thread {
     struct machine_context context;
@@ -23,6 +28,8 @@ struct thread {
     struct thread *next;           /* in a run queue, or a list of woken ones */
     struct deadline wake;          /* while it is parked, in the sleepers of its CPU */
     unsigned wake_cpu;             /* whose those are */
+    uint64_t slice;                /* ns left of it, while the thread has no CPU */
+    uint64_t ran_before;           /* `ran` at its last wait */
     uint64_t ran;                  /* thread_time_at; atomic */
     uint64_t left[LEAVE_IDLE + 1]; /* how often it left a CPU, by why */
     void (*begin)(struct thread *);
@@ -86,9 +93,6 @@ void thread_unpark(struct thread *);
  * The same in two steps, for who holds a lock that the woken thread takes next: it has its permit, and may end if it
  * was not asleep yet; one that was goes into a list, which begins all zero, and runs no sooner than threads_go says.
  */
-struct thread_list {
-    struct thread *first, *last;
-};
 void thread_unpark_later(struct thread *, struct thread_list *);
 void threads_go(const struct thread_list *);
 

@@ -669,6 +669,97 @@ static void test_turns(void **state)
     must_hold(1, 0, compute_in_turn);
 }
 
+/* Who sleeps and computes little has the CPU when it is time, not at the end of a slice of one that computes. */
+static void sleep_often(struct thread *unused)
+{
+    (void)unused;
+    for (unsigned i = 0; i < 10; i++) {
+        uint64_t time = read_clock() + SLICE_NS / 3;
+
+        while (read_clock() < time)
+            thread_park(time);
+        EXPLORE_CHECK(read_clock() < time + SLICE_NS / 5);
+    }
+    done = true;
+    end_here();
+}
+
+static void compute_beside_sleepers(void)
+{
+    start(sleep_often, UINT64_MAX);
+    start(sleep_often, UINT64_MAX);
+    while (!done) {
+        program();
+        explore_pass(SLICE_NS / 10);
+        EXPLORE_CHECK(read_clock() < 20 * (uint64_t)SLICE_NS);
+    }
+}
+
+/* Those that only wake each other take their turns with one that computes. */
+static void wake_each_other(struct thread *thread)
+{
+    struct thread *other = thread == &threads[1] ? &threads[2] : &threads[1];
+
+    while (!done) {
+        explore_pass(SLICE_NS / 20);
+        thread_unpark(other);
+        thread_park(UINT64_MAX);
+    }
+    if (turns++ == 0)
+        thread_unpark(other);
+    end_here();
+}
+
+static void compute_beside_wakers(void)
+{
+    turns = 0;
+    start(wake_each_other, UINT64_MAX);
+    start(wake_each_other, UINT64_MAX);
+    for (unsigned i = 0; i < 100; i++) {
+        program();
+        explore_pass(SLICE_NS / 10);
+    }
+    EXPLORE_CHECK(thread_cpu_time(&threads[0]) * 4 >= read_clock());
+    done = true;
+}
+
+/* Woken at once, who has computed for long before it waited comes last. */
+static void park_and_note(struct thread *thread)
+{
+    while (!done)
+        thread_park(UINT64_MAX);
+    order[order_length++] = (unsigned)(thread - threads);
+    end_here();
+}
+
+static void compute_and_park(struct thread *thread)
+{
+    explore_pass(2 * SLICE_NS);
+    park_and_note(thread);
+}
+
+static void wake_in_order(void)
+{
+    order_length = 0;
+    start(compute_and_park, UINT64_MAX);
+    start(park_and_note, UINT64_MAX);
+    start(park_and_note, UINT64_MAX);
+    thread_yield();
+    done = true;
+    for (unsigned i = 1; i < THREADS; i++)
+        thread_unpark(&threads[i]);
+    thread_yield();
+    EXPLORE_CHECK(order_length == 3 && order[0] == 2 && order[1] == 3 && order[2] == 1);
+}
+
+static void test_turns_of_those_that_wait(void **state)
+{
+    (void)state;
+    must_hold(1, 0, compute_beside_sleepers);
+    must_hold(1, 0, compute_beside_wakers);
+    must_hold(1, 0, wake_in_order);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -685,6 +776,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_affinity),
         cmocka_unit_test(test_changed_affinity),
         cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_turns_of_those_that_wait),
     };
 
     return harness_main(argc, argv, tests, ARRAY_LENGTH(tests));
