@@ -14,6 +14,8 @@
 #include "core/spinlock.h"
 
 #if QUIRE_THREADS
+#include "core/threads/scheduler.h"
+
 extern struct spinlock_calls linux_lock;
 
 static inline void linux_enter(void)
@@ -21,9 +23,16 @@ static inline void linux_enter(void)
     spin_lock(&linux_lock);
 }
 
+/* Threads that were woken with it held, which take it next: they run when it has been given back. */
+extern struct thread_list linux_woken;
+void linux_leave_to_woken(void);
+
 static inline void linux_leave(void)
 {
-    spin_unlock(&linux_lock);
+    if (UNLIKELY(linux_woken.first != NULL))
+        linux_leave_to_woken();
+    else
+        spin_unlock(&linux_lock);
 }
 
 /* False: not so, or it is held already: a segment driver of the program makes a call inside of one. */

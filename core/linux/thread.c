@@ -47,6 +47,7 @@ struct linux_thread linux_first_thread;
 
 /* On lines of their own: what every locked call writes, and what threads that come and go write. */
 _Alignas(64) struct spinlock_calls linux_lock;
+struct thread_list linux_woken;
 
 static struct {
     _Alignas(64) struct linux_thread *last;
@@ -59,6 +60,15 @@ static PERCPU struct {
     struct linux_thread *kept; /* of threads that are no more, by `next` */
     unsigned count;
 } stacks;
+
+void linux_leave_to_woken(void)
+{
+    struct thread_list woken = linux_woken;
+
+    linux_woken = (struct thread_list){NULL, NULL};
+    spin_unlock(&linux_lock);
+    threads_go(&woken);
+}
 
 /* ---- the list ---- */
 

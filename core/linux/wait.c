@@ -46,7 +46,7 @@ void linux_wake_running(void)
 void linux_wake_waiting(void)
 {
     for (struct linux_thread *thread = waiting; thread != NULL; thread = thread->next_waiting)
-        thread_unpark(&thread->thread);
+        thread_unpark_later(&thread->thread, &linux_woken);
     linux_wake_running();
 }
 
@@ -54,7 +54,7 @@ void linux_wake_waiting_for(const struct file *file)
 {
     for (struct linux_thread *thread = waiting; thread != NULL; thread = thread->next_waiting)
         if (thread->waits_for == NULL || thread->waits_for == file)
-            thread_unpark(&thread->thread);
+            thread_unpark_later(&thread->thread, &linux_woken);
 }
 
 /* Of all threads that are and were: CPUs run nothing else. */

@@ -28,6 +28,13 @@ static unsigned returned, inside, entered, alone;
 static void (*const *acts)(void);
 
 struct spinlock_calls linux_lock;
+struct thread_list linux_woken;
+
+/* Nobody is woken with that lock here. */
+void linux_leave_to_woken(void)
+{
+    fail_msg("a thread was woken with linux_lock");
+}
 
 /* ---- what futexes ask of others ---- */
 

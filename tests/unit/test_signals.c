@@ -24,6 +24,7 @@ static bool fence_is_forgotten; /* to see that found */
 
 struct linux_thread linux_first_thread;
 struct spinlock_calls linux_lock;
+struct thread_list linux_woken;
 static struct linux_thread others[PLAYERS - 1];
 static bool told[PLAYERS];
 static unsigned actors;
@@ -35,6 +36,12 @@ static bool second_keeps;      /* what is sent to it */
 static struct linux_thread *player(unsigned number)
 {
     return number == 0 ? &linux_first_thread : &others[number - 1];
+}
+
+/* Nobody is woken with that lock here. */
+void linux_leave_to_woken(void)
+{
+    fail_msg("a thread was woken with linux_lock");
 }
 
 /* ---- what is asked of others ---- */

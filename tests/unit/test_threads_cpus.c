@@ -39,8 +39,15 @@ static size_t rounds;
 static unsigned ended;
 
 struct spinlock_calls linux_lock;
+struct thread_list linux_woken;
 
 void explore_wrong(const char *what); /* of fake/spin_check.c */
+
+/* Nobody is woken with that lock here. */
+void linux_leave_to_woken(void)
+{
+    fail_msg("a thread was woken with linux_lock");
+}
 
 /* ---- what is asked of others ---- */
 
