@@ -10,9 +10,9 @@
  * Each CPU has a table of the classes of its own heap's objects. What is another heap's has none there, and free puts
  * it where what is no object goes. That a thread moves to another CPU behind the look at the table does no harm.
  *
- * The tables hold of a class the offset of its list in heap_lists, so that its address is a register and a displacement:
- * CPUs that forward a store to a load of the same form without waiting (since Golden Cove, Zen 2) do not where there is
- * an index, and from free to the next malloc it is a chain of such pairs: 4 ticks instead of 11.
+ * The tables hold of a class the offset of its list in heap_lists, so that its address is a register and a
+ * displacement: CPUs that forward a store to a load of the same form without waiting (since Golden Cove, Zen 2) do not
+ * where there is an index, and from free to the next malloc it is a chain of such pairs: 4 ticks instead of 11.
  */
 /* clang-format off */
 #ifndef ARCH_MALLOC_H

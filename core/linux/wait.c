@@ -7,7 +7,8 @@
  *
  * Where there are threads, one that waits is parked, and whatever may have changed what it waits for wakes it: one that
  * waits for a file alone, what happens to that file, all others, anything. Each looks for itself (core/linux/wait.h).
- * At the console looks CPU 0, when it has nothing else to do.
+ * At the console looks CPU 0, when it has nothing else to do, and every 100 ms while it computes, once a thread has
+ * waited for input (linux_watch_console).
  */
 #include "core/linux/wait.h"
 

@@ -32,7 +32,8 @@
  * it asks for the list; and again when it has grown to as much, or, if it got little, by a larger part. A CPU's lists
  * are taken by the CPU itself, asked to by an interrupt, with its heap's lock held by who asks: so it is not here, in
  * the midst of changing them, and a window is started again. CPUs that free what they allocated are not asked, and
- * nothing is written where they look. When memory is short all CPUs' lists, what they keep and free slices go back.
+ * nothing is written where they look; the list of CLASS_NONE may hold anybody's, and is asked for if it holds any. When
+ * memory is short all CPUs' lists, what they keep and free slices go back.
  *
  * Order of locks: a heap that a program made (its driver may use malloc), a CPU's heap, those of vm/, what a CPU keeps
  * of large blocks. Nobody who has a CPU's heap waits for another's, but for checks of them all, in the order of CPUs;
